@@ -37,6 +37,8 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "REFUSALS_PER_MINUTE",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
+        "GRANTS_PER_GIVER",
+        "GRANTS_PER_VEHICLE",
     },
     "command": _INTAKE
     | {

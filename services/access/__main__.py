@@ -12,8 +12,10 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
+from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
@@ -28,6 +30,7 @@ from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
@@ -43,7 +46,8 @@ from services.telematics.broker import connect_broker
 if TYPE_CHECKING:
     import grpc
 
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
     from services.platform.database import Database
 
 ROOM = "access"
@@ -109,7 +113,13 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
-    record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
+    announcements = OutboxAnnouncements()
+    record = store.SqlGrantRecord(database, announcements, relay.hand_over)
+    sharing = SharedAccess(
+        store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits),
+        authorizer.invalidate,
+        CLOCK.now,
+    )
 
     watch = KeyWatch(
         tokens,
@@ -120,7 +130,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         settings.keys_reread_seconds,
     )
 
-    pending = None if settings.is_sandbox else SqlPendingGrants(database)
+    pending = None if settings.is_sandbox else SqlPendingGrants(database, announcements, relay.hand_over)
     pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
@@ -135,13 +145,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             hash_key=partial(key_hash, pepper),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
+        DoorGrantServicer(sharing).register(server)
 
     rpc = GrpcServer(
         settings,
         services=SERVICES,
         register=register,
         policy=POLICY,
-        verifier=CapabilityVerifier(settings.capability_jwks),
+        verifier=CapabilityVerifier(settings.capability_jwks, service=ROOM),
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,

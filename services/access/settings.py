@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, FilePath, field_validator, model_validator
 
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
+from services.access.domain.sharing import GrantLimits
 from services.platform.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class AccessSettings(ServiceSettings):
     reads_per_minute: int | None = Field(default=None, ge=1)
     refusals_per_minute: int | None = Field(default=None, ge=1)
     unknown_vehicles_per_minute: int | None = Field(default=None, ge=1)
+    grants_per_vehicle: int = Field(default=64, ge=1, le=1_000)
+    grants_per_giver: int = Field(default=256, ge=1, le=10_000)
     failed_sign_ins_per_minute: int | None = Field(default=None, ge=1)
 
     @field_validator("token_clients")
@@ -70,6 +73,11 @@ class AccessSettings(ServiceSettings):
     def clients(self) -> Mapping[str, Source]:
         """The source that each of the issuer's clients stands for, by client id."""
         return SANDBOX_CLIENTS if self.token_clients is None else clients_in(self.token_clients)
+
+    @property
+    def grant_limits(self) -> GrantLimits:
+        """How many grants there may be."""
+        return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
 
     @property
     def requests_per_minute(self) -> dict[str, int]:

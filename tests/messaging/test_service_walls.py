@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 STATUS_STREAMS = [name for name in STREAMS if name.startswith("VEHICLE_STATUS_")]
 EVERYBODY_ASKS = {f"{STORE_API}.STREAM.INFO.{name}" for name in STREAMS}
 SAYS = {
-    "access": {"room.access.>"},
+    "access": {"door.update.*", "room.access.>"},
     "command": {
         "vehicle.*.cmd.*",
         "$MQTT.msgs.vehicle.*.cmd.*",
@@ -388,7 +388,7 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: 
 
 
 async def test_a_live_update_is_kept_under_the_name_of_who_published_it(harness: BrokerHarness) -> None:
-    tellers = ("command", "diagnostics", "status")
+    tellers = ("access", "command", "diagnostics", "status")
     for service in registry.WITH_DATABASE:
         client = await harness.client(service, service)
         if service in tellers:

@@ -292,6 +292,13 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
         )
     if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
         return vehicle_not_found()
+    if denied.denial is DenialReason.NOT_NOW:
+        return Refusal(
+            errors.ACTION_NOT_GRANTED,
+            f"Your access to this vehicle does not include {action} at this time: it is suspended, outside of its "
+            "hours, or not accepted yet. GET .../door/grants shows it.",
+            facts={"action": action},
+        )
     if denied.denial is DenialReason.ACTION_NOT_GRANTED:
         return Refusal(
             errors.ACTION_NOT_GRANTED,

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
-from services.access.adapters import translate
+from services.access.adapters import grant_server, translate
 from services.access.adapters.identity import KEY_PREFIX
 from services.access.domain.grants import ApiKeyNotPending, GrantNotPending, key_id_of
 from services.access.usecases import grants as usecases
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE)
+SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE)
 DEFAULT_PAGE = 50
 _KEY_BYTES = 32
 
@@ -47,6 +47,7 @@ class Record(GrantRecord, AccountRecord, Protocol):
 POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
+    **grant_server.POLICY,
 }
 
 

@@ -12,13 +12,13 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, gran
 from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
+from services.access.adapters import grant_translate
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
-    ActionsBeyondRole,
     ApiKey,
     ApiKeyNotPending,
     ApiKeyUnknown,
-    EndedKind,
     Grant,
     GrantConflict,
     GrantNotPending,
@@ -34,7 +34,7 @@ from services.access.domain.grants import (
 from services.access.usecases.grants import GrantQuery
 from services.platform import errors
 from services.platform.capability import METADATA_KEY
-from services.platform.errors import Refusal, Violation
+from services.platform.errors import Refusal
 from services.platform.interceptor import CORRELATION_ID
 from services.platform.outbox import OutgoingMessage
 from services.platform.times import exact_time, milliseconds, shown_time
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.access.domain.grants import Account, AccountOverview, AccountSummary, Allowance, EndedRight
+    from services.access.domain.ended_rights import EndedRight
+    from services.access.domain.grants import Account, AccountOverview, AccountSummary
+    from services.access.domain.permissions import Allowance
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -52,6 +54,8 @@ _ROLES = {
     grant_pb2.GRANT_ROLE_OWNER: GrantRole.OWNER,
     grant_pb2.GRANT_ROLE_SHARED_USER: GrantRole.SHARED_USER,
     grant_pb2.GRANT_ROLE_DIGITAL_KEY: GrantRole.DIGITAL_KEY,
+    grant_pb2.GRANT_ROLE_VALET: GrantRole.VALET,
+    grant_pb2.GRANT_ROLE_SERVICE: GrantRole.SERVICE,
 }
 _ENDED = {
     EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
@@ -141,7 +145,9 @@ def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGran
     """Return what allows each, as it is told."""
     return access_service_pb2.CheckGrantsResponse(
         allowed=[each is not None for each in allowed],
-        roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
+        roles=[
+            _ROLE_NUMBERS[each.role.as_told] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed
+        ],
         ends_at_millis=[milliseconds(each.ends_at) if each and each.ends_at else 0 for each in allowed],
     )
 
@@ -247,6 +253,11 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         revoked_at=exact_time(ended.at),
         kind=_ENDED[ended.kind],
         credential=ended.credential,
+        remaining_role=(
+            _ROLE_NUMBERS[ended.remaining_role.as_told]
+            if ended.remaining_role
+            else grant_pb2.GRANT_ROLE_UNSPECIFIED
+        ),
     )
     for action, until in sorted(ended.remaining.items()):
         told.remaining.add(action=action, until=_moment(until))
@@ -281,16 +292,7 @@ def refusal_of(error: Exception) -> Refusal | None:
         )
     if isinstance(error, GrantUnknown | ApiKeyUnknown):
         return Refusal(errors.VEHICLE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRole):
-        return Refusal(
-            errors.INVALID_REQUEST,
-            "The grant names actions that its role does not have.",
-            violations=[
-                Violation(f"actions[{n}]", f"{action} is not an action of this role")
-                for n, action in error.surplus
-            ],
-        )
-    return None
+    return grant_translate.refusal_of(error)
 
 
 def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:

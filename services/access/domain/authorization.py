@@ -7,7 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
 
 
 class DenialReason(Enum):
@@ -17,6 +18,8 @@ class DenialReason(Enum):
     VEHICLE_NOT_FOUND = "VEHICLE_NOT_FOUND"
     """The same for a vehicle that there is and for one that there is not."""
     ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
+    NOT_NOW = "NOT_NOW"
+    """A grant allows it that is suspended, not accepted yet, or outside of its hours."""
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
 
 
@@ -38,7 +41,7 @@ def denial_of(
     if not permissions.actions or caller.only_vin not in {None, vin}:
         return DenialReason.VEHICLE_NOT_FOUND
     if action not in permissions.actions:
-        return DenialReason.ACTION_NOT_GRANTED
+        return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE
     return None

@@ -8,7 +8,8 @@ from services.access.domain.authorization import DenialReason, Purpose, denial_o
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
 
 
 class AccessDeniedError(Exception):

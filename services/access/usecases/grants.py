@@ -13,12 +13,12 @@ if TYPE_CHECKING:
         Account,
         AccountOverview,
         AccountSummary,
-        Allowance,
         ApiKey,
         Grant,
         NewApiKey,
         NewGrant,
     )
+    from services.access.domain.permissions import Allowance
 
 
 @dataclass(frozen=True, slots=True)

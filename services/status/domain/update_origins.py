@@ -17,10 +17,13 @@ _KINDS = {
     "status": frozenset({DOOR_STATUS, ALERT}),
     "command": frozenset({COMMAND_STATUS}),
     "diagnostics": frozenset({ALERT}),
+    "access": frozenset({ALERT}),
     # From before the broker put a name there, or through a broker that does not yet. Where it does, nobody can
     # publish any more without.
     _UNSTAMPED: frozenset({DOOR_STATUS, COMMAND_STATUS, ALERT}),
 }
+_ACCESS_PREFIX = "ACCESS_"
+"""What the codes of alerts about people's access begin with. No vehicle's fault code may."""
 _STATUS_ALERTS = frozenset({UPDATES_COALESCED, COMMAND_CONTRADICTED})
 _MEMBERS = {DOOR_STATUS: "door_status", COMMAND_STATUS: "command_status", ALERT: "system_alert"}
 
@@ -33,13 +36,22 @@ def may_tell(origin: str, kind: str) -> bool:
 def is_accepted(origin: str, kind: str, member: str | None, alert_code: str) -> bool:
     """Return whether an update of this kind, with this member of `data`, is one that this service tells of.
 
-    The status service has the alerts that are named here. All other codes are vehicles' fault codes, which no list
-    holds; the diagnostics service tells of them.
+    The access service has those about people's access, the status service those that are named here. All other codes
+    are vehicles' fault codes, which no list holds; the diagnostics service tells of them.
     """
     if not may_tell(origin, kind) or member != _MEMBERS[kind]:
         return False
     if kind != ALERT:
         return True
+    if origin == "access" or alert_code.startswith(_ACCESS_PREFIX):
+        return origin == "access" and alert_code.startswith(_ACCESS_PREFIX)
     if alert_code in _STATUS_ALERTS:
         return origin in {"status", _UNSTAMPED}
     return origin in {"diagnostics", _UNSTAMPED} and alert_code != UPDATES_RESET
+
+
+def is_for_owners(origin: str) -> bool:
+    """Return whether what this service tells is for a vehicle's owners alone: who may do what with it is their
+    business, and nobody else's.
+    """
+    return origin == "access"

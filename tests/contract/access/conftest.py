@@ -19,8 +19,10 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_Author
 
 import services.access
 from services.access.adapters import seed, store, translate
+from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
@@ -33,7 +35,9 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.sharing import GrantLimits
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.sharing import SharedAccess
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
@@ -72,6 +76,12 @@ def production() -> bool:
 
 
 @pytest.fixture
+def rates() -> dict[str, int]:
+    """How often who may ask for what in a minute; a test that asks often overrides this."""
+    return RATES
+
+
+@pytest.fixture
 def sent() -> list[Any]:
     """What the service announced."""
     return []
@@ -84,7 +94,13 @@ def room_name() -> str:
 
 @pytest.fixture
 async def build_room(
-    signer: Any, tmp_path: Path, token_issuer: TokenIssuer, sent: list[Any], *, production: bool
+    signer: Any,
+    tmp_path: Path,
+    token_issuer: TokenIssuer,
+    sent: list[Any],
+    rates: dict[str, int],
+    *,
+    production: bool,
 ) -> AsyncIterator[Any]:
     """The service with the sandbox's seed and a token issuer of its own."""
     url = f"sqlite:///{tmp_path}/access-record.sqlite3"
@@ -120,14 +136,19 @@ async def build_room(
             now=time.time,
         ),
         permissions=permission_cache,
-        rates=RateLimits(RATES, time.monotonic),
+        rates=RateLimits(rates, time.monotonic),
         counted=CountedRequests(time.monotonic),
         capabilities=issuer,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
-    pending = SqlPendingGrants(database) if production else None
+    announcements = OutboxAnnouncements()
+    pending = SqlPendingGrants(database, announcements, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
-    record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
+    record = store.SqlGrantRecord(database, announcements, sent.extend)
+    limits = GrantLimits(per_vehicle=8, per_giver=10)
+    sharing = SharedAccess(
+        store.SqlSharedGrants(database, announcements, sent.extend, limits), authorizer.invalidate, utc_now
+    )
     watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
@@ -144,6 +165,7 @@ async def build_room(
                 hash_key=partial(key_hash, PEPPER),
             )
             add_AccessServiceServicer_to_server(servicer, server)
+            DoorGrantServicer(sharing).register(server)
 
         return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads

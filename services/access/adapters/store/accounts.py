@@ -16,14 +16,13 @@ from services.access.adapters.store.tables import (
     principals,
     write_audit,
 )
+from services.access.domain.ended_rights import EndedKind, EndedRight
 from services.access.domain.grants import (
     KEY_ID_PREFIX,
     Account,
     ApiKey,
     ApiKeyUnknown,
     Caller,
-    EndedKind,
-    EndedRight,
     Source,
     key_id_of,
 )

@@ -15,7 +15,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0004_issued_keys"
+HEAD = "0005_shared_grants"
 
 
 class AccessModel(SQLModel):
@@ -42,12 +42,15 @@ class PrincipalRow(AccessModel, table=True):
 
 
 class GrantRow(AccessModel, table=True):
-    """A right. `actions` are words with a space between; empty means all of the role's."""
+    """A right. `actions` are words with a space between; empty means all of the role's. What the columns mean to an
+    older version is said in grant_rows.
+    """
 
     __tablename__ = "access_grant"
     __table_args__ = (
         Index("access_grant_holder", "vin", "principal"),
         Index("access_grant_principal", "principal"),
+        Index("access_grant_giver", "given_by"),
     )
     grant_id: str = Field(primary_key=True, max_length=64)
     principal: str = Field(max_length=128)
@@ -58,6 +61,17 @@ class GrantRow(AccessModel, table=True):
     created_at: datetime = Field(sa_type=Instant)
     expires_at: datetime | None = Field(default=None, sa_type=Instant)
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+    kind: str | None = Field(default=None, max_length=16)
+    schedule: str | None = Field(default=None, max_length=1024)
+    label: str | None = Field(default=None, max_length=64)
+    given_by: str | None = Field(default=None, max_length=128)
+    offered_until: datetime | None = Field(default=None, sa_type=Instant)
+    accepted_at: datetime | None = Field(default=None, sa_type=Instant)
+    suspended_at: datetime | None = Field(default=None, sa_type=Instant)
+    resumed_at: datetime | None = Field(default=None, sa_type=Instant)
+    ends_at: datetime | None = Field(default=None, sa_type=Instant)
+    rests: bool | None = Field(default=None)
+    request_digest: str | None = Field(default=None, max_length=64)
 
 
 class ApiKeyRow(AccessModel, table=True):
