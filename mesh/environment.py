@@ -29,7 +29,15 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     "access": _SERVICE
     | {
         "TOKEN_CLIENTS",
+        "TOKEN_DISCOVERY_URL",
+        "TOKEN_ISSUER",
+        "TOKEN_ISSUER_CA",
+        "TOKEN_AUDIENCE",
         "TOKEN_LONGEST_SECONDS",
+        "TOKEN_LEEWAY_SECONDS",
+        "TOKEN_ALGORITHMS",
+        "TOKEN_KEYS_FETCH_SECONDS",
+        "TOKEN_KEYS_STALE_SECONDS",
         "KEYS_REREAD_SECONDS",
         "COMMANDS_PER_MINUTE",
         "CANCELLATIONS_PER_MINUTE",

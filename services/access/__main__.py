@@ -17,6 +17,8 @@ from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_discovery import DiscoveredKeys
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -88,14 +90,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             authorizer.invalidate(credential=credential)
         watch.hurry()
 
+    keys = _issuer_keys(settings, KeyRing(keys_changed), health)
     tokens = TokenVerifier(
         issuer=settings.token_issuer,
         audience=settings.token_audience,
-        jwks=settings.token_jwks,
+        keys=keys,
         clients=settings.clients,
         now=CLOCK.seconds,
         longest_seconds=settings.token_longest_seconds,
-        changed=keys_changed,
+        leeway_seconds=settings.token_leeway_seconds,
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
     authorizer = RequestAuthorizer(
@@ -122,7 +125,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
 
     watch = KeyWatch(
-        tokens,
+        keys,
         issuer,
         lambda: read_signing_key(settings.capability_key, settings.capability_jwks),
         record,
@@ -141,7 +144,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             CLOCK.now,
             pending,
             pending_keys,
-            trusts=tokens.trusts,
+            trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
@@ -158,6 +161,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
+    await keys.refresh()
     await rpc.start()
     try:
         await boot.run_until(
@@ -167,11 +171,33 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
+            *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
         await rpc.stop()
+        if isinstance(keys, DiscoveredKeys):
+            await keys.close()
         await broker.close()
         await database.close()
+
+
+def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> KeyFile | DiscoveredKeys:
+    """Return where the issuer's keys come from, as the settings say."""
+    if settings.token_jwks is not None:
+        return KeyFile(settings.token_jwks, ring, CLOCK.seconds, settings.algorithms)
+    if settings.token_discovery_url is None:
+        raise StartRefused("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
+    return DiscoveredKeys(
+        url=settings.token_discovery_url,
+        issuer=settings.token_issuer,
+        ring=ring,
+        condition=health.condition("token issuer", patience_seconds=settings.health_patience_seconds),
+        monotonic=CLOCK.monotonic,
+        algorithms=settings.algorithms,
+        fetch_seconds=settings.token_keys_fetch_seconds,
+        stale_seconds=settings.token_keys_stale_seconds,
+        ca=settings.token_issuer_ca,
+    )
 
 
 async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) -> None:

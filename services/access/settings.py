@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, FilePath, field_validator, model_validator
+from pydantic import AfterValidator, Field, FilePath, field_validator, model_validator
 
+from services.access.adapters.issuer_discovery import checked_url
+from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
 from services.access.domain.sharing import GrantLimits
 from services.platform.settings import ServiceSettings
@@ -28,7 +30,13 @@ class AccessSettings(ServiceSettings):
     api_key_pepper_file: FilePath
     token_issuer: str = Field(min_length=1)
     token_audience: str = Field(min_length=1)
-    token_jwks: FilePath
+    token_discovery_url: Annotated[str, AfterValidator(checked_url)] | None = None
+    token_issuer_ca: FilePath | None = None
+    token_jwks: FilePath | None = None
+    token_keys_fetch_seconds: float = Field(default=60.0, ge=1, le=3_600)
+    token_keys_stale_seconds: float = Field(default=14_400.0, ge=60, le=604_800)
+    token_algorithms: str = Field(default=",".join(ALGORITHMS), max_length=64)
+    token_leeway_seconds: int = Field(default=30, ge=0, le=120)
     token_clients: str | None = Field(default=None, max_length=8_192)
     sandbox_seed: FilePath | None = None
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
@@ -49,6 +57,25 @@ class AccessSettings(ServiceSettings):
             clients_in(value)
         return value
 
+    @field_validator("token_algorithms")
+    @classmethod
+    def _names_algorithms(cls, value: str) -> str:
+        algorithms_in(value)
+        return value
+
+    @model_validator(mode="after")
+    def _keys_from_one_place(self) -> Self:
+        if (self.token_discovery_url is None) == (self.token_jwks is None):
+            raise ValueError(
+                "either DOORS_TOKEN_DISCOVERY_URL says where the issuer's metadata are, or DOORS_TOKEN_JWKS names a "
+                "file with its keys"
+            )
+        if self.token_keys_stale_seconds < self.token_keys_fetch_seconds:
+            raise ValueError(
+                "DOORS_TOKEN_KEYS_STALE_SECONDS must not be less than DOORS_TOKEN_KEYS_FETCH_SECONDS"
+            )
+        return self
+
     @model_validator(mode="after")
     def _clients_of_its_own(self) -> Self:
         if self.token_clients is None and not self.is_sandbox:
@@ -68,6 +95,11 @@ class AccessSettings(ServiceSettings):
     def is_sandbox(self) -> bool:
         """Whether published keys may open anything."""
         return self.profile == "sandbox"
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The algorithms of the issuer's signatures that are taken."""
+        return algorithms_in(self.token_algorithms)
 
     @property
     def clients(self) -> Mapping[str, Source]:
@@ -91,6 +123,16 @@ class AccessSettings(ServiceSettings):
             "unknown": self.unknown_vehicles_per_minute or (6_000 if wide else 20),
             "failed": self.failed_sign_ins_per_minute or (6_000 if wide else 60),
         }
+
+
+def algorithms_in(text: str) -> tuple[str, ...]:
+    """Return the algorithms, which have commas between. Raises ValueError."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(SUPPORTED_ALGORITHMS) or len(set(names)) < len(names):
+        raise ValueError(
+            f"one or several of {', '.join(SUPPORTED_ALGORITHMS)}, each once, with commas between"
+        )
+    return names
 
 
 def clients_in(text: str) -> dict[str, Source]:

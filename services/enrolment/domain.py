@@ -30,6 +30,8 @@ BURST_SECONDS = 4
 MOST_RATED = 20_000
 """So many are remembered at most, those seen last."""
 _MOST_COUNTED = 16
+REPORTED_AGAIN_SECONDS = 1.0
+_MOST_REPORTED = 10_000
 
 TAKEOVERS_WITHIN = timedelta(minutes=10)
 MOST_TAKEOVERS = 3
@@ -222,6 +224,34 @@ class Takeovers:
         if len(self._at) > self._most:
             self._at.popitem(last=False)
         return len(self._at[vin])
+
+    def has_two_units(self, times: int) -> bool:
+        """Return whether so many within that time show that two units have the vehicle's keys."""
+        return times >= MOST_TAKEOVERS
+
+
+def is_own_reply(reply: str, vin: str) -> bool:
+    """Return whether an answer to this subject reaches the vehicle, or nobody, and is no pattern."""
+    if not reply:
+        return True
+    return reply.startswith(f"_INBOX.{vin}.") and not {"*", ">"}.intersection(reply.split("."))
+
+
+class HarmReports:
+    """When each vehicle that does harm was reported last: once a REPORTED_AGAIN_SECONDS at most, whatever it sends."""
+
+    def __init__(self, most: int = _MOST_REPORTED) -> None:
+        self._most = most
+        self._at: dict[str, float] = {}
+
+    def is_due(self, vin: str, at: float) -> bool:
+        """Return whether it is to be reported now, which it then is. `at` is monotonic, in seconds."""
+        if at - self._at.get(vin, -REPORTED_AGAIN_SECONDS) < REPORTED_AGAIN_SECONDS:
+            return False
+        if len(self._at) >= self._most:
+            self._at.clear()
+        self._at[vin] = at
+        return True
 
 
 class Stays:

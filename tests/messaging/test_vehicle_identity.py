@@ -25,7 +25,7 @@ from protocol.subjects import (
     event_subject,
 )
 from services.enrolment.domain import MOST_TAKEOVERS
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from vehicle.link.mqtt_connection import LastWill, MqttAccount, MqttConnection
 from vehicle.link.mqtt_link import MqttLink
@@ -153,7 +153,7 @@ async def test_a_second_connection_of_one_car_ends_the_first_and_the_operator_re
             while not (told := [one for one in logs if one["event"] == "vehicle_connected_twice"]):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert told == [
-        {"event": "vehicle_connected_twice", "log_level": "warning", "vin": masked_vin(VIN), "times": 1}
+        {"event": "vehicle_connected_twice", "log_level": "warning", "vin": masked_id(VIN), "times": 1}
     ]
     await second.publish(EventKind.HELLO, "1", b"it is me")
     await bystander.publish(EventKind.HELLO, "1", b"it is somebody else")

@@ -12,6 +12,7 @@ import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
+from services.access.adapters.issuer_keys import IssuerUnavailable
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
@@ -22,9 +23,10 @@ from services.access.usecases.authorization import AccessDeniedError
 from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
-from services.platform.interceptor import vehicle_not_found
-from services.platform.logs import masked_vin
+from services.platform.interceptor import resource_not_found
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
+from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -194,6 +196,14 @@ class EdgeAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
+        except IssuerUnavailable as error:
+            _log.error("token_issuer_unavailable", reason=str(error))
+            away = Refusal(
+                errors.DEPENDENCY_UNAVAILABLE,
+                "Tokens cannot be checked at the moment and nothing was accepted; try again shortly.",
+                retry_after_seconds=2,
+            )
+            return _denied(asked, path, correlation_id, away)
         return Allow(correlation_id, capability)
 
     def _read_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> _RestRequest:
@@ -291,7 +301,7 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
             "This account is locked and commands nothing; contact customer support to unlock it.",
         )
     if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
-        return vehicle_not_found()
+        return resource_not_found()
     if denied.denial is DenialReason.NOT_NOW:
         return Refusal(
             errors.ACTION_NOT_GRANTED,
@@ -302,7 +312,7 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
     if denied.denial is DenialReason.ACTION_NOT_GRANTED:
         return Refusal(
             errors.ACTION_NOT_GRANTED,
-            f"Your access to this vehicle does not include {action}; its owner can extend it.",
+            ACTION_NOT_GRANTED_DETAIL.format(action=action),
             facts={"action": action},
         )
     scope = needed_for(action)
@@ -328,6 +338,6 @@ def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal
         "request_denied",
         code=refusal.reason.code,
         correlation_id=correlation_id,
-        vin=masked_vin(vin) if vin else None,
+        vin=masked_id(vin) if vin else None,
     )
     return Deny(correlation_id, refusal, path, asked.native)

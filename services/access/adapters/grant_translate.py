@@ -30,7 +30,7 @@ from services.access.domain.sharing import (
 from services.platform import errors
 from services.platform.errors import Refusal, Violation
 from services.platform.free_text import readable
-from services.platform.interceptor import vehicle_not_found
+from services.platform.interceptor import resource_not_found
 from services.platform.times import set_time, time_of
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, TooLongError):
         return _unsound("validSeconds", f"{error.longest_seconds} at most for {error.role.value}")
     if isinstance(error, NotOwnerError):
-        return vehicle_not_found()
+        return resource_not_found()
     found = next((text for kind, text in _REFUSALS.items() if isinstance(error, kind)), None)
     return None if found is None else Refusal(*found)
 

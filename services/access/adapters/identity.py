@@ -64,7 +64,7 @@ class CallerIdentifier:
         """Return the bearer's digest and its caller.
 
         `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
-        TOKEN_EXPIRED, with the challenge of RFC 6750, and StorageUnavailable.
+        TOKEN_EXPIRED, with the challenge of RFC 6750, StorageUnavailable, and IssuerUnavailable.
         """
         bearer = _bearer_in(authorization)
         digest = hashlib.sha256(bearer.encode()).digest()
@@ -88,7 +88,7 @@ class CallerIdentifier:
 
     async def _prove(self, bearer: str) -> Caller:
         if not bearer.startswith(KEY_PREFIX):
-            return self._tokens.verify(bearer)
+            return await self._tokens.prove(bearer)
         if bearer == PUBLISHED_KEY and not self._sandbox:
             raise _unknown_key()
         caller = await self._find_key(key_hash(self._pepper, bearer))

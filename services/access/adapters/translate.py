@@ -14,6 +14,7 @@ from envoy_ext_authz import external_auth_pb2
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters import grant_translate
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.adapters.issuer_keys import IssuerUnavailable
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
     ApiKey,
@@ -285,13 +286,19 @@ def refusal_of(error: Exception) -> Refusal | None:
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
         )
+    if isinstance(error, IssuerUnavailable):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "Tokens cannot be checked at the moment; try again shortly.",
+            retry_after_seconds=2,
+        )
     if isinstance(error, SameOperator):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
             "Another operator than the one who asked for it must approve it.",
         )
     if isinstance(error, GrantUnknown | ApiKeyUnknown):
-        return Refusal(errors.VEHICLE_NOT_FOUND, _unknown(error))
+        return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
     return grant_translate.refusal_of(error)
 
 

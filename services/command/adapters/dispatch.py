@@ -21,7 +21,7 @@ from protocol.order import domain_of
 from protocol.seal import Direction, seal
 from protocol.subjects import CommandKind, command_subject, is_vin
 from services.command.adapters.outbox_messages import TO_VEHICLES
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailable
 
@@ -303,7 +303,7 @@ class CommandDispatcher:
                 refused[each.message.message_id] = proven
                 _log.warning(
                     "order_not_signed",
-                    vin=masked_vin(each.vin),
+                    vin=masked_id(each.vin),
                     verdict=signing.SigningVerdict.Name(answer.verdict),
                 )
         # What may have left before is not called refused: its result or its timeout tells how it ended.

@@ -10,7 +10,7 @@ from protocol.seal import Direction, seal
 from protocol.subjects import CommandKind, command_subject
 from services.command.adapters.outbox_messages import TO_VEHICLES
 from services.platform.background import BackgroundTasks
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailable
 
@@ -77,7 +77,7 @@ class SessionRequests:
         self._background_tasks.start(self._tell(vin, refused))
 
     async def _tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
-        _log.info("vehicle_told_of_refused_reports", vin=masked_vin(vin), kinds=len(refused))
+        _log.info("vehicle_told_of_refused_reports", vin=masked_id(vin), kinds=len(refused))
         await self._ask(vin, refused)
 
     async def _ask(self, vin: str, refused: Sequence[RefusedReport]) -> None:

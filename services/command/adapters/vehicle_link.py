@@ -30,7 +30,7 @@ from services.command.usecases.vehicle_reports import (
     vehicle_connected,
 )
 from services.platform.consumer import ConsumerPlan, PoisonMessage, RetryLater
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
 from services.platform.subscriptions import Subscription
 from services.telematics.messages import by_vehicle, disposition, noticed
@@ -243,7 +243,7 @@ class CommandEventHandler:
             await forward_waiting(self._broker, vin, self._deps.now())
         await self._manifests.bring(vin, info.manifest_version, info.message_id)
         await vehicle_connected(self._deps, vin)
-        _log.info("vehicle_connected", vin=masked_vin(vin))
+        _log.info("vehicle_connected", vin=masked_id(vin))
 
 
 def subscriptions(events: CommandEventHandler, deps: CommandDependencies) -> list[Subscription]:

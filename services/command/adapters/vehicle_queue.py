@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 
 from protocol import streams, subjects
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ class BrokerQueue:
                 continue
             except (NatsError, APIError, TimeoutError) as error:
                 raise StorageUnavailable(f"the queue cannot be reached: {error}") from error
-        _log.info("queue_emptied", vin=masked_vin(subjects.vin_of(subject)), kind=subject.rpartition(".")[2])
+        _log.info("queue_emptied", vin=masked_id(subjects.vin_of(subject)), kind=subject.rpartition(".")[2])

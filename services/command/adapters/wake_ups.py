@@ -8,7 +8,7 @@ import httpx
 import structlog
 
 from services.platform.background import BackgroundTasks
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ class VehicleWaker:
         """Send a wake-up for this command, if the vehicle's budget allows one."""
         try:
             if not await self._count(command_id):
-                _log.info("wake_up_not_in_budget", vin=masked_vin(vin))
+                _log.info("wake_up_not_in_budget", vin=masked_id(vin))
                 return
             await self._gateway.send_wake_up(vin)
         except StorageUnavailable as error:
             _log.warning("wake_up_waits_for_store", reason=str(error))
         except WakeUpFailed as error:
-            _log.warning("wake_up_not_sent", vin=masked_vin(vin), reason=str(error))
+            _log.warning("wake_up_not_sent", vin=masked_id(vin), reason=str(error))
         else:
-            _log.info("wake_up_sent", vin=masked_vin(vin))
+            _log.info("wake_up_sent", vin=masked_id(vin))

@@ -19,7 +19,7 @@ from services.command.domain.commands import (
 )
 from services.command.domain.history import RefusedRequest
 from services.platform.isolation import by_halves
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -151,4 +151,4 @@ class RefusedRequests:
 
 def _unkept(refused: RefusedRequest, error: Exception) -> None:
     """One that cannot be kept must not keep all others out of the history."""
-    _log.error("refused_request_unkept", vin=masked_vin(refused.vin), exc_info=error)
+    _log.error("refused_request_unkept", vin=masked_id(refused.vin), exc_info=error)

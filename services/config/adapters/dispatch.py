@@ -21,7 +21,7 @@ from protocol.subjects import SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_s
 from services.config.adapters import translate
 from services.config.domain import NOT_PROVEN, RIGHT_ENDED
 from services.config.usecases import SignedSettings, UnsignedSettings
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailable
 from services.telematics.keys import KeysUnknown
@@ -203,4 +203,4 @@ def _to_sign(waiting: _Waiting, slot: SessionSlot) -> contract.OrderToSign:
 
 def _log_unsigned(unsigned: Iterable[UnsignedSettings]) -> None:
     for each in unsigned:
-        _log.warning("settings_given_up", vin=masked_vin(each.vin), version=each.version, reason=each.reason)
+        _log.warning("settings_given_up", vin=masked_id(each.vin), version=each.version, reason=each.reason)

@@ -14,7 +14,7 @@ from services.config import usecases
 from services.config.adapters import translate
 from services.config.usecases import VerifiedConfigMessage
 from services.platform.consumer import ConsumerPlan, PoisonMessage
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.telematics.messages import by_vehicle, disposition
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ConfigEventHandler:
         news_of = translate.answer_reader(message, at)
         if message.HasField("refused"):
             fault = translate.fault_name(message.refused.fault)
-            _log.warning("vehicle_faults_settings", vin=masked_vin(vin), fault=fault)
+            _log.warning("vehicle_faults_settings", vin=masked_id(vin), fault=fault)
 
         def admit(replay_guard: ReplayGuard) -> News:
             return news_of(replay_guard.admit(Domain.CONFIGURED, message).issued)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from services.enrolment.usecases import BrokerSilent
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ class FloodWatch:
             if lasts is not None:
                 _log.error(
                     "vehicle_shut_out",
-                    vin=masked_vin(vin),
+                    vin=masked_id(vin),
                     reason="it sends more than a vehicle may",
                     messages=messages,
                     seconds=lasts.total_seconds(),

@@ -17,7 +17,7 @@ from services.enrolment.adapters.public_keys import read_public_keys
 from services.enrolment.adapters.translate import NotACertificate
 from services.enrolment.adapters.vins import checked_vin
 from services.enrolment.domain import Enrolment, PublicKeys
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +71,7 @@ def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> See
             try:
                 certificates.admissible(pem)
             except NotACertificate as refused:
-                _log.warning("seeded_certificate_not_admitted", vin=masked_vin(vin), reason=str(refused))
+                _log.warning("seeded_certificate_not_admitted", vin=masked_id(vin), reason=str(refused))
     keys = None if entry.keys_file is None else read_public_keys(entry.keys_file.read_bytes())
     return SeedVehicle(checked_vin(entry.vin), fingerprint, keys, ends_at)
 

@@ -194,7 +194,7 @@ def enrolment_message(enrolment: Enrolment) -> enrolment_contract.VehicleEnrolme
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
     if isinstance(error, NotEnrolled):
-        return Refusal(errors.VEHICLE_NOT_FOUND, "the vehicle is not enrolled")
+        return Refusal(errors.RESOURCE_NOT_FOUND, "the vehicle is not enrolled")
     if isinstance(error, CredentialInUse):
         return Refusal(ALREADY_ENROLLED, str(error))
     if isinstance(error, BrokerSilent):

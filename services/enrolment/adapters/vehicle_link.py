@@ -10,7 +10,7 @@ from services.enrolment import usecases
 from services.enrolment.adapters import translate
 from services.enrolment.adapters.nats_jwt import Issuer, TokenRefused, claims_of
 from services.enrolment.domain import Connection, NotAdmitted
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ class AuthCalloutResponder:
             vin = caller.vin
             admission = await usecases.admit(self._deps, caller)
         except (NotAdmitted, StorageUnavailable) as refused:
-            _log.warning("vehicle_not_admitted", vin=masked_vin(vin), reason=str(refused))
+            _log.warning("vehicle_not_admitted", vin=masked_id(vin), reason=str(refused))
             answer = translate.answer_claims(question, error=_REFUSED)
         else:
-            _log.info("vehicle_admitted", vin=masked_vin(vin), link=admission.link.value)
+            _log.info("vehicle_admitted", vin=masked_id(vin), link=admission.link.value)
             now = self._deps.now()
             token = self._issuer.sign(translate.user_claims(admission, question), now)
             answer = translate.answer_claims(question, user_token=token)

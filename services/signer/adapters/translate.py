@@ -232,7 +232,7 @@ def _proof(capability: Capability) -> AuthorizationEvidence:
     return AuthorizationEvidence(
         capability.subject,
         capability.actor,
-        capability.vin,
+        capability.resource,
         capability.actions,
         datetime.fromtimestamp(capability.issued_at, UTC),
         datetime.fromtimestamp(capability.expires_at, UTC),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from services.platform.isolation import by_halves
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -100,4 +100,4 @@ class StatusReadLog:
 
 def _untold(check: StatusRead, error: Exception) -> None:
     """Log a read that cannot be recorded: it must not keep all others out of the history."""
-    _log.error("status_check_untold", check=check.check_id, vin=masked_vin(check.vin), exc_info=error)
+    _log.error("status_check_untold", check=check.check_id, vin=masked_id(check.vin), exc_info=error)

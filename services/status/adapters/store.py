@@ -30,7 +30,7 @@ from sqlmodel import Field, SQLModel
 
 from services.platform.dead_letters import DeadLetters
 from services.platform.isolation import by_halves
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.outbox import Outbox
 from services.platform.prepared import PreparedStatement
 from services.status.adapters.expectations import Expectations
@@ -354,7 +354,7 @@ class StatusStore:
         return resolved
 
     async def _give_up(self, vin: str, command_id: str, error: Exception) -> None:
-        _log.error("doubt_given_up", vin=masked_vin(vin), command_id=command_id, exc_info=error)
+        _log.error("doubt_given_up", vin=masked_id(vin), command_id=command_id, exc_info=error)
         await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
     async def purge_expectations(self, before_us: int) -> None:

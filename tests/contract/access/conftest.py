@@ -24,6 +24,7 @@ from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -117,14 +118,8 @@ async def build_room(
             authorizer.invalidate(credential=credential)
         watch.hurry()
 
-    tokens = TokenVerifier(
-        issuer="i",
-        audience="a",
-        jwks=token_issuer.jwks,
-        clients=SANDBOX_CLIENTS,
-        now=time.time,
-        changed=cancelled,
-    )
+    keys = KeyFile(token_issuer.jwks, KeyRing(cancelled), time.time)
+    tokens = TokenVerifier(issuer="i", audience="a", keys=keys, clients=SANDBOX_CLIENTS, now=time.time)
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
     authorizer = RequestAuthorizer(
@@ -149,7 +144,7 @@ async def build_room(
     sharing = SharedAccess(
         store.SqlSharedGrants(database, announcements, sent.extend, limits), authorizer.invalidate, utc_now
     )
-    watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
+    watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
@@ -161,7 +156,7 @@ async def build_room(
                 utc_now,
                 pending,
                 pending_keys,
-                trusts=tokens.trusts,
+                trusts=keys.ring.trusts,
                 hash_key=partial(key_hash, PEPPER),
             )
             add_AccessServiceServicer_to_server(servicer, server)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.access.adapters.authorizer import EdgeAuthorizer, EdgeRequest
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
@@ -153,9 +154,14 @@ def token_issuer(clock: Clock, tmp_path: Path) -> TokenIssuer:
 
 
 @pytest.fixture
-def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
+def issuer_keys(token_issuer: TokenIssuer, clock: Clock) -> KeyFile:
+    return KeyFile(token_issuer.jwks, KeyRing(), clock)
+
+
+@pytest.fixture
+def tokens(issuer_keys: KeyFile, clock: Clock) -> TokenVerifier:
     return TokenVerifier(
-        issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, clients=SANDBOX_CLIENTS, now=clock
+        issuer=ISSUER, audience=AUDIENCE, keys=issuer_keys, clients=SANDBOX_CLIENTS, now=clock
     )
 
 

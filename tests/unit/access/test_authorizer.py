@@ -29,7 +29,7 @@ UNLOCK_RPC = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
 async def test_a_sound_request_gets_a_capability(house: Any) -> None:
     made = await admitted(house, house.unlock(path=house.request("unlock").path.replace(VIN, VIN.lower())))
     capability = house.verifier.verify(made.capability)
-    assert (capability.subject, capability.actor, capability.vin) == ("user-123", "user-123", VIN)
+    assert (capability.subject, capability.actor, capability.resource) == ("user-123", "user-123", VIN)
     assert "door.unlock" in capability.actions
     assert capability.source == "MOBILE_APP"
     assert capability.expires_at == house.clock() + 60
@@ -363,7 +363,7 @@ def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) 
 async def test_native_requests_are_judged_by_the_vin_in_the_message(house: Any) -> None:
     made = await admitted(house, native(house, VIN.lower()))
     capability = house.verifier.verify(made.capability)
-    assert (capability.vin, capability.certificate) == (
+    assert (capability.resource, capability.certificate) == (
         VIN,
         "c-1",
     )  # what it opens ends with the team's certificate
@@ -397,3 +397,13 @@ async def test_the_published_key_opens_nothing_outside_of_the_sandbox(house: Any
     )
     with pytest.raises(Refusal, match="TOKEN_INVALID"):
         await identity.caller_of(f"Bearer {PUBLISHED_KEY}")
+
+
+async def test_without_the_issuers_keys_nobody_is_told_to_sign_in_again(house: Any) -> None:
+    bearer = {"authorization": f"Bearer {house.issuer.token()}"}
+    house.tokens.keys.ring.expire()
+    answer = await denied(house, house.request(headers=bearer), "DEPENDENCY_UNAVAILABLE")
+    assert answer.refusal.retry_after_seconds == 2
+    await admitted(house, house.request())  # an API key needs no issuer
+    house.clock.at += 10
+    await admitted(house, house.request(headers=bearer))  # the file is read again

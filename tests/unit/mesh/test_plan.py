@@ -169,6 +169,24 @@ def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, 
     assert not any("secret" in given.values() for given in components.values())
 
 
+def test_the_tokens_of_the_users_own_issuer_are_taken_instead_of_the_sandboxs(sandbox: Sandbox) -> None:
+    def access(**more: str) -> Mapping[str, str]:
+        plan = Planner(Ports(), sandbox, {**ENVIRONMENT, **more}).plan()
+        (one,) = [each.environment for each in plan.services if each.name == "access"]
+        return one
+
+    own = {
+        "DOORS_TOKEN_DISCOVERY_URL": "https://issuer.test/.well-known/openid-configuration",
+        "DOORS_TOKEN_ISSUER": "https://issuer.test",
+    }
+    given = access(**own)
+    assert {name: given[name] for name in own} == own
+    assert given["DOORS_TOKEN_AUDIENCE"] == "remote-door-control"
+    assert "DOORS_TOKEN_JWKS" not in given
+    assert access(**own, DOORS_TOKEN_AUDIENCE="doors")["DOORS_TOKEN_AUDIENCE"] == "doors"
+    assert access(DOORS_TOKEN_ISSUER="https://issuer.test")["DOORS_TOKEN_ISSUER"] != "https://issuer.test"
+
+
 def test_no_component_sees_another_ones_secrets(
     components: dict[str, Mapping[str, str]], sandbox: Sandbox
 ) -> None:
