@@ -32,6 +32,7 @@ from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
 from services.platform.capability import CapabilityVerifier
@@ -118,6 +119,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate)
     announcements = OutboxAnnouncements()
     record = store.SqlGrantRecord(database, announcements, relay.hand_over)
+    severed = SeveredAccess(
+        store.SqlSeverances(database, announcements, relay.hand_over), authorizer.invalidate, CLOCK.now
+    )
     sharing = SharedAccess(
         store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits),
         authorizer.invalidate,
@@ -146,9 +150,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pending_keys,
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
+            severed=severed,
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
-        DoorGrantServicer(sharing).register(server)
+        DoorGrantServicer(sharing, severed).register(server)
 
     rpc = GrpcServer(
         settings,

@@ -382,7 +382,7 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: 
     assert updates.pop(kept_update_subject("diagnostics", VIN)) == len(kept) + 1
     # A confirmation to `door.update.<VIN>` goes through the passage once more, as all that is published there. It is
     # kept for no vehicle, under the name of who asked for it.
-    assert sorted(origin_of_update(subject) for subject in updates) == ["command", "status"]
+    assert sorted(origin_of_update(subject) for subject in updates) == ["access", "command", "status"]
     assert not any(is_vin(subject.split(".")[-1]) for subject in updates)
     await witness.assert_nothing_came_of_it(other_streams={ROOM_EVENTS, DOOR_UPDATES})
 

@@ -40,7 +40,7 @@ _SAID = {
     ChangeKind.ENDED: "{by} ended {what} of {whom}.",
     ChangeKind.TRANSFERRED: "{by} handed this vehicle over to {whom}; every other right on it has ended.",
 }
-ALERT_CODES = {kind: f"ACCESS_{kind.value}" for kind in ChangeKind}
+ALERT_CODES = {kind: f"ACCESS_{kind.value}" for kind in _SAID}
 """The code of the SYSTEM_ALERT about each change."""
 
 
@@ -53,7 +53,8 @@ class OutboxAnnouncements:
 
     def changed(self, change: AccessChange, /) -> list[OutgoingMessage]:
         """Return what owners who watch the vehicle are told, and what the other services are."""
-        return [_alert(change), _event(change)]
+        silent = change.kind is ChangeKind.SEVERED
+        return [_event(change)] if silent else [_alert(change), _event(change)]
 
 
 def system_alert(

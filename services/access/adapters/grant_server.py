@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_grant_pb2, door_grant_service_pb2
 
     from services.access.domain.sharing import Giver
+    from services.access.usecases.severance import SeveredAccess
     from services.access.usecases.sharing import SharedAccess
 
 SERVICE = "ecarus.remotecontrol.door.v1.DoorGrantService"
@@ -27,8 +28,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class DoorGrantServicer(door_grant_service_pb2_grpc.DoorGrantServiceServicer):
     """Serves DoorGrantService."""
 
-    def __init__(self, sharing: SharedAccess) -> None:
+    def __init__(self, sharing: SharedAccess, severed: SeveredAccess) -> None:
         self._sharing = sharing
+        self._severed = severed
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add this servicer to `server`."""
@@ -100,6 +102,20 @@ class DoorGrantServicer(door_grant_service_pb2_grpc.DoorGrantServiceServicer):
         grant_id = translate.made_id(current_call(), request.vin)
         done = await self._sharing.transfer(request.vin, request.transfer.new_owner, grant_id, _giver())
         return translate.transferred(done)
+
+    @override
+    async def SeverAccess(
+        self, request: door_grant_service_pb2.SeverAccessRequest, context: Context
+    ) -> door_grant_pb2.Severance:
+        new = translate.new_severance(request, current_call())
+        return translate.severance_message(await self._severed.sever(new, _giver()))
+
+    @override
+    async def GetSeverance(
+        self, request: door_grant_service_pb2.GetSeveranceRequest, context: Context
+    ) -> door_grant_pb2.Severance:
+        found = await self._severed.found(request.vin, request.severance_id, _giver())
+        return translate.severance_message(found)
 
 
 def _giver() -> Giver:

@@ -15,6 +15,7 @@ from services.access.domain.grants import (
     TooLongError,
 )
 from services.access.domain.schedule import Schedule, UnknownTimeZoneError, Weekday, WeeklyWindow
+from services.access.domain.severance import NewSeverance, SeveranceUnknownError, TooManySeverancesError
 from services.access.domain.sharing import (
     ByAgentError,
     Giver,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_grant_service_pb2
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from services.access.domain.severance import AccessSeverance
     from services.access.domain.sharing import GrantView, Transfer
     from services.platform.call import Call
     from services.platform.capability import Capability
@@ -48,6 +50,7 @@ _KINDS = door_grant_pb2.GrantKind
 _STATES = door_grant_pb2.GrantState
 _KEY_ROLES = door_grant_pb2.DigitalKeyRole
 MOST_LABEL = 64
+MOST_EVIDENCE = 200
 
 
 def giver_of(capability: Capability) -> Giver:
@@ -162,12 +165,39 @@ def transferred(done: Transfer) -> door_grant_pb2.OwnershipTransferred:
     return message
 
 
+def new_severance(request: door_grant_service_pb2.SeverAccessRequest, call: Call) -> NewSeverance:
+    """Return a severance as somebody asks for it. Raises Refusal INVALID_REQUEST."""
+    asked = request.severance
+    check_text("evidence", asked.evidence, MOST_EVIDENCE)
+    return NewSeverance(
+        made_id(call, request.vin), request.vin, asked.person, asked.evidence, call.granted().subject
+    )
+
+
+def severance_message(severance: AccessSeverance) -> door_grant_pb2.Severance:
+    """Return what has become of a severance, as who asked for it is shown it."""
+    asked = severance.asked
+    states = door_grant_pb2.SeveranceState
+    state = states.DONE if severance.completed_at else states.IN_PROGRESS
+    message = door_grant_pb2.Severance(
+        severance_id=asked.severance_id,
+        vin=asked.vin,
+        person=asked.person,
+        evidence=asked.evidence,
+        state=states.REVERSED if severance.reversed_at else state,
+    )
+    set_time(message.requested_at, severance.requested_at)
+    if state == states.IN_PROGRESS:
+        set_time(message.due_at, severance.due_at)
+    if severance.completed_at is not None:
+        set_time(message.completed_at, severance.completed_at)
+    if severance.reversed_at is not None:
+        set_time(message.reversed_at, severance.reversed_at)
+    return message
+
+
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this is told; None for what is not about sharing."""
-    if isinstance(error, UnsoundChangeError):
-        return _unsound(error.member, error.reason)
-    if isinstance(error, UnknownTimeZoneError):
-        return _unsound("schedule.timeZone", "is no time zone of the IANA database")
     if isinstance(error, ActionsBeyondRole):
         return Refusal(
             errors.INVALID_REQUEST,
@@ -177,18 +207,39 @@ def refusal_of(error: Exception) -> Refusal | None:
                 for n, action in error.surplus
             ],
         )
-    if isinstance(error, TooLongError):
-        return _unsound("validSeconds", f"{error.longest_seconds} at most for {error.role.value}")
+    if isinstance(error, TooManySeverancesError):
+        return Refusal(
+            errors.RATE_LIMITED,
+            "You have asked for this as often as one person may in a day; customer support does it for you.",
+            retry_after_seconds=3_600,
+        )
+    if (violation := _violation_of(error)) is not None:
+        return _unsound(*violation)
     if isinstance(error, NotOwnerError):
         return resource_not_found()
     found = next((text for kind, text in _REFUSALS.items() if isinstance(error, kind)), None)
     return None if found is None else Refusal(*found)
 
 
+def _violation_of(error: Exception) -> tuple[str, str] | None:
+    """Return which member is wrong, and why; None for what is not about a member."""
+    if isinstance(error, UnsoundChangeError):
+        return error.member, error.reason
+    if isinstance(error, UnknownTimeZoneError):
+        return "schedule.timeZone", "is no time zone of the IANA database"
+    if isinstance(error, TooLongError):
+        return "validSeconds", f"{error.longest_seconds} at most for {error.role.value}"
+    return None
+
+
 _REFUSALS = {
     GrantHiddenError: (
         errors.REASONS["GRANT_NOT_FOUND"],
         "There is no such right on this vehicle that you may see or change; list them.",
+    ),
+    SeveranceUnknownError: (
+        errors.REASONS["GRANT_NOT_FOUND"],
+        "There is no severance of this id on this vehicle that you asked for.",
     ),
     GrantEndedError: (
         errors.REASONS["GRANT_ENDED"],

@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2
+from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2, severance_pb2
 from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
@@ -32,6 +32,7 @@ from services.access.domain.grants import (
     SameOperator,
     Source,
 )
+from services.access.domain.severance import NewSeverance
 from services.access.usecases.grants import GrantQuery
 from services.platform import errors
 from services.platform.capability import METADATA_KEY
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from services.access.domain.ended_rights import EndedRight
     from services.access.domain.grants import Account, AccountOverview, AccountSummary
     from services.access.domain.permissions import Allowance
+    from services.access.domain.severance import AccessSeverance
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -268,6 +270,35 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         subject=GRANT_REVOKED_SUBJECT,
         payload=told.SerializeToString(),
         created_at=ended.at,
+    )
+
+
+def operators_severance(request: access_service_pb2.SeverVehicleAccessRequest, operator: str) -> NewSeverance:
+    """Return a severance as an operator asks for it. Raises Refusal INVALID_REQUEST."""
+    for field, text in (("evidence", request.evidence), ("onBehalfOf", request.on_behalf_of)):
+        grant_translate.check_text(field, text, grant_translate.MOST_EVIDENCE)
+    return NewSeverance(
+        request.severance_id, request.vin, request.person, request.evidence, operator, request.on_behalf_of
+    )
+
+
+def vehicle_severance(severance: AccessSeverance) -> severance_pb2.VehicleSeverance:
+    """Return a severance as operators are told."""
+    asked = severance.asked
+    return severance_pb2.VehicleSeverance(
+        severance_id=asked.severance_id,
+        vin=asked.vin,
+        person=asked.person,
+        requested_by=asked.requested_by,
+        on_behalf_of=asked.on_behalf_of,
+        evidence=asked.evidence,
+        requested_at=_timestamp(severance.requested_at),
+        due_at=_timestamp(severance.due_at),
+        completed_at=_timestamp(severance.completed_at),
+        reversal_requested_by=severance.reversal_requested_by,
+        reversal_reason=severance.reversal_reason,
+        reversed_by=severance.reversed_by,
+        reversed_at=_timestamp(severance.reversed_at),
     )
 
 

@@ -27,6 +27,7 @@ GRANTS_READ = "door.grants.read"
 GRANTS_WRITE = "door.grants.write"
 GRANTS_ACCEPT = "door.grants.accept"
 GRANTS_END = "door.grants.end"
+SEVER = "door.access.sever"
 
 ACTIONS = frozenset(
     {
@@ -43,6 +44,7 @@ ACTIONS = frozenset(
         GRANTS_WRITE,
         GRANTS_ACCEPT,
         GRANTS_END,
+        SEVER,
     }
 )
 OWN_GRANTS = frozenset({GRANTS_READ, GRANTS_ACCEPT, GRANTS_END})

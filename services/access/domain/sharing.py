@@ -181,6 +181,8 @@ class ChangeKind(Enum):
     RESUMED = "RESUMED"
     ENDED = "ENDED"
     TRANSFERRED = "TRANSFERRED"
+    SEVERED = "SEVERED"
+    """Nobody is told, its `owners` least of all."""
 
 
 @dataclass(frozen=True, slots=True)

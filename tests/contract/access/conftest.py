@@ -14,6 +14,7 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
     AccessServiceStub,
     add_AccessServiceServicer_to_server,
 )
+from ecarus.remotecontrol.door.v1.door_grant_service_pb2_grpc import DoorGrantServiceStub
 from envoy_ext_authz import external_auth_pb2
 from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
 
@@ -38,10 +39,12 @@ from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
 from services.access.domain.sharing import GrantLimits
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
+from tests.contract.access.door_of_rights import DoorOfRights
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -141,6 +144,9 @@ async def build_room(
     pending_keys = SqlPendingApiKeys(database) if production else None
     record = store.SqlGrantRecord(database, announcements, sent.extend)
     limits = GrantLimits(per_vehicle=8, per_giver=10)
+    severed = SeveredAccess(
+        store.SqlSeverances(database, announcements, sent.extend), authorizer.invalidate, utc_now
+    )
     sharing = SharedAccess(
         store.SqlSharedGrants(database, announcements, sent.extend, limits), authorizer.invalidate, utc_now
     )
@@ -158,9 +164,10 @@ async def build_room(
                 pending_keys,
                 trusts=keys.ring.trusts,
                 hash_key=partial(key_hash, PEPPER),
+                severed=severed,
             )
             add_AccessServiceServicer_to_server(servicer, server)
-            DoorGrantServicer(sharing).register(server)
+            DoorGrantServicer(sharing, severed).register(server)
 
         return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
@@ -215,3 +222,10 @@ async def clerk(access: Any) -> AsyncIterator[AccessServiceStub]:
     service, _ = access
     async with service.channel("operator") as channel:
         yield AccessServiceStub(channel)
+
+
+@pytest.fixture
+async def rights(access: Any, check: CheckEdge, token_issuer: TokenIssuer) -> AsyncIterator[DoorOfRights]:
+    service, _ = access
+    async with service.channel("edge") as channel:
+        yield DoorOfRights(check, DoorGrantServiceStub(channel), token_issuer)

@@ -2,111 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import AccessServiceStub
 from ecarus.remotecontrol.door.v1 import door_grant_service_pb2 as rpc
-from ecarus.remotecontrol.door.v1 import door_update_pb2
-from ecarus.remotecontrol.door.v1.door_grant_pb2 import DoorGrant, DoorGrantOffer, GrantKind, GrantState
-from ecarus.remotecontrol.door.v1.door_grant_service_pb2_grpc import DoorGrantServiceStub
-from google.protobuf.json_format import MessageToJson
 
-from services.access.adapters.routes import Routes
-from services.platform.capability import METADATA_KEY
 from tests.contract.access.access_service import (
     FOREIGN,
     RATES,
     UNKNOWN,
     VIN,
-    CheckEdge,
-    TokenIssuer,
-    door,
-    headers_of,
-    problem_in,
     revocations,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-KINDS, STATES = GrantKind, GrantState
-
-
-class RefusedError(Exception):
-    """The edge refused, with this problem."""
-
-    def __init__(self, problem: dict[str, Any]) -> None:
-        super().__init__(problem["code"])
-        self.problem = problem
-
-
-@dataclass
-class Door:
-    """REST as Envoy does it: asks whether it may, then calls with the capability."""
-
-    check: CheckEdge
-    stub: DoorGrantServiceStub
-    issuer: TokenIssuer
-
-    async def ask(
-        self, who: str, method: str, path: str, request: Any, *, body: Any = None, vin: str = VIN, **more: Any
-    ) -> Any:
-        name = more.pop("id", "")
-        headers = {
-            "authorization": f"Bearer {self.issuer.token(who, **more)}",
-            "x-correlation-id": name or f"c-{id(request)}",
-        }
-        raw = b""
-        if body is not None:
-            headers["content-type"] = "application/json"
-            raw = MessageToJson(body).encode() if hasattr(body, "DESCRIPTOR") else json.dumps(body).encode()
-        answer = await self.check(door(path, vin), method=method, headers=headers, raw_body=raw)
-        if not answer.HasField("ok_response"):
-            raise RefusedError(problem_in(answer))
-        told = headers_of(answer.ok_response.headers)
-        found = Routes().rest(door(path, vin))
-        assert found is not None
-        rpc_name = type(request).__name__.removesuffix("Request")
-        metadata = ((METADATA_KEY, told[METADATA_KEY]), ("x-correlation-id", headers["x-correlation-id"]))
-        return await getattr(self.stub, rpc_name)(request, metadata=metadata, timeout=5)
-
-    async def give(self, who: str = "user-123", *, vin: str = VIN, name: str = "", **offer: Any) -> DoorGrant:
-        form = {"principal": "user-789", "kind": KINDS.DIGITAL_KEY, **offer}
-        asked = DoorGrantOffer(**form)
-        request = rpc.GiveGrantRequest(vin=vin, grant=asked)
-        given: DoorGrant = await self.ask(who, "POST", "grants", request, body=asked, vin=vin, id=name)
-        return given
-
-    async def do(self, verb: str, grant: DoorGrant, who: str = "user-123") -> DoorGrant:
-        request = getattr(rpc, f"{verb.capitalize()}GrantRequest")(vin=VIN, grant_id=grant.grant_id)
-        done: DoorGrant = await self.ask(who, "POST", f"grants/{grant.grant_id}/{verb}", request)
-        return done
-
-    async def accepted(self, **offer: Any) -> DoorGrant:
-        given = await self.give(**offer)
-        return await self.do("accept", given, given.principal)
-
-    async def listed(self, who: str = "user-123") -> list[DoorGrant]:
-        answer = await self.ask(who, "GET", "grants", rpc.ListGrantsRequest(vin=VIN))
-        return list(answer.grants)
-
-    async def may(self, who: str, action: str = "unlock") -> dict[str, Any] | None:
-        """Nothing where they may, else the problem."""
-        headers = {"authorization": f"Bearer {self.issuer.token(who)}", "content-type": "application/json"}
-        if action in {"unlock", "lock"}:
-            answer = await self.check(
-                door(action), method="POST", headers=headers, raw_body=b'{"targetDoors":["all"]}'
-            )
-        else:
-            del headers["content-type"]
-            answer = await self.check(door(action), headers=headers)
-        return None if answer.HasField("ok_response") else problem_in(answer)
+from tests.contract.access.door_of_rights import KINDS, STATES, DoorOfRights, RefusedError, alerts, reason_of
 
 
 @pytest.fixture
@@ -114,40 +26,7 @@ def rates() -> dict[str, int]:
     return {**RATES, "command": 100}
 
 
-@pytest.fixture
-async def rights(access: Any, check: CheckEdge, token_issuer: TokenIssuer) -> AsyncIterator[Door]:
-    service, _ = access
-    async with service.channel("edge") as channel:
-        yield Door(check, DoorGrantServiceStub(channel), token_issuer)
-
-
-def alerts(sent: list[Any]) -> list[door_update_pb2.DoorUpdate]:
-    return [
-        door_update_pb2.DoorUpdate.FromString(message.payload)
-        for message in sent
-        if message.subject == f"door.update.{VIN}"
-    ]
-
-
-def reason_of(caught: Any) -> str:
-    details = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
-    return next(
-        word
-        for word in (
-            "GRANT_NOT_FOUND",
-            "GRANT_ENDED",
-            "TOO_MANY_GRANTS",
-            "INVALID_REQUEST",
-            "CORRELATION_ID_REUSED",
-            "ACTION_NOT_GRANTED",
-            "VEHICLE_NOT_FOUND",
-            "GRANT_NOT_POSSIBLE",
-        )
-        if word.encode() in details
-    )
-
-
-async def test_a_key_is_given_accepted_and_taken(rights: Door, sent: list[Any]) -> None:
+async def test_a_key_is_given_accepted_and_taken(rights: DoorOfRights, sent: list[Any]) -> None:
     given = await rights.give(label="Anna's phone")
     assert (given.state, given.label, given.given_by) == (STATES.CREATED, "Anna's phone", "user-123")
     assert not given.in_force
@@ -177,7 +56,7 @@ async def test_a_key_is_given_accepted_and_taken(rights: Door, sent: list[Any]) 
     assert [list(each.owners) for each in heard] == [["user-123"]] * 3
 
 
-async def test_everybody_sees_their_own_and_the_owner_all(rights: Door) -> None:
+async def test_everybody_sees_their_own_and_the_owner_all(rights: DoorOfRights) -> None:
     first = await rights.accepted()
     second = await rights.accepted(principal="user-456", kind=KINDS.SHARED_USER, name="second")
     assert {grant.grant_id for grant in await rights.listed()} == {
@@ -198,13 +77,15 @@ async def test_everybody_sees_their_own_and_the_owner_all(rights: Door) -> None:
     assert (await rights.do("end", second, "user-456")).state == STATES.TERMINATED  # given back
 
 
-async def test_whose_key_it_is(rights: Door) -> None:
+async def test_whose_key_it_is(rights: DoorOfRights) -> None:
     own = await rights.give(principal="user-123")
     assert (own.state, own.key_role) == (STATES.ACTIVE, 1)
     assert (await rights.give(name="friend")).key_role == 2
 
 
-async def test_a_suspended_key_opens_nothing_until_it_is_resumed(rights: Door, sent: list[Any]) -> None:
+async def test_a_suspended_key_opens_nothing_until_it_is_resumed(
+    rights: DoorOfRights, sent: list[Any]
+) -> None:
     key = await rights.accepted()
     sent.clear()
     assert (await rights.do("suspend", key)).state == STATES.SUSPENDED
@@ -219,7 +100,7 @@ async def test_a_suspended_key_opens_nothing_until_it_is_resumed(rights: Door, s
     assert await rights.may("user-789") is None
 
 
-async def test_a_right_is_narrowed_and_never_widened(rights: Door, sent: list[Any]) -> None:
+async def test_a_right_is_narrowed_and_never_widened(rights: DoorOfRights, sent: list[Any]) -> None:
     shared = await rights.accepted(kind=KINDS.SHARED_USER, valid_seconds=3_600)
     path = f"grants/{shared.grant_id}/narrow"
     sent.clear()
@@ -247,7 +128,7 @@ async def test_a_right_is_narrowed_and_never_widened(rights: Door, sent: list[An
         assert reason_of(caught) == "INVALID_REQUEST"
 
 
-async def test_service_and_valet_end_by_themselves(rights: Door) -> None:
+async def test_service_and_valet_end_by_themselves(rights: DoorOfRights) -> None:
     helper = await rights.accepted(kind=KINDS.SERVICE)
     assert helper.expires_at.seconds - helper.accepted_at.seconds == 3_600
     assert set(helper.actions) >= {"door.unlock"}
@@ -262,7 +143,7 @@ async def test_service_and_valet_end_by_themselves(rights: Door) -> None:
     assert valet.expires_at.seconds - valet.accepted_at.seconds == 86_400
 
 
-async def test_a_key_outside_of_its_hours_opens_nothing(rights: Door, access: Any) -> None:
+async def test_a_key_outside_of_its_hours_opens_nothing(rights: DoorOfRights, access: Any) -> None:
     # Whatever the hour is: all of the week but this day and those beside it.
     today = datetime.now(UTC).weekday()
     days = [((today + n) % 7) + 1 for n in (2, 3, 4)]
@@ -282,7 +163,9 @@ async def test_a_key_outside_of_its_hours_opens_nothing(rights: Door, access: An
     assert [grant.grant_id for grant in await rights.listed("user-789")] == [key.grant_id]
 
 
-async def test_the_vehicle_is_handed_over_in_one_act(rights: Door, sent: list[Any], operators: Any) -> None:
+async def test_the_vehicle_is_handed_over_in_one_act(
+    rights: DoorOfRights, sent: list[Any], operators: Any
+) -> None:
     for n, kind in enumerate((KINDS.SHARED_USER, KINDS.DIGITAL_KEY, KINDS.VALET)):
         await rights.accepted(principal=f"friend-{n}", kind=kind, name=f"n-{n}")
     await rights.give(principal="late", name="late")
@@ -309,7 +192,7 @@ async def test_the_vehicle_is_handed_over_in_one_act(rights: Door, sent: list[An
     assert [grant.principal for grant in listed.grants if not grant.HasField("revoked_at")] == ["buyer-1"]
 
 
-async def test_foreign_and_unknown_vehicles_are_answered_alike(rights: Door) -> None:
+async def test_foreign_and_unknown_vehicles_are_answered_alike(rights: DoorOfRights) -> None:
     answers = []
     for vin in (FOREIGN, UNKNOWN):
         with pytest.raises(RefusedError) as caught:
@@ -320,7 +203,7 @@ async def test_foreign_and_unknown_vehicles_are_answered_alike(rights: Door) -> 
     assert answers[0]["code"] == "VEHICLE_NOT_FOUND"
 
 
-async def test_the_same_again_gives_the_first_answer(rights: Door) -> None:
+async def test_the_same_again_gives_the_first_answer(rights: DoorOfRights) -> None:
     first = await rights.give(name="once")
     assert await rights.give(name="once") == first
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -328,7 +211,7 @@ async def test_the_same_again_gives_the_first_answer(rights: Door) -> None:
     assert reason_of(caught) == "CORRELATION_ID_REUSED"
 
 
-async def test_there_may_be_so_many(rights: Door) -> None:
+async def test_there_may_be_so_many(rights: DoorOfRights) -> None:
     for n in range(7):
         await rights.give(principal=f"friend-{n}", name=f"n-{n}")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -336,7 +219,7 @@ async def test_there_may_be_so_many(rights: Door) -> None:
     assert reason_of(caught) == "TOO_MANY_GRANTS"
 
 
-async def test_an_agent_changes_nobodys_rights(rights: Door) -> None:
+async def test_an_agent_changes_nobodys_rights(rights: DoorOfRights) -> None:
     request = rpc.GiveGrantRequest(vin=VIN, grant={"principal": "x", "kind": KINDS.DIGITAL_KEY})
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await rights.ask("user-123", "POST", "grants", request, body=request.grant, act={"sub": "agent-7"})
@@ -347,7 +230,7 @@ HOSTILE = ["a\r\nX: y", "a\x1b[31m", "a\x00", "\u202egnp.exe", "a\u200bb", "a\nb
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_a_label_is_one_readable_line(rights: Door, text: str) -> None:
+async def test_a_label_is_one_readable_line(rights: DoorOfRights, text: str) -> None:
     with pytest.raises((grpc.aio.AioRpcError, RefusedError)) as caught:
         await rights.give(label=text)
     if isinstance(caught.value, RefusedError):
@@ -386,7 +269,7 @@ async def test_a_label_is_one_readable_line(rights: Door, text: str) -> None:
         ),
     ],
 )
-async def test_unsound_members_are_named(rights: Door, field: str, body: dict[str, Any]) -> None:
+async def test_unsound_members_are_named(rights: DoorOfRights, field: str, body: dict[str, Any]) -> None:
     with pytest.raises(RefusedError) as caught:
         await rights.ask("user-123", "POST", "grants", rpc.GiveGrantRequest(), body=body)
     assert caught.value.problem["code"] == "INVALID_REQUEST"

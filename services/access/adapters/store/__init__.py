@@ -7,6 +7,7 @@ transactions.
 from services.access.adapters.store.accounts import add_key, find_key, has_key_id, issue_key, key_by_id
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.record import SqlGrantRecord
+from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
 from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
 from services.access.adapters.store.telling import Announcements
@@ -16,6 +17,7 @@ __all__ = [
     "AccessModel",
     "Announcements",
     "SqlGrantRecord",
+    "SqlSeverances",
     "SqlSharedGrants",
     "add_key",
     "add_vehicles",

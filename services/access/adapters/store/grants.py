@@ -16,7 +16,7 @@ from services.access.adapters.store.tables import (
     vehicles,
     write_audit,
 )
-from services.access.adapters.store.telling import owners_of, tell
+from services.access.adapters.store.telling import check_not_severed, owners_of, tell
 from services.access.domain.ended_rights import EndedKind, EndedRight
 from services.access.domain.grants import Grant, GrantConflict, GrantUnknown, NewGrant
 from services.access.domain.permissions import (
@@ -58,6 +58,8 @@ def give_grant(
 ) -> tuple[Grant, list[OutgoingMessage]]:
     """Create the grant, and tell of it once it is new. Raises GrantConflict."""
     known = connection.execute(select(grants.c.grant_id).where(grants.c.grant_id == new.grant_id)).first()
+    if known is None:
+        check_not_severed(connection, new.vin, new.principal)
     grant = create_grant(connection, new, by, at)
     if known is not None:
         return grant, []

@@ -10,8 +10,8 @@ from sqlalchemy import func, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.grants import audit_grant, ending_of, held_by
-from services.access.adapters.store.tables import AccessModel, add_if_new, grants, outbox, vehicles
-from services.access.adapters.store.telling import owners_of, tell
+from services.access.adapters.store.tables import AccessModel, add_if_new, grants, outbox
+from services.access.adapters.store.telling import check_not_severed, lock_vehicle, owners_of, tell
 from services.access.domain import sharing
 from services.access.domain.grants import Grant, GrantConflict, GrantRole, GrantState, NewGrant
 from services.access.domain.sharing import (
@@ -89,6 +89,7 @@ class SqlSharedGrants:
                     raise GrantConflict(offer.new.grant_id)
                 return GrantView(kept, kept.asked.principal in owners, at), []
             grant = offer.grant(at, owners)
+            check_not_severed(connection, vin, grant.asked.principal)
             self._count(connection, vin, offer.giver, at)
             add_if_new(connection, grants, {**row_of(grant), "request_digest": offer.digest})
             kind = ChangeKind.BEGUN if grant.accepted_at is not None else ChangeKind.OFFERED
@@ -152,6 +153,7 @@ class SqlSharedGrants:
             owners = lock_for_owner(connection, vin, by, at)
             if new_owner in owners:
                 raise UnsoundChangeError("newOwner", "owns the vehicle already")
+            check_not_severed(connection, vin, new_owner)
             ended = [grant for grant in _unrevoked(connection, vin) if grant.is_live(at)]
             new = Grant(NewGrant(grant_id, new_owner, vin, GrantRole.OWNER), at, given_by=by)
             messages = end_all(connection, ended, [new], by, at, self._announcements)
@@ -252,11 +254,6 @@ class SqlSharedGrants:
         view, messages = await self._database.write(change)
         self._sent(messages)
         return view
-
-
-def lock_vehicle(connection: Connection, vin: str) -> None:
-    """Keep others from changing rights on the vehicle meanwhile. SQLite has one writer at a time."""
-    connection.execute(select(vehicles.c.vin).where(vehicles.c.vin == vin).with_for_update())
 
 
 def lock_for_owner(connection: Connection, vin: str, who: str, at: datetime) -> frozenset[str]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import select
 
 from services.access.adapters.store.grant_rows import grant_of
-from services.access.adapters.store.tables import grants, outbox
+from services.access.adapters.store.tables import grants, outbox, severances, vehicles
 from services.access.domain.grants import GrantRole, GrantState
-from services.access.domain.sharing import AccessChange
+from services.access.domain.sharing import AccessChange, GrantNotPossibleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,20 @@ class Announcements(Protocol):
 
     def changed(self, change: AccessChange, /) -> list[OutgoingMessage]:
         """Return what the owners and the other services are told of a change."""
+
+
+def lock_vehicle(connection: Connection, vin: str) -> None:
+    """Keep others from changing rights on the vehicle meanwhile. SQLite has one writer at a time."""
+    connection.execute(select(vehicles.c.vin).where(vehicles.c.vin == vin).with_for_update())
+
+
+def check_not_severed(connection: Connection, vin: str, principal: str) -> None:
+    """Raise GrantNotPossibleError when this person's access to the vehicle is severed."""
+    query = select(severances.c.severance_id).where(
+        severances.c.vin == vin, severances.c.person == principal, severances.c.reversed_at.is_(None)
+    )
+    if connection.execute(query).first() is not None:
+        raise GrantNotPossibleError
 
 
 def owners_of(connection: Connection, vin: str, at: datetime) -> frozenset[str]:

@@ -100,6 +100,8 @@ class _AccessChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessCh
     """`principal` is the vehicle's owner now, and nobody else has anything to do with it: what was kept for anybody else
     and this vehicle goes.
     """
+    ACCESS_CHANGE_SEVERED: _AccessChange.ValueType  # 8
+    """Every right of `principal` on the vehicle was severed: what was kept for them and this vehicle goes. Nobody is told."""
 
 class AccessChange(_AccessChange, metaclass=_AccessChangeEnumTypeWrapper): ...
 
@@ -115,6 +117,8 @@ ACCESS_CHANGE_TRANSFERRED: AccessChange.ValueType  # 7
 """`principal` is the vehicle's owner now, and nobody else has anything to do with it: what was kept for anybody else
 and this vehicle goes.
 """
+ACCESS_CHANGE_SEVERED: AccessChange.ValueType  # 8
+"""Every right of `principal` on the vehicle was severed: what was kept for them and this vehicle goes. Nobody is told."""
 Global___AccessChange: _TypeAlias = AccessChange  # noqa: Y015
 
 @_typing.final
@@ -150,7 +154,7 @@ class Grant(_message.Message):
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The actions it allows: door.unlock, door.lock, door.cancel, door.status.read, door.history.read,
         door.config.read, door.config.write, door.diagnostics.read, door.updates.read, door.grants.read,
-        door.grants.write, door.grants.accept, door.grants.end.
+        door.grants.write, door.grants.accept, door.grants.end, door.access.sever.
         """
 
     @_builtins.property

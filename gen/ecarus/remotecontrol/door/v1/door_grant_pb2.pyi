@@ -471,6 +471,123 @@ class DoorGrantNarrowing(_message.Message):
 Global___DoorGrantNarrowing: _TypeAlias = DoorGrantNarrowing  # noqa: Y015
 
 @_typing.final
+class SeveranceRequest(_message.Message):
+    """A person whose access to the vehicle is to end, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    person: _builtins.str
+    """Whose: the `sub` of their tokens. Printable ASCII without spaces."""
+    evidence: _builtins.str
+    """Where the evidence is kept (a court's or a police report's reference): one line of printable characters."""
+    def __init__(
+        self,
+        *,
+        person: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "person", b"person"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeveranceRequest: _TypeAlias = SeveranceRequest  # noqa: Y015
+
+@_typing.final
+class SeveranceState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Value:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SeveranceState._Value.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        UNSPECIFIED: SeveranceState._Value.ValueType  # 0
+        IN_PROGRESS: SeveranceState._Value.ValueType  # 1
+        """Nothing is accepted of the person any more; the other services are being told."""
+        DONE: SeveranceState._Value.ValueType  # 2
+        REVERSED: SeveranceState._Value.ValueType  # 3
+        """Two operators have taken it back."""
+
+    class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
+    UNSPECIFIED: SeveranceState.Value.ValueType  # 0
+    IN_PROGRESS: SeveranceState.Value.ValueType  # 1
+    """Nothing is accepted of the person any more; the other services are being told."""
+    DONE: SeveranceState.Value.ValueType  # 2
+    REVERSED: SeveranceState.Value.ValueType  # 3
+    """Two operators have taken it back."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeveranceState: _TypeAlias = SeveranceState  # noqa: Y015
+
+@_typing.final
+class Severance(_message.Message):
+    """A person's access that was severed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERANCE_ID_FIELD_NUMBER: _builtins.int
+    VIN_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    REVERSED_AT_FIELD_NUMBER: _builtins.int
+    severance_id: _builtins.str
+    vin: _builtins.str
+    person: _builtins.str
+    evidence: _builtins.str
+    state: Global___SeveranceState.Value.ValueType
+    @_builtins.property
+    def requested_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """The end of the second business day (Monday to Friday) after that, by when the law wants it done. Present while it is
+        IN_PROGRESS.
+        """
+
+    @_builtins.property
+    def completed_at(self) -> _timestamp_pb2.Timestamp:
+        """When every service knew."""
+
+    @_builtins.property
+    def reversed_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        severance_id: _builtins.str = ...,
+        vin: _builtins.str = ...,
+        person: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+        state: Global___SeveranceState.Value.ValueType = ...,
+        requested_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        completed_at: _timestamp_pb2.Timestamp | None = ...,
+        reversed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "due_at", b"due_at", "requested_at", b"requested_at", "reversed_at", b"reversed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "due_at", b"due_at", "evidence", b"evidence", "person", b"person", "requested_at", b"requested_at", "reversed_at", b"reversed_at", "severance_id", b"severance_id", "state", b"state", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Severance: _TypeAlias = Severance  # noqa: Y015
+
+@_typing.final
 class OwnershipTransfer(_message.Message):
     """Who gets the vehicle."""
 

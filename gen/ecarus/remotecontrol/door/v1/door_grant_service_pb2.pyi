@@ -18,6 +18,54 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class SeverAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    SEVERANCE_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    """17 characters, no I, O or Q; upper-cased on entry."""
+    @_builtins.property
+    def severance(self) -> _door_grant_pb2.SeveranceRequest: ...
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        severance: _door_grant_pb2.SeveranceRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["severance", b"severance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["severance", b"severance", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeverAccessRequest: _TypeAlias = SeverAccessRequest  # noqa: Y015
+
+@_typing.final
+class GetSeveranceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    SEVERANCE_ID_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    """17 characters, no I, O or Q; upper-cased on entry."""
+    severance_id: _builtins.str
+    """1-64 of A-Z a-z 0-9 . _ -"""
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        severance_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["severance_id", b"severance_id", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSeveranceRequest: _TypeAlias = GetSeveranceRequest  # noqa: Y015
+
+@_typing.final
 class ListGrantsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -87,6 +87,16 @@ class DoorGrantServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.TransferOwnershipRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.OwnershipTransferred.FromString,
                 _registered_method=True)
+        self.SeverAccess = channel.unary_unary(
+                '/ecarus.remotecontrol.door.v1.DoorGrantService/SeverAccess',
+                request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.SeverAccessRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
+                _registered_method=True)
+        self.GetSeverance = channel.unary_unary(
+                '/ecarus.remotecontrol.door.v1.DoorGrantService/GetSeverance',
+                request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.GetSeveranceRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
+                _registered_method=True)
 
 
 class DoorGrantServiceServicer:
@@ -189,6 +199,27 @@ class DoorGrantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SeverAccess(self, request, context):
+        """Ends every right of a person on the vehicle at once, an owner's too, with its streams and its commands that had not
+        acted, and lets them have none until it is reversed. Nobody is told: no alert, and the person is answered as if there
+        were no such vehicle. For owners and Shared Users; for whoever has no right on the vehicle an operator asks. The
+        correlation id is the idempotency key.
+
+        ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSeverance(self, request, context):
+        """What has become of a severance that the caller asked for, with its legal clock.
+
+        NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DoorGrantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -236,6 +267,16 @@ def add_DoorGrantServiceServicer_to_server(servicer, server):
                     servicer.TransferOwnership,
                     request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.TransferOwnershipRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.OwnershipTransferred.SerializeToString,
+            ),
+            'SeverAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.SeverAccess,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.SeverAccessRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.SerializeToString,
+            ),
+            'GetSeverance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSeverance,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.GetSeveranceRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -488,6 +529,60 @@ class DoorGrantService:
             '/ecarus.remotecontrol.door.v1.DoorGrantService/TransferOwnership',
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.TransferOwnershipRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.OwnershipTransferred.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SeverAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.door.v1.DoorGrantService/SeverAccess',
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.SeverAccessRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSeverance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.door.v1.DoorGrantService/GetSeverance',
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.GetSeveranceRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
             options,
             channel_credentials,
             insecure,

@@ -94,6 +94,19 @@ class DoorGrantServiceStub:
 
     FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
     """
+    SeverAccess: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.SeverAccessRequest, _door_grant_pb2.Severance]
+    """Ends every right of a person on the vehicle at once, an owner's too, with its streams and its commands that had not
+    acted, and lets them have none until it is reversed. Nobody is told: no alert, and the person is answered as if there
+    were no such vehicle. For owners and Shared Users; for whoever has no right on the vehicle an operator asks. The
+    correlation id is the idempotency key.
+
+    ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+    """
+    GetSeverance: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetSeveranceRequest, _door_grant_pb2.Severance]
+    """What has become of a severance that the caller asked for, with its legal clock.
+
+    NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
+    """
 
 @_typing.type_check_only
 class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
@@ -159,6 +172,19 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
     streams and its commands that have not acted.
 
     FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
+    """
+    SeverAccess: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.SeverAccessRequest, _door_grant_pb2.Severance]  # type: ignore[assignment]
+    """Ends every right of a person on the vehicle at once, an owner's too, with its streams and its commands that had not
+    acted, and lets them have none until it is reversed. Nobody is told: no alert, and the person is answered as if there
+    were no such vehicle. For owners and Shared Users; for whoever has no right on the vehicle an operator asks. The
+    correlation id is the idempotency key.
+
+    ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+    """
+    GetSeverance: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetSeveranceRequest, _door_grant_pb2.Severance]  # type: ignore[assignment]
+    """What has become of a severance that the caller asked for, with its legal clock.
+
+    NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
     """
 
 class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -276,6 +302,31 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         streams and its commands that have not acted.
 
         FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
+        """
+
+    @_abc_1.abstractmethod
+    def SeverAccess(
+        self,
+        request: _door_grant_service_pb2.SeverAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_door_grant_pb2.Severance, _abc.Awaitable[_door_grant_pb2.Severance]]:
+        """Ends every right of a person on the vehicle at once, an owner's too, with its streams and its commands that had not
+        acted, and lets them have none until it is reversed. Nobody is told: no alert, and the person is answered as if there
+        were no such vehicle. For owners and Shared Users; for whoever has no right on the vehicle an operator asks. The
+        correlation id is the idempotency key.
+
+        ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSeverance(
+        self,
+        request: _door_grant_service_pb2.GetSeveranceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_door_grant_pb2.Severance, _abc.Awaitable[_door_grant_pb2.Severance]]:
+        """What has become of a severance that the caller asked for, with its legal clock.
+
+        NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
         """
 
 def add_DoorGrantServiceServicer_to_server(servicer: DoorGrantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
