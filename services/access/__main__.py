@@ -19,6 +19,7 @@ from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
+from services.access.adapters.key_use import WRITE_SECONDS, KeyUseLog
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -35,6 +36,7 @@ from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
+from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
 from services.platform.database import open_database
@@ -47,6 +49,9 @@ from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     import grpc
 
     from services.access.domain.grants import Caller
@@ -57,7 +62,7 @@ ROOM = "access"
 _MIN_PEPPER_BYTES = 16
 
 
-class StartRefused(Exception):
+class StartRefusedError(Exception):
     """The service must not start as it is configured; the text says why."""
 
 
@@ -65,9 +70,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
-    migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(
-        migrate, settings.database_url, migrations, store.HEAD, store.AccessModel.metadata
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.AccessModel.metadata,
     )
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
@@ -82,6 +90,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
+    async def keep_key_uses(uses: Mapping[str, datetime]) -> None:
+        await database.write(lambda c: store.note_key_uses(c, uses))
+
+    key_uses = KeyUseLog(keep_key_uses, CLOCK.now)
     routes = Routes()
     workloads = Workloads()
     permission_cache = PermissionCache(load_standing, CLOCK.seconds)
@@ -109,24 +121,20 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
+            note_use=key_uses.note,
         ),
         permissions=permission_cache,
         rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
+        step_up_table=settings.step_up_table,
+        now=CLOCK.seconds,
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
     announcements = OutboxAnnouncements()
     record = store.SqlGrantRecord(database, announcements, relay.hand_over)
-    severed = SeveredAccess(
-        store.SqlSeverances(database, announcements, relay.hand_over), authorizer.invalidate, CLOCK.now
-    )
-    sharing = SharedAccess(
-        store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits),
-        authorizer.invalidate,
-        CLOCK.now,
-    )
+    people = _people_of(database, relay, authorizer, settings)
 
     watch = KeyWatch(
         keys,
@@ -150,10 +158,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pending_keys,
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
-            severed=severed,
+            severed=people[1],
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
-        DoorGrantServicer(sharing, severed).register(server)
+        DoorGrantServicer(*people).register(server)
 
     rpc = GrpcServer(
         settings,
@@ -176,6 +184,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
+            regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
@@ -186,12 +195,25 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         await database.close()
 
 
+def _people_of(
+    database: Database, relay: OutboxRelay, authorizer: RequestAuthorizer, settings: AccessSettings
+) -> tuple[SharedAccess, SeveredAccess]:
+    """Return what people may ask about each other's rights."""
+    announcements = OutboxAnnouncements()
+    grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
+    severances = store.SqlSeverances(database, announcements, relay.hand_over)
+    return (
+        SharedAccess(grants, authorizer.invalidate, CLOCK.now),
+        SeveredAccess(severances, authorizer.invalidate, CLOCK.now),
+    )
+
+
 def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> KeyFile | DiscoveredKeys:
     """Return where the issuer's keys come from, as the settings say."""
     if settings.token_jwks is not None:
         return KeyFile(settings.token_jwks, ring, CLOCK.seconds, settings.algorithms)
     if settings.token_discovery_url is None:
-        raise StartRefused("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
+        raise StartRefusedError("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
     return DiscoveredKeys(
         url=settings.token_discovery_url,
         issuer=settings.token_issuer,
@@ -213,7 +235,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
         if await database.read(lambda c: store.find_key(c, published, CLOCK.now())) is not None:
-            raise StartRefused(
+            raise StartRefusedError(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"
             )
@@ -222,7 +244,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
 def _pepper_in(file: Path) -> bytes:
     pepper = file.read_bytes().strip()
     if len(pepper) < _MIN_PEPPER_BYTES:
-        raise StartRefused(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
+        raise StartRefusedError(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
     return pepper
 
 

@@ -25,7 +25,7 @@ def alerts(stream: Any) -> list[str]:
 
 def test_a_key_is_given_used_suspended_and_taken(mesh: Mesh) -> None:
     friend, watcher = f"friend-{uuid.uuid4()}", f"watcher-{uuid.uuid4()}"
-    owner, guest = App(mesh), App(mesh, bearer=mesh.token(friend))
+    owner, guest = App(mesh, bearer=mesh.token("user-123")), App(mesh, bearer=mesh.token(friend))
     with operator(mesh) as access:
         grant(access, watcher, watcher)
     with owner.stream() as told, watching(mesh, mesh.token(watcher)) as bystander:
@@ -87,3 +87,31 @@ def test_a_vehicle_that_is_not_the_givers_is_unknown(mesh: Mesh) -> None:
     one, other = ({**a.json(), "instance": "", "correlationId": ""} for a in answers)
     assert one == other
     assert SAMPLE in answers[0].json()["instance"]
+
+
+def test_who_shares_a_car_severs_somebody_in_silence(mesh: Mesh) -> None:
+    owner, survivor, person = (f"{who}-{uuid.uuid4()}" for who in ("owner", "survivor", "person"))
+    vin = "KMHSH81C7LU" + str(uuid.uuid4().int)[:6]
+    with operator(mesh) as access:
+        for who, role in (
+            (owner, grant_pb2.GRANT_ROLE_OWNER),
+            (survivor, grant_pb2.GRANT_ROLE_SHARED_USER),
+            (person, grant_pb2.GRANT_ROLE_DIGITAL_KEY),
+        ):
+            grant(access, who, who, vin=vin, role=role)
+    apps = {who: App(mesh, vin=vin, bearer=mesh.token(who)) for who in (owner, survivor, person)}
+    for app in apps.values():
+        eventually(lambda app=app: app.get("grants").status_code == 200)
+    with apps[owner].stream() as told, apps[person].stream() as stream:
+        assert (told.status, stream.status) == (200, 200)
+        severed = apps[survivor].send("POST", "access/sever", {"person": person, "evidence": "file 17/2026"})
+        assert severed.status_code == 200
+        assert stream.ended.wait(15), "the stream outlived the right"
+        eventually(lambda: apps[person].get("grants").status_code == 404)
+        path = f"access/severances/{severed.json()['severanceId']}"
+        done = eventually(lambda: (a := apps[survivor].get(path).json())["state"] == "DONE" and a)
+        assert "dueAt" not in done
+        assert apps[owner].get(path).status_code == 404
+        assert not alerts(told)
+    listed = apps[owner].get("grants").json()["grants"]
+    assert [each["state"] for each in listed if each["principal"] == person] == ["TERMINATED"]

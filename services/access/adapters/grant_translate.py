@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.door.v1 import door_grant_pb2
 
 from services.access.domain.grants import (
-    ActionsBeyondRole,
     GrantRole,
     GrantState,
     NewGrant,
@@ -198,15 +197,6 @@ def severance_message(severance: AccessSeverance) -> door_grant_pb2.Severance:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this is told; None for what is not about sharing."""
-    if isinstance(error, ActionsBeyondRole):
-        return Refusal(
-            errors.INVALID_REQUEST,
-            "The grant names actions that its role does not have.",
-            violations=[
-                Violation(f"actions[{n}]", f"{action} is not an action of this role")
-                for n, action in error.surplus
-            ],
-        )
     if isinstance(error, TooManySeverancesError):
         return Refusal(
             errors.RATE_LIMITED,

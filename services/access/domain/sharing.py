@@ -87,7 +87,7 @@ class GrantOffer:
     not_after: datetime | None = None
 
     def grant(self, at: datetime, owners: Collection[str]) -> Grant:
-        """Return it as it is kept from now on. Raises UnsoundChangeError, ActionsBeyondRole, TooLongError."""
+        """Return it as it is kept from now on. Raises UnsoundChangeError, ActionsBeyondRoleError, TooLongError."""
         new = self.new
         new.check()
         if self.not_after is not None and self.not_after <= at:

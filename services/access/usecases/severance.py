@@ -21,7 +21,7 @@ class Severances(Protocol):
     async def sever(self, new: NewSeverance, *, at: datetime) -> AccessSeverance:
         """End all that the person may do with the vehicle, with audit rows and messages, in one commit.
 
-        Raises GrantConflict, TooManySeverancesError.
+        Raises GrantConflictError, TooManySeverancesError.
         """
 
     async def found(self, vin: str, severance_id: str, requested_by: str) -> AccessSeverance:

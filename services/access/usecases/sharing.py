@@ -26,7 +26,8 @@ class SharedGrants(Protocol):
     async def offer(self, offer: GrantOffer, *, at: datetime) -> GrantView:
         """Keep an offer. The same again answers with what became of it.
 
-        Raises NotOwnerError, GrantConflict, GrantNotPossibleError, TooManyGrantsError, and what GrantOffer.grant does.
+        Raises NotOwnerError, GrantConflictError, GrantNotPossibleError, TooManyGrantsError, and what GrantOffer.grant
+        does.
         """
 
     async def accept(self, vin: str, grant_id: str, *, by: str, at: datetime) -> GrantView:

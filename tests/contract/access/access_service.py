@@ -16,6 +16,8 @@ from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.domain.key_scopes import WORDS
+from services.access.domain.step_up import TWO_FACTORS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +34,14 @@ SEED = {
         {"grantId": "sandbox-1", "principal": "user-123", "vin": VIN, "role": "OWNER"},
         {"grantId": "sandbox-2", "principal": "user-456", "vin": FOREIGN, "role": "OWNER"},
     ],
-    "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
+    "apiKeys": [
+        {
+            "key": PUBLISHED_KEY,
+            "principal": "user-123",
+            "source": "MOBILE_APP",
+            "scopes": sorted(WORDS),
+        }
+    ],
 }
 
 
@@ -67,6 +76,9 @@ class TokenIssuer:
             "client_id": "web",
             "iat": now,
             "exp": now + 600,
+            "jti": "1",
+            "acr": TWO_FACTORS,
+            "auth_time": now,
             **more,
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})

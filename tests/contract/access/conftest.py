@@ -38,6 +38,7 @@ from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
 from services.access.domain.sharing import GrantLimits
+from services.access.domain.step_up import STRICT
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -137,6 +138,8 @@ async def build_room(
         rates=RateLimits(rates, time.monotonic),
         counted=CountedRequests(time.monotonic),
         capabilities=issuer,
+        step_up_table=STRICT,
+        now=time.time,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
     announcements = OutboxAnnouncements()

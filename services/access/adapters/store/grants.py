@@ -18,7 +18,7 @@ from services.access.adapters.store.tables import (
 )
 from services.access.adapters.store.telling import check_not_severed, owners_of, tell
 from services.access.domain.ended_rights import EndedKind, EndedRight
-from services.access.domain.grants import Grant, GrantConflict, GrantUnknown, NewGrant
+from services.access.domain.grants import Grant, GrantConflictError, GrantUnknownError, NewGrant
 from services.access.domain.permissions import (
     Allowance,
     EffectivePermissions,
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -> Grant:
     """Keep the grant and its audit row. The same again changes nothing, not even when it was revoked since:
-    a repeated message must not bring a right back. Raises GrantConflict when the id says something else.
+    a repeated message must not bring a right back. Raises GrantConflictError when the id says something else.
     """
     add_if_new(connection, vehicles, {"vin": new.vin, "registered_at": at})
     grant = Grant(new, at, new.end_from(at))
     if not add_if_new(connection, grants, row_of(grant)):
         known = grant_by_id(connection, new.grant_id)
         if known.asked != new:
-            raise GrantConflict(new.grant_id)
+            raise GrantConflictError(new.grant_id)
         return known
     audit_grant(connection, "GRANT_CREATED", new, by, at)
     return grant
@@ -56,7 +56,7 @@ def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -
 def give_grant(
     connection: Connection, new: NewGrant, by: str, at: datetime, announcements: Announcements
 ) -> tuple[Grant, list[OutgoingMessage]]:
-    """Create the grant, and tell of it once it is new. Raises GrantConflict."""
+    """Create the grant, and tell of it once it is new. Raises GrantConflictError."""
     known = connection.execute(select(grants.c.grant_id).where(grants.c.grant_id == new.grant_id)).first()
     if known is None:
         check_not_severed(connection, new.vin, new.principal)
@@ -72,7 +72,7 @@ def revoke_grant(
 ) -> tuple[Grant, list[OutgoingMessage]]:
     """End the grant with its audit row and its message. No message when it had ended before.
 
-    Raises GrantUnknown.
+    Raises GrantUnknownError.
     """
     asked = grant_by_id(connection, grant_id).asked
     held = held_by(connection, asked.vin, asked.principal)
@@ -192,10 +192,10 @@ def add_vehicles(connection: Connection, vins: Iterable[str], at: datetime) -> N
 
 
 def grant_by_id(connection: Connection, grant_id: str) -> Grant:
-    """Return the grant of this id. Raises GrantUnknown."""
+    """Return the grant of this id. Raises GrantUnknownError."""
     row = connection.execute(select(grants).where(grants.c.grant_id == grant_id)).first()
     if row is None:
-        raise GrantUnknown(grant_id)
+        raise GrantUnknownError(grant_id)
     return grant_of(row)
 
 

@@ -18,7 +18,7 @@ from services.access.adapters.store.tables import (
     write_audit,
 )
 from services.access.adapters.store.telling import lock_vehicle
-from services.access.domain.grants import GrantConflict, GrantRole, NewGrant
+from services.access.domain.grants import GrantConflictError, GrantRole, NewGrant
 from services.access.domain.severance import (
     MOST_IN_A_DAY,
     AccessSeverance,
@@ -62,7 +62,7 @@ class SqlSeverances:
             known = _find(connection, new.severance_id)
             if known is not None:
                 if known.asked != new:
-                    raise GrantConflict(new.severance_id)
+                    raise GrantConflictError(new.severance_id)
                 return known, []
             _count(connection, new, at)
             messages = self._end_all(connection, new, at)

@@ -13,7 +13,7 @@ from services.access.adapters.store.grants import audit_grant, ending_of, held_b
 from services.access.adapters.store.tables import AccessModel, add_if_new, grants, outbox
 from services.access.adapters.store.telling import check_not_severed, lock_vehicle, owners_of, tell
 from services.access.domain import sharing
-from services.access.domain.grants import Grant, GrantConflict, GrantRole, GrantState, NewGrant
+from services.access.domain.grants import Grant, GrantConflictError, GrantRole, GrantState, NewGrant
 from services.access.domain.sharing import (
     AccessChange,
     ChangeKind,
@@ -86,7 +86,7 @@ class SqlSharedGrants:
             if known is not None:
                 kept = find(connection, vin, offer.new.grant_id)
                 if kept is None or known.request_digest != offer.digest:
-                    raise GrantConflict(offer.new.grant_id)
+                    raise GrantConflictError(offer.new.grant_id)
                 return GrantView(kept, kept.asked.principal in owners, at), []
             grant = offer.grant(at, owners)
             check_not_severed(connection, vin, grant.asked.principal)

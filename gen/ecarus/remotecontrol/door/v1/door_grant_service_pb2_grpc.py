@@ -132,6 +132,7 @@ class DoorGrantServiceServicer:
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
         FAILED_PRECONDITION (TOO_MANY_GRANTS): the vehicle, or the giver, has as many as there may be.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +175,7 @@ class DoorGrantServiceServicer:
 
         NOT_FOUND (GRANT_NOT_FOUND): none of this id on this vehicle.
         FAILED_PRECONDITION (GRANT_ENDED): it has ended.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +196,7 @@ class DoorGrantServiceServicer:
         streams and its commands that have not acted.
 
         FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,6 +209,7 @@ class DoorGrantServiceServicer:
         correlation id is the idempotency key.
 
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

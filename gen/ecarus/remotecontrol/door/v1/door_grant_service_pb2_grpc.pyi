@@ -55,6 +55,7 @@ class DoorGrantServiceStub:
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
     FAILED_PRECONDITION (TOO_MANY_GRANTS): the vehicle, or the giver, has as many as there may be.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     AcceptGrant: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.AcceptGrantRequest, _door_grant_pb2.DoorGrant]
     """Accepts a right that was offered to the caller. Accepting twice is not an error.
@@ -81,6 +82,7 @@ class DoorGrantServiceStub:
 
     NOT_FOUND (GRANT_NOT_FOUND): none of this id on this vehicle.
     FAILED_PRECONDITION (GRANT_ENDED): it has ended.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     EndGrant: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.EndGrantRequest, _door_grant_pb2.DoorGrant]
     """Ends a right, or withdraws its offer: the owner anybody's but an owner's, everybody else their own. Its streams close
@@ -93,6 +95,7 @@ class DoorGrantServiceStub:
     streams and its commands that have not acted.
 
     FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     SeverAccess: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.SeverAccessRequest, _door_grant_pb2.Severance]
     """Ends every right of a person on the vehicle at once, an owner's too, with its streams and its commands that had not
@@ -101,6 +104,7 @@ class DoorGrantServiceStub:
     correlation id is the idempotency key.
 
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     GetSeverance: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetSeveranceRequest, _door_grant_pb2.Severance]
     """What has become of a severance that the caller asked for, with its legal clock.
@@ -134,6 +138,7 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
     FAILED_PRECONDITION (TOO_MANY_GRANTS): the vehicle, or the giver, has as many as there may be.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     AcceptGrant: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.AcceptGrantRequest, _door_grant_pb2.DoorGrant]  # type: ignore[assignment]
     """Accepts a right that was offered to the caller. Accepting twice is not an error.
@@ -160,6 +165,7 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
 
     NOT_FOUND (GRANT_NOT_FOUND): none of this id on this vehicle.
     FAILED_PRECONDITION (GRANT_ENDED): it has ended.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     EndGrant: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.EndGrantRequest, _door_grant_pb2.DoorGrant]  # type: ignore[assignment]
     """Ends a right, or withdraws its offer: the owner anybody's but an owner's, everybody else their own. Its streams close
@@ -172,6 +178,7 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
     streams and its commands that have not acted.
 
     FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     SeverAccess: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.SeverAccessRequest, _door_grant_pb2.Severance]  # type: ignore[assignment]
     """Ends every right of a person on the vehicle at once, an owner's too, with its streams and its commands that had not
@@ -180,6 +187,7 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
     correlation id is the idempotency key.
 
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     GetSeverance: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetSeveranceRequest, _door_grant_pb2.Severance]  # type: ignore[assignment]
     """What has become of a severance that the caller asked for, with its legal clock.
@@ -228,6 +236,7 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
         FAILED_PRECONDITION (TOO_MANY_GRANTS): the vehicle, or the giver, has as many as there may be.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
 
     @_abc_1.abstractmethod
@@ -278,6 +287,7 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND (GRANT_NOT_FOUND): none of this id on this vehicle.
         FAILED_PRECONDITION (GRANT_ENDED): it has ended.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
 
     @_abc_1.abstractmethod
@@ -302,6 +312,7 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         streams and its commands that have not acted.
 
         FAILED_PRECONDITION (GRANT_NOT_POSSIBLE): this person cannot get a right on this vehicle.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
 
     @_abc_1.abstractmethod
@@ -316,6 +327,7 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         correlation id is the idempotency key.
 
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
 
     @_abc_1.abstractmethod

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005_shared_grants"
-down_revision = "0004_issued_keys"
+revision = "0006_shared_grants"
+down_revision = "0005_key_scopes"
 branch_labels = None
 depends_on = None
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006_severances"
-down_revision = "0005_shared_grants"
+revision = "0007_severances"
+down_revision = "0006_shared_grants"
 branch_labels = None
 depends_on = None
 
