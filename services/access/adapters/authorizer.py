@@ -321,6 +321,16 @@ def _vin(written: str) -> str:
     return vin
 
 
+_NOT_GRANTED = {
+    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
+    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
+    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
+    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
+    "signed in themselves.",
+    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
+}
+
+
 def _refusal_of(denied: AccessDeniedError) -> Refusal:
     """Return how a denial is told, and what its caller can do next."""
     action = denied.action
@@ -331,24 +341,8 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
         )
     if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
         return resource_not_found()
-    if denied.denial is DenialReason.ACTION_NOT_GRANTED:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            ACTION_NOT_GRANTED_DETAIL.format(action=action),
-            facts={"action": action},
-        )
-    if denied.denial is DenialReason.CLOSED_TO_AGENTS:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            "An agent changes no rights, factors, contact data or ownership; the customer does, signed in themselves.",
-            facts={"action": action},
-        )
-    if denied.denial is DenialReason.KEY_OUT_OF_SCOPE:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            f"This API key was not created for {action}; use one that was.",
-            facts={"action": action},
-        )
+    if (detail := _NOT_GRANTED.get(denied.denial)) is not None:
+        return Refusal(errors.ACTION_NOT_GRANTED, detail.format(action=action), facts={"action": action})
     scope = needed_for(action)
     return Refusal(
         errors.ACTION_NOT_GRANTED,
