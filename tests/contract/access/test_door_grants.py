@@ -16,6 +16,7 @@ from tests.contract.access.access_service import (
     RATES,
     UNKNOWN,
     VIN,
+    acting,
     revocations,
 )
 from tests.contract.access.door_of_rights import KINDS, STATES, DoorOfRights, RefusedError, alerts, reason_of
@@ -223,7 +224,7 @@ async def test_there_may_be_so_many(rights: DoorOfRights, grants_per_vehicle: in
 async def test_an_agent_changes_nobodys_rights(rights: DoorOfRights) -> None:
     request = rpc.GiveGrantRequest(vin=VIN, grant={"principal": "x", "kind": KINDS.DIGITAL_KEY})
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await rights.ask("user-123", "POST", "grants", request, body=request.grant, act={"sub": "agent-7"})
+        await rights.ask("user-123", "POST", "grants", request, body=request.grant, **acting())
     assert reason_of(caught) == "ACTION_NOT_GRANTED"
 
 
