@@ -92,7 +92,10 @@ def grant_line(grant: grant_pb2.Grant) -> str:
 def key_line(key: account_pb2.ApiKey) -> str:
     """Return one line for a person."""
     name = f" {key.name!r}" if key.name else ""
-    return f"{key.key_id} {key.principal}{name} {_state(key)}"
+    scope = f" for {' '.join(key.scopes)}" if key.scopes else ""
+    vehicles = f" on {' '.join(key.vins)}" if key.vins else ""
+    used = f", used {moment(key.last_used_at)}" if key.HasField("last_used_at") else ""
+    return f"{key.key_id} {key.principal}{name} {_state(key)}{scope}{vehicles}{used}"
 
 
 def account_line(account: account_pb2.Account) -> str:

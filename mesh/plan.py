@@ -175,13 +175,24 @@ class Planner:
 
     def _access_settings(self) -> dict[str, str]:
         return {
+            **self._token_settings(),
             "DOORS_PROFILE": PROFILE,
             "DOORS_CAPABILITY_KEY": _absolute(self._sandbox.capability_key),
             "DOORS_API_KEY_PEPPER_FILE": _absolute(self._sandbox.api_key_pepper),
-            "DOORS_TOKEN_ISSUER": ISSUER,
-            "DOORS_TOKEN_AUDIENCE": AUDIENCE,
-            "DOORS_TOKEN_JWKS": _absolute(self._sandbox.issuer_jwks),
             "DOORS_SANDBOX_SEED": _absolute(self._sandbox.seed),
+        }
+
+    def _token_settings(self) -> dict[str, str]:
+        """Return whose tokens are taken: those of the issuer that the user named with DOORS_TOKEN_DISCOVERY_URL, or
+        the sandbox's own.
+        """
+        audience = {"DOORS_TOKEN_AUDIENCE": self._environment.get("DOORS_TOKEN_AUDIENCE") or AUDIENCE}
+        if self._environment.get("DOORS_TOKEN_DISCOVERY_URL"):
+            return audience
+        return {
+            **audience,
+            "DOORS_TOKEN_ISSUER": ISSUER,
+            "DOORS_TOKEN_JWKS": _absolute(self._sandbox.issuer_jwks),
         }
 
     def _status_settings(self) -> dict[str, str]:

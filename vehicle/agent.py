@@ -177,7 +177,7 @@ class Agent:
     async def vanish(self) -> None:
         """Disconnect without a word, as in a garage without signal, until it is woken."""
         self._sleeps = False
-        await self._disconnect(_no_word)
+        await self._disconnect(self._link.drop)
 
     @property
     def _worth_waking(self) -> object:
@@ -231,10 +231,14 @@ class Agent:
         except TimeoutError:
             logger.warning("drain_timeout", vin_tail=self._car.vin[-6:])
         await self._report_last()
-        await self.crash()
+        await self._end_all()
 
     async def crash(self) -> None:
-        """End at once, in the middle of whatever it does."""
+        """End at once, in the middle of whatever it does, without a word."""
+        await self._link.drop()
+        await self._end_all()
+
+    async def _end_all(self) -> None:
         self._stop_observing()
         await _end(self._waking)
         await _end(self._worker)
@@ -371,10 +375,6 @@ class Agent:
     def _diagnostics_now(self) -> report_pb2.DiagnosticsReport:
         self._sequence += 1
         return translate.diagnostics_report(self._car.body, self._clock.now(), self._boot_id, self._sequence)
-
-
-async def _no_word() -> None:
-    return
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

@@ -15,6 +15,9 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_discovery import DiscoveredKeys
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
+from services.access.adapters.key_use import WRITE_SECONDS, KeyUseLog
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -29,6 +32,7 @@ from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform import boot
+from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
 from services.platform.database import open_database
@@ -41,6 +45,9 @@ from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     import grpc
 
     from services.access.domain.grants import Caller, EffectivePermissions
@@ -75,6 +82,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
+    async def keep_key_uses(uses: Mapping[str, datetime]) -> None:
+        await database.write(lambda c: store.note_key_uses(c, uses))
+
+    key_uses = KeyUseLog(keep_key_uses, CLOCK.now)
     routes = Routes()
     workloads = Workloads()
     permission_cache = PermissionCache(load_standing, CLOCK.seconds)
@@ -84,14 +95,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             authorizer.invalidate(credential=credential)
         watch.hurry()
 
+    keys = _issuer_keys(settings, KeyRing(keys_changed), health)
     tokens = TokenVerifier(
         issuer=settings.token_issuer,
         audience=settings.token_audience,
-        jwks=settings.token_jwks,
+        keys=keys,
         clients=settings.clients,
         now=CLOCK.seconds,
         longest_seconds=settings.token_longest_seconds,
-        changed=keys_changed,
+        leeway_seconds=settings.token_leeway_seconds,
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
     authorizer = RequestAuthorizer(
@@ -101,18 +113,21 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
+            note_use=key_uses.note,
         ),
         permissions=permission_cache,
         rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
+        step_up_table=settings.step_up_table,
+        now=CLOCK.seconds,
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
     watch = KeyWatch(
-        tokens,
+        keys,
         issuer,
         lambda: read_signing_key(settings.capability_key, settings.capability_jwks),
         record,
@@ -131,7 +146,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             CLOCK.now,
             pending,
             pending_keys,
-            trusts=tokens.trusts,
+            trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
@@ -147,6 +162,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
+    await keys.refresh()
     await rpc.start()
     try:
         await boot.run_until(
@@ -156,11 +172,34 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
+            regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
+            *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
         await rpc.stop()
+        if isinstance(keys, DiscoveredKeys):
+            await keys.close()
         await broker.close()
         await database.close()
+
+
+def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> KeyFile | DiscoveredKeys:
+    """Return where the issuer's keys come from, as the settings say."""
+    if settings.token_jwks is not None:
+        return KeyFile(settings.token_jwks, ring, CLOCK.seconds, settings.algorithms)
+    if settings.token_discovery_url is None:
+        raise StartRefusedError("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
+    return DiscoveredKeys(
+        url=settings.token_discovery_url,
+        issuer=settings.token_issuer,
+        ring=ring,
+        condition=health.condition("token issuer", patience_seconds=settings.health_patience_seconds),
+        monotonic=CLOCK.monotonic,
+        algorithms=settings.algorithms,
+        fetch_seconds=settings.token_keys_fetch_seconds,
+        stale_seconds=settings.token_keys_stale_seconds,
+        ca=settings.token_issuer_ca,
+    )
 
 
 async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) -> None:

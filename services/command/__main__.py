@@ -15,6 +15,7 @@ from protocol import streams
 from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
 from services.command.adapters.dispatch import CommandDispatcher
+from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
 from services.command.adapters.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
 from services.command.adapters.refusals import refusal_of
@@ -58,6 +59,7 @@ from services.telematics.refusal_hints import listen_for_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from services.platform.jetstream import Broker
     from services.platform.outbox import OutgoingMessage
@@ -78,6 +80,19 @@ async def _heard_from_status(
     shown = ShownResults(CLOCK.microseconds, settings.shown_doors_patience_seconds)
     await shown.listen(broker)
     return advisory_states, shown
+
+
+async def _known_vehicles(commands: store.SqlCommands) -> SessionsKnown:
+    known = SessionsKnown(commands.vehicles_with_session, commands.has_session)
+    await known.load()
+    return known
+
+
+def _greeted(
+    advisory_states: vehicle_link.AdvisoryStateCache, known: SessionsKnown, vin: str, arrived_at: datetime
+) -> None:
+    advisory_states.greeted(vin, arrived_at)
+    known.add(vin)
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -115,6 +130,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         to_watchers.hand_over(messages)
 
     commands = store.SqlCommands(database)
+    known = await _known_vehicles(commands)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -142,6 +158,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         hand_over,
         dispatcher,
         advisory_states,
+        known,
         settings.rules,
         CLOCK.now,
         can_deliver=lambda: health.serves(COMMANDS),
@@ -173,7 +190,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         keys,
         AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
         ManifestDelivery(read_manifests(settings.key_manifests), keys, broker, CLOCK.now),
-        advisory_states.greeted,
+        partial(_greeted, advisory_states, known),
         shown,
         CLOCK.milliseconds,
         ask=requests.ask,

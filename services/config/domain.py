@@ -149,6 +149,8 @@ class ChangeRequest:
     correlation_id: str
     capability: str = field(repr=False)
     read_back: ReadBack = ReadBack()
+    may_weaken: bool = False
+    """Whether whoever asks has signed in well enough to weaken security (RFC 9470)."""
 
 
 class ApplicationState(StrEnum):
@@ -260,6 +262,14 @@ class ReadOnlyChangedError(Exception):
     def __init__(self, member: str) -> None:
         super().__init__(member)
         self.member = member
+
+
+class WeakeningNotAllowedError(Exception):
+    """The change weakens security in these settings, and whoever asked has not signed in well enough for that."""
+
+    def __init__(self, settings: list[str]) -> None:
+        super().__init__(", ".join(settings))
+        self.settings = settings
 
 
 class ConfigCorrelationIdReusedError(Exception):

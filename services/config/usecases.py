@@ -67,8 +67,8 @@ class ConfigRecord(Protocol):
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
-        A repeat gets the first answer. Raises CorrelationIdReusedError when the repeat wants something else, and
-        ReadOnlyChangedError.
+        A repeat gets the first answer. Raises CorrelationIdReusedError when the repeat wants something else,
+        ReadOnlyChangedError, and WeakeningNotAllowedError, of which nothing is kept.
         """
 
     async def ingest(
@@ -109,7 +109,9 @@ async def read_config(record: ConfigRecord, now: Callable[[], datetime], vin: st
 async def change_config(
     record: ConfigRecord, now: Callable[[], datetime], request: ChangeRequest
 ) -> DoorConfig:
-    """Return the settings after the change. Raises CorrelationIdReusedError, ReadOnlyChangedError."""
+    """Return the settings after the change. Raises CorrelationIdReusedError, ReadOnlyChangedError,
+    WeakeningNotAllowedError.
+    """
     return await record.change(request, now())
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from services.platform.health import Health
 
 DATABASE_LOOK_SECONDS = 5.0
+AGAIN_SECONDS = 0.5
+"""How soon one that cannot be written is looked at again."""
 ANSWER_SECONDS = 7.0
 """How long the database may take to answer: longer than it waits for another writer by itself."""
 HUNG_AFTER_SECONDS = 20.0
@@ -53,11 +55,11 @@ class DatabaseWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await self.look()
-            await asyncio.sleep(self._look_seconds)
+            writable = await self.look()
+            await asyncio.sleep(self._look_seconds if writable else min(self._look_seconds, AGAIN_SECONDS))
 
-    async def look(self) -> None:
-        """Look once."""
+    async def look(self) -> bool:
+        """Look once; return whether it can be written."""
         try:
             async with asyncio.timeout(self._answer_seconds):
                 await self._database.read(_read)
@@ -73,6 +75,8 @@ class DatabaseWatch:
         else:
             self._writes.good()
             self._answers.good()
+            return True
+        return False
 
     async def _look_at_reads(self) -> None:
         try:

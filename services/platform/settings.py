@@ -109,6 +109,10 @@ class ServiceSettings(ServerSettings):
     nats_provision: Literal["self", "await"] = "self"
     """Whether it makes streams and consumers, or waits for those that the enrolment service makes."""
     broker_look_seconds: float = Field(default=5.0, ge=1, le=60)
+    broker_silence_seconds: float = Field(default=4.0, ge=1, le=60)
+    """After so long without any answer a connection to the broker is taken for dead."""
+    broker_patience_seconds: float = Field(default=6.0, ge=0, le=60)
+    """How long the broker may be away, or answer nothing, before health says so."""
 
 
 Model = TypeVar("Model", bound=BaseModel)

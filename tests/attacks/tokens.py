@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.sandbox import key_id, load_signing_key
-from mesh.tokens import AUDIENCE, ISSUER
+from mesh.tokens import AUDIENCE, ISSUER, TWO_FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,8 @@ def claims(user: str, **changes: Any) -> dict[str, Any]:
         "nbf": now,
         "exp": now + 600,
         "auth_time": now,
-        "amr": ["pwd"],
+        "acr": TWO_FACTORS,
+        "amr": ["mfa", "otp", "pwd"],
         "jti": secrets.token_urlsafe(16),
         **changes,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ from services.command.usecases.vehicle_reports import ingest_messages
 from services.platform.database import open_database
 from services.platform.storage import StorageUnavailableError
 from tests.contract.conftest import ServedRoom
-from tests.support.command_store_harness import MAC, FakeConditions, FakeDispatch, admitted
+from tests.support.command_store_harness import MAC, FakeConditions, FakeDispatch, FakeKnownVehicles, admitted
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class CommandRpcHarness:
     stub: Any = None
     signer: Any = None
     now: datetime = START
+    known: FakeKnownVehicles = field(default_factory=FakeKnownVehicles)
 
     @property
     def deps(self) -> CommandDependencies:
@@ -73,6 +74,7 @@ class CommandRpcHarness:
             self.dispatch.committed,
             self.dispatch,
             self.advisory_states,
+            self.known,
             rules,
             lambda: self.now,
         )
@@ -358,6 +360,19 @@ async def test_the_first_answer_fits_a_vehicle_that_is_lost_and_the_repeated_one
     assert as_json(await service.unlock()) == first
     details = await service.details(first["commandId"])
     assert (details["message"], details["estimatedDuration"]) == (first["message"], 30)
+
+
+async def test_the_first_answer_fits_a_vehicle_of_which_nothing_was_ever_heard(
+    service: CommandRpcHarness,
+) -> None:
+    service.known.strangers.add(VIN)
+    first = as_json(await service.unlock())
+    assert first["estimatedDuration"] == 20
+    assert "not known to be reachable" in first["message"]
+    service.known.strangers.clear()
+    assert as_json(await service.unlock()) == first
+    details = await service.details(first["commandId"])
+    assert (details["message"], details["estimatedDuration"]) == (first["message"], 20)
 
 
 async def test_a_digital_key_does_not_cancel_the_owners_lock(service: CommandRpcHarness) -> None:

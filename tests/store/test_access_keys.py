@@ -111,3 +111,8 @@ async def test_accounts_are_listed_in_pages_that_hold(database: Database) -> Non
     assert [each.account.principal for each in locked] == ["a-stranger", "user-4"]
     shown = await record.overview("user-0", at=at)
     assert ([each.asked.grant_id for each in shown.grants], list(shown.api_keys)) == (["g-0"], [])
+    known = {
+        name: (await record.overview(name, at=at)).known
+        for name in ("user-0", "only-a-key", "a-stranger", "nobody")
+    }
+    assert known == {"user-0": True, "only-a-key": True, "a-stranger": True, "nobody": False}

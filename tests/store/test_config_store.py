@@ -60,14 +60,18 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def record(database: Database) -> store.ConfigStore:
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    return store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
+    return store.ConfigStore(
+        database, relay, dispatch.outgoing, partial(translate.stamp, MAC), translate.weakened
+    )
 
 
 def wish(
     correlation_id: str = "c-1", actor: str = "user-123", subject: str = "user-123", **settings: object
 ) -> ChangeRequest:
     change = SettingsChange(**settings)  # type: ignore[arg-type]  # the tests name real settings
-    return ChangeRequest(VIN, change, subject, actor, "MOBILE_APP", correlation_id, "secret token")
+    return ChangeRequest(
+        VIN, change, subject, actor, "MOBILE_APP", correlation_id, "secret token", may_weaken=True
+    )
 
 
 def received(news: News) -> VerifiedConfigMessage:
@@ -163,7 +167,7 @@ async def test_a_failed_change_keeps_nothing(database: Database) -> None:
         raise RuntimeError("defect")
 
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    record = store.ConfigStore(database, relay, defect, partial(translate.stamp, MAC))
+    record = store.ConfigStore(database, relay, defect, partial(translate.stamp, MAC), translate.weakened)
 
     with pytest.raises(RuntimeError):
         await record.change(wish(child_lock_enabled=True), T0)

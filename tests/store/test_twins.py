@@ -47,6 +47,7 @@ from tests.support.command_store_harness import (
     VIN,
     FakeConditions,
     FakeDispatch,
+    FakeKnownVehicles,
 )
 from tests.support.databases import migrated
 
@@ -76,6 +77,7 @@ class Replica:
             self.sent.extend,
             FakeDispatch(),
             FakeConditions(),
+            FakeKnownVehicles(),
             rules,
             lambda: self.now,
         )

@@ -38,7 +38,7 @@ from services.status.adapters import translate as status_translate
 from services.status.adapters.vehicle_link import VehicleIntake
 from services.status.usecases.advisories import AdvisoryFilter
 from services.telematics import rules as vehicle_rules
-from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch
+from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch, FakeKnownVehicles
 from tests.support.databases import migrated
 from tests.support.nonsense import fill, source, spoil
 from tests.support.protocol_harness import CLOUD_SEAL, OTHER_VIN, VIN, Car, succeeded
@@ -181,6 +181,7 @@ def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
         lambda _: None,
         FakeDispatch(),
         FakeConditions(),
+        FakeKnownVehicles(),
         rules,
         lambda: START,
     )
@@ -202,7 +203,11 @@ def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
 def config_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     relay = OutboxRelay(database, config_store.outbox, config_dispatch.QUEUE, send_nothing, lambda: START)
     record = config_store.ConfigStore(
-        database, relay, config_dispatch.outgoing, partial(config_translate.stamp, MAC)
+        database,
+        relay,
+        config_dispatch.outgoing,
+        partial(config_translate.stamp, MAC),
+        config_translate.weakened,
     )
     reader = AnswerReader(OpenKeys(CLOUD_SEAL), fleet.directory, vehicle_rules.check)
     events = ConfigEvents(record, reader, fleet.directory, lambda: START)  # type: ignore[arg-type]  # the fake

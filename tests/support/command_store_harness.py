@@ -105,6 +105,16 @@ class FakeConditions(dict[str, AdvisoryState]):
         return self.get(vin)
 
 
+class FakeKnownVehicles:
+    """Knows every vehicle but those in `strangers`."""
+
+    def __init__(self) -> None:
+        self.strangers: set[str] = set()
+
+    async def has(self, vin: str) -> bool:
+        return vin not in self.strangers
+
+
 class FailingDatabase:
     """A database whose next write fails before it is made durable."""
 
@@ -144,6 +154,7 @@ class CommandStoreHarness:
             self.dispatch.committed,
             self.dispatch,
             self.advisory_states,
+            FakeKnownVehicles(),
             rules,
             lambda: self.now,
         )

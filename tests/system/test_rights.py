@@ -20,7 +20,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 
 from key_files.pem import private_pem
 from mesh.sandbox import Sandbox, key_id, load_signing_key
-from mesh.tokens import AUDIENCE, ISSUER
+from mesh.tokens import AUDIENCE, ISSUER, TWO_FACTORS
 from services.access.adapters.identity import key_hash
 from services.access.domain.grants import key_id_of
 from tests.support.app import SAMPLE, App, Car, Stream, eventually
@@ -91,7 +91,8 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
     """A token that is good for `seconds`, signed with the issuer's key or another one."""
     signer = load_signing_key(key or mesh.data / "secrets" / "issuer.key")
     now = int(time.time())
-    form = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "client_id": "web", "iat": now, **claims}
+    form = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "client_id": "web", "iat": now, "jti": "1"}
+    form |= {"acr": TWO_FACTORS, "auth_time": now, **claims}
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
 

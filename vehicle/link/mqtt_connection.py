@@ -134,6 +134,13 @@ class MqttConnection:
             self._client.disconnect()
         self._detach()
 
+    def abort(self) -> None:
+        """End the connection without a goodbye: the broker publishes the will."""
+        socket = self._client.socket()
+        self._detach()
+        if socket is not None:
+            socket.close()
+
     async def _answer(self, code: MQTTErrorCode, number: int | None, what: str) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or number is None:
             raise LinkDownError(f"cannot send {what}: {code.name}")

@@ -131,6 +131,12 @@ class MqttLink:
             except TimeoutError:
                 return deliveries
 
+    async def drop(self) -> None:
+        """End the connection without a word; the broker tells of it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
     async def close(self) -> None:
         """Say that the car sleeps, and disconnects."""
         connection, self._connection = self._connection, None

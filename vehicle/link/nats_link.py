@@ -207,6 +207,12 @@ class NatsLink:
             if deliveries:
                 return deliveries
 
+    async def drop(self) -> None:
+        """End the connection without a word."""
+        if self._client is not None:
+            _hang_up(self._client)
+        await self.close()
+
     async def close(self) -> None:
         """Close the connection."""
         client, self._client, self._jetstream = self._client, None, None

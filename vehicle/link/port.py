@@ -61,6 +61,10 @@ class VehicleLink(Protocol):
         """
         ...
 
+    async def drop(self) -> None:
+        """End the connection without a goodbye, as where the signal ends; a waiting `receive` raises LinkDownError."""
+        ...
+
     async def close(self) -> None:
         """End the connection; a `receive` under way raises LinkDownError. Closing twice is fine."""
         ...

@@ -53,6 +53,10 @@ class UnreliableLink:
         """Return what the link below receives. Raises QueueGoneError, LinkDownError."""
         return await self._link.receive()
 
+    async def drop(self) -> None:
+        """End the connection without a word."""
+        await self._link.drop()
+
     async def close(self) -> None:
         """End the connection."""
         await self._link.close()

@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from services.access.adapters.recent import ExpiringCache
+from services.access.domain.step_up import good_until
 from services.platform.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
+from services.platform.step_up import StepUpState, claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +120,7 @@ class CapabilityIssuer:
                 "since": permissions.since,
                 **_what_ends_it(caller, permissions, purpose),
                 **({"cert": certificate} if certificate else {}),
+                **_sign_in(caller, purpose),
             },
             self._key.private,
             algorithm="EdDSA",
@@ -146,6 +149,22 @@ class CapabilityIssuer:
                 or bool(credential and issued.caller.credential == credential)
             )
         )
+
+
+def _sign_in(caller: Caller, purpose: Purpose) -> dict[str, Any]:
+    """Return the claims about how its person signed in, and how far that is enough for what the service judges."""
+    claims: dict[str, Any] = {}
+    if caller.acr:
+        claims["acr"] = caller.acr
+    if caller.authenticated_at is not None:
+        claims["auth_time"] = caller.authenticated_at
+    if purpose.step_up is not None:
+        line, requirement = purpose.step_up
+        until = good_until(requirement, line, caller)
+        by_key = caller.carries is not None
+        classes = () if by_key else requirement.acr_values
+        claims |= claims_of(StepUpState(until, classes, 0 if by_key else requirement.max_age_seconds))
+    return claims
 
 
 def _what_ends_it(caller: Caller, permissions: EffectivePermissions, purpose: Purpose) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def key_hash(pepper: bytes, key: str) -> bytes:
 
 
 class CallerIdentifier:
-    """Knows callers by their bearers, and for a while by heart."""
+    """Knows callers by their bearers, and for a while by heart. `note_use` hears of API keys that were proven."""
 
     def __init__(
         self,
@@ -52,19 +52,21 @@ class CallerIdentifier:
         pepper: bytes,
         sandbox: bool,
         now: Callable[[], float],
+        note_use: Callable[[str], None] = lambda _credential: None,
     ) -> None:
         self._tokens = tokens
         self._find_key = find_key
         self._pepper = pepper
         self._sandbox = sandbox
         self._now = now
+        self._note_use = note_use
         self._known: ExpiringCache[bytes, Caller] = ExpiringCache(_MAX_CALLERS)
 
     async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
         """Return the bearer's digest and its caller.
 
         `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
-        TOKEN_EXPIRED, with the challenge of RFC 6750, and StorageUnavailableError.
+        TOKEN_EXPIRED, with the challenge of RFC 6750, StorageUnavailableError, and IssuerUnavailableError.
         """
         bearer = _bearer_in(authorization)
         digest = hashlib.sha256(bearer.encode()).digest()
@@ -88,12 +90,13 @@ class CallerIdentifier:
 
     async def _prove(self, bearer: str) -> Caller:
         if not bearer.startswith(KEY_PREFIX):
-            return self._tokens.verify(bearer)
+            return await self._tokens.prove(bearer)
         if bearer == PUBLISHED_KEY and not self._sandbox:
             raise _unknown_key()
         caller = await self._find_key(key_hash(self._pepper, bearer))
         if caller is None:
             raise _unknown_key()
+        self._note_use(caller.credential)
         return caller
 
 

@@ -1,4 +1,4 @@
-"""Reading the key files again, so that keys are rotated and withdrawn without a restart."""
+"""Looking for keys again, so that they are rotated and withdrawn without a restart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
-    from services.access.adapters.tokens import TokenVerifier
+    from services.access.adapters.issuer_keys import KeySource
 
 _log = structlog.get_logger()
 
@@ -34,14 +34,14 @@ class KeyWatch:
 
     def __init__(
         self,
-        tokens: TokenVerifier,
+        keys: KeySource,
         issuer: CapabilityIssuer,
         read_signing_key: Callable[[], SigningKey],
         record: IssuerKeyRecord,
         now: Callable[[], datetime],
         seconds: float,
     ) -> None:
-        self._tokens = tokens
+        self._keys = keys
         self._issuer = issuer
         self._read_signing_key = read_signing_key
         self._record = record
@@ -66,15 +66,16 @@ class KeyWatch:
 
     async def look(self) -> None:
         """Look once. What cannot be read or kept is tried again the next time."""
-        self._tokens.reread()
+        await self._keys.refresh()
         self._withdrawn.clear()
         try:
             self._issuer.use(self._read_signing_key())
         except (OSError, ValueError, SigningKeyError) as error:
             # Caught in the middle of a change, or a mistake: the key known so far signs on.
             _log.error("signing_key_not_read", reason=str(error))
-        trusted = self._tokens.credentials
-        if trusted != self._noted:
+        trusted = self._keys.ring.credentials
+        # Keys of which nothing is known at the moment are not withdrawn.
+        if self._keys.ring.is_known and trusted != self._noted:
             try:
                 await self._record.note_issuer_keys(trusted, at=self._now())
             except (StorageUnavailableError, CommitUncertainError) as error:

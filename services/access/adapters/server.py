@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -246,6 +247,18 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         by, at = current_call().peer, self._now()
         key, pending = await self._pending_keys.approve(request.key_id, by=by, at=at)
         return translate.key_message(key, pending)
+
+    @override
+    async def ExpireApiKey(
+        self,
+        request: access_service_pb2.ExpireApiKeyRequest,
+        context: Context,
+    ) -> account_pb2.ApiKey:
+        ends = self._now() + timedelta(seconds=request.valid_seconds)
+        key = await usecases.expire_key(
+            self._record, self._invalidate, request.key_id, ends, by=current_call().peer, at=self._now()
+        )
+        return translate.key_message(key)
 
     @override
     async def RevokeApiKey(

@@ -220,6 +220,10 @@ class NewApiKey:
     name: str
     source: Source
     valid_seconds: int
+    scopes: tuple[str, ...] = ()
+    """Words of key_scopes, in order; none are those of a key that was created without."""
+    vins: tuple[str, ...] = ()
+    """The vehicles it is good for, in order; none are all of the account's."""
 
     @property
     def key_id(self) -> str:
@@ -238,6 +242,10 @@ class ApiKey:
     revoked_at: datetime | None = None
     name: str = ""
     source: Source | None = None
+    scopes: tuple[str, ...] = ()
+    vins: tuple[str, ...] = ()
+    last_used_at: datetime | None = None
+    """To within the time that lies between two notes of it; None before the first."""
 
     def is_live(self, now: datetime) -> bool:
         """Return whether it is neither revoked nor expired."""
@@ -283,6 +291,8 @@ class AccountOverview:
     account: Account
     grants: Sequence[Grant]
     api_keys: Sequence[ApiKey]
+    known: bool = True
+    """Whether anything is kept under this name, what has ended included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +301,8 @@ class Caller:
 
     `expires_at` is until when the bearer is accepted, `ends_at` when what was begun with it ends: a token is accepted
     a little past its end, because clocks differ, but no stream goes on past it. `credential` names what must be
-    trusted for the bearer to be good: an API key, or the key that signed a token. With `only_vin` the bearer is good
-    for that one vehicle.
+    trusted for the bearer to be good: an API key, or the key that signed a token. With `only_vins` the bearer is good
+    for these vehicles.
     """
 
     subject: str
@@ -300,11 +310,17 @@ class Caller:
     source: Source
     factors: frozenset[str] = frozenset()
     expires_at: float = math.inf
-    only_vin: str | None = None
+    only_vins: frozenset[str] | None = None
     credential: str = ""
     ends_at: float = math.inf
     scope: frozenset[str] | None = None
     """The actions that the bearer was made for; None when it was not narrowed to some."""
+    acr: str = ""
+    """The class of the authentication behind it (OpenID Connect's `acr`); empty where it does not say."""
+    authenticated_at: float | None = None
+    """When the person signed in; None where it does not say, and of an API key."""
+    carries: frozenset[str] | None = None
+    """Of an API key, which cannot step up: the lines of the step-up table that it was created with."""
 
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""

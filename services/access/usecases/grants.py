@@ -75,6 +75,12 @@ class AccountRecord(Protocol):
     async def keys_of(self, principal: str) -> list[ApiKey]:
         """Return all of an account's API keys, ended ones included, oldest first."""
 
+    async def expire_key(self, key_id: str, ends: datetime, *, by: str, at: datetime) -> ApiKey:
+        """Have it end then, unless it ends before, with its audit row and the message to the other services.
+
+        Raises ApiKeyUnknownError.
+        """
+
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
         """End it, with its audit row and the message to the other services. Raises ApiKeyUnknownError."""
 
@@ -157,6 +163,22 @@ async def list_accounts(
 async def list_keys(record: AccountRecord, principal: str) -> list[ApiKey]:
     """Return the account's API keys, the ended ones included, oldest first."""
     return await record.keys_of(principal)
+
+
+async def expire_key(
+    record: AccountRecord,
+    invalidate: InvalidateCaches,
+    key_id: str,
+    ends: datetime,
+    *,
+    by: str,
+    at: datetime,
+) -> ApiKey:
+    """Have an API key end earlier: when this returns, this process knows its new end. Raises ApiKeyUnknownError."""
+    try:
+        return await record.expire_key(key_id, ends, by=by, at=at)
+    finally:
+        invalidate(credential=key_id)
 
 
 async def revoke_key(

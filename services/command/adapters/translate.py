@@ -59,6 +59,10 @@ LOST = (
     "Command received; the vehicle has not been heard of lately. It gets the command if it can be reached before the "
     "command's time is up."
 )
+NEVER_CONNECTED = (
+    "Command received; the vehicle is not known to be reachable: nothing has been heard of it yet. It gets the command "
+    "if it connects before the command's time is up."
+)
 WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
 
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
@@ -178,6 +182,8 @@ def _first_message(command: Command) -> str:
     """Return what is said of a command before anything has become of it."""
     if command.asleep:
         return ASLEEP
+    if command.never_connected:
+        return NEVER_CONNECTED
     return LOST if command.lost else FIRST_ANSWER
 
 

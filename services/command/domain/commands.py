@@ -241,6 +241,8 @@ class Command:
     """Whether the vehicle slept when it was accepted."""
     lost: bool = False
     """Whether the vehicle was out of reach then, as far as was known."""
+    never_connected: bool = False
+    """Whether nothing had ever been heard of the vehicle then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,13 @@ class AdvisoryStates(Protocol):
         """Return the latest, if there is one."""
 
 
+class KnownVehicles(Protocol):
+    """Which vehicles have ever been heard of."""
+
+    async def has(self, vin: str) -> bool:
+        """Return whether this one was. Raises StorageUnavailableError."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandDependencies:
     """Everything the use cases work with. `hand_over` lets messages leave that have been committed; `can_deliver` says
@@ -246,6 +253,7 @@ class CommandDependencies:
     hand_over: Callable[[Sequence[OutgoingMessage]], None]
     dispatch: Dispatch
     advisory_states: AdvisoryStates
+    known_vehicles: KnownVehicles
     rules: Rules
     now: Callable[[], datetime]
     can_deliver: Callable[[], bool] = lambda: True

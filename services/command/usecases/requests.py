@@ -69,6 +69,7 @@ async def request_doors(
         raise CommandForbiddenError(reason, doors if reason is FailureReason.DOOR_OPEN else ())
     asleep = condition is not None and condition.asleep
     lost = condition is not None and condition.lost
+    never_connected = condition is None and not await deps.known_vehicles.has(vin)
     command = Command(
         command_id=f"cmd-{uuid.uuid4()}",
         vin=vin,
@@ -77,9 +78,10 @@ async def request_doors(
         correlation_id=correlation_id,
         accepted_at=now,
         expires_at=now + deps.rules.ttl,
-        estimated_seconds=deps.rules.estimate(asleep=asleep, lost=lost),
+        estimated_seconds=deps.rules.estimate(lost=lost, wakes_first=asleep or never_connected),
         asleep=asleep,
         lost=lost,
+        never_connected=never_connected,
     )
     repeated = partial(
         _first_answer, deps, requester, vin, order.action.value, correlation_id, order.fingerprint()

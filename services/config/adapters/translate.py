@@ -24,11 +24,14 @@ from services.config.domain import (
     ReadOnlyChangedError,
     SettingsChange,
     UnlockMode,
+    WeakeningNotAllowedError,
 )
 from services.platform import errors
+from services.platform.call import current_call
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.free_text import readable
+from services.platform.step_up import StepUpState, WeakeningRules
 from services.platform.times import set_time, time_of
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from protocol.cloud_side import IssuedOrder
     from services.config.domain import DoorConfig, Push
     from services.platform.call import Call
+    from services.platform.capability import Capability
     from services.telematics.order_mac import OrderMac
 
 _KNOWN_FAULTS = frozenset(int(fault) for fault in faults.Fault)
@@ -58,18 +62,20 @@ _VEHICLE_UNLOCK_MODES = {
 }
 
 _UNLOCK_MODES = {number: mode for mode, number in _VEHICLE_UNLOCK_MODES.items()}
+_FIELDS = {
+    "auto_lock_enabled": "auto_lock_enabled",
+    "auto_lock_delay_seconds": "auto_lock_delay",
+    "unlock_mode": "unlock_mode",
+    "child_lock_enabled": "child_lock_enabled",
+    "speed_based_lock_enabled": "speed_based_lock_enabled",
+    "speed_lock_threshold_kmh": "speed_lock_threshold",
+    "parking_auto_unlock": "parking_auto_unlock",
+}
 _MEMBERS = {
     name: door_config_pb2.DoorConfig.DESCRIPTOR.fields_by_name[field].json_name
-    for name, field in {
-        "auto_lock_enabled": "auto_lock_enabled",
-        "auto_lock_delay_seconds": "auto_lock_delay",
-        "unlock_mode": "unlock_mode",
-        "child_lock_enabled": "child_lock_enabled",
-        "speed_based_lock_enabled": "speed_based_lock_enabled",
-        "speed_lock_threshold_kmh": "speed_lock_threshold",
-        "parking_auto_unlock": "parking_auto_unlock",
-    }.items()
+    for name, field in _FIELDS.items()
 }
+_WEAKENING = WeakeningRules(door_config_pb2.DoorConfigUpdate.DESCRIPTOR)
 _NAMES = {member: name for name, member in _MEMBERS.items()}
 AUTO_LOCK_DELAY = range(5, 601)
 SPEED_LOCK = range(5, 61)
@@ -80,7 +86,9 @@ class NewsError(ValueError):
     """A vehicle's message that means nothing; the text says why."""
 
 
-def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Call) -> ChangeRequest:
+def change_request(
+    vin: str, update: door_config_pb2.DoorConfigUpdate, call: Call, now: datetime
+) -> ChangeRequest:
     """Return the change that a valid request asks for, on behalf of the call's capability."""
     granted = call.granted()
     return ChangeRequest(
@@ -92,7 +100,25 @@ def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Cal
         correlation_id=call.correlation_id,
         capability=call.metadata[METADATA_KEY],
         read_back=read_back(update),
+        may_weaken=_step_up(granted).is_met(now.timestamp()),
     )
+
+
+def _step_up(granted: Capability) -> StepUpState:
+    """Return how far the sign-in behind a capability is enough; one that does not say was made by an access service
+    that is older than this one, and is enough for nothing.
+    """
+    return granted.step_up or StepUpState(until=0.0)
+
+
+def weakened(before: DoorSettings, after: DoorSettings) -> list[str]:
+    """Return the members in which `after` is less secure than `before`, as the contract's fields say."""
+    names = _WEAKENING.weakened(_by_field(before), _by_field(after))
+    return [door_config_pb2.DoorConfigUpdate.DESCRIPTOR.fields_by_name[name].json_name for name in names]
+
+
+def _by_field(settings: DoorSettings) -> dict[str, object]:
+    return {field: getattr(settings, name) for name, field in _FIELDS.items()}
 
 
 def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
@@ -299,4 +325,9 @@ def refusal_of(error: Exception) -> Refusal | None:
             violations=[Violation(error.member, "is read-only, and differs from what it is now")],
             may_have_succeeded=False,
         )
+    if isinstance(error, WeakeningNotAllowedError):
+        refusal = _step_up(current_call().granted()).refusal(f"To weaken {', '.join(error.settings)}")
+        refusal.facts = {**refusal.facts, "settings": error.settings}
+        refusal.may_have_succeeded = False
+        return refusal
     return None

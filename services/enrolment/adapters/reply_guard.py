@@ -23,7 +23,8 @@ from services.enrolment.domain import HarmReports, is_own_reply
 from services.enrolment.usecases import BrokerSilentError
 from services.platform.background import BackgroundTasks
 from services.platform.broker_client import BrokerClient, open_client
-from services.platform.jetstream import CONNECT_SECONDS, BrokerLostError
+from services.platform.broker_connection import CONNECT_SECONDS
+from services.platform.jetstream import BrokerLostError
 from services.platform.logs import masked_id
 
 if TYPE_CHECKING:

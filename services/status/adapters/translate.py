@@ -19,6 +19,7 @@ from protocol.subjects import (
     update_subject,
     vin_of,
 )
+from services.platform.free_text import readable
 from services.platform.outbox import OutgoingMessage
 from services.platform.public_values import amount, seconds
 from services.platform.times import moment, set_microseconds, time_text
@@ -32,6 +33,7 @@ from services.status.domain.update_origins import (
     UPDATES_COALESCED,
     UPDATES_RESET,
     is_accepted,
+    shown_code,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ _TYPES = door_update_pb2.DoorUpdateType.Value
 _SOURCES = CommandSource.Value
 _CONNECTIVITIES = door_status_pb2.Connectivity.Value
 _STATES = door_command_pb2.Confirmation
+_MAX_COMPONENT_ID = 64
 _TIMEOUT = door_command_pb2.CommandStatus.TIMEOUT
 _SAYS_TIMEOUT = door_update_pb2.CommandStatusChange(status=_TIMEOUT).SerializeToString()
 """Stands in every update that tells of a timeout: the others, which are most, need not be read for it."""
@@ -192,8 +195,18 @@ def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
         or vin_of(update.subject) != message.vin
     ):
         raise domain.ForeignUpdateError(told_by)
+    if member == "system_alert":
+        _bound_alert(message.system_alert)
     message.id = ids.id_of(update.position)
     return message
+
+
+def _bound_alert(alert: door_update_pb2.SystemAlert) -> None:
+    """Leave of an alert what people may be shown, whatever its publisher, or a vehicle behind it, put there."""
+    alert.code = shown_code(alert.code)
+    alert.message = readable(alert.message)
+    if alert.HasField("component_id"):
+        alert.component_id = readable(alert.component_id, _MAX_COMPONENT_ID)
 
 
 def update_body(ids: EventIds, update: Update) -> HttpBody:

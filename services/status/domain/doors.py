@@ -23,6 +23,9 @@ DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
 PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN, LOCK_UNKNOWN, OPEN_UNKNOWN = 1, 2, 4, 8, 16, 32, 64
 
+KEPT_AT_MOST_MICROSECONDS = 30 * 24 * 3_600 * 1_000_000
+"""So long a door that no report names is shown as it was."""
+
 LONGEST_WAIT_MICROSECONDS = 10 * 60 * 1_000_000
 """What arrives from a vehicle later than this after a result says nothing about its command any more."""
 

@@ -22,6 +22,7 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -33,6 +34,7 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.step_up import STRICT
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
@@ -101,14 +103,8 @@ async def build_room(
             authorizer.invalidate(credential=credential)
         watch.hurry()
 
-    tokens = TokenVerifier(
-        issuer="i",
-        audience="a",
-        jwks=token_issuer.jwks,
-        clients=SANDBOX_CLIENTS,
-        now=time.time,
-        changed=cancelled,
-    )
+    keys = KeyFile(token_issuer.jwks, KeyRing(cancelled), time.time)
+    tokens = TokenVerifier(issuer="i", audience="a", keys=keys, clients=SANDBOX_CLIENTS, now=time.time)
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
     authorizer = RequestAuthorizer(
@@ -123,12 +119,14 @@ async def build_room(
         rates=RateLimits(RATES, time.monotonic),
         counted=CountedRequests(time.monotonic),
         capabilities=issuer,
+        step_up_table=STRICT,
+        now=time.time,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
     pending = SqlPendingGrants(database) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
-    watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
+    watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
@@ -140,7 +138,7 @@ async def build_room(
                 utc_now,
                 pending,
                 pending_keys,
-                trusts=tokens.trusts,
+                trusts=keys.ring.trusts,
                 hash_key=partial(key_hash, PEPPER),
             )
             add_AccessServiceServicer_to_server(servicer, server)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.access.adapters.authorizer import EdgeAuthorizer, EdgeRequest
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
@@ -26,6 +27,7 @@ from services.access.domain.grants import (
     GrantRole,
     Source,
 )
+from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
 from services.platform.storage import StorageUnavailableError
@@ -77,6 +79,8 @@ class TokenIssuer:
             "nbf": now,
             "exp": now + 600,
             "jti": "1",
+            "acr": TWO_FACTORS,
+            "auth_time": now,
             **changed,
         }
         return {name: value for name, value in claims.items() if value is not None}
@@ -159,9 +163,14 @@ def token_issuer(clock: Clock, tmp_path: Path) -> TokenIssuer:
 
 
 @pytest.fixture
-def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
+def issuer_keys(token_issuer: TokenIssuer, clock: Clock) -> KeyFile:
+    return KeyFile(token_issuer.jwks, KeyRing(), clock)
+
+
+@pytest.fixture
+def tokens(issuer_keys: KeyFile, clock: Clock) -> TokenVerifier:
     return TokenVerifier(
-        issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, clients=SANDBOX_CLIENTS, now=clock
+        issuer=ISSUER, audience=AUDIENCE, keys=issuer_keys, clients=SANDBOX_CLIENTS, now=clock
     )
 
 
@@ -169,7 +178,9 @@ def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
 def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_path: Path) -> AccessHarness:
     record = Record()
     record.grant("user-123", VIN)
-    record.keys[key_hash(PEPPER, KEY)] = Caller("user-123", "user-123", Source.MOBILE_APP)
+    record.keys[key_hash(PEPPER, KEY)] = Caller(
+        "user-123", "user-123", Source.MOBILE_APP, carries=frozenset(STRICT)
+    )
     signing = Ed25519PrivateKey.generate()
     public = jwt.algorithms.OKPAlgorithm.to_jwk(signing.public_key(), as_dict=True)
     jwks = tmp_path / "capability.jwks.json"
@@ -184,6 +195,8 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         rates=RateLimits(RATES, clock),
         counted=CountedRequests(clock),
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
+        step_up_table=STRICT,
+        now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)

@@ -396,3 +396,13 @@ async def test_the_published_key_opens_nothing_outside_of_the_sandbox(house: Any
     )
     with pytest.raises(Refusal, match="TOKEN_INVALID"):
         await identity.caller_of(f"Bearer {PUBLISHED_KEY}")
+
+
+async def test_without_the_issuers_keys_nobody_is_told_to_sign_in_again(house: Any) -> None:
+    bearer = {"authorization": f"Bearer {house.issuer.token()}"}
+    house.tokens.keys.ring.expire()
+    answer = await denied(house, house.request(headers=bearer), "DEPENDENCY_UNAVAILABLE")
+    assert answer.refusal.retry_after_seconds == 2
+    await admitted(house, house.request())  # an API key needs no issuer
+    house.clock.at += 10
+    await admitted(house, house.request(headers=bearer))  # the file is read again

@@ -68,6 +68,19 @@ def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) 
         ("DOORS_KEYS_REREAD_SECONDS", "61"),
         ("DOORS_KEYS_REREAD_SECONDS", "0"),
         ("DOORS_CANCELLATIONS_PER_MINUTE", "9"),
+        ("DOORS_TOKEN_LEEWAY_SECONDS", "121"),
+        ("DOORS_TOKEN_KEYS_FETCH_SECONDS", "0.5"),
+        ("DOORS_TOKEN_KEYS_FETCH_SECONDS", "3601"),
+        ("DOORS_TOKEN_KEYS_STALE_SECONDS", "59"),
+        ("DOORS_TOKEN_KEYS_STALE_SECONDS", "604801"),
+        ("DOORS_TOKEN_ALGORITHMS", "HS256"),
+        ("DOORS_TOKEN_ALGORITHMS", "none"),
+        ("DOORS_TOKEN_ALGORITHMS", "ES256,ES256"),
+        ("DOORS_TOKEN_ALGORITHMS", ","),
+        ("DOORS_TOKEN_DISCOVERY_URL", "http://issuer.example/.well-known/openid-configuration"),
+        ("DOORS_TOKEN_DISCOVERY_URL", "https://user:word@issuer.example/x"),
+        ("DOORS_TOKEN_DISCOVERY_URL", "file:///etc/passwd"),
+        ("DOORS_TOKEN_ISSUER_CA", "/nowhere"),
     ],
 )
 def test_a_setting_out_of_its_bounds_stops_the_start(
@@ -136,3 +149,30 @@ def test_clients_that_are_not_spelt_so_stop_the_start(environment: dict[str, str
     environment["DOORS_TOKEN_CLIENTS"] = wrong
     with pytest.raises(SettingsError, match="DOORS_TOKEN_CLIENTS"):
         load(AccessSettings, environment)
+
+
+def test_the_issuers_keys_come_from_one_place(environment: dict[str, str]) -> None:
+    url = "https://issuer.test/.well-known/openid-configuration"
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_DISCOVERY_URL"):
+        load(AccessSettings, environment | {"DOORS_TOKEN_DISCOVERY_URL": url})
+    del environment["DOORS_TOKEN_JWKS"]
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_JWKS"):
+        load(AccessSettings, environment)
+    environment["DOORS_TOKEN_DISCOVERY_URL"] = url
+    assert load(AccessSettings, environment).token_discovery_url == url
+    local = "http://127.0.0.1:8090/.well-known/oauth-authorization-server"
+    assert (
+        load(AccessSettings, environment | {"DOORS_TOKEN_DISCOVERY_URL": local}).token_discovery_url == local
+    )
+
+
+def test_keys_may_not_be_older_than_they_are_fetched_often(environment: dict[str, str]) -> None:
+    environment |= {"DOORS_TOKEN_KEYS_FETCH_SECONDS": "600", "DOORS_TOKEN_KEYS_STALE_SECONDS": "300"}
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_KEYS_STALE_SECONDS"):
+        load(AccessSettings, environment)
+
+
+def test_the_algorithms_are_pinned(environment: dict[str, str]) -> None:
+    assert load(AccessSettings, environment).algorithms == ("EdDSA", "ES256")
+    environment["DOORS_TOKEN_ALGORITHMS"] = "PS256, RS256"
+    assert load(AccessSettings, environment).algorithms == ("PS256", "RS256")

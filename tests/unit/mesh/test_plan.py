@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.environment import MAY_SET
+from mesh.environment import MAY_SET, ignored
 from mesh.plan import Planner
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
@@ -150,6 +150,22 @@ def test_every_setting_of_a_room_is_the_mesh_s_or_the_user_s_to_say(
     assert settings_of(service) - users - optional <= components[service].keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("DOORS_BOGUS", "; see docs/deployment.md"),
+        ("DOORS_X", "; see docs/deployment.md"),
+        ("DOORS_PORT", "; see docs/deployment.md"),
+        ("DOORS_SIGNING_KEY", "; see docs/deployment.md"),
+        ("DOORS_PORTBASE", "; did you mean DOORS_PORT_BASE?"),
+        ("DOORS_READS_PER_MINUT", "; did you mean DOORS_READS_PER_MINUTE?"),
+        ("DOORS_LOG_LEVLE", "; did you mean DOORS_LOG_LEVEL?"),
+    ],
+)
+def test_only_what_is_near_a_setting_is_taken_for_it(name: str, hint: str) -> None:
+    assert ignored({name: "1"}) == [f"{name} is no setting of the sandbox and is ignored{hint}"]
+
+
 def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, str]]) -> None:
     def who_has(setting: str) -> set[str]:
         return {name for name, given in components.items() if given.get(setting) == ENVIRONMENT[setting]}
@@ -167,6 +183,24 @@ def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, 
     ):
         assert who_has(name) == set()
     assert not any("secret" in given.values() for given in components.values())
+
+
+def test_the_tokens_of_the_users_own_issuer_are_taken_instead_of_the_sandboxs(sandbox: Sandbox) -> None:
+    def access(**more: str) -> Mapping[str, str]:
+        plan = Planner(Ports(), sandbox, {**ENVIRONMENT, **more}).plan()
+        (one,) = [each.environment for each in plan.services if each.name == "access"]
+        return one
+
+    own = {
+        "DOORS_TOKEN_DISCOVERY_URL": "https://issuer.test/.well-known/openid-configuration",
+        "DOORS_TOKEN_ISSUER": "https://issuer.test",
+    }
+    given = access(**own)
+    assert {name: given[name] for name in own} == own
+    assert given["DOORS_TOKEN_AUDIENCE"] == "remote-door-control"
+    assert "DOORS_TOKEN_JWKS" not in given
+    assert access(**own, DOORS_TOKEN_AUDIENCE="doors")["DOORS_TOKEN_AUDIENCE"] == "doors"
+    assert access(DOORS_TOKEN_ISSUER="https://issuer.test")["DOORS_TOKEN_ISSUER"] != "https://issuer.test"
 
 
 def test_no_component_sees_another_ones_secrets(

@@ -73,6 +73,12 @@ def test_a_condition_fails_after_its_patience_and_is_good_at_once() -> None:
     broker.good()
     health.look()
     assert health.serves("")
+    broker.bad("it answers nothing", since=clock.seconds - 10)  # it was found out late
+    health.look()
+    assert health.failing == {"broker": "it answers nothing"}
+    broker.good()
+    health.look()
+    assert health.serves("")
     broker.bad("again")
     health.look()
     assert health.serves(COMMANDS)  # patience begins anew

@@ -81,6 +81,8 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("DOORS_NATS_TLS_NAME", "secret name"),
         ("DOORS_NATS_REPLICAS", "0"),
         ("DOORS_BROKER_LOOK_SECONDS", "0.1"),
+        ("DOORS_BROKER_SILENCE_SECONDS", "0.5"),
+        ("DOORS_BROKER_PATIENCE_SECONDS", "61"),
         ("DOORS_HEALTH_PATIENCE_SECONDS", "61"),
         ("DOORS_LOG_LEVEL", "secret"),
         ("DOORS_DRAIN_SECONDS", "secret"),

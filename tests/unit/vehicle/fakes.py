@@ -40,6 +40,7 @@ class FakeLink:
         self.is_reachable = True
         self.published: list[tuple[EventKind, bytes]] = []
         self.closed_after = 0
+        self.dropped = 0
         self._cloud = cloud
         self._ids: set[str] = set()
         self._arrived: asyncio.Queue[list[CloudDelivery] | None] = asyncio.Queue()
@@ -80,6 +81,11 @@ class FakeLink:
         if arrived is None:
             raise LinkDownError("connection lost")
         return arrived
+
+    async def drop(self) -> None:
+        self.dropped += 1
+        self._is_open = False
+        self._arrived.put_nowait(None)
 
     async def close(self) -> None:
         self._is_open = False

@@ -91,6 +91,13 @@ class SqlGrantRecord:
         """Return all of an account's API keys, ended ones included, oldest first."""
         return await self._database.read(lambda connection: accounts.keys_of(connection, principal))
 
+    async def expire_key(self, key_id: str, ends: datetime, *, by: str, at: datetime) -> ApiKey:
+        """Have it end then, unless it ends before, with its audit row and the message to the other services.
+
+        Raises ApiKeyUnknownError.
+        """
+        return await self._ending(lambda c: accounts.expire_key(c, key_id, ends, by, at, self._announce))
+
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
         """End it, with its audit row and the message to the other services. Raises ApiKeyUnknownError."""
         return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._announce))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from services.command.adapters.store import history_entries, queries
 from services.command.adapters.store.tables import (
@@ -61,6 +61,17 @@ class SqlCommands:
             return answer
 
         return await self._database.write(run)
+
+    async def vehicles_with_session(self, at_most: int) -> Sequence[str]:
+        """Return so many of the vehicles that have a session."""
+        statement = select(sessions.sessions.c.vin).limit(at_most)
+        return await self._database.read(lambda connection: connection.execute(statement).scalars().all())
+
+    async def has_session(self, vin: str) -> bool:
+        """Return whether this vehicle has a session."""
+        statement = select(sessions.sessions.c.vin).where(sessions.sessions.c.vin == vin)
+        found = await self._database.read(lambda connection: connection.execute(statement).scalar())
+        return found is not None
 
     async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
         """Return which of them are still alive. They are marked: from now on none of them surely never left."""

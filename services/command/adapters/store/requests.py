@@ -48,6 +48,7 @@ def insert_command(connection: Connection, new: Command) -> None:
         "role": new.requester.role.value if new.requester.role else None,
         "asleep": new.asleep,
         "lost": new.lost,
+        "never_connected": new.never_connected,
     }
     try:
         INSERT_COMMAND(connection, values)

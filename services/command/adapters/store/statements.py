@@ -41,6 +41,7 @@ INSERT_COMMAND = PreparedStatement(
     "role",
     "asleep",
     "lost",
+    "never_connected",
 )
 INSERT_HISTORY = PreparedStatement(
     insert(history).inline(),

@@ -29,7 +29,7 @@ from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
-HEAD = "0009_lost_vehicles"
+HEAD = "0010_never_connected"
 
 RECORDED_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """Of an entry that the running transaction makes part of the list, until it is dated at the transaction's end."""
@@ -93,6 +93,7 @@ class CommandRow(CommandModel, table=True):
     superseded_at: datetime | None = Field(default=None, sa_type=Instant)
     asleep: bool | None = Field(default=None)
     lost: bool | None = Field(default=None)
+    never_connected: bool | None = Field(default=None)
 
 
 class WakeUpRow(CommandModel, table=True):
@@ -297,4 +298,5 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         superseded=row.superseded_at is not None,
         asleep=bool(row.asleep),
         lost=bool(row.lost),
+        never_connected=bool(row.never_connected),
     )

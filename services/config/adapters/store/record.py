@@ -19,13 +19,14 @@ from services.config.domain import (
     DoorConfig,
     ReadOnlyChangedError,
     RequestEvidence,
+    WeakeningNotAllowedError,
 )
 from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.config.domain import ChangeRequest, Push
+    from services.config.domain import ChangeRequest, DoorSettings, Push
     from services.config.usecases import VerifiedConfigMessage
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
@@ -35,7 +36,7 @@ _UPDATE = "UpdateDoorConfig"
 
 class ConfigStore:
     """This service's record. `outgoing` makes the message of a push, and `stamp` the stamp under its order; `relay`
-    learns of it after the commit.
+    learns of it after the commit. `weakened` names the settings in which the second is less secure than the first.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class ConfigStore:
         relay: OutboxRelay,
         outgoing: Callable[[Push, datetime], OutgoingMessage],
         stamp: Callable[[Push], bytes],
+        weakened: Callable[[DoorSettings, DoorSettings], list[str]],
     ) -> None:
+        self._weakened = weakened
         self._database = database
         self._relay = relay
         self._outgoing = outgoing
@@ -62,12 +65,12 @@ class ConfigStore:
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
-        A repeat gets the first answer. Raises CorrelationIdReusedError when the repeat wants something else, and
-        ReadOnlyChangedError.
+        A repeat gets the first answer. Raises CorrelationIdReusedError when the repeat wants something else,
+        ReadOnlyChangedError, and WeakeningNotAllowedError, of which nothing is kept.
         """
 
         def work(connection: Connection) -> tuple[DoorConfig, list[OutgoingMessage]]:
-            return _change(connection, request, at, self._outgoing, self._stamp)
+            return _change(connection, request, at, self._outgoing, self._stamp, self._weakened)
 
         config, messages = await self._database.write(work)
         self._relay.hand_over(messages)
@@ -109,6 +112,7 @@ def _change(
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
     stamp: Callable[[Push], bytes],
+    weakened: Callable[[DoorSettings, DoorSettings], list[str]],
 ) -> tuple[DoorConfig, list[OutgoingMessage]]:
     # The lock comes first: of two equal requests at once, the second must see the first's answer.
     before = rows.locked(connection, request.vin, at)
@@ -118,6 +122,9 @@ def _change(
     member = request.read_back.differing(before)
     if member is not None:
         raise ReadOnlyChangedError(member)
+    weaker = weakened(before.settings, request.change.applied_to(before.settings))
+    if weaker and not request.may_weaken:
+        raise WeakeningNotAllowedError(weaker)
     proof = RequestEvidence(request.capability, asked_at=at)
     after = domain.changed(before, request.change, proof)
     messages: list[OutgoingMessage] = []
