@@ -19,8 +19,7 @@ from services.status.domain.doors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from services.status.domain.doors import KnownState, Report, VehicleOrdered
-    from services.status.domain.lock_moves import LockMoved
+    from services.status.domain.doors import KnownState, LockMoved, Report, VehicleOrdered
 
 
 @dataclass(frozen=True, slots=True)
