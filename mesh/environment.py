@@ -47,6 +47,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "READS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
+        "DPOP_CLIENTS",
+        "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
     },
@@ -87,6 +89,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     **{service.name: _SERVICE if service.has_database else _SERVER for service in SERVICES},
     **_OWN,
     "vehicles": frozenset({"LOG_LEVEL"}),
+    "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),
 }
 """The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""
 

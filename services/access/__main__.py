@@ -14,6 +14,7 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from services.access.adapters.dpop import ProofOfRequest
     from services.access.domain.grants import Caller, EffectivePermissions
     from services.platform.database import Database
 
@@ -104,15 +106,17 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         now=CLOCK.seconds,
         longest_seconds=settings.token_longest_seconds,
         leeway_seconds=settings.token_leeway_seconds,
+        bound_clients=settings.bound_clients,
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
-    authorizer = RequestAuthorizer(
+    authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
+            proofs=ProofVerifier(CLOCK.seconds, settings.origins),
             note_use=key_uses.note,
         ),
         permissions=permission_cache,

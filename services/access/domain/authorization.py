@@ -18,6 +18,8 @@ class DenialReason(Enum):
     VEHICLE_NOT_FOUND = "VEHICLE_NOT_FOUND"
     """The same for a vehicle that there is and for one that there is not."""
     ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
+    CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
+    """Not for who acts for somebody else."""
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
     """An API key that was not created for it."""

@@ -319,8 +319,18 @@ class Caller:
     """The class of the authentication behind it (OpenID Connect's `acr`); empty where it does not say."""
     authenticated_at: float | None = None
     """When the person signed in; None where it does not say, and of an API key."""
+    key_thumbprint: str = ""
+    """Of the key that its sender must prove to hold (RFC 9449); empty where whoever has the bearer may use it."""
     carries: frozenset[str] | None = None
     """Of an API key, which cannot step up: the lines of the step-up table that it was created with."""
+
+    case: str = ""
+    """Of an agent: the number of the case because of which it acts for the subject."""
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether somebody else acts for the subject."""
+        return self.actor != self.subject
 
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""
