@@ -307,7 +307,7 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
 
 
 def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
-    """Return what watchers are reported a command's change, or of its late result."""
+    """Return what watchers are told of a command's change, or of its late result."""
     change = update_pb2.CommandStatusChange(
         command_id=command.command_id,
         correlation_id=command.correlation_id,

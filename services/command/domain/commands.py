@@ -338,22 +338,18 @@ class AdvisoryState:
     lost: bool = False
     """It has gone silent, or left a command unanswered: true until it says something."""
 
-    def forbids(self, door_action: DoorAction, now: datetime) -> FailureReason | None:
+    def forbids(self, asked: DoorAction, now: datetime) -> FailureReason | None:
         """Return why the vehicle would refuse it; None when it would not, or when this is too old to tell."""
         if now - self.observed_at > ADVISORY_TRUSTED:
             return None
-        if self.speed_kmh > 0 and (
-            door_action.action is CommandAction.UNLOCK or door_action.mode is Mode.SECURE
-        ):
+        if self.speed_kmh > 0 and (asked.action is CommandAction.UNLOCK or asked.mode is Mode.SECURE):
             return FailureReason.VEHICLE_MOVING
-        hindered = door_action.mode is Mode.SECURE or (
-            door_action.action is CommandAction.UNLOCK and door_action.mode is not Mode.EMERGENCY
+        hindered = asked.mode is Mode.SECURE or (
+            asked.action is CommandAction.UNLOCK and asked.mode is not Mode.EMERGENCY
         )
         if self.engine_on and hindered:
             return FailureReason.ENGINE_ON
-        if door_action.action is CommandAction.LOCK and any(
-            door_action.concerns(door) for door in self.open_doors
-        ):
+        if asked.action is CommandAction.LOCK and any(asked.concerns(door) for door in self.open_doors):
             return FailureReason.DOOR_OPEN
         return None
 

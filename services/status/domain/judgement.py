@@ -71,7 +71,7 @@ class ExpectationFinding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActuationOutcome:
-    """What is reported a command that had succeeded: `doors` are the flags as observed."""
+    """What is told of a command that had succeeded: `doors` are the flags as observed."""
 
     vin: str
     command_id: str
