@@ -135,7 +135,8 @@ def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
     found = [*_nats_vehicles(prefix), *_mqtt_vehicles(prefix)]
     for service in services:
         found += _consuming(service, prefix)
-        found += _PARTICULAR[service](account_of(service))
+        if service in _PARTICULAR:
+            found += _PARTICULAR[service](account_of(service))
     return found
 
 
@@ -312,3 +313,4 @@ _PARTICULAR = {
     "diagnostics": _diagnostics,
     "enrolment": _enrolment,
 }
+"""What a service may publish and hear besides what its consumers deliver; one without a line here, nothing."""

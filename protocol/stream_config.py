@@ -1,4 +1,4 @@
-"""The layout of `protocol.streams` as JetStream is reported it: whoever plays the cloud makes the same."""
+"""The layout of `protocol.streams` as JetStream takes it: whoever plays the cloud makes the same."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ from services.status.adapters.event_ids import EventIds
 from services.status.adapters.refusals import refusal_of
 from services.status.adapters.server import POLICY, SERVICE, DoorStatusServer
 from services.status.adapters.status_read_log import StatusReadLog
-from services.status.domain.doors import Bounds, LogPosition, Update
 from services.status.domain.rights import EndingCause, RightEnding
+from services.status.domain.updates import Bounds, LogPosition, Update
 from services.status.usecases.door_status import LastReport
 from services.status.usecases.hub import Hub
 from services.status.usecases.presence import LostVehicles, Reachability

@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from services.platform.jetstream import Broker
     from services.platform.outbox import OutboxRelay
     from services.status.adapters.store import StatusStore
-    from services.status.domain.doors import LogPosition, Report
+    from services.status.domain.doors import Report
     from services.status.domain.judgement import ReportedActuation
+    from services.status.domain.updates import LogPosition
     from services.status.usecases.advisories import StatusAdvisory
     from services.status.usecases.door_status import AdvisorySink
     from services.status.usecases.hub import Hub

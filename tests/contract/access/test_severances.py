@@ -92,9 +92,8 @@ async def test_a_key_a_stranger_and_an_agent_sever_nothing(rights: DoorOfRights)
         await sever(rights, "key", "user-123")
     with pytest.raises(RefusedError, match="VEHICLE_NOT_FOUND"):
         await sever(rights, "stranger", "user-123")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
+    with pytest.raises(RefusedError, match="ACTION_NOT_GRANTED"):
         await sever(rights, "user-123", "key", **acting())
-    assert reason_of(caught) == "ACTION_NOT_GRANTED"
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await sever(rights, "user-123", "user-123")
     assert reason_of(caught) == "INVALID_REQUEST"

@@ -185,7 +185,7 @@ def command(number: int = 1, subject: str = "user-123") -> Command:
     return Command(
         command_id=f"cmd-{number}",
         vin=VIN,
-        order=DoorAction(CommandAction.UNLOCK, ("all",), Mode.NORMAL),
+        door_action=DoorAction(CommandAction.UNLOCK, ("all",), Mode.NORMAL),
         requester=Requester(subject, subject, "MOBILE_APP", proof="capability"),
         correlation_id="c-1",
         accepted_at=START,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.status.domain.doors import (
+from services.status.domain.rights import EndingCause, RightEnding, WatchRight, WatchRightEndedError
+from services.status.domain.updates import (
     Bounds,
     Heartbeat,
     LogPosition,
@@ -22,7 +23,6 @@ from services.status.domain.doors import (
     TooManyStreamsError,
     Update,
 )
-from services.status.domain.rights import EndingCause, RightEnding, WatchRight, WatchRightEndedError
 from services.status.usecases.door_status import watch_updates
 from services.status.usecases.hub import Hub, Watcher
 

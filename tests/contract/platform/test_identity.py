@@ -39,33 +39,13 @@ if TYPE_CHECKING:
     from services.platform.capability import CapabilityVerifier
     from services.platform.server import GrpcServer
     from services.platform.settings import ServiceSettings
-    from tests.contract.conftest import BuildRoom, RunningService, StartRoom
+    from tests.contract.conftest import RunningService, StartRoom
     from tests.support.capabilities import Signer
     from tests.support.certificates import Certificates
 
 EDGE, URI = "spiffe://ecarus/edge", x509.UniformResourceIdentifier
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 ADDRESS = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-
-
-@pytest.fixture
-def service() -> InterceptorHarness:
-    return InterceptorHarness()
-
-
-@pytest.fixture
-def room_name() -> str:
-    return "config"
-
-
-@pytest.fixture
-def build_room(service: InterceptorHarness) -> BuildRoom:
-    return service.build
-
-
-@pytest.fixture
-def running(grpc_server: RunningService) -> RunningService:
-    return grpc_server
 
 
 @pytest.mark.parametrize(

@@ -40,34 +40,9 @@ from tests.contract.platform_service import (
 )
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import BuildRoom, RunningService, StartRoom
+    from tests.contract.conftest import RunningService, StartRoom
     from tests.support.capabilities import Signer
     from tests.support.certificates import Certificates
-
-
-@pytest.fixture
-def service() -> InterceptorHarness:
-    return InterceptorHarness()
-
-
-@pytest.fixture
-def room_name() -> str:
-    return "config"
-
-
-@pytest.fixture
-def build_room(service: InterceptorHarness) -> BuildRoom:
-    return service.build
-
-
-@pytest.fixture
-def running(grpc_server: RunningService) -> RunningService:
-    return grpc_server
-
-
-@pytest.fixture
-def edge(grpc_channel: grpc.aio.Channel) -> grpc.aio.Channel:
-    return grpc_channel
 
 
 async def test_a_granted_call_reaches_the_room_with_all_that_is_known_of_it(
