@@ -48,9 +48,9 @@ tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
 	@exec $(BIN)/python -m mesh run
 
-token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [VIN=...] [CLIENT=web]
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds]
 	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
-	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)")
 
 # What fails is played once more by itself, with nothing beside it: only a failure there is one. More than five are no accident.
 AGAIN := --last-failed --last-failed-no-failures none --maxfail 5

@@ -25,7 +25,7 @@ from issuer.limits import FailureLimits, RequestRates
 from issuer.mandates import Mandates
 from issuer.pushed_requests import PushedRequests
 from issuer.sessions import BrowserSessions
-from issuer.settings import IssuerSettingsRefused, read_settings
+from issuer.settings import IssuerSettingsRefusedError, read_settings
 from issuer.store import IssuerStore
 from issuer.tokens import AccessTokenGenerator, AccessTokenReader, TokenFamilies
 
@@ -106,7 +106,7 @@ def main() -> int:
         return command_line(sys.argv[1:])
     try:
         settings = read_settings(os.environ)
-    except IssuerSettingsRefused as refused:
+    except IssuerSettingsRefusedError as refused:
         print(f"issuer cannot start:\n{refused}", file=sys.stderr)  # noqa: T201  # for whoever started it
         return 2
     asyncio.run(serve(settings))

@@ -38,7 +38,7 @@ _N, _R, _P = 2**14, 8, 1
 _SALT_BYTES = 16
 
 
-class FactorRefused(Exception):
+class FactorRefusedError(Exception):
     """What was shown is not accepted. Why is not told, whether the account exists or not."""
 
 
@@ -106,18 +106,18 @@ class Accounts:
             return EnrolledFactors(bool(row and row.totp_secret), session.exec(count).one())
 
     def check_password(self, name: str, password: str, address: str) -> None:
-        """Raise FactorRefused, or TooManyFailures; both as long for nobody as for somebody."""
+        """Raise FactorRefusedError, or TooManyFailuresError; both as long for nobody as for somebody."""
         self._limits.check(name, address)
         with self._store.transaction() as session:
             row = session.get(AccountRow, name)
         known = row.password_hash if row else _NOBODYS
         if not _is_password(password[:MAX_PASSWORD], known) or row is None:
             self._limits.failed(name, address)
-            raise FactorRefused
+            raise FactorRefusedError
         self._limits.succeeded(name, address)
 
     def check_totp(self, name: str, code: str, address: str) -> None:
-        """Raise FactorRefused, also for a code that was used before, or TooManyFailures."""
+        """Raise FactorRefusedError, also for a code that was used before, or TooManyFailuresError."""
         self._limits.check(name, address)
         with self._store.transaction() as session:
             row = session.get(AccountRow, name)
@@ -132,7 +132,7 @@ class Accounts:
             accepted = used is not None and used.rowcount == 1
         if not accepted:
             self._limits.failed(name, address)
-            raise FactorRefused
+            raise FactorRefusedError
         self._limits.succeeded(name, address)
 
     def begin_totp(self, name: str) -> str:
@@ -145,12 +145,12 @@ class Accounts:
         return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=NAME)
 
     def confirm_totp(self, name: str, code: str) -> None:
-        """Let the new secret count. Raises FactorRefused."""
+        """Let the new secret count. Raises FactorRefusedError."""
         with self._store.transaction() as session:
             row = session.get_one(AccountRow, name)
             step = _step_of(row.totp_pending, code, self._now())
             if step is None:
-                raise FactorRefused
+                raise FactorRefusedError
             row.totp_secret, row.totp_pending, row.totp_last_step = row.totp_pending, None, step
             session.add(row)
 
@@ -170,7 +170,7 @@ class Accounts:
         return webauthn.options_to_json(options), options.challenge.hex()
 
     def add_passkey(self, name: str, credential: dict[str, Any], challenge: str) -> None:
-        """Add a passkey. Raises FactorRefused."""
+        """Add a passkey. Raises FactorRefusedError."""
         try:
             made = webauthn.verify_registration_response(
                 credential=credential,
@@ -180,13 +180,13 @@ class Accounts:
                 require_user_verification=True,
             )
         except (exceptions.WebAuthnException, ValueError, TypeError, KeyError) as error:
-            raise FactorRefused from error
+            raise FactorRefusedError from error
         with self._store.transaction() as session:
             count = select(func.count()).select_from(PasskeyRow).where(PasskeyRow.account == name)
             credential_id = made.credential_id.hex()
             same = select(PasskeyRow).where(PasskeyRow.credential_id == credential_id)
             if session.exec(count).one() >= MAX_PASSKEYS or session.exec(same).first() is not None:
-                raise FactorRefused
+                raise FactorRefusedError
             session.add(
                 PasskeyRow(
                     credential_id=credential_id,
@@ -206,7 +206,7 @@ class Accounts:
         return webauthn.options_to_json(options), options.challenge.hex()
 
     def check_passkey(self, name: str, credential: dict[str, Any], challenge: str, address: str) -> None:
-        """Raise FactorRefused, also for a passkey whose count went back (a copy), or TooManyFailures."""
+        """Raise FactorRefusedError, also for a passkey whose count went back (a copy), or TooManyFailuresError."""
         self._limits.check(name, address)
         try:
             with self._store.transaction() as session:
@@ -224,7 +224,7 @@ class Accounts:
                 row.sign_count = shown.new_sign_count
                 session.add(row)
         except (
-            FactorRefused,
+            FactorRefusedError,
             NoResultFound,
             exceptions.WebAuthnException,
             ValueError,
@@ -232,7 +232,7 @@ class Accounts:
             KeyError,
         ) as error:
             self._limits.failed(name, address)
-            raise FactorRefused from error
+            raise FactorRefusedError from error
         self._limits.succeeded(name, address)
 
     def _passkeys(self, name: str) -> list[PublicKeyCredentialDescriptor]:
@@ -243,7 +243,7 @@ class Accounts:
 
 def _require_owner(row: PasskeyRow, name: str) -> None:
     if row.account != name:
-        raise FactorRefused
+        raise FactorRefusedError
 
 
 def _is_password(password: str, known: str) -> bool:

@@ -19,12 +19,12 @@ from issuer.authentication import CLASSES
 from issuer.authorization_server import FormRequest
 from issuer.clients import SCOPES
 from issuer.dpop import ALGORITHMS as PROOF_ALGORITHMS
-from issuer.dpop import ProofRefused
+from issuer.dpop import ProofRefusedError
 from issuer.exchange_types import TOKEN_EXCHANGE
-from issuer.forms import RequestRefused, address_of, read_form
+from issuer.forms import RequestRefusedError, address_of, read_form
 from issuer.hardening import RequestBounds
-from issuer.keys import IssuerKeysUnusable
-from issuer.mandates import Mandate, MandateRefused
+from issuer.keys import IssuerKeysUnusableError
+from issuer.mandates import Mandate, MandateRefusedError
 from issuer.pushed_requests import PUSHED_SECONDS
 from issuer.sign_in import SignInPages
 
@@ -79,7 +79,7 @@ class IssuerApp:
                 Middleware(RequestBounds, rates=self.rates),
                 Middleware(TrustedHostMiddleware, allowed_hosts=[host, "127.0.0.1"]),
             ],
-            exception_handlers={IssuerKeysUnusable: _keys_unusable, RequestRefused: _unreadable},
+            exception_handlers={IssuerKeysUnusableError: _keys_unusable, RequestRefusedError: _unreadable},
         )
 
     def metadata(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class IssuerApp:
             try:
                 # More than one is none that is well formed (RFC 9449, 4.3).
                 jkt = self.proofs.thumbprint(", ".join(proofs), "POST", f"{self.url}/token")
-            except ProofRefused as refused:
+            except ProofRefusedError as refused:
                 return _error("invalid_dpop_proof", f"The proof is not accepted: {refused}.")
         answer: Response = self.server.create_token_response(self.form_request(request, form, jkt))
         return answer
@@ -170,7 +170,7 @@ class IssuerApp:
             return _error("invalid_token", "Send your own access token.", 401)
         try:
             code = self.server.parts.mandates.speak(claims["sub"], form.get("vin", ""), form.get("case", ""))
-        except MandateRefused as refused:
+        except MandateRefusedError as refused:
             return _error("invalid_request", f"It is not given: {refused}.")
         return JSONResponse({"code": code, "expires_in": 300}, 201)
 
@@ -181,7 +181,7 @@ class IssuerApp:
         mandate = Mandate(form.get("customer", ""), form.get("vin", ""), form.get("case", ""))
         try:
             self.server.parts.mandates.open_case(claims["sub"], mandate)
-        except MandateRefused as refused:
+        except MandateRefusedError as refused:
             return _error("invalid_request", f"It is not given: {refused}.")
         return JSONResponse({"case": mandate.case}, 201)
 
@@ -191,7 +191,7 @@ class IssuerApp:
             return _error("invalid_token", "Send your own access token.", 401)
         try:
             self.server.parts.mandates.approve_case(claims["sub"], request.path_params["case"])
-        except MandateRefused as refused:
+        except MandateRefusedError as refused:
             return _error("invalid_request", f"It is not approved: {refused}.")
         return JSONResponse({"case": request.path_params["case"]})
 
@@ -206,7 +206,7 @@ class IssuerApp:
                 shown = self.proofs.thumbprint(
                     request.headers.get("dpop", ""), "POST", self.url + request.url.path
                 )
-            except ProofRefused:
+            except ProofRefusedError:
                 return None
             return claims if shown == claims["cnf"].get("jkt") else None
         return claims

@@ -24,8 +24,8 @@ from typing_extensions import override
 from issuer.accounts import AGENT
 from issuer.authentication import SignIn
 from issuer.exchange_types import ACCESS_TOKEN, APPROVED_CASE, SPOKEN_CODE, TOKEN_EXCHANGE
-from issuer.limits import TooManyFailures
-from issuer.mandates import MandateRefused
+from issuer.limits import TooManyFailuresError
+from issuer.mandates import MandateRefusedError
 from issuer.tokens import TokenSubject, subject_of
 
 if TYPE_CHECKING:
@@ -288,9 +288,9 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
             raise InvalidGrantError("Only an agent acts for somebody else.")
         try:
             mandate = parts.mandates.take(kind, form.get("subject_token", ""), agent["sub"], request.address)
-        except MandateRefused as refused:
+        except MandateRefusedError as refused:
             raise InvalidGrantError("The mandate is not good, or not any more.") from refused
-        except TooManyFailures as many:
+        except TooManyFailuresError as many:
             raise OAuth2Error("Too many tries.", error="slow_down", status_code=429) from many
         # How the agent signed in: nobody else did.
         sign_in = SignIn(

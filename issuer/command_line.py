@@ -9,6 +9,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import re
 import secrets
 import sys
@@ -30,11 +31,11 @@ STEP_SECONDS = 30
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
-class SignInFailed(Exception):
+class SignInFailedError(Exception):
     """The issuer did not give a token; the text says why."""
 
 
-class CodeRefused(SignInFailed):
+class CodeRefusedError(SignInFailedError):
     """The TOTP code was not accepted: it was used before, perhaps."""
 
 
@@ -53,7 +54,7 @@ class CommandLineClient:
             self.http.get(f"{self.url}/.well-known/openid-configuration")
         )
         if self.metadata.get("issuer") != self.url:
-            raise SignInFailed(f"{self.url} says that it is another issuer")
+            raise SignInFailedError(f"{self.url} says that it is another issuer")
 
     def sign_in(self, name: str, password: str, code: str | None = None, **asked: str) -> dict[str, Any]:
         """Return the answer of the token endpoint. With a TOTP code two factors are asked for."""
@@ -74,14 +75,14 @@ class CommandLineClient:
         page = self._follow(self.http.get(self.metadata["authorization_endpoint"], params=start))
         page = self._filled(page, "/sign-in", {"name": name, "password": password})
         if code is not None:
-            page = self._filled(page, "/sign-in/totp", {"code": code}, refused=CodeRefused)
+            page = self._filled(page, "/sign-in/totp", {"code": code}, refused=CodeRefusedError)
         answer = {
             key: values[0] for key, values in parse_qs(urlsplit(str(page.headers["location"])).query).items()
         }
         if answer.get("state") != state or answer.get("iss") != self.url:
-            raise SignInFailed("the answer is not to this request, or not of this issuer")
+            raise SignInFailedError("the answer is not to this request, or not of this issuer")
         if "code" not in answer:
-            raise SignInFailed(answer.get("error", "no code"))
+            raise SignInFailedError(answer.get("error", "no code"))
         return self._posted(
             "token_endpoint",
             {
@@ -90,6 +91,13 @@ class CommandLineClient:
                 "redirect_uri": REDIRECT_URI,
                 "code_verifier": verifier,
             },
+        )
+
+    def speak(self, token: str, vin: str, case: str) -> dict[str, Any]:
+        """Return the code that lets an agent act for whose token this is."""
+        headers = {"authorization": f"Bearer {token}"}
+        return self._said(
+            self.http.post(f"{self.url}/mandates/codes", data={"vin": vin, "case": case}, headers=headers)
         )
 
     def exchange(self, agent_token: str, kind: str, secret: str) -> dict[str, Any]:
@@ -119,11 +127,11 @@ class CommandLineClient:
         page: httpx.Response,
         action: str,
         form: dict[str, str],
-        refused: type[SignInFailed] = SignInFailed,
+        refused: type[SignInFailedError] = SignInFailedError,
     ) -> httpx.Response:
         found = _CSRF.search(page.text)
         if found is None:
-            raise SignInFailed("the sign-in page was not shown")
+            raise SignInFailedError("the sign-in page was not shown")
         answer = self._follow(self.http.post(self.url + action, data={"csrf": found[1], **form}))
         if answer.is_error:
             raise refused("it was not accepted, or there were too many tries")
@@ -143,9 +151,9 @@ class CommandLineClient:
         try:
             document: dict[str, Any] = answer.json()
         except ValueError as error:
-            raise SignInFailed(f"the issuer answered {answer.status_code} and no JSON") from error
+            raise SignInFailedError(f"the issuer answered {answer.status_code} and no JSON") from error
         if answer.is_error:
-            raise SignInFailed(f"{document.get('error')}: {document.get('error_description', '')}")
+            raise SignInFailedError(f"{document.get('error')}: {document.get('error_description', '')}")
         return document
 
 
@@ -159,7 +167,12 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m issuer", description="Sign in at the sandbox's issuer, which `make run` has started."
     )
-    parser.add_argument("--data", type=Path, default=Path(".doors"), help="the sandbox's folder (.doors)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("DOORS_DATA_DIR") or ".doors"),
+        help="the sandbox's folder (.doors)",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     code = commands.add_parser("code", help="print the code that a user's authenticator app would show now")
     code.add_argument("user")
@@ -171,6 +184,10 @@ def main(words: list[str]) -> int:
     sign_in.add_argument("--client", help="mobile-app, web or voice-assistant; an agent's is call-center")
     sign_in.add_argument("--scope", default="door")
     sign_in.add_argument("--json", action="store_true", help="print the whole answer, with the refresh token")
+    spoken = commands.add_parser("spoken-code", help="print the code with which a customer lets an agent act")
+    spoken.add_argument("user")
+    spoken.add_argument("--vin", required=True)
+    spoken.add_argument("--case", required=True, help="the number of the case that the agent has opened")
     act = commands.add_parser("act", help="print the token in which an agent acts for a customer")
     act.add_argument("agent")
     act.add_argument("--spoken-code", help="what the customer told the agent")
@@ -183,7 +200,7 @@ def main(words: list[str]) -> int:
     except (OSError, KeyError) as missing:
         print(f"issuer: {missing}; is the sandbox running? make run", file=sys.stderr)  # noqa: T201
         return 1
-    except (SignInFailed, httpx.HTTPError) as failed:
+    except (SignInFailedError, httpx.HTTPError) as failed:
         print(f"issuer: {failed}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
@@ -203,7 +220,7 @@ def _signed_in(
     code = one_time_code(account["totpSecret"], time.time())
     try:
         return client.sign_in(name, account["password"], code, scope=scope)
-    except CodeRefused:
+    except CodeRefusedError:
         time.sleep(STEP_SECONDS - time.time() % STEP_SECONDS)
         fresh = one_time_code(account["totpSecret"], time.time())
         return client.sign_in(name, account["password"], fresh, scope=scope)
@@ -218,6 +235,9 @@ def _done(arguments: argparse.Namespace, seed: dict[str, Any], url: str) -> str:
     if arguments.command == "sign-in" and arguments.client:
         client_id = arguments.client
     client = CommandLineClient(url, client_id, seed["clients"].get(client_id))
+    if arguments.command == "spoken-code":
+        token = _signed_in(client, name, account)["access_token"]
+        return str(client.speak(token, arguments.vin, arguments.case)["code"])
     if arguments.command == "act":
         kind, secret = (
             (SPOKEN_CODE, arguments.spoken_code)

@@ -27,7 +27,7 @@ _REGISTRY = SignatureRegistry(algorithms=ALGORITHMS, strict_check_header=False)
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
-class ProofRefused(Exception):
+class ProofRefusedError(Exception):
     """The proof is not accepted; the text says why."""
 
 
@@ -39,29 +39,29 @@ class ProofChecker:
         self._now = now
 
     def thumbprint(self, proof: str, method: str, url: str) -> str:
-        """Return the thumbprint of the key (`jkt`) that the proof shows. Raises ProofRefused."""
+        """Return the thumbprint of the key (`jkt`) that the proof shows. Raises ProofRefusedError."""
         if len(proof) > MAX_PROOF:
-            raise ProofRefused("it is too long")
+            raise ProofRefusedError("it is too long")
         try:
             header = extract_compact(proof.encode()).headers()
             jwk = header.get("jwk")
             if header.get("typ") != "dpop+jwt" or header.get("alg") not in ALGORITHMS:
-                raise ProofRefused("typ or alg is not that of a proof")
+                raise ProofRefusedError("typ or alg is not that of a proof")
             if not isinstance(jwk, dict) or _PRIVATE & jwk.keys():
-                raise ProofRefused("jwk is not a public key")
+                raise ProofRefusedError("jwk is not a public key")
             key = import_key(jwk)
             if not isinstance(key, ECKey | OKPKey | RSAKey):
-                raise ProofRefused("jwk is not a public key")
+                raise ProofRefusedError("jwk is not a public key")
             claims = jwt.decode(proof, key, registry=_REGISTRY).claims
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise ProofRefused("it is not signed by the key that it shows") from error
+            raise ProofRefusedError("it is not signed by the key that it shows") from error
         if claims.get("htm") != method or claims.get("htu") != url:
-            raise ProofRefused("htm or htu is not this request")
+            raise ProofRefusedError("htm or htu is not this request")
         at, proof_id = claims.get("iat"), claims.get("jti")
         if not isinstance(at, int) or isinstance(at, bool) or abs(self._now() - at) > IAT_WINDOW_SECONDS:
-            raise ProofRefused("iat is not now")
+            raise ProofRefusedError("iat is not now")
         if not isinstance(proof_id, str) or not 0 < len(proof_id) <= _MAX_ID:
-            raise ProofRefused("jti is missing")
+            raise ProofRefusedError("jti is missing")
         thumbprint = key.thumbprint()
         self._use(f"{thumbprint} {proof_id}")
         return thumbprint
@@ -72,4 +72,4 @@ class ProofChecker:
                 expires_at = int(self._now()) + 2 * IAT_WINDOW_SECONDS
                 session.add(SeenRow(seen_hash=digest(name), expires_at=expires_at))
         except IntegrityError as error:
-            raise ProofRefused("it was used before") from error
+            raise ProofRefusedError("it was used before") from error

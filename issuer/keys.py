@@ -34,12 +34,12 @@ class SignatureRegistry(JWSRegistry):
         return self.algorithms[name]
 
 
-class IssuerKeysUnusable(Exception):
+class IssuerKeysUnusableError(Exception):
     """The key files do not fit each other; the text says how."""
 
 
 class SigningKeys:
-    """The files, read again when they have changed. Raises IssuerKeysUnusable where they are of no use."""
+    """The files, read again when they have changed. Raises IssuerKeysUnusableError where they are of no use."""
 
     def __init__(self, key: Path, jwks: Path) -> None:
         self._key = key
@@ -52,7 +52,7 @@ class SigningKeys:
         """Return the key to sign with, with its id. It is never one that is not published."""
         self._read()
         if self._signing is None or self._signing.kid not in {key.get("kid") for key in self._published}:
-            raise IssuerKeysUnusable(
+            raise IssuerKeysUnusableError(
                 "the signing key is not published: its public half is not in the key set"
             )
         return self._signing
@@ -70,12 +70,12 @@ class SigningKeys:
             document = json.loads(self._jwks.read_bytes())
             signing = OKPKey.import_key(self._key.read_bytes())
         except (OSError, ValueError) as error:
-            raise IssuerKeysUnusable(str(error)) from error
+            raise IssuerKeysUnusableError(str(error)) from error
         keys = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
-            raise IssuerKeysUnusable(f"{self._jwks} is not a JWK set")
+            raise IssuerKeysUnusableError(f"{self._jwks} is not a JWK set")
         if any(_PRIVATE & key.keys() for key in keys):
-            raise IssuerKeysUnusable(f"{self._jwks} holds a private key and is not published")
+            raise IssuerKeysUnusableError(f"{self._jwks} holds a private key and is not published")
         thumbprint = signing.thumbprint()
         self._signing = OKPKey.import_key(
             {**signing.as_dict(private=True), "kid": thumbprint, "alg": ALGORITHM}

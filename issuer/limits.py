@@ -19,7 +19,7 @@ MAX_COUNTED = 10_000
 """So many counters are kept; the one that was touched longest ago goes first."""
 
 
-class TooManyFailures(Exception):
+class TooManyFailuresError(Exception):
     """No further try for a while, right or wrong."""
 
 
@@ -31,13 +31,13 @@ class FailureLimits:
         self._failures: OrderedDict[tuple[str, ...], deque[float]] = OrderedDict()
 
     def check(self, account: str, address: str) -> None:
-        """Raise TooManyFailures where there were too many."""
+        """Raise TooManyFailuresError where there were too many."""
         for key, limit in _counters(account, address):
             failures = self._failures.get(key)
             while failures and failures[0] <= self._now() - WINDOW_SECONDS:
                 failures.popleft()
             if failures and len(failures) >= limit:
-                raise TooManyFailures
+                raise TooManyFailuresError
 
     def failed(self, account: str, address: str) -> None:
         """Count one."""

@@ -31,7 +31,7 @@ _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 _CASE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class MandateRefused(Exception):
+class MandateRefusedError(Exception):
     """It is not given or not taken; the text says why, as far as its reader may know."""
 
 
@@ -56,36 +56,36 @@ class Mandates:
         self._now = now
 
     def speak(self, customer: str, vin: str, case: str) -> str:
-        """Return a code for the customer to tell the agent. Raises MandateRefused."""
+        """Return a code for the customer to tell the agent. Raises MandateRefusedError."""
         _check(vin, case)
         if self._accounts.kind_of(customer) != CUSTOMER:
-            raise MandateRefused("only a customer can let somebody act for them")
+            raise MandateRefusedError("only a customer can let somebody act for them")
         code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}d}"
         self._add(SPOKEN_CODE, code, Mandate(customer, vin, case), asked_by=customer, seconds=SPOKEN_SECONDS)
         return code
 
     def open_case(self, agent: str, mandate: Mandate) -> None:
-        """Let an agent ask for a colleague's approval. Raises MandateRefused."""
+        """Let an agent ask for a colleague's approval. Raises MandateRefusedError."""
         _check(mandate.vin, mandate.case)
         if self._accounts.kind_of(agent) != AGENT or self._accounts.kind_of(mandate.subject) != CUSTOMER:
-            raise MandateRefused("an agent asks for this, about a customer")
+            raise MandateRefusedError("an agent asks for this, about a customer")
         self._add(APPROVED_CASE, mandate.case, mandate, asked_by=agent, seconds=CASE_SECONDS)
 
     def approve_case(self, agent: str, case: str) -> None:
-        """Let another agent approve it. Raises MandateRefused."""
+        """Let another agent approve it. Raises MandateRefusedError."""
         if self._accounts.kind_of(agent) != AGENT:
-            raise MandateRefused("an agent approves this")
+            raise MandateRefusedError("an agent approves this")
         with self._store.transaction() as session:
             row = session.get(MandateRow, digest(f"{APPROVED_CASE} {case}"))
             if row is None or row.used or row.expires_at <= self._now():
-                raise MandateRefused("there is no such open case")
+                raise MandateRefusedError("there is no such open case")
             if row.asked_by == agent:
-                raise MandateRefused("another agent than the one who asked must approve it")
+                raise MandateRefusedError("another agent than the one who asked must approve it")
             row.approved_by = agent
             session.add(row)
 
     def take(self, kind: str, secret: str, agent: str, address: str) -> Mandate:
-        """Use it up for this agent. Raises MandateRefused, and TooManyFailures for who guesses."""
+        """Use it up for this agent. Raises MandateRefusedError, and TooManyFailuresError for who guesses."""
         self._limits.check(agent, address)
         with self._store.transaction() as session:
             where = col(MandateRow.mandate_hash) == digest(f"{kind} {secret}")
@@ -102,7 +102,7 @@ class Mandates:
                 good = used.rowcount == 1
         if row is None or not good:
             self._limits.failed(agent, address)
-            raise MandateRefused("it is not good, or not any more")
+            raise MandateRefusedError("it is not good, or not any more")
         return Mandate(row.subject, row.vin, row.case)
 
     def _add(self, kind: str, secret: str, mandate: Mandate, *, asked_by: str, seconds: int) -> None:
@@ -119,9 +119,9 @@ class Mandates:
             with self._store.transaction() as session:
                 session.add(row)
         except IntegrityError as error:
-            raise MandateRefused("there is one already; take another case number") from error
+            raise MandateRefusedError("there is one already; take another case number") from error
 
 
 def _check(vin: str, case: str) -> None:
     if not _VIN.fullmatch(vin) or not _CASE.fullmatch(case):
-        raise MandateRefused("vin or case is not one")
+        raise MandateRefusedError("vin or case is not one")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
 
 from issuer.authorization_server import AUTH_METHODS
-from issuer.sessions import DemandMalformed, demand_in
+from issuer.sessions import DemandMalformedError, demand_in
 from issuer.store import PushedRequestRow, digest
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def check_authorization(server: SandboxAuthorizationServer, request: FormRequest
         error = "response_mode is query."
     try:
         demand_in(form, 0)
-    except DemandMalformed as malformed:
+    except DemandMalformedError as malformed:
         error = f"{malformed}."
     if error is not None:
         raise InvalidRequestError(error, redirect_uri=redirect_uri, state=form.get("state"))

@@ -21,7 +21,7 @@ _MAX_AGE_SECONDS = 31_536_000
 _MAX_CLASSES = 10
 
 
-class DemandMalformed(ValueError):
+class DemandMalformedError(ValueError):
     """acr_values, max_age or prompt is not one; the text says which."""
 
 
@@ -94,16 +94,16 @@ class BrowserSessions:
 
 
 def demand_in(parameters: Mapping[str, str], asked_at: int) -> Demand:
-    """Return what a request asks of the sign-in. Raises DemandMalformed."""
+    """Return what a request asks of the sign-in. Raises DemandMalformedError."""
     classes = tuple(parameters.get("acr_values", "").split())
     if len(classes) > _MAX_CLASSES:
-        raise DemandMalformed("acr_values are too many")
+        raise DemandMalformedError("acr_values are too many")
     max_age = parameters.get("max_age")
     if max_age is not None and not (
         max_age.isascii() and max_age.isdecimal() and int(max_age[:10]) <= _MAX_AGE_SECONDS
     ):
-        raise DemandMalformed("max_age is not a number of seconds")
+        raise DemandMalformedError("max_age is not a number of seconds")
     prompt = parameters.get("prompt", "")
     if prompt not in {"", "none", "login"}:
-        raise DemandMalformed("prompt is none or login")
+        raise DemandMalformedError("prompt is none or login")
     return Demand(classes, int(max_age) if max_age is not None else None, prompt, asked_at)

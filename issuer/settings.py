@@ -14,7 +14,7 @@ PREFIX = "DOORS_"
 SANDBOX = "sandbox"
 
 
-class IssuerSettingsRefused(Exception):
+class IssuerSettingsRefusedError(Exception):
     """The environment does not describe an issuer that may start; one line per key."""
 
 
@@ -53,7 +53,7 @@ class IssuerSettings(BaseModel):
 
 
 def read_settings(environment: Mapping[str, str]) -> IssuerSettings:
-    """Return the settings. Raises IssuerSettingsRefused; no value is repeated in it."""
+    """Return the settings. Raises IssuerSettingsRefusedError; no value is repeated in it."""
     given = {
         name: environment[PREFIX + name.upper()]
         for name in IssuerSettings.model_fields
@@ -66,4 +66,4 @@ def read_settings(environment: Mapping[str, str]) -> IssuerSettings:
             f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         ]
-        raise IssuerSettingsRefused("\n".join(lines)) from None
+        raise IssuerSettingsRefusedError("\n".join(lines)) from None

@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from issuer import pages
-from issuer.accounts import AGENT, MAX_NAME, FactorRefused
+from issuer.accounts import AGENT, MAX_NAME, FactorRefusedError
 from issuer.authentication import ONE_TIME_CODE, PASSKEY, PASSWORD, SESSION_SECONDS, TWO_FACTORS, Demand
 from issuer.authorization_server import FormRequest
-from issuer.forms import RequestRefused, address_of, parameters_in, read_form, read_json
-from issuer.limits import TooManyFailures
+from issuer.forms import RequestRefusedError, address_of, parameters_in, read_form, read_json
+from issuer.limits import TooManyFailuresError
 from issuer.pushed_requests import PREFIX, check_authorization
 from issuer.sessions import COOKIE, demand_in
 
@@ -108,7 +108,7 @@ class SignInPages:
     def _authorize(self, request: Request, browser: BrowserSession) -> Response:
         try:
             parameters = parameters_in(request.scope["query_string"])
-        except RequestRefused as refused:
+        except RequestRefusedError as refused:
             return pages.error_page(f"The request was not read: {refused}.")
         uri = parameters.get("request_uri")
         if uri is not None:
@@ -208,9 +208,9 @@ class SignInPages:
         name = form.get("name", "")[:MAX_NAME]
         try:
             self._accounts.check_password(name, form.get("password", ""), address_of(request))
-        except FactorRefused:
+        except FactorRefusedError:
             return self._kept(browser, pages.password_page(browser, None, said=pages.REFUSED, status=403))
-        except TooManyFailures:
+        except TooManyFailuresError:
             return self._kept(browser, pages.password_page(browser, None, said=pages.TOO_MANY, status=429))
         return self._shown(browser, name, PASSWORD)
 
@@ -220,9 +220,9 @@ class SignInPages:
             return RedirectResponse("/sign-in", _SEE_OTHER)
         try:
             self._accounts.check_totp(name, form.get("code", ""), address_of(request))
-        except FactorRefused:
+        except FactorRefusedError:
             return self._kept(browser, self._missing(browser, pages.REFUSED, 403))
-        except TooManyFailures:
+        except TooManyFailuresError:
             return self._kept(browser, self._missing(browser, pages.TOO_MANY, 429))
         return self._shown(browser, name, ONE_TIME_CODE)
 
@@ -241,9 +241,9 @@ class SignInPages:
         browser.challenge = None  # good for one try
         try:
             self._accounts.check_passkey(name, document, challenge, address_of(request))
-        except FactorRefused:
+        except FactorRefusedError:
             return self._kept(browser, JSONResponse({"error": "refused"}, 403))
-        except TooManyFailures:
+        except TooManyFailuresError:
             return self._kept(browser, JSONResponse({"error": "slow_down"}, 429))
         return _as_json(self._shown(browser, name, PASSKEY))
 
@@ -284,7 +284,7 @@ class SignInPages:
             return self._kept(browser, RedirectResponse("/sign-in", _SEE_OTHER))
         try:
             self._accounts.confirm_totp(name, form.get("code", ""))
-        except FactorRefused:
+        except FactorRefusedError:
             enrolled = self._accounts.enrolled(name)
             return self._kept(browser, pages.account_page(browser, enrolled, said=pages.REFUSED))
         return self._kept(browser, RedirectResponse("/account", _SEE_OTHER))
@@ -303,7 +303,7 @@ class SignInPages:
         browser.challenge = None
         try:
             self._accounts.add_passkey(name, document, challenge)
-        except FactorRefused:
+        except FactorRefusedError:
             return self._kept(browser, JSONResponse({"error": "refused"}, 403))
         return self._kept(browser, JSONResponse({"next": "/account"}))
 

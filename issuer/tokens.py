@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from issuer.authentication import SignIn
 from issuer.exchange_types import EXCHANGED_SECONDS, TOKEN_EXCHANGE
-from issuer.keys import ALGORITHM, IssuerKeysUnusable, SignatureRegistry
+from issuer.keys import ALGORITHM, IssuerKeysUnusableError, SignatureRegistry
 from issuer.store import CodeRow, FamilyRow, RefreshTokenRow, digest
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class AccessTokenReader:
         try:
             keys = KeySet.import_key_set({"keys": self._keys.published()["keys"]})
             read = jwt.decode(token, keys, registry=_REGISTRY)
-        except (JoseError, IssuerKeysUnusable, ValueError, TypeError, KeyError):
+        except (JoseError, IssuerKeysUnusableError, ValueError, TypeError, KeyError):
             return None
         claims: dict[str, Any] = dict(read.claims)
         if read.header.get("typ") != "at+jwt" or claims.get("iss") != self._issuer:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorctl.ceremony import CeremonyRefused
+from doorctl.ceremony import CeremonyError
 from mesh.broker_cluster import read_cluster, write_configurations
 from mesh.broker_secrets import BrokerSecrets
 from mesh.component import ComponentFailedError
@@ -29,8 +29,8 @@ from mesh.pki import Pki
 from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
 from mesh.sandbox import Sandbox, rotate_signing_key
-from mesh.supervisor import Supervisor
-from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, Bearer, issue_token
+from mesh.supervisor import Supervisor, hung_seconds
+from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, ONE_FACTOR, TWO_FACTORS, Bearer, issue_token
 from mesh.welcome import welcome
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ class AlreadyRunningError(Exception):
     """Another mesh uses the data folder."""
 
 
+LONGEST_AGE_SECONDS = 31_536_000
+
 _REFUSALS = (
     ValueError,
-    CeremonyRefused,
+    CeremonyError,
     PortInUseError,
     AlreadyRunningError,
     ComponentFailedError,
@@ -72,6 +74,18 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         choices=CLIENTS,
         help=f"signed in through this client ({CLIENTS[0]}; for an agent {AGENTS})",
     )
+    token.add_argument(
+        "--mfa",
+        choices=("0", "1"),
+        default="1",
+        help="1: signed in with two factors, which unlocking needs; 0: with a password only",
+    )
+    token.add_argument(
+        "--age",
+        type=_age,
+        default=0,
+        help="signed in so many seconds ago (RFC 9470's max_age is counted from it)",
+    )
     broker = commands.add_parser(
         "broker-config", help="write the configuration of each node of a broker of several"
     )
@@ -86,7 +100,14 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
     os.umask(0o077)  # also for what the components write: databases, logs, the vehicles' journals
     try:
         if arguments.command == "token":
-            bearer = Bearer(arguments.user, arguments.act, arguments.vin, arguments.client)
+            bearer = Bearer(
+                arguments.user,
+                arguments.act,
+                arguments.vin,
+                arguments.client,
+                acr=TWO_FACTORS if arguments.mfa == "1" else ONE_FACTOR,
+                age_seconds=arguments.age,
+            )
             print(issue_token(sandbox.issuer_key, _issuer(sandbox, environment), bearer, datetime.now(UTC)))
         elif arguments.command != "run":
             _change_files(arguments, sandbox)
@@ -137,6 +158,13 @@ def _name(word: str) -> str:
     return word
 
 
+def _age(word: str) -> int:
+    """Return how long ago somebody signed in, in seconds. Raises ArgumentTypeError."""
+    if not (word.isascii() and word.isdigit() and int(word) <= LONGEST_AGE_SECONDS):
+        raise argparse.ArgumentTypeError(f"an age is 0 to {LONGEST_AGE_SECONDS} seconds")
+    return int(word)
+
+
 def _next_step(error: OSError, folder: Path, command: str) -> str:
     """Return what could not be read or written, and what to do about it."""
     where = f"{error.filename}: " if error.filename else ""
@@ -174,7 +202,11 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
     low_bytes = low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(
-        plan, sandbox.envoy_admin, say=say, welcome=lambda: write(welcome(ports, sandbox))
+        plan,
+        sandbox.envoy_admin,
+        say=say,
+        welcome=lambda: write(welcome(ports, sandbox)),
+        hung_seconds=hung_seconds(environment.get("DOORS_HUNG_SECONDS")),
     )
     stop = asyncio.Event()
 

@@ -58,6 +58,16 @@ MONITOR = "broker-monitor"
 # Published in the specification, so it is no secret; the access service honours it in this profile only.
 SAMPLE_KEY = "sk_4f9c7b8e2d1a6c0f3e7a9b5d8c1e4f2a7c6d9e0b3f5a8c1d4e7f9b2c6a1e3d"
 SAMPLE_KEY_OWNER = "user-123"
+SAMPLE_KEY_SCOPES = (
+    "door.cancel",
+    "door.config.weaken",
+    "door.config.write",
+    "door.lock",
+    "door.read",
+    "door.unlock",
+    "door.unlock.emergency",
+)
+"""All there are: an API key cannot step up, and the specification's lines unlock with it."""
 
 
 def broker_user(name: str) -> str:
@@ -233,7 +243,7 @@ class Sandbox:
         return f"sqlite:///{self.folder.resolve() / 'data' / service}.db"
 
     def prepare(self, now: datetime) -> None:
-        """Make what is missing. Raises ValueError, OSError, CeremonyRefused or KeyFileRefused naming a file that
+        """Make what is missing. Raises ValueError, OSError, CeremonyError or KeyFileError naming a file that
         cannot be used.
         """
         private_folder(self.folder)
@@ -321,7 +331,14 @@ def _seed() -> dict[str, object]:
             {"grantId": f"sandbox-owner-{vin}", "principal": owner, "vin": vin, "role": "OWNER"}
             for vin, owner in OWNERS.items()
         ],
-        "apiKeys": [{"key": SAMPLE_KEY, "principal": SAMPLE_KEY_OWNER, "source": "MOBILE_APP"}],
+        "apiKeys": [
+            {
+                "key": SAMPLE_KEY,
+                "principal": SAMPLE_KEY_OWNER,
+                "source": "MOBILE_APP",
+                "scopes": list(SAMPLE_KEY_SCOPES),
+            }
+        ],
     }
 
 

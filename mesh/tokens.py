@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 AUDIENCE = "remote-door-control"
 LIFETIME_SECONDS = 3600
+ONE_FACTOR = "urn:ecarus:acr:1fa"
+TWO_FACTORS = "urn:ecarus:acr:2fa"
+"""The classes of a sign-in (`acr`), as the access service's step-up table names them."""
+_METHODS = {ONE_FACTOR: ["pwd"], TWO_FACTORS: ["mfa", "otp", "pwd"]}
 CLIENTS = ("mobile-app", "call-center", "web", "voice-assistant")
 """The clients registered with the access service; a command's source follows from them."""
 
@@ -36,6 +40,9 @@ class Bearer:
     actor: str | None = None
     vin: str | None = None
     client: str | None = None
+    acr: str = TWO_FACTORS
+    age_seconds: int = 0
+    """How long before the token was made the person signed in."""
 
 
 def issue_token(key: Path, issuer: str, bearer: Bearer, now: datetime) -> str:
@@ -53,8 +60,9 @@ def issue_token(key: Path, issuer: str, bearer: Bearer, now: datetime) -> str:
         "iat": seconds,
         "nbf": seconds,
         "exp": seconds + LIFETIME_SECONDS,
-        "auth_time": seconds,
-        "amr": ["pwd"],
+        "auth_time": seconds - bearer.age_seconds,
+        "acr": bearer.acr,
+        "amr": _METHODS[bearer.acr],
         "jti": secrets.token_urlsafe(16),
     }
     if bearer.vin is not None:

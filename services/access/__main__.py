@@ -17,6 +17,7 @@ from services.access.adapters.capability_issuer import CapabilityIssuer, read_si
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
+from services.access.adapters.key_use import WRITE_SECONDS, KeyUseLog
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -31,6 +32,7 @@ from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform import boot
+from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
 from services.platform.database import open_database
@@ -43,6 +45,9 @@ from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     import grpc
 
     from services.access.domain.grants import Caller, EffectivePermissions
@@ -52,7 +57,7 @@ ROOM = "access"
 _MIN_PEPPER_BYTES = 16
 
 
-class StartRefused(Exception):
+class StartRefusedError(Exception):
     """The service must not start as it is configured; the text says why."""
 
 
@@ -77,6 +82,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
+    async def keep_key_uses(uses: Mapping[str, datetime]) -> None:
+        await database.write(lambda c: store.note_key_uses(c, uses))
+
+    key_uses = KeyUseLog(keep_key_uses, CLOCK.now)
     routes = Routes()
     workloads = Workloads()
     permission_cache = PermissionCache(load_standing, CLOCK.seconds)
@@ -104,11 +113,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
+            note_use=key_uses.note,
         ),
         permissions=permission_cache,
         rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
+        step_up_table=settings.step_up_table,
+        now=CLOCK.seconds,
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
@@ -160,6 +172,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
+            regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
@@ -175,7 +188,7 @@ def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> Key
     if settings.token_jwks is not None:
         return KeyFile(settings.token_jwks, ring, CLOCK.seconds, settings.algorithms)
     if settings.token_discovery_url is None:
-        raise StartRefused("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
+        raise StartRefusedError("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
     return DiscoveredKeys(
         url=settings.token_discovery_url,
         issuer=settings.token_issuer,
@@ -197,7 +210,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
         if await database.read(lambda c: store.find_key(c, published, CLOCK.now())) is not None:
-            raise StartRefused(
+            raise StartRefusedError(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"
             )
@@ -206,7 +219,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
 def _pepper_in(file: Path) -> bytes:
     pepper = file.read_bytes().strip()
     if len(pepper) < _MIN_PEPPER_BYTES:
-        raise StartRefused(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
+        raise StartRefusedError(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
     return pepper
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, FilePath, field_validator, model_val
 from services.access.adapters.issuer_discovery import checked_url
 from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
+from services.access.domain.step_up import SANDBOX, STRICT, table_in
 from services.platform.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pydantic import ValidationInfo
+
+    from services.access.domain.step_up import Requirement
 
 
 class AccessSettings(ServiceSettings):
@@ -38,6 +41,7 @@ class AccessSettings(ServiceSettings):
     token_leeway_seconds: int = Field(default=30, ge=0, le=120)
     token_clients: str | None = Field(default=None, max_length=8_192)
     sandbox_seed: FilePath | None = None
+    step_up: str | None = Field(default=None, max_length=8_192)
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
     keys_reread_seconds: float = Field(default=30.0, ge=1, le=60)
     commands_per_minute: int | None = Field(default=None, ge=1)
@@ -52,6 +56,13 @@ class AccessSettings(ServiceSettings):
     def _names_clients(cls, value: str | None) -> str | None:
         if value is not None:
             clients_in(value)
+        return value
+
+    @field_validator("step_up")
+    @classmethod
+    def _names_lines(cls, value: str | None) -> str | None:
+        if value is not None:
+            table_in(value, STRICT)
         return value
 
     @field_validator("token_algorithms")
@@ -102,6 +113,12 @@ class AccessSettings(ServiceSettings):
     def clients(self) -> Mapping[str, Source]:
         """The source that each of the issuer's clients stands for, by client id."""
         return SANDBOX_CLIENTS if self.token_clients is None else clients_in(self.token_clients)
+
+    @property
+    def step_up_table(self) -> Mapping[str, Requirement]:
+        """How strongly and how recently a person must have signed in for what."""
+        defaults = SANDBOX if self.is_sandbox else STRICT
+        return defaults if self.step_up is None else table_in(self.step_up, defaults)
 
     @property
     def requests_per_minute(self) -> dict[str, int]:

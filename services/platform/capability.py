@@ -19,11 +19,14 @@ import structlog
 from services.platform import errors
 from services.platform.clock import CLOCK
 from services.platform.errors import Refusal
+from services.platform.step_up import state_in
 from services.product import RESOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from services.platform.step_up import StepUpState
 
 METADATA_KEY = "x-ecarus-capability"
 ISSUER = "ecarus-access"
@@ -74,6 +77,12 @@ class Capability:
     """When the subject's right on the resource began."""
     certificate: str = ""
     """The client's certificate under which it was asked for (workload.certificate_name); empty where there was none."""
+    acr: str = ""
+    """How strongly its person proved who they are, as the token's issuer names it; empty where that is not known."""
+    authenticated_at: float | None = None
+    """When they did, in seconds since 1970."""
+    step_up: StepUpState | None = None
+    """How far that is enough for what only the service can tell to need it."""
 
 
 class CapabilityVerifier:
@@ -194,6 +203,9 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         role=str(claims.get("role", "")),
         since=float(claims.get("since", 0.0)),
         certificate=str(claims.get("cert", "")),
+        acr=str(claims.get("acr", "")),
+        authenticated_at=float(claims["auth_time"]) if "auth_time" in claims else None,
+        step_up=state_in(claims),
     )
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.issuer_seed import issuer_url
 from mesh.sandbox import key_id, load_signing_key
-from mesh.tokens import AUDIENCE
+from mesh.tokens import AUDIENCE, TWO_FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,8 @@ def claims(mesh: Mesh, user: str, **changes: Any) -> dict[str, Any]:
         "nbf": now,
         "exp": now + 600,
         "auth_time": now,
-        "amr": ["pwd"],
+        "acr": TWO_FACTORS,
+        "amr": ["mfa", "otp", "pwd"],
         "jti": secrets.token_urlsafe(16),
         **changes,
     }

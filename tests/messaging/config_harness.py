@@ -188,7 +188,7 @@ class ConfigHarness:
         )
         to_services = OutboxRelay(database, store.outbox, dispatch.TO_SERVICES, broker.publish_all, self.now)
         self.record = store.ConfigStore(
-            database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC)
+            database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC), translate.weakened
         )
         settings_cancellations = store.SettingsCancellationStore(
             database, dispatch.cancelled, to_services.hand_over
@@ -245,7 +245,9 @@ class ConfigHarness:
     ) -> DoorConfig:
         capability = self.signer.issue(vin, subject)
         wish = SettingsChange(**settings)
-        request = ChangeRequest(vin, wish, subject, subject, "MOBILE_APP", correlation_id, capability)
+        request = ChangeRequest(
+            vin, wish, subject, subject, "MOBILE_APP", correlation_id, capability, may_weaken=True
+        )
         return await self.record.change(request, self.now())
 
     async def put(self, message: OutgoingMessage) -> None:

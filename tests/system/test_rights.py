@@ -21,7 +21,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from key_files.pem import private_pem
 from mesh.issuer_seed import issuer_url
 from mesh.sandbox import Sandbox, key_id, load_signing_key
-from mesh.tokens import AUDIENCE
+from mesh.tokens import AUDIENCE, TWO_FACTORS
 from services.access.adapters.identity import key_hash
 from services.access.domain.grants import key_id_of
 from tests.support.app import SAMPLE, App, Car, Stream, eventually
@@ -98,8 +98,9 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
         "sub": user,
         "client_id": "web",
         "iat": now,
-        **claims,
+        "jti": "1",
     }
+    form |= {"acr": TWO_FACTORS, "auth_time": now, **claims}
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
 

@@ -12,20 +12,22 @@ import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
-from services.access.adapters.issuer_keys import IssuerUnavailable
+from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
+from services.access.domain import step_up
 from services.access.domain.authorization import DenialReason
 from services.access.domain.grants import UNLOCK
 from services.access.domain.scopes import needed_for
-from services.access.usecases.authorization import AccessDeniedError
+from services.access.usecases.authorization import AccessDeniedError, StepUpRequiredError
 from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import resource_not_found
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.step_up import challenge, not_made_for
+from services.platform.storage import StorageUnavailableError
 from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ if TYPE_CHECKING:
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUOTED = re.compile(r'"[^"]*"')
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_WHAT = {
+    step_up.UNLOCK: "To unlock",
+    step_up.EMERGENCY: "An emergency unlock",
+    step_up.WEAKEN: "To weaken a setting",
+    step_up.GIVE: "To change who may access a vehicle",
+    step_up.RESTORE: "To give an account its rights back",
+}
+"""Every line of the step-up table, as the beginning of a sentence."""
 _log = structlog.get_logger()
 
 
@@ -71,7 +81,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Refused, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
+    """RefusedError, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
 
     correlation_id: str
     refusal: Refusal
@@ -88,6 +98,8 @@ class _PublicRequest:
         self.action = route.action
         self.service = route.service
         self.limit_class = route.limit_class
+        self.step_up = route.step_up
+        self.step_up_judged_by_service = route.step_up_judged_by_service
         self._asked = asked
         self._route = route
 
@@ -188,7 +200,9 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
             return _denied(asked, path, correlation_id, _refusal_of(denied))
-        except StorageUnavailable as error:
+        except StepUpRequiredError as weak:
+            return _denied(asked, path, correlation_id, _step_up_refusal(weak))
+        except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
             away = Refusal(
                 errors.STORAGE_UNAVAILABLE,
@@ -196,7 +210,7 @@ class EdgeAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
-        except IssuerUnavailable as error:
+        except IssuerUnavailableError as error:
             _log.error("token_issuer_unavailable", reason=str(error))
             away = Refusal(
                 errors.DEPENDENCY_UNAVAILABLE,
@@ -308,6 +322,12 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
             ACTION_NOT_GRANTED_DETAIL.format(action=action),
             facts={"action": action},
         )
+    if denied.denial is DenialReason.KEY_OUT_OF_SCOPE:
+        return Refusal(
+            errors.ACTION_NOT_GRANTED,
+            f"This API key was not created for {action}; use one that was.",
+            facts={"action": action},
+        )
     scope = needed_for(action)
     return Refusal(
         errors.ACTION_NOT_GRANTED,
@@ -317,6 +337,12 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
             "www-authenticate": f'Bearer realm="remote-door-control", error="insufficient_scope", scope="{scope}"'
         },
     )
+
+
+def _step_up_refusal(weak: StepUpRequiredError) -> Refusal:
+    if weak.by_key:
+        return not_made_for(_WHAT[weak.line])
+    return challenge(weak.requirement.acr_values, weak.requirement.max_age_seconds, _WHAT[weak.line])
 
 
 def _path_not_found() -> Refusal:

@@ -33,7 +33,7 @@ class FindKey(Protocol):
     """Where keys are kept, by their keyed hash."""
 
     async def __call__(self, key_hash: bytes, /) -> Caller | None:
-        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailable."""
+        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailableError."""
 
 
 def key_hash(pepper: bytes, key: str) -> bytes:
@@ -42,7 +42,7 @@ def key_hash(pepper: bytes, key: str) -> bytes:
 
 
 class CallerIdentifier:
-    """Knows callers by their bearers, and for a while by heart."""
+    """Knows callers by their bearers, and for a while by heart. `note_use` hears of API keys that were proven."""
 
     def __init__(
         self,
@@ -52,19 +52,21 @@ class CallerIdentifier:
         pepper: bytes,
         sandbox: bool,
         now: Callable[[], float],
+        note_use: Callable[[str], None] = lambda _credential: None,
     ) -> None:
         self._tokens = tokens
         self._find_key = find_key
         self._pepper = pepper
         self._sandbox = sandbox
         self._now = now
+        self._note_use = note_use
         self._known: ExpiringCache[bytes, Caller] = ExpiringCache(_MAX_CALLERS)
 
     async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
         """Return the bearer's digest and its caller.
 
         `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
-        TOKEN_EXPIRED, with the challenge of RFC 6750, StorageUnavailable, and IssuerUnavailable.
+        TOKEN_EXPIRED, with the challenge of RFC 6750, StorageUnavailableError, and IssuerUnavailableError.
         """
         bearer = _bearer_in(authorization)
         digest = hashlib.sha256(bearer.encode()).digest()
@@ -94,6 +96,7 @@ class CallerIdentifier:
         caller = await self._find_key(key_hash(self._pepper, bearer))
         if caller is None:
             raise _unknown_key()
+        self._note_use(caller.credential)
         return caller
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.step_up import Requirement
 
 
 class DenialReason(Enum):
@@ -18,6 +19,8 @@ class DenialReason(Enum):
     """The same for a vehicle that there is and for one that there is not."""
     ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
+    """An API key that was not created for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Purpose:
     service: str
     action: str
     mode: str = ""
+    step_up: tuple[str, Requirement] | None = None
+    """The line of the step-up table that the service judges by itself, with what it asks for."""
 
 
 def denial_of(
@@ -35,10 +40,10 @@ def denial_of(
     """Return why the caller may not do `action` to `vin`; None when it may."""
     if permissions.locked:
         return DenialReason.ACCOUNT_LOCKED
-    if not permissions.actions or caller.only_vin not in {None, vin}:
+    if not permissions.actions or (caller.only_vins is not None and vin not in caller.only_vins):
         return DenialReason.VEHICLE_NOT_FOUND
     if action not in permissions.actions:
         return DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:
-        return DenialReason.OUT_OF_SCOPE
+        return DenialReason.OUT_OF_SCOPE if caller.carries is None else DenialReason.KEY_OUT_OF_SCOPE
     return None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from services.access.domain import step_up
 from services.access.domain.authorization import DenialReason, Purpose, denial_of
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.step_up import Requirement
 
 
 class AccessDeniedError(Exception):
@@ -18,6 +22,18 @@ class AccessDeniedError(Exception):
         super().__init__(f"{denial.value}: {action}")
         self.denial = denial
         self.action = action
+
+
+class StepUpRequiredError(Exception):
+    """The caller must have signed in more strongly or more recently for this line of the table. `by_key`: it asked with
+    an API key, which cannot.
+    """
+
+    def __init__(self, line: str, requirement: Requirement, *, by_key: bool) -> None:
+        super().__init__(line)
+        self.line = line
+        self.requirement = requirement
+        self.by_key = by_key
 
 
 class AccessRequest(Protocol):
@@ -46,6 +62,14 @@ class AccessRequest(Protocol):
         """The rate it counts against; None for what nobody has to wait for."""
 
     @property
+    def step_up(self) -> str:
+        """The line of the step-up table that it needs; empty where any sign-in will do."""
+
+    @property
+    def step_up_judged_by_service(self) -> bool:
+        """Whether only the service that carries it out can tell."""
+
+    @property
     def named_id(self) -> str | None:
         """The id that the caller gave it; None where it gave none."""
 
@@ -64,7 +88,7 @@ class Callers(Protocol):
     """Who is behind a bearer."""
 
     async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
-        """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailable."""
+        """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailableError."""
 
     def invalidate(self, credential: str) -> None:
         """Know nobody by this credential any more; an empty one means all."""
@@ -74,7 +98,7 @@ class Permissions(Protocol):
     """What callers are to vehicles."""
 
     async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
-        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
+        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailableError."""
 
     def invalidate(self) -> None:
         """Ask the record anew for everything."""
@@ -126,12 +150,16 @@ class RequestAuthorizer:
         rates: Rates,
         counted: RequestLog,
         capabilities: Capabilities,
+        step_up_table: Mapping[str, Requirement],
+        now: Callable[[], float],
     ) -> None:
         self._callers = callers
         self._permissions = permissions
         self._rates = rates
         self._counted = counted
         self._capabilities = capabilities
+        self._step_up_table = step_up_table
+        self._now = now
 
     def invalidate(self, *, principal: str = "", credential: str = "") -> None:
         """Drop what is remembered: some right began or ended."""
@@ -141,18 +169,21 @@ class RequestAuthorizer:
         self._capabilities.invalidate(principal, credential)
 
     async def authorize(self, asked: AccessRequest) -> str:
-        """Return the capability for this request. Raises AccessDeniedError, Refusal, StorageUnavailable."""
+        """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError, Refusal,
+        StorageUnavailableError.
+        """
         digest, caller = await self._caller_of(asked)
         vin = asked.vin()
         permissions = await self._permissions_on(vin, caller, asked)
         try:
             mode = asked.mode(vin)
-        except Refusal:
+            judged_later = self._check_sign_in(asked, caller, mode)
+        except (Refusal, StepUpRequiredError):
             # RequestLog apart: what is not carried out must not use up what commands need.
             self._rates.take("refused", caller.actor)
             raise
         self._count(asked, caller, vin)
-        purpose = Purpose(asked.service, asked.action, mode)
+        purpose = Purpose(asked.service, asked.action, mode, judged_later)
         return self._capabilities.capability(digest, caller, vin, permissions, purpose, asked.certificate)
 
     async def _caller_of(self, asked: AccessRequest) -> tuple[bytes, Caller]:
@@ -176,6 +207,24 @@ class RequestAuthorizer:
         if denial is not None:
             raise AccessDeniedError(denial, asked.action)
         return permissions
+
+    def _check_sign_in(
+        self, asked: AccessRequest, caller: Caller, mode: str
+    ) -> tuple[str, Requirement] | None:
+        """Return what the service behind is to judge; None where nothing is left. Raises StepUpRequiredError.
+
+        It costs no look-up, and comes before the request is counted or its id noted: the same request with a newer
+        token is the first one.
+        """
+        if not asked.step_up:
+            return None
+        line = step_up.line_for(asked.step_up, mode)
+        requirement = self._step_up_table[line]
+        if asked.step_up_judged_by_service:
+            return line, requirement
+        if step_up.good_until(requirement, line, caller) <= self._now():
+            raise StepUpRequiredError(line, requirement, by_key=caller.carries is not None)
+        return None
 
     def _count(self, asked: AccessRequest, caller: Caller, vin: str) -> None:
         """Count the request against its rate; what repeats one that was counted is a read."""

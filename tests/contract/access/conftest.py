@@ -34,6 +34,7 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.step_up import STRICT
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
@@ -118,6 +119,8 @@ async def build_room(
         rates=RateLimits(RATES, time.monotonic),
         counted=CountedRequests(time.monotonic),
         capabilities=issuer,
+        step_up_table=STRICT,
+        now=time.time,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
     pending = SqlPendingGrants(database) if production else None

@@ -27,9 +27,10 @@ from services.access.domain.grants import (
     GrantRole,
     Source,
 )
+from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,8 @@ class TokenIssuer:
             "nbf": now,
             "exp": now + 600,
             "jti": "1",
+            "acr": TWO_FACTORS,
+            "auth_time": now,
             **changed,
         }
         return {name: value for name, value in claims.items() if value is not None}
@@ -111,7 +114,7 @@ class Record:
 
     def _ask(self, what: str) -> None:
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.asked.append(what)
 
 
@@ -175,7 +178,9 @@ def tokens(issuer_keys: KeyFile, clock: Clock) -> TokenVerifier:
 def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_path: Path) -> AccessHarness:
     record = Record()
     record.grant("user-123", VIN)
-    record.keys[key_hash(PEPPER, KEY)] = Caller("user-123", "user-123", Source.MOBILE_APP)
+    record.keys[key_hash(PEPPER, KEY)] = Caller(
+        "user-123", "user-123", Source.MOBILE_APP, carries=frozenset(STRICT)
+    )
     signing = Ed25519PrivateKey.generate()
     public = jwt.algorithms.OKPAlgorithm.to_jwk(signing.public_key(), as_dict=True)
     jwks = tmp_path / "capability.jwks.json"
@@ -190,6 +195,8 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         rates=RateLimits(RATES, clock),
         counted=CountedRequests(clock),
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
+        step_up_table=STRICT,
+        now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)

@@ -87,7 +87,17 @@ def test_an_account_is_shown_with_its_grants_and_keys(run: Any) -> None:
     assert (told["account"], told["grants"][0]["role"]) == ({"principal": "user-123"}, "OWNER")
     nothing = account_pb2.AccountOverview(account=account_pb2.Account(principal="who"))
     done, _ = run(nothing, "account", "show", "who")
-    assert done.output == "who not locked\nno grants, no API keys\n"
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "nobody called 'who' is known: no grant, no API key, no lock" in done.stderr
+    nothing.known = True  # a grant that has ended
+    done, _ = run(nothing, "account", "show", "who")
+    assert (done.exit_code, done.output) == (0, "who not locked\nno grants, no API keys\n")
+    locked = account_pb2.AccountOverview(account=account_pb2.Account(principal="who"))
+    locked.account.locked_at.seconds = (
+        1_768_228_200  # told by a service that does not say whether it is known
+    )
+    done, _ = run(locked, "account", "show", "who")
+    assert done.exit_code == 0
 
 
 def test_accounts_are_listed_page_by_page(run: Any) -> None:
@@ -113,6 +123,41 @@ def test_an_issued_key_is_shown_once_under_a_persons_name(run: Any) -> None:
     pending = account_pb2.ApiKey(key_id=KEY_ID, principal="user-123", pending=True, requested_by="spiffe://a")
     done, _ = run(contract.ListApiKeysResponse(keys=[pending]), "key", "list", "user-123")
     assert "PENDING: asked for by spiffe://a, another operator must approve it" in done.output
+
+
+def test_a_key_is_created_for_what_is_named_and_for_vehicles(run: Any) -> None:
+    made = contract.IssueApiKeyResponse(key="sk_secret")
+    made.api_key.key_id, made.api_key.principal = KEY_ID, "user-123"
+    made.api_key.scopes.extend(["door.read", "door.unlock"])
+    made.api_key.vins.append("KMHSH81C7LU123456")
+    made.api_key.last_used_at.seconds = 1_768_228_200
+    words = ["--scope", "door.unlock", "--scope", "door.read", "--vin", "kmhsh81c7lu123456"]
+    done, operator = run(made, "key", "create", "user-123", "--name", "robot", "--valid", "1d", *words)
+    assert done.output == (
+        f"{KEY_ID} user-123 not revoked for door.read door.unlock on KMHSH81C7LU123456, "
+        "used 2026-01-12T14:30:00+00:00\nsk_secret\n"
+    )
+    request = operator.asked[0][2]
+    assert (list(request.scopes), list(request.vins)) == (
+        ["door.unlock", "door.read"],
+        ["KMHSH81C7LU123456"],
+    )
+
+
+def test_a_key_is_given_an_earlier_end(run: Any) -> None:
+    key = account_pb2.ApiKey(key_id=KEY_ID, principal="user-123")
+    done, operator = run(key, "key", "expire", KEY_ID, "--in", "8h")
+    assert (done.exit_code, operator.asked) == (
+        0,
+        [
+            (
+                "access",
+                "ExpireApiKey",
+                contract.ExpireApiKeyRequest(key_id=KEY_ID, valid_seconds=28_800),
+                "operator",
+            )
+        ],
+    )
 
 
 def test_a_key_is_approved(run: Any) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from issuer.authentication import ONE_FACTOR, TWO_FACTORS, Demand, Factors
-from issuer.limits import FailureLimits, RequestRates, TooManyFailures
-from issuer.sessions import DemandMalformed, demand_in
-from issuer.settings import IssuerSettingsRefused, read_settings
+from issuer.limits import FailureLimits, RequestRates, TooManyFailuresError
+from issuer.sessions import DemandMalformedError, demand_in
+from issuer.settings import IssuerSettingsRefusedError, read_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = 1_800_000_000
@@ -55,7 +55,7 @@ def test_what_a_sign_in_amounts_to(shown: Factors, demand: Demand, acr: str | No
     [{"max_age": "x"}, {"max_age": "-1"}, {"max_age": "9" * 12}, {"prompt": "x"}, {"acr_values": "a " * 11}],
 )
 def test_demands_that_are_none(wrong: dict[str, str]) -> None:
-    with pytest.raises(DemandMalformed):
+    with pytest.raises(DemandMalformedError):
         demand_in(wrong, NOW)
 
 
@@ -65,13 +65,13 @@ def test_failures_are_counted_where_they_come_from() -> None:
     for _ in range(5):
         limits.check("user-123", "guesser")
         limits.failed("user-123", "guesser")
-    with pytest.raises(TooManyFailures):
+    with pytest.raises(TooManyFailuresError):
         limits.check("user-123", "guesser")
     limits.check("user-123", "home")  # the owner's own device is not locked out
     limits.check("user-456", "guesser")
     for n in range(45):
         limits.failed(f"name-{n}", "guesser")
-    with pytest.raises(TooManyFailures):
+    with pytest.raises(TooManyFailuresError):
         limits.check("user-456", "guesser")
     at[0] = 301
     limits.check("user-123", "guesser")
@@ -122,7 +122,7 @@ def test_it_starts_in_the_sandbox_only_and_as_it_should(
     environment: dict[str, str], name: str, value: str
 ) -> None:
     assert read_settings(environment).issuer_token_seconds == 600
-    with pytest.raises(IssuerSettingsRefused, match=name):
+    with pytest.raises(IssuerSettingsRefusedError, match=name):
         read_settings({**environment, name: value})
 
 

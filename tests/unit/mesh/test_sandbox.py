@@ -16,6 +16,7 @@ from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
 from mesh.tokens import AUDIENCE, LIFETIME_SECONDS, Bearer, issue_token
 from services import registry
+from services.access.domain.key_scopes import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,9 @@ def test_the_seed_and_the_vehicles(tmp_path: Path) -> None:
     sandbox.prepare(NOW)
     seed = json.loads(sandbox.seed.read_text())
     assert {grant["vin"]: grant["principal"] for grant in seed["grants"]} == OWNERS
-    assert seed["apiKeys"] == [{"key": SAMPLE_KEY, "principal": "user-123", "source": "MOBILE_APP"}]
+    (key,) = seed["apiKeys"]
+    assert (key["key"], key["principal"], key["source"]) == (SAMPLE_KEY, "user-123", "MOBILE_APP")
+    assert set(key["scopes"]) == {"door.read", *WORDS - {word for word in WORDS if word.endswith(".read")}}
     vehicles = json.loads(sandbox.vehicles.read_text())
     assert [vehicle["vin"] for vehicle in vehicles if not vehicle["awake"]] == ["KMHSH81C7LU123457"]
 
