@@ -8,6 +8,7 @@ import pytest
 
 from tests.attacks.bystander import BystanderProbe
 from tests.attacks.hostile_car import HostileCar
+from tests.support.app import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def bystander(mesh: Mesh) -> Iterator[BystanderProbe]:
     probe = BystanderProbe(mesh)
+    yield probe
+    probe.close()
+
+
+@pytest.fixture(scope="session")
+def mqtt_bystander(mesh: Mesh) -> Iterator[BystanderProbe]:
+    """The same with a car on MQTT."""
+    probe = BystanderProbe(mesh, SECOND, "user-123")
     yield probe
     probe.close()
 
