@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from doorctl.operator_channel import OperationFailed, Operator
+from doorctl.operator_channel import OperationError, Operator
 from doorctl.text import fail, moment, printable
 from protocol.subjects import is_vin
 
@@ -40,7 +40,7 @@ def asked(rpc: str, request: Message, answer: type[Answer], *, as_person: bool =
     """Return the same; what fails is said and ends the command."""
     try:
         return ask(rpc, request, answer, as_person=as_person)
-    except OperationFailed as failed:
+    except OperationError as failed:
         fail(str(failed))
 
 
@@ -92,7 +92,10 @@ def grant_line(grant: grant_pb2.Grant) -> str:
 def key_line(key: account_pb2.ApiKey) -> str:
     """Return one line for a person."""
     name = f" {key.name!r}" if key.name else ""
-    return f"{key.key_id} {key.principal}{name} {_state(key)}"
+    scope = f" for {' '.join(key.scopes)}" if key.scopes else ""
+    vehicles = f" on {' '.join(key.vins)}" if key.vins else ""
+    used = f", used {moment(key.last_used_at)}" if key.HasField("last_used_at") else ""
+    return f"{key.key_id} {key.principal}{name} {_state(key)}{scope}{vehicles}{used}"
 
 
 def account_line(account: account_pb2.Account) -> str:

@@ -10,7 +10,7 @@ import typer
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import account_pb2
 
-from doorctl.access import AsJson, Principal, asked, fail_as_revoked, key_line, seconds_in, show
+from doorctl.access import AsJson, Principal, asked, fail_as_revoked, key_line, seconds_in, show, vin_in
 from doorctl.text import fail
 
 commands = typer.Typer(no_args_is_help=True, help="Which API keys are good.")
@@ -33,8 +33,9 @@ def list_keys(principal: Principal, as_json: AsJson = False) -> None:
     show(answer, map(key_line, answer.keys), as_json=as_json)
 
 
-@commands.command()
-def issue(
+@commands.command("issue", hidden=True)  # its name before
+@commands.command("create")
+def create(
     principal: Principal,
     name: Annotated[str, typer.Option(help="what it is for, as people recognise it")],
     valid: Annotated[
@@ -43,13 +44,32 @@ def issue(
     source: Annotated[
         SourceWord, typer.Option(help="what its requests count as in the history")
     ] = SourceWord.WEB,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="what it is for, once for each: door.read, an action (door.lock), or door.unlock, "
+            "door.unlock.emergency and door.config.weaken, which no key has unless they are named "
+            "[default: door.read, door.lock, door.cancel, door.config.write]"
+        ),
+    ] = None,
+    vin: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=vin_in, help="only for this vehicle, once for each [default: all of the account's]"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key that may do what the account may, and show it: once, here. It waits for a second operator,
-    but in the sandbox.
+    """Make an API key that may do what the account may, as far as its scope goes, and show it: once, here. It waits
+    for a second operator, but in the sandbox.
     """
     request = contract.IssueApiKeyRequest(
-        principal=principal, name=name, valid_seconds=valid, source=source.name
+        principal=principal,
+        name=name,
+        valid_seconds=valid,
+        source=source.name,
+        scopes=scope or [],
+        vins=vin or [],
     )
     made = asked("IssueApiKey", request, contract.IssueApiKeyResponse, as_person=True)
     show(made, [key_line(made.api_key), made.key], as_json=as_json)
@@ -64,6 +84,20 @@ def approve(
     key = asked("ApproveApiKey", request, account_pb2.ApiKey, as_person=True)
     if key.HasField("revoked_at"):
         fail_as_revoked(f"the key {key.key_id}", "issue another")
+    show(key, [key_line(key)], as_json=as_json)
+
+
+@commands.command()
+def expire(
+    key_id: Annotated[str, typer.Argument(help="as `list` shows it")],
+    valid: Annotated[
+        int, typer.Option("--in", parser=seconds_in, metavar="8h|30d", help="it ends so long from now")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Have an API key end earlier than it would; one that ends before that stays as it is."""
+    request = contract.ExpireApiKeyRequest(key_id=key_id, valid_seconds=valid)
+    key = asked("ExpireApiKey", request, account_pb2.ApiKey)
     show(key, [key_line(key)], as_json=as_json)
 
 

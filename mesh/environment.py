@@ -30,12 +30,23 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     "access": _SERVICE
     | {
         "TOKEN_CLIENTS",
+        "TOKEN_DISCOVERY_URL",
+        "TOKEN_ISSUER",
+        "TOKEN_ISSUER_CA",
+        "TOKEN_AUDIENCE",
         "TOKEN_LONGEST_SECONDS",
+        "TOKEN_LEEWAY_SECONDS",
+        "TOKEN_ALGORITHMS",
+        "TOKEN_KEYS_FETCH_SECONDS",
+        "TOKEN_KEYS_STALE_SECONDS",
         "KEYS_REREAD_SECONDS",
         "COMMANDS_PER_MINUTE",
         "CANCELLATIONS_PER_MINUTE",
         "READS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
+        "STEP_UP",
+        "DPOP_CLIENTS",
+        "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
     },
@@ -71,6 +82,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "DOUBT_SECONDS",
     },
     "vehicles": frozenset({"LOG_LEVEL"}),
+    "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),
 }
 """The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""
 

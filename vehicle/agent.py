@@ -17,7 +17,7 @@ import structlog
 from vehicle.doors import diagnosis
 from vehicle.doors.lock_changes import LockChanges
 from vehicle.link.backoff import Backoff
-from vehicle.link.port import LinkDown, QueueGone, VehicleLink
+from vehicle.link.port import LinkDownError, QueueGoneError, VehicleLink
 from vehicle.messages import translate
 from vehicle.messages.answers import Answers
 from vehicle.messages.budget import AnswerBudget
@@ -76,7 +76,7 @@ class ReportingIntervals:
 class Agent:
     """One boot of one car's agent. `start` once, then `stop` or `crash` once.
 
-    Raises ManifestDamaged, NoReportKey.
+    Raises ManifestDamagedError, NoReportKeyError.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class Agent:
                 await self._link.open()
                 backoff.reset()
                 await self._session()
-            except LinkDown as error:
+            except LinkDownError as error:
                 logger.info("link_down", vin_tail=self._car.vin[-6:], reason=str(error))
             finally:
                 self.connected.clear()
@@ -296,7 +296,7 @@ class Agent:
                 self._inbox.take(await self._link.receive())
                 backoff.reset()
                 patience_seconds = PATIENCE_SECONDS
-            except QueueGone as gone:
+            except QueueGoneError as gone:
                 await asyncio.sleep(backoff.next_seconds())
                 if loop.time() - said_hello_at >= patience_seconds:
                     patience_seconds = min(MOST_PATIENCE_SECONDS, 2 * patience_seconds)
@@ -309,7 +309,7 @@ class Agent:
         while True:
             try:
                 await self.outbox.send(lambda: self._channel.seal_hello(self._hello_now(), new_message_id()))
-            except LinkDown:
+            except LinkDownError:
                 if not self._link.is_open:
                     raise
                 # Connected, but not stored: the stream is not there yet, or the broker is busy.
@@ -333,7 +333,7 @@ class Agent:
                 if found != diagnosed or loop.time() - diagnosed_at >= self._reporting.diagnostics_seconds:
                     await self.outbox.send(lambda: self._channel.seal_report(self._diagnostics_now()))
                     diagnosed, diagnosed_at = found, loop.time()
-            except LinkDown as error:
+            except LinkDownError as error:
                 logger.info("report_unconfirmed", vin_tail=self._car.vin[-6:], reason=str(error))
                 self._changed.set()
                 await asyncio.sleep(backoff.next_seconds())
@@ -354,7 +354,7 @@ class Agent:
         try:
             async with asyncio.timeout(LAST_REPORT_SECONDS):
                 await self.outbox.send_last(seal)
-        except (LinkDown, TimeoutError) as error:
+        except (LinkDownError, TimeoutError) as error:
             logger.info("last_report_unconfirmed", vin_tail=self._car.vin[-6:], reason=repr(error))
 
     def _hello_now(self) -> report_pb2.Hello:

@@ -12,9 +12,13 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
-from services.access.adapters.authorizer import RequestAuthorizer
+from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_discovery import DiscoveredKeys
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
+from services.access.adapters.key_use import WRITE_SECONDS, KeyUseLog
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -27,7 +31,9 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
+from services.access.usecases.authorization import RequestAuthorizer
 from services.platform import boot
+from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
 from services.platform.database import open_database
@@ -40,8 +46,12 @@ from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     import grpc
 
+    from services.access.adapters.dpop import ProofOfRequest
     from services.access.domain.grants import Caller, EffectivePermissions
     from services.platform.database import Database
 
@@ -49,7 +59,7 @@ ROOM = "access"
 _MIN_PEPPER_BYTES = 16
 
 
-class StartRefused(Exception):
+class StartRefusedError(Exception):
     """The service must not start as it is configured; the text says why."""
 
 
@@ -74,6 +84,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
+    async def keep_key_uses(uses: Mapping[str, datetime]) -> None:
+        await database.write(lambda c: store.note_key_uses(c, uses))
+
+    key_uses = KeyUseLog(keep_key_uses, CLOCK.now)
     routes = Routes()
     workloads = Workloads()
     permission_cache = PermissionCache(load_standing, CLOCK.seconds)
@@ -83,36 +97,41 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             authorizer.invalidate(credential=credential)
         watch.hurry()
 
+    keys = _issuer_keys(settings, KeyRing(keys_changed), health)
     tokens = TokenVerifier(
         issuer=settings.token_issuer,
         audience=settings.token_audience,
-        jwks=settings.token_jwks,
+        keys=keys,
         clients=settings.clients,
         now=CLOCK.seconds,
         longest_seconds=settings.token_longest_seconds,
-        changed=keys_changed,
+        leeway_seconds=settings.token_leeway_seconds,
+        bound_clients=settings.bound_clients,
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
-    authorizer = RequestAuthorizer(
-        routes=routes,
-        identity=CallerIdentifier(
+    authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
+        callers=CallerIdentifier(
             tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
+            proofs=ProofVerifier(CLOCK.seconds, settings.origins),
+            note_use=key_uses.note,
         ),
-        permission_cache=permission_cache,
-        limits=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
+        permissions=permission_cache,
+        rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
-        issuer=issuer,
-        team_certificate=TeamCertificates(workloads).name_of,
+        capabilities=issuer,
+        step_up_table=settings.step_up_table,
+        now=CLOCK.seconds,
     )
+    edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
     watch = KeyWatch(
-        tokens,
+        keys,
         issuer,
         lambda: read_signing_key(settings.capability_key, settings.capability_jwks),
         record,
@@ -124,14 +143,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
         grants = AccessServicer(
             record,
             authorizer.invalidate,
             CLOCK.now,
             pending,
             pending_keys,
-            trusts=tokens.trusts,
+            trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
@@ -147,6 +166,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
+    await keys.refresh()
     await rpc.start()
     try:
         await boot.run_until(
@@ -156,11 +176,34 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
+            regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
+            *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
         await rpc.stop()
+        if isinstance(keys, DiscoveredKeys):
+            await keys.close()
         await broker.close()
         await database.close()
+
+
+def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> KeyFile | DiscoveredKeys:
+    """Return where the issuer's keys come from, as the settings say."""
+    if settings.token_jwks is not None:
+        return KeyFile(settings.token_jwks, ring, CLOCK.seconds, settings.algorithms)
+    if settings.token_discovery_url is None:
+        raise StartRefusedError("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
+    return DiscoveredKeys(
+        url=settings.token_discovery_url,
+        issuer=settings.token_issuer,
+        ring=ring,
+        condition=health.condition("token issuer", patience_seconds=settings.health_patience_seconds),
+        monotonic=CLOCK.monotonic,
+        algorithms=settings.algorithms,
+        fetch_seconds=settings.token_keys_fetch_seconds,
+        stale_seconds=settings.token_keys_stale_seconds,
+        ca=settings.token_issuer_ca,
+    )
 
 
 async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) -> None:
@@ -171,7 +214,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
         if await database.read(lambda c: store.find_key(c, published, CLOCK.now())) is not None:
-            raise StartRefused(
+            raise StartRefusedError(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"
             )
@@ -180,7 +223,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
 def _pepper_in(file: Path) -> bytes:
     pepper = file.read_bytes().strip()
     if len(pepper) < _MIN_PEPPER_BYTES:
-        raise StartRefused(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
+        raise StartRefusedError(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
     return pepper
 
 

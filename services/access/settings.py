@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, FilePath, field_validator, model_validator
+from pydantic import AfterValidator, Field, FilePath, field_validator, model_validator
 
+from services.access.adapters.dpop import origin_of
+from services.access.adapters.issuer_discovery import checked_url
+from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
+from services.access.domain.step_up import SANDBOX, STRICT, table_in
 from services.platform.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pydantic import ValidationInfo
+
+    from services.access.domain.step_up import Requirement
 
 
 class AccessSettings(ServiceSettings):
@@ -27,9 +33,18 @@ class AccessSettings(ServiceSettings):
     api_key_pepper_file: FilePath
     token_issuer: str = Field(min_length=1)
     token_audience: str = Field(min_length=1)
-    token_jwks: FilePath
+    token_discovery_url: Annotated[str, AfterValidator(checked_url)] | None = None
+    token_issuer_ca: FilePath | None = None
+    token_jwks: FilePath | None = None
+    token_keys_fetch_seconds: float = Field(default=60.0, ge=1, le=3_600)
+    token_keys_stale_seconds: float = Field(default=14_400.0, ge=60, le=604_800)
+    token_algorithms: str = Field(default=",".join(ALGORITHMS), max_length=64)
+    token_leeway_seconds: int = Field(default=30, ge=0, le=120)
     token_clients: str | None = Field(default=None, max_length=8_192)
     sandbox_seed: FilePath | None = None
+    step_up: str | None = Field(default=None, max_length=8_192)
+    dpop_clients: str = Field(default="", max_length=8_192)
+    public_origins: str = Field(default="", max_length=4_096)
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
     keys_reread_seconds: float = Field(default=30.0, ge=1, le=60)
     commands_per_minute: int | None = Field(default=None, ge=1)
@@ -45,6 +60,47 @@ class AccessSettings(ServiceSettings):
         if value is not None:
             clients_in(value)
         return value
+
+    @field_validator("step_up")
+    @classmethod
+    def _names_lines(cls, value: str | None) -> str | None:
+        if value is not None:
+            table_in(value, STRICT)
+        return value
+
+    @field_validator("token_algorithms")
+    @classmethod
+    def _names_algorithms(cls, value: str) -> str:
+        algorithms_in(value)
+        return value
+
+    @model_validator(mode="after")
+    def _keys_from_one_place(self) -> Self:
+        if (self.token_discovery_url is None) == (self.token_jwks is None):
+            raise ValueError(
+                "either DOORS_TOKEN_DISCOVERY_URL says where the issuer's metadata are, or DOORS_TOKEN_JWKS names a "
+                "file with its keys"
+            )
+        if self.token_keys_stale_seconds < self.token_keys_fetch_seconds:
+            raise ValueError(
+                "DOORS_TOKEN_KEYS_STALE_SECONDS must not be less than DOORS_TOKEN_KEYS_FETCH_SECONDS"
+            )
+        return self
+
+    @field_validator("public_origins")
+    @classmethod
+    def _names_origins(cls, value: str) -> str:
+        for each in filter(None, (part.strip() for part in value.split(","))):
+            origin_of(each)
+        return value
+
+    @model_validator(mode="after")
+    def _bound_clients_are_clients(self) -> Self:
+        if unknown := sorted(self.bound_clients - self.clients.keys()):
+            raise ValueError(
+                f"DOORS_DPOP_CLIENTS names {', '.join(unknown)}, which DOORS_TOKEN_CLIENTS does not"
+            )
+        return self
 
     @model_validator(mode="after")
     def _clients_of_its_own(self) -> Self:
@@ -67,9 +123,33 @@ class AccessSettings(ServiceSettings):
         return self.profile == "sandbox"
 
     @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The algorithms of the issuer's signatures that are taken."""
+        return algorithms_in(self.token_algorithms)
+
+    @property
     def clients(self) -> Mapping[str, Source]:
         """The source that each of the issuer's clients stands for, by client id."""
         return SANDBOX_CLIENTS if self.token_clients is None else clients_in(self.token_clients)
+
+    @property
+    def bound_clients(self) -> frozenset[str]:
+        """The clients whose tokens must be bound to a key."""
+        return frozenset(filter(None, (each.strip() for each in self.dpop_clients.split(","))))
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins under which clients call, where Envoy is not told of them; none where it is."""
+        return frozenset(
+            origin_of(each)
+            for each in filter(None, (part.strip() for part in self.public_origins.split(",")))
+        )
+
+    @property
+    def step_up_table(self) -> Mapping[str, Requirement]:
+        """How strongly and how recently a person must have signed in for what."""
+        defaults = SANDBOX if self.is_sandbox else STRICT
+        return defaults if self.step_up is None else table_in(self.step_up, defaults)
 
     @property
     def requests_per_minute(self) -> dict[str, int]:
@@ -83,6 +163,16 @@ class AccessSettings(ServiceSettings):
             "unknown": self.unknown_vehicles_per_minute or (6_000 if wide else 20),
             "failed": self.failed_sign_ins_per_minute or (6_000 if wide else 60),
         }
+
+
+def algorithms_in(text: str) -> tuple[str, ...]:
+    """Return the algorithms, which have commas between. Raises ValueError."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(SUPPORTED_ALGORITHMS) or len(set(names)) < len(names):
+        raise ValueError(
+            f"one or several of {', '.join(SUPPORTED_ALGORITHMS)}, each once, with commas between"
+        )
+    return names
 
 
 def clients_in(text: str) -> dict[str, Source]:

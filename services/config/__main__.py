@@ -89,7 +89,9 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         CLOCK.now,
         set_aside=dead_letter_writer.set_aside,
     )
-    record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
+    record = store.ConfigStore(
+        database, relay, dispatch.outgoing, partial(translate.stamp, mac), translate.weakened
+    )
 
     reader = AnswerReader(open_keys, keys, vehicle_rules.check)
     events = vehicle_link.ConfigEventHandler(record, reader, keys, CLOCK.now)

@@ -149,6 +149,8 @@ class ChangeRequest:
     correlation_id: str
     capability: str = field(repr=False)
     read_back: ReadBack = ReadBack()
+    may_weaken: bool = False
+    """Whether whoever asks has signed in well enough to weaken security (RFC 9470)."""
 
 
 class ApplicationState(StrEnum):
@@ -254,7 +256,7 @@ class ConfigRightEnded:
     vin: str | None
 
 
-class ReadOnlyChanged(Exception):
+class ReadOnlyChangedError(Exception):
     """A request wants what is not its to change, or was made of settings that have been changed since."""
 
     def __init__(self, member: str) -> None:
@@ -262,7 +264,15 @@ class ReadOnlyChanged(Exception):
         self.member = member
 
 
-class ConfigCorrelationIdReused(Exception):
+class WeakeningNotAllowedError(Exception):
+    """The change weakens security in these settings, and whoever asked has not signed in well enough for that."""
+
+    def __init__(self, settings: list[str]) -> None:
+        super().__init__(", ".join(settings))
+        self.settings = settings
+
+
+class ConfigCorrelationIdReusedError(Exception):
     """This correlation id came before, with another change."""
 
 

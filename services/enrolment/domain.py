@@ -30,6 +30,8 @@ BURST_SECONDS = 4
 MOST_RATED = 20_000
 """So many are remembered at most, those seen last."""
 _MOST_COUNTED = 16
+REPORTED_AGAIN_SECONDS = 1.0
+_MOST_REPORTED = 10_000
 
 TAKEOVERS_WITHIN = timedelta(minutes=10)
 MOST_TAKEOVERS = 3
@@ -52,19 +54,19 @@ class Connection:
     link: LinkProtocol
 
 
-class NotAdmitted(Exception):
+class NotAdmittedError(Exception):
     """Not let in; the text says why, for the log. The vehicle is not told."""
 
 
-class NotAVin(ValueError):
+class NotAVinError(ValueError):
     """Not a vehicle identification number."""
 
 
-class NotEnrolled(Exception):
+class NotEnrolledError(Exception):
     """There is no such vehicle here."""
 
 
-class CredentialInUse(Exception):
+class CredentialInUseError(Exception):
     """The certificate, or one of the keys, is another vehicle's."""
 
 
@@ -223,6 +225,34 @@ class Takeovers:
             self._at.popitem(last=False)
         return len(self._at[vin])
 
+    def has_two_units(self, times: int) -> bool:
+        """Return whether so many within that time show that two units have the vehicle's keys."""
+        return times >= MOST_TAKEOVERS
+
+
+def is_own_reply(reply: str, vin: str) -> bool:
+    """Return whether an answer to this subject reaches the vehicle, or nobody, and is no pattern."""
+    if not reply:
+        return True
+    return reply.startswith(f"_INBOX.{vin}.") and not {"*", ">"}.intersection(reply.split("."))
+
+
+class HarmReports:
+    """When each vehicle that does harm was reported last: once a REPORTED_AGAIN_SECONDS at most, whatever it sends."""
+
+    def __init__(self, most: int = _MOST_REPORTED) -> None:
+        self._most = most
+        self._at: dict[str, float] = {}
+
+    def is_due(self, vin: str, at: float) -> bool:
+        """Return whether it is to be reported now, which it then is. `at` is monotonic, in seconds."""
+        if at - self._at.get(vin, -REPORTED_AGAIN_SECONDS) < REPORTED_AGAIN_SECONDS:
+            return False
+        if len(self._at) >= self._most:
+            self._at.clear()
+        self._at[vin] = at
+        return True
+
 
 class Stays:
     """How many connections each vehicle may have open: as many as were found, and all that it was let in for since."""
@@ -251,18 +281,18 @@ class Stays:
 
 
 def admission(caller: ConnectingVehicle, enrolment: Enrolment | None, now: datetime) -> BrokerAdmission:
-    """Let the caller in. Raises NotAdmitted."""
+    """Let the caller in. Raises NotAdmittedError."""
     if enrolment is None:
-        raise NotAdmitted("the vehicle is not enrolled")
+        raise NotAdmittedError("the vehicle is not enrolled")
     if enrolment.revoked_at is not None:
-        raise NotAdmitted("the vehicle's enrolment is revoked")
+        raise NotAdmittedError("the vehicle's enrolment is revoked")
     if caller.fingerprint != enrolment.fingerprint:
-        raise NotAdmitted("not the certificate that is enrolled for the vehicle")
+        raise NotAdmittedError("not the certificate that is enrolled for the vehicle")
     # Another client id would be a session of its own, or another vehicle's.
     if caller.link is LinkProtocol.MQTT and caller.client_id != caller.vin:
-        raise NotAdmitted("the MQTT client id is not the VIN")
+        raise NotAdmittedError("the MQTT client id is not the VIN")
     if caller.certificate_ends_at <= now:
-        raise NotAdmitted("the certificate has expired")
+        raise NotAdmittedError("the certificate has expired")
     return BrokerAdmission(caller.vin, caller.link, min(caller.certificate_ends_at, now + LONGEST_ADMISSION))
 
 

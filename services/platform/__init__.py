@@ -1,4 +1,4 @@
-"""How any service of the mesh boots and talks; it knows nothing of doors.
+"""How any service of the mesh boots and talks; it knows nothing of what they are about.
 
 - `settings`, `boot`, `logs`: reading the environment, starting and stopping a process.
 - `errors`, `call`, `capability`, `policy`, `audit`, `interceptor`, `server`, `channel`:

@@ -12,7 +12,8 @@ import structlog
 
 from services.platform.call import Call
 from services.platform.errors import Refusal
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
+from services.product import RESOURCE
 
 if TYPE_CHECKING:
     from services.platform.capability import Capability
@@ -24,7 +25,7 @@ _log = structlog.get_logger("audit")
 
 
 def log_call(call: Call, refusal: Refusal | None) -> None:
-    """One line of the log: never a token, a key or a whole VIN."""
+    """One line of the log: never a token, a key or a resource's whole name."""
     _log.info(
         "call_audited",
         method=call.method,
@@ -60,5 +61,6 @@ def _caller(capability: Capability | None) -> dict[str, str]:
         "subject": capability.subject,
         "actor": capability.actor,
         "source": capability.source,
-        "vin": masked_vin(capability.vin),
+        **({"case": capability.case} if capability.case else {}),
+        RESOURCE: masked_id(capability.resource),
     }

@@ -1,4 +1,4 @@
-"""The capability: what the access service lets one caller do with one vehicle for less than a minute.
+"""The capability: what the access service lets one caller do with one resource for less than a minute.
 
 It is a JWT signed with Ed25519 by the access service, for one action and the one service that carries it out. A
 service checks its signature once and keeps the answer by the token's digest until it expires, because a check costs a
@@ -19,10 +19,14 @@ import structlog
 from services.platform import errors
 from services.platform.clock import CLOCK
 from services.platform.errors import Refusal
+from services.platform.step_up import state_in
+from services.product import RESOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from services.platform.step_up import StepUpState
 
 METADATA_KEY = "x-ecarus-capability"
 ISSUER = "ecarus-access"
@@ -31,7 +35,7 @@ AUDIENCE = "ecarus-rooms"
 LONGEST_SECONDS = 60
 CLOCK_SKEW_SECONDS = 5
 EMERGENCY = "EMERGENCY"
-"""The one mode that a capability names: an unlock past what stands in its way is for those who asked for one."""
+"""The one mode that a capability names: what goes past safeguards is for those who asked for it."""
 REREAD_SECONDS = 30.0
 """How long a key that was withdrawn from the file is trusted at most."""
 _MAX_CACHED = 50_000
@@ -45,11 +49,11 @@ def audience_of(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """Who may do what with which vehicle until when. Times are in seconds since 1970."""
+    """Who may do what with which resource until when. Times are in seconds since 1970."""
 
     subject: str
     actor: str
-    vin: str
+    resource: str
     actions: frozenset[str]
     factors: frozenset[str]
     source: str
@@ -68,11 +72,19 @@ class Capability:
     key_id: str = ""
     """The access service's key that signed it."""
     role: str = ""
-    """What the subject is to the vehicle: OWNER, SHARED_USER, DIGITAL_KEY; empty where it does not say."""
+    """What the subject is to the resource: OWNER, SHARED_USER, DIGITAL_KEY; empty where it does not say."""
     since: float = 0.0
-    """When the subject's right on the vehicle began."""
+    """When the subject's right on the resource began."""
     certificate: str = ""
     """The client's certificate under which it was asked for (workload.certificate_name); empty where there was none."""
+    acr: str = ""
+    """How strongly its person proved who they are, as the token's issuer names it; empty where that is not known."""
+    authenticated_at: float | None = None
+    """When they did, in seconds since 1970."""
+    case: str = ""
+    """Where somebody acts for the subject: the number of the case because of which they do."""
+    step_up: StepUpState | None = None
+    """How far that is enough for what only the service can tell to need it."""
 
 
 class CapabilityVerifier:
@@ -137,9 +149,9 @@ class CapabilityVerifier:
             self._known = {d: c for d, c in self._known.items() if c.key_id not in changed}
         self._keys = keys
 
-    def evict(self, subject: str, vin: str) -> None:
-        """Forget what is known of this subject and vehicle, or all vehicles without one: a right has ended."""
-        gone = [d for d, c in self._known.items() if c.subject == subject and vin in {"", c.vin}]
+    def evict(self, subject: str, resource: str) -> None:
+        """Forget what is known of this subject and resource, or all resources without one: a right has ended."""
+        gone = [d for d, c in self._known.items() if c.subject == subject and resource in {"", c.resource}]
         for digest in gone:
             del self._known[digest]
 
@@ -159,7 +171,7 @@ class CapabilityVerifier:
                 issuer=ISSUER,
                 audience=self._audience,
                 options={
-                    "require": ["exp", "iat", "sub", "act", "vin", "actions", "amr", "src"],
+                    "require": ["exp", "iat", "sub", "act", RESOURCE, "actions", "amr", "src"],
                     "verify_exp": False,  # judged by `verify`, on the clock that was passed in
                     "verify_iat": False,
                 },
@@ -178,7 +190,7 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
     return Capability(
         subject=claims["sub"],
         actor=claims["act"],
-        vin=claims["vin"],
+        resource=claims[RESOURCE],
         actions=frozenset(claims["actions"]),
         factors=frozenset(claims["amr"]),
         source=claims["src"],
@@ -193,6 +205,10 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         role=str(claims.get("role", "")),
         since=float(claims.get("since", 0.0)),
         certificate=str(claims.get("cert", "")),
+        acr=str(claims.get("acr", "")),
+        authenticated_at=float(claims["auth_time"]) if "auth_time" in claims else None,
+        case=str(claims.get("case", "")),
+        step_up=state_in(claims),
     )
 
 

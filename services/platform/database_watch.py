@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from services.platform.health import ALIVE, CALLS, COMMANDS, STREAMS
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,7 +65,7 @@ class DatabaseWatch:
                 await self._database.read(_read)
                 self._reads.good()
                 await self._database.write(_write)
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             self._answers.good()
             self._writes.bad(str(error))
             await self._look_at_reads()
@@ -82,7 +82,7 @@ class DatabaseWatch:
         try:
             async with asyncio.timeout(self._answer_seconds):
                 await self._database.read(_read)
-        except (StorageUnavailable, TimeoutError) as error:
+        except (StorageUnavailableError, TimeoutError) as error:
             self._reads.bad(str(error) or "it does not answer")
         else:
             self._reads.good()

@@ -2,7 +2,7 @@
 
 A service raises `Refusal`; the interceptor turns it into a gRPC status with `ErrorInfo`, `BadRequest`
 and `RetryInfo` for native callers, and into an RFC 9457 problem document for REST. Every refusal
-answers two questions: may the car have acted, and is it safe to try again.
+answers two questions: may what was asked for have happened, and is it safe to try again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from ecarus.remotecontrol.door.v1.error_reason_pb2 import ErrorReason
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from services import product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One field that is wrong: its path as the caller wrote it (`targetDoors[1]`), and why."""
+    """One field that is wrong: its path as the caller wrote it (`names[1]`), and why."""
 
     field: str
     reason: str
@@ -59,10 +60,10 @@ REASONS = {
         told.title,
         told.retryable,
     )
-    for value in ErrorReason.DESCRIPTOR.values
+    for value in product.PROBLEMS.values
     if (told := value.GetOptions().Extensions[options_pb2.problem]).http_status
 }
-"""The closed list: each value of ErrorReason, as its `problem` option says."""
+"""The closed list: each value of the contract's enum, as its `problem` option says."""
 
 INVALID_REQUEST = REASONS["INVALID_REQUEST"]
 MALFORMED_JSON = REASONS["MALFORMED_JSON"]
@@ -70,11 +71,12 @@ AUTHENTICATION_REQUIRED = REASONS["AUTHENTICATION_REQUIRED"]
 TOKEN_INVALID = REASONS["TOKEN_INVALID"]
 TOKEN_EXPIRED = REASONS["TOKEN_EXPIRED"]
 STEP_UP_REQUIRED = REASONS["STEP_UP_REQUIRED"]
+PROOF_INVALID = REASONS["PROOF_INVALID"]
 ACTION_NOT_GRANTED = REASONS["ACTION_NOT_GRANTED"]
 CONSENT_MISSING = REASONS["CONSENT_MISSING"]
 ACCOUNT_LOCKED = REASONS["ACCOUNT_LOCKED"]
 CALLER_NOT_ALLOWED = REASONS["CALLER_NOT_ALLOWED"]
-VEHICLE_NOT_FOUND = REASONS["VEHICLE_NOT_FOUND"]
+RESOURCE_NOT_FOUND = REASONS[product.RESOURCE_NOT_FOUND]
 PATH_NOT_FOUND = REASONS["PATH_NOT_FOUND"]
 METHOD_NOT_ALLOWED = REASONS["METHOD_NOT_ALLOWED"]
 PAYLOAD_TOO_LARGE = REASONS["PAYLOAD_TOO_LARGE"]
@@ -90,12 +92,12 @@ INTERNAL_ERROR = REASONS["INTERNAL_ERROR"]
 
 
 @dataclass(slots=True, eq=False)
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818  # an answer of the service: the word of the field
     """A request that is not carried out.
 
     `detail` says what happened and what to do next. `facts` are further members of the problem
     document (`commandId`) and, as text, of `ErrorInfo.metadata`. `headers` are added to a REST answer.
-    `may_have_succeeded` is None where no vehicle could have been involved.
+    `may_have_succeeded` is None where nothing outside could have been involved.
     """
 
     reason: Reason

@@ -21,8 +21,9 @@ from services.platform.audit import unfailing
 from services.platform.call import Call, bind
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
+from services.product import ACTION_NOT_GRANTED_DETAIL, RESOURCE, RESOURCE_NOT_FOUND_DETAIL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -225,15 +226,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if token is None:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
         capability = self._verifier.verify(token)
-        if request.vin.isascii():
-            request.vin = request.vin.upper()
-        # The request's VIN can be forged past the path that was authorised; the capability's cannot.
-        if capability.vin != request.vin:
-            raise vehicle_not_found()
+        resource = getattr(request, RESOURCE)
+        if resource.isascii():
+            resource = resource.upper()
+            setattr(request, RESOURCE, resource)
+        # The request's resource can be forged past the path that was authorised; the capability's cannot.
+        if capability.resource != resource:
+            raise resource_not_found()
         if action not in capability.actions:
             raise Refusal(
                 errors.ACTION_NOT_GRANTED,
-                f"Your access to this vehicle does not include {action}; its owner can extend it.",
+                ACTION_NOT_GRANTED_DETAIL.format(action=action),
             )
         return Call(call.method, call.correlation_id, call.peer, capability, call.metadata)
 
@@ -250,7 +253,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 "No time was left to finish; look up what became of the request before repeating it.",
                 may_have_succeeded=mutates or None,
             )
-        if isinstance(error, CommitUncertain):
+        if isinstance(error, CommitUncertainError):
             _log.error("commit_uncertain", reason=str(error))
             return Refusal(
                 errors.STORAGE_UNAVAILABLE,
@@ -258,7 +261,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 may_have_succeeded=mutates or None,
                 retry_after_seconds=2,
             )
-        if isinstance(error, StorageUnavailable):
+        if isinstance(error, StorageUnavailableError):
             _log.error("storage_unavailable", reason=str(error))
             return Refusal(
                 errors.STORAGE_UNAVAILABLE,
@@ -287,9 +290,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         await context.abort(refusal.reason.grpc_code, refusal.detail, tuple(trailers))
 
 
-def vehicle_not_found() -> Refusal:
-    """Return the same for a VIN that does not exist and for one that is not the caller's."""
-    return Refusal(errors.VEHICLE_NOT_FOUND, "There is no such vehicle among those you may access.")
+def resource_not_found() -> Refusal:
+    """Return the same for a resource that does not exist and for one that is not the caller's."""
+    return Refusal(errors.RESOURCE_NOT_FOUND, RESOURCE_NOT_FOUND_DETAIL)
 
 
 def _revoked() -> Refusal:

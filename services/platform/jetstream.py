@@ -24,7 +24,7 @@ from services.platform.broker_layout import (
     FAILURES,
     SILENCE,
     BrokerLayout,
-    BrokerObjectMissing,
+    BrokerObjectMissingError,
 )
 from services.platform.broker_pulse import BrokerPulse
 from services.platform.health import COMMANDS, STREAMS, Health
@@ -49,11 +49,11 @@ _SILENT_LOOKS = 3
 _log = structlog.get_logger()
 
 
-class BrokerLost(Exception):
+class BrokerLostError(Exception):
     """The client has given up for good: only a new process comes back to the broker."""
 
 
-class MessageTooLarge(ValueError):
+class MessageTooLargeError(ValueError):
     """The broker takes no message of this size."""
 
 
@@ -182,7 +182,7 @@ class Broker:
             pause = min(2.0, pause * 2)
 
     async def watch(self) -> None:
-        """Look after the connection, the streams and the consumers until cancelled. Raises BrokerLost."""
+        """Look after the connection, the streams and the consumers until cancelled. Raises BrokerLostError."""
         pulse = asyncio.ensure_future(self._pulse.run(self._silent))
         try:
             while True:
@@ -204,10 +204,10 @@ class Broker:
     def _check_client(self) -> None:
         """Its tasks die without a word."""
         if self.client.is_closed:
-            raise BrokerLost(f"the client has closed: {self.client.last_error!r}")
+            raise BrokerLostError(f"the client has closed: {self.client.last_error!r}")
         reconnecting = self.client._reconnection_task  # noqa: SLF001  # nats-py shows it in no other way
         if not self.connected and reconnecting is not None and reconnecting.done():
-            raise BrokerLost("the client tries no more to reconnect")
+            raise BrokerLostError("the client tries no more to reconnect")
 
     async def _look(self) -> None:
         """See that everything is there, and make what is not."""
@@ -218,15 +218,17 @@ class Broker:
             error = await _outcome(look)
             if self._breaks != breaks:
                 return  # all is being made anew
-            answered = answered or error is None or isinstance(error, APIError | BrokerObjectMissing)
+            answered = answered or error is None or isinstance(error, APIError | BrokerObjectMissingError)
             if error is not None:
                 _log.warning("broker_look_failed", condition=condition.name, reason=str(error))
-                if condition not in failures or isinstance(error, BrokerObjectMissing):
+                if condition not in failures or isinstance(error, BrokerObjectMissingError):
                     failures[condition] = error
         for condition in (self._streams, self._consumers):
             if condition in failures:
                 failure = failures[condition]
-                condition.bad(str(failure) or "no answer", surely=isinstance(failure, BrokerObjectMissing))
+                condition.bad(
+                    str(failure) or "no answer", surely=isinstance(failure, BrokerObjectMissingError)
+                )
             else:
                 condition.good()
         await self._refused.look()
@@ -286,11 +288,11 @@ class Broker:
         """Publish in order; for each, whether the broker has confirmed that it keeps it.
 
         False may also mean that it does and the confirmation was lost; send it again, under its id.
-        Raises MessageTooLarge before anything is published.
+        Raises MessageTooLargeError before anything is published.
         """
         for message in messages:
             if len(message.payload) > self.client.max_payload:
-                raise MessageTooLarge(f"{len(message.payload)} bytes to {kind_of(message.subject)}")
+                raise MessageTooLargeError(f"{len(message.payload)} bytes to {kind_of(message.subject)}")
         futures: list[asyncio.Future[object] | None] = []
         breaks = self._breaks
         for message in messages:

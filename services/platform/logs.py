@@ -159,9 +159,9 @@ def _now() -> str:
     return CLOCK.now().isoformat().replace("+00:00", "Z")
 
 
-def masked_vin(vin: str) -> str:
-    """Return a VIN as logs may hold it: the first three and the last four characters."""
-    return f"{vin[:3]}…{vin[-4:]}" if len(vin) > 7 else "…"  # noqa: PLR2004  # three and four
+def masked_id(whole: str) -> str:
+    """Return an identifier as logs may hold it: the first three and the last four characters."""
+    return f"{whole[:3]}…{whole[-4:]}" if len(whole) > 7 else "…"  # noqa: PLR2004  # three and four
 
 
 def kind_of(subject: str) -> str:

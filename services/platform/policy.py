@@ -35,7 +35,7 @@ class RpcPolicy:
 
     `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also those whose URI begins
     with one of these and a slash. With an `action`, the caller must
-    also hold a capability that allows it on the request's VIN. `mutates` says that an RPC cut short may
+    also hold a capability that allows it on the request's resource. `mutates` says that an RPC cut short may
     have had its effect.
     """
 
@@ -66,11 +66,11 @@ STANDARD: Policy = {
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     )
 }
-"""Health and reflection: for the edge, services and teams, and about no vehicle."""
+"""Health and reflection: for the edge, services and teams, and about no resource."""
 
 
 def may_look(peer: str) -> bool:
-    """Return whether the peer may ask for health and reflection. A vehicle and an operator may not."""
+    """Return whether the peer may ask for health and reflection: the edge, services and teams; an operator may not."""
     return _SERVING.fullmatch(peer) is not None
 
 

@@ -24,7 +24,7 @@ _STANDARD = (grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
 
 
 def public_services(services: Iterable[str], policy: Policy) -> list[str]:
-    """Return those of `services` that have an RPC which users call through the edge, on a vehicle of theirs."""
+    """Return those of `services` that have an RPC which users call through the edge, on a resource of theirs."""
     return [
         name
         for name in services

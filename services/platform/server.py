@@ -22,6 +22,7 @@ from services.platform.settings import ServiceSettings
 from services.platform.space import Space, SpaceWatch, folder_of
 from services.platform.validation import body_field_of
 from services.platform.workload import Workloads
+from services.product import RESOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ class GrpcServer:
     `services` are the full names of the protobuf services; `register` adds their servicers; `besides` are APIs that
     are not the service's own. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
-    vehicle where the request names none. Reflection shows those of `services` that are called through the edge, and
+    resource where the request names none. Reflection shows those of `services` that are called through the edge, and
     those in `also_reflected`, which another service serves. `health` is what health checks are told; without it all is
     well as long as the server serves. Where `settings` name a database in a file, health checks are told under STORAGE
     whether its disk has service. `workloads` is given by who wants to know of revoked certificates, too.
@@ -90,9 +91,11 @@ class GrpcServer:
         policy = {**policy, **{method: rule for api in besides for method, rule in api.policy.items()}}
         methods = _methods_of(services)
         complete(policy, methods)
-        blind = [path for path in methods if policy[path].action and not _names_a_vehicle(methods[path])]
+        blind = [path for path in methods if policy[path].action and not _names_a_resource(methods[path])]
         if blind:
-            raise ValueError(f"policy: an action on a vehicle, but no field vin in the request of {blind}")
+            raise ValueError(
+                f"policy: an action on a resource, but no field {RESOURCE} in the request of {blind}"
+            )
         body_fields = {path: field for path, method in methods.items() if (field := body_field_of(method))}
         interceptor = CallInterceptor(
             {**STANDARD, **policy}, verifier, body_fields, translate_error, audit, workloads or Workloads()
@@ -195,8 +198,8 @@ def _methods_of(services: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _names_a_vehicle(method: Any) -> bool:
-    return "vin" in method.input_type.fields_by_name
+def _names_a_resource(method: Any) -> bool:
+    return RESOURCE in method.input_type.fields_by_name
 
 
 def _credentials(settings: ServerSettings) -> grpc.ServerCredentials:

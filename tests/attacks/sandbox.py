@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mesh.pki import Pki
-from mesh.sandbox import Sandbox, vehicle_identity
+from mesh.sandbox import SAMPLE_KEY_SCOPES, Sandbox, vehicle_identity
 from services.access.adapters.seed import Seed, plant
 from services.platform.database import open_database
 
@@ -59,7 +59,13 @@ def plant_api_key(mesh: Mesh, user: str) -> str:
     sandbox = Sandbox(mesh.data)
     key = f"sk_{secrets.token_hex(31)}"
     planted = Seed.model_validate(
-        {"vehicles": [], "grants": [], "apiKeys": [{"key": key, "principal": user, "source": "MOBILE_APP"}]}
+        {
+            "vehicles": [],
+            "grants": [],
+            "apiKeys": [
+                {"key": key, "principal": user, "source": "MOBILE_APP", "scopes": list(SAMPLE_KEY_SCOPES)}
+            ],
+        }
     )
 
     async def plant_it() -> None:

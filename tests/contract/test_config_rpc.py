@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -49,7 +50,9 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def record(database: Database) -> store.ConfigStore:
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    return store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
+    return store.ConfigStore(
+        database, relay, dispatch.outgoing, partial(translate.stamp, MAC), translate.weakened
+    )
 
 
 @pytest.fixture
@@ -82,9 +85,11 @@ def service(grpc_stub: Any) -> Any:
 def rest(signer: Any) -> Any:
     """The metadata of a call through the edge's transcoder."""
 
-    def metadata(*actions: str, vin: str = VIN, correlation_id: str = "c-1", path: str = PATH) -> Any:
+    def metadata(
+        *actions: str, vin: str = VIN, correlation_id: str = "c-1", path: str = PATH, **claimed: Any
+    ) -> Any:
         return (
-            ("x-ecarus-capability", signer.capability(vin, *actions)),
+            ("x-ecarus-capability", signer.capability(vin, *actions, **claimed)),
             ("x-correlation-id", correlation_id),
             ("x-envoy-original-path", path),
         )
@@ -247,3 +252,54 @@ async def test_what_the_vehicle_said_meanwhile_is_no_difference(
     await record.ingest([VerifiedConfigMessage(VIN, "m-1", lambda _replay_guard: news)], T0)
     after = await put_back(service, rest, "c-2", shown, autoLockDelay=90)
     assert after.application.desired_version == 2
+
+
+UNTIL_BEFORE = {"until": T0.timestamp(), "acr_values": ["phr", "phrh"], "max_age": 300}
+
+
+async def test_a_weakened_setting_needs_a_fresh_sign_in_and_the_refusal_is_no_answer(
+    service: Any, rest: Any
+) -> None:
+    weakening = update(auto_lock_enabled=False, auto_lock_delay=60)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.UpdateDoorConfig(weakening, metadata=rest("door.config.write", step_up=UNTIL_BEFORE))
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    trailers = dict(caught.value.trailing_metadata() or ())
+    assert trailers["www-authenticate"] == (
+        'Bearer error="insufficient_user_authentication", '
+        'error_description="A stronger or more recent authentication is required", '
+        'acr_values="phr phrh", max_age="300"'
+    )
+    problem = json.loads(trailers["x-problem"])
+    assert (problem["status"], problem["code"]) == (401, "STEP_UP_REQUIRED")
+    assert problem["settings"] == ["autoLockEnabled", "autoLockDelay"]
+    assert (await service.GetDoorConfig(read(), metadata=rest("door.config.read"))).auto_lock_enabled
+
+    newer = {**UNTIL_BEFORE, "until": T0.timestamp() + 1}
+    written = await service.UpdateDoorConfig(weakening, metadata=rest("door.config.write", step_up=newer))
+    assert (written.auto_lock_enabled, written.auto_lock_delay) == (False, 60)
+    # What was accepted is answered again, however old the sign-in is by then.
+    again = await service.UpdateDoorConfig(
+        weakening, metadata=rest("door.config.write", step_up=UNTIL_BEFORE)
+    )
+    assert again == written
+
+
+async def test_a_strengthened_setting_needs_none(service: Any, rest: Any) -> None:
+    strengthening = update(auto_lock_delay=10, parking_auto_unlock=False, child_lock_enabled=True)
+    written = await service.UpdateDoorConfig(
+        strengthening, metadata=rest("door.config.write", step_up=UNTIL_BEFORE)
+    )
+    assert written.auto_lock_delay == 10
+
+
+@pytest.mark.parametrize("told", [None, {"until": 0, "acr_values": [], "max_age": 0}])
+async def test_what_cannot_step_up_or_says_nothing_of_it_weakens_nothing(
+    service: Any, rest: Any, told: dict[str, Any] | None
+) -> None:
+    metadata = rest("door.config.write", step_up=told)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.UpdateDoorConfig(
+            update(parking_auto_unlock=True, auto_lock_delay=31), metadata=metadata
+        )
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -188,7 +188,7 @@ class ConfigHarness:
         )
         to_services = OutboxRelay(database, store.outbox, dispatch.TO_SERVICES, broker.publish_all, self.now)
         self.record = store.ConfigStore(
-            database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC)
+            database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC), translate.weakened
         )
         settings_cancellations = store.SettingsCancellationStore(
             database, dispatch.cancelled, to_services.hand_over
@@ -245,7 +245,9 @@ class ConfigHarness:
     ) -> DoorConfig:
         capability = self.signer.issue(vin, subject)
         wish = SettingsChange(**settings)
-        request = ChangeRequest(vin, wish, subject, subject, "MOBILE_APP", correlation_id, capability)
+        request = ChangeRequest(
+            vin, wish, subject, subject, "MOBILE_APP", correlation_id, capability, may_weaken=True
+        )
         return await self.record.change(request, self.now())
 
     async def put(self, message: OutgoingMessage) -> None:
@@ -297,7 +299,7 @@ class ConfigHarness:
         told: list[bytes] = []
         async with asyncio.timeout(WAIT_SECONDS):
             while len(told) < count:
-                for message in await pull.fetch(count - len(told), timeout=5):
+                for message in await pull.fetch(count - len(told), timeout=30):
                     assert message.subject == f"vehicle.{vin}.cmd.config"
                     told.append(message.data)
                     await message.ack()

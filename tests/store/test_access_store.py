@@ -16,13 +16,16 @@ from sqlalchemy import Connection, func, select, text
 import services.access
 from services.access.adapters import pending_grants, pending_keys, seed, store, translate
 from services.access.adapters.identity import key_hash
+from services.access.domain import key_scopes
 from services.access.domain.grants import (
     Allowance,
+    ApiKeyUnknownError,
     Caller,
     EndedKind,
-    GrantConflict,
+    GrantConflictError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
+    NewApiKey,
     NewGrant,
     Source,
     key_id_of,
@@ -92,7 +95,7 @@ async def test_a_grant_is_kept_once(database: Database) -> None:
     assert again == made
     assert made.expires_at == NOW + timedelta(seconds=60)
     assert await count(database, "audit_entry") == 1
-    with pytest.raises(GrantConflict):
+    with pytest.raises(GrantConflictError):
         await record.create(grant(role=GrantRole.DIGITAL_KEY), by="operator", at=NOW)
 
 
@@ -109,7 +112,7 @@ async def test_a_revocation_commits_grant_audit_and_message(database: Database) 
     assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 1, 1)
     revived = await record.create(grant(), by="operator", at=later)
     assert revived.revoked_at == later
-    with pytest.raises(GrantUnknown):
+    with pytest.raises(GrantUnknownError):
         await record.revoke("g-2", by="operator", at=later)
 
 
@@ -206,7 +209,21 @@ async def test_the_seed_is_planted_once_and_revives_nothing(database: Database) 
         await database.write(lambda c: seed.plant(c, planted, PEPPER, NOW))
     digest = key_hash(PEPPER, key)
     found = await database.read(lambda c: store.find_key(c, digest, NOW))
-    assert found == Caller("user-123", "user-123", Source.MOBILE_APP, credential=key_id_of(digest))
+    assert found == Caller(
+        "user-123",
+        "user-123",
+        Source.MOBILE_APP,
+        credential=key_id_of(digest),
+        scope=key_scopes.actions_of(key_scopes.UNLESS_NAMED),
+        carries=frozenset(),
+    )
+    # One from before keys had scopes gets what the seed says since then, once.
+    (named,) = planted.api_keys
+    later = planted.model_copy(update={"api_keys": [named.model_copy(update={"scopes": ["door.unlock"]})]})
+    await database.write(lambda c: seed.plant(c, later, PEPPER, NOW))
+    found = await database.read(lambda c: store.find_key(c, digest, NOW))
+    assert found is not None
+    assert (found.scope, found.carries) == ({"door.unlock"}, {"door.unlock"})
     assert await database.read(lambda c: store.find_key(c, key_hash(b"another", key), NOW)) is None
     assert (await count(database, "vehicle"), await count(database, "api_key")) == (2, 1)
     await record_of(database, Sent()).revoke("g-1", by="operator", at=NOW)
@@ -215,6 +232,40 @@ async def test_the_seed_is_planted_once_and_revives_nothing(database: Database) 
     assert await database.read(lambda c: store.find_key(c, digest, NOW)) is None
     permissions = await database.read(lambda c: store.load_permissions(c, "user-123", "user-123", VIN, NOW))
     assert not permissions.actions
+
+
+async def test_a_key_is_given_an_earlier_end_and_never_a_later_one(database: Database) -> None:
+    sent = Sent()
+    record = record_of(database, sent)
+    key = await record.issue_key(
+        NewApiKey(b"\x01" * 32, "user-123", "robot", Source.WEB, 3_600), by="operator", at=NOW
+    )
+    sooner = NOW + timedelta(seconds=60)
+    shortened = await record.expire_key(key.key_id, sooner, by="operator", at=NOW)
+    assert shortened.expires_at == sooner
+    assert len(sent) == 1  # what was opened with it knows the end that it had
+    for ends in (sooner, sooner + timedelta(seconds=1)):
+        assert await record.expire_key(key.key_id, ends, by="operator", at=NOW) == shortened
+    assert (len(sent), await count(database, "audit_entry")) == (1, 2)
+    assert await database.read(lambda c: store.find_key(c, b"\x01" * 32, sooner)) is None
+    with pytest.raises(ApiKeyUnknownError):
+        await record.expire_key("key_" + "0" * 32, sooner, by="operator", at=NOW)
+
+
+async def test_the_last_use_of_a_key_never_goes_back(database: Database) -> None:
+    record = record_of(database, Sent())
+    keys = [
+        await record.issue_key(
+            NewApiKey(bytes([n]) * 32, "user-123", "robot", Source.WEB, 3_600), by="operator", at=NOW
+        )
+        for n in range(3)
+    ]
+    later, first, second = NOW + timedelta(seconds=9), keys[0].key_id, keys[1].key_id
+    await database.write(
+        lambda c: store.note_key_uses(c, {first: later, second: NOW, "key_" + "f" * 32: NOW})
+    )
+    await database.write(lambda c: store.note_key_uses(c, {first: NOW, second: later}))
+    assert [key.last_used_at for key in await record.keys_of("user-123")] == [later, later, None]
 
 
 async def test_two_same_creations_at_once_make_one_grant(database: Database) -> None:

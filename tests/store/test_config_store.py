@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 
 import services.config
 from protocol.cloud_side import AnswerReader, ReplayGuard, SessionSlot
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import OpenKeys, VehicleKeys
 from services.config.adapters import dispatch, store, translate
 from services.config.domain import (
@@ -23,7 +23,7 @@ from services.config.domain import (
     ApplicationState,
     ChangeRequest,
     ConfigAnswer,
-    ConfigCorrelationIdReused,
+    ConfigCorrelationIdReusedError,
     ConfigRightEnded,
     DoorSettings,
     Hello,
@@ -60,14 +60,18 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def record(database: Database) -> store.ConfigStore:
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    return store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
+    return store.ConfigStore(
+        database, relay, dispatch.outgoing, partial(translate.stamp, MAC), translate.weakened
+    )
 
 
 def wish(
     correlation_id: str = "c-1", actor: str = "user-123", subject: str = "user-123", **settings: object
 ) -> ChangeRequest:
     change = SettingsChange(**settings)  # type: ignore[arg-type]  # the tests name real settings
-    return ChangeRequest(VIN, change, subject, actor, "MOBILE_APP", correlation_id, "secret token")
+    return ChangeRequest(
+        VIN, change, subject, actor, "MOBILE_APP", correlation_id, "secret token", may_weaken=True
+    )
 
 
 def received(news: News) -> VerifiedConfigMessage:
@@ -163,7 +167,7 @@ async def test_a_failed_change_keeps_nothing(database: Database) -> None:
         raise RuntimeError("defect")
 
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    record = store.ConfigStore(database, relay, defect, partial(translate.stamp, MAC))
+    record = store.ConfigStore(database, relay, defect, partial(translate.stamp, MAC), translate.weakened)
 
     with pytest.raises(RuntimeError):
         await record.change(wish(child_lock_enabled=True), T0)
@@ -185,7 +189,7 @@ async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
 async def test_a_reused_id_is_refused_without_effect(record: store.ConfigStore) -> None:
     first = await record.change(wish(child_lock_enabled=True), T0)
 
-    with pytest.raises(ConfigCorrelationIdReused):
+    with pytest.raises(ConfigCorrelationIdReusedError):
         await record.change(wish(child_lock_enabled=False), T0)
 
     assert await record.find(VIN) == first
@@ -315,7 +319,7 @@ async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
     record: store.ConfigStore, database: Database
 ) -> None:
     def refuse(_replay_guard: ReplayGuard) -> News:
-        raise MessageRefused(Fault.WRONG_EPOCH, "not yet")
+        raise MessageRefusedError(Fault.WRONG_EPOCH, "not yet")
 
     refusals = await record.ingest(
         [

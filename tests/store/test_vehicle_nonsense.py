@@ -203,7 +203,11 @@ def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
 def config_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     relay = OutboxRelay(database, config_store.outbox, config_dispatch.QUEUE, send_nothing, lambda: START)
     record = config_store.ConfigStore(
-        database, relay, config_dispatch.outgoing, partial(config_translate.stamp, MAC)
+        database,
+        relay,
+        config_dispatch.outgoing,
+        partial(config_translate.stamp, MAC),
+        config_translate.weakened,
     )
     reader = AnswerReader(OpenKeys(CLOUD_SEAL), fleet.directory, vehicle_rules.check)
     events = ConfigEvents(record, reader, fleet.directory, lambda: START)  # type: ignore[arg-type]  # the fake

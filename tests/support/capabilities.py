@@ -53,6 +53,7 @@ class Signer:
             "exp": now + seconds,
             "jti": str(uuid.uuid4()),
             "cred": "key_1",
+            "step_up": {"acr_values": [], "max_age": 0},  # of a sign-in that is enough for everything
             **claimed,
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"kid": "test"})

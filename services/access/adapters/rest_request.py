@@ -199,7 +199,7 @@ def _parse(body: bytes) -> strict_json.Object:
         raise _malformed("it begins with a byte order mark; leave that out")
     try:
         document = strict_json.parse(body)
-    except strict_json.NotStrictJson as error:
+    except strict_json.NotStrictJsonError as error:
         raise _malformed(str(error)) from None
     if not isinstance(document, strict_json.Object):
         raise _malformed("it is not an object")

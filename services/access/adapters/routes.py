@@ -20,6 +20,7 @@ from google.api import annotations_pb2
 from google.protobuf import message_factory
 
 from services.access.adapters.field_table import FieldTable, table_of
+from services.access.domain.step_up import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,11 @@ class Route:
     action: str
     service: str
     """The service of ours that serves it, and accepts capabilities for it."""
+    step_up: str
+    """The line of the step-up table that it needs; empty where any sign-in will do."""
+    step_up_judged_by_service: bool
+    closed_to_agents: bool
+    """Whether nobody may ask for it who acts for somebody else."""
     limit_class: str | None
     """The rate it counts against; None for what nobody has to wait for."""
     request: type[Message]
@@ -106,6 +112,8 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     """Return the route, its HTTP method and its path template; no template for an RPC without a REST form."""
     name = f"{method.containing_service.name}.{method.name}"
     access = method.GetOptions().Extensions[options_pb2.access]
+    if access.step_up and access.step_up not in STRICT:
+        raise ValueError(f"{name}: there is no line {access.step_up} in the step-up table")
     if not access.action or access.rate_class not in _LIMIT_CLASSES:
         raise ValueError(f"{name} is public and needs an action and a rate class in its access option")
     rule = method.GetOptions().Extensions[annotations_pb2.http]
@@ -117,6 +125,9 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
         Route(
             action=access.action,
             service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
+            step_up=access.step_up,
+            step_up_judged_by_service=access.step_up_judged_by_service,
+            closed_to_agents=access.closed_to_agents,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},

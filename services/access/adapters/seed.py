@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from protocol.subjects import VIN_PATTERN
 from services.access.adapters import store
 from services.access.adapters.identity import KEY_PREFIX, key_hash
 from services.access.domain.grants import GrantRole, NewGrant, Source
+from services.access.domain.key_scopes import WORDS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +39,14 @@ class _SeedKey(_Entry):
     principal: str = Field(min_length=1, max_length=128)
     source: Source
     valid_seconds: int | None = Field(default=None, gt=0)
+    scopes: list[str] = Field(default=[], max_length=16)
+
+    @field_validator("scopes")
+    @classmethod
+    def _of_words(cls, value: list[str]) -> list[str]:
+        if surplus := sorted(set(value) - WORDS):
+            raise ValueError(f"{', '.join(surplus)}: no words of a key's scope")
+        return value
 
 
 class Seed(_Entry):
@@ -49,11 +58,14 @@ class Seed(_Entry):
 
 
 def plant(connection: Connection, seed: Seed, pepper: bytes, at: datetime) -> None:
-    """Add what is not there; what was revoked stays so. Raises GrantConflict."""
+    """Add what is not there; what was revoked stays so. Raises GrantConflictError."""
     store.add_vehicles(connection, seed.vehicles, at)
     for grant in seed.grants:
         new = NewGrant(grant.grant_id, grant.principal, grant.vin, grant.role)
         store.create_grant(connection, new, SEEDED_BY, at)
     for key in seed.api_keys:
         ends = None if key.valid_seconds is None else at + timedelta(seconds=key.valid_seconds)
-        store.add_key(connection, key_hash(pepper, key.key), key.principal, key.source, at, ends)
+        digest, scopes = key_hash(pepper, key.key), sorted(key.scopes)
+        store.add_key(connection, digest, key.principal, key.source, at, ends, scopes=scopes)
+        if scopes:  # of one that was planted before keys had scopes
+            store.name_scope(connection, digest, scopes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from services.access.adapters import translate
 from services.access.adapters.identity import KEY_PREFIX
-from services.access.domain.grants import ApiKeyNotPending, GrantNotPending, key_id_of
+from services.access.domain.grants import ApiKeyNotPendingError, GrantNotPendingError, key_id_of
 from services.access.usecases import grants as usecases
 from services.access.usecases.approvals import needs_two_operators
 from services.access.usecases.grants import AccountRecord, GrantRecord
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2
     from envoy_ext_authz import external_auth_pb2
 
-    from services.access.adapters.authorizer import RequestAuthorizer
+    from services.access.adapters.authorizer import EdgeAuthorizer
     from services.access.domain.grants import ApiKey
     from services.access.usecases.approvals import PendingApiKeys, PendingGrants
     from services.access.usecases.grants import InvalidateCaches
@@ -53,7 +54,7 @@ POLICY: Policy = {
 class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
     """Envoy's external authorization: asked about every request to the public."""
 
-    def __init__(self, authorizer: RequestAuthorizer) -> None:
+    def __init__(self, authorizer: EdgeAuthorizer) -> None:
         self._authorizer = authorizer
 
     async def Check(  # noqa: N802  # the RPC's name
@@ -122,7 +123,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> grant_pb2.Grant:
         if self._pending is None:
-            raise GrantNotPending(request.grant_id)
+            raise GrantNotPendingError(request.grant_id)
         grant, pending = await self._pending.approve(request.grant_id, by=current_call().peer, at=self._now())
         self._invalidate()
         return translate.grant_message(grant, pending)
@@ -242,10 +243,22 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> account_pb2.ApiKey:
         if self._pending_keys is None:
-            raise ApiKeyNotPending(request.key_id)
+            raise ApiKeyNotPendingError(request.key_id)
         by, at = current_call().peer, self._now()
         key, pending = await self._pending_keys.approve(request.key_id, by=by, at=at)
         return translate.key_message(key, pending)
+
+    @override
+    async def ExpireApiKey(
+        self,
+        request: access_service_pb2.ExpireApiKeyRequest,
+        context: Context,
+    ) -> account_pb2.ApiKey:
+        ends = self._now() + timedelta(seconds=request.valid_seconds)
+        key = await usecases.expire_key(
+            self._record, self._invalidate, request.key_id, ends, by=current_call().peer, at=self._now()
+        )
+        return translate.key_message(key)
 
     @override
     async def RevokeApiKey(

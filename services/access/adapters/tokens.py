@@ -1,67 +1,42 @@
-"""Access tokens: JWTs as RFC 9068 profiles them, from one issuer whose public keys lie in a JWKS file.
+"""Access tokens: JWTs as RFC 9068 profiles them, from one issuer.
 
-A token is read strictly before anything else looks at it, and whatever it says to narrow itself is honoured or the
-token is refused: a claim that is ignored is a lock that somebody accepts in.
+A token is read strictly before anything else looks at it.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jwt
-import structlog
 
-from protocol.subjects import is_vin
-from services.access.adapters import strict_json
-from services.access.domain.grants import Caller
-from services.access.domain.scopes import actions_in
+from services.access.adapters import compact_jws
+from services.access.adapters.issuer_keys import IssuerUnavailableError
+from services.access.adapters.token_claims import ClaimsReader, check_header, invalid, is_time
 from services.platform import errors
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
-    from services.access.domain.grants import Source
+    from services.access.adapters.issuer_keys import IssuerKey, KeySource
+    from services.access.domain.grants import Caller, Source
 
-ALGORITHMS = ("EdDSA", "ES256")
 LEEWAY_SECONDS = 30
-"""How far the issuer's clock and ours may be apart."""
-REREAD_SECONDS = 10.0
-"""The key file is not read more often than this because of unknown key ids, however many come in."""
-CREDENTIAL_PREFIX = "iss_"
-_TYPES = frozenset({"at+jwt", "application/at+jwt"})
-_MAX_NAME = 128
-_PARTS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-_NOT_UNDERSTOOD = {
-    "cnf": "it is bound to a key (cnf), and no proof that its sender holds that key is supported here",
-    "authorization_details": "it is narrowed by authorization_details, which is not supported here",
-    "scp": "it is narrowed by scp; scope is what is understood here",
-}
-"""Claims that narrow a token in ways that are not understood here, and why it is refused."""
-_log = structlog.get_logger()
+"""How far the issuer's clock and ours may be apart, unless the settings say otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class IssuerKey:
-    """One of the issuer's keys; `credential` names the key itself, whatever its id is."""
-
-    public: jwt.PyJWK
-    credential: str
+@dataclass(slots=True, eq=False)
+class UnknownKeyRefused(Refusal):
+    """The token names a key that is not among those known."""
 
 
 class TokenVerifier:
-    """Turns a token into its caller. Raises OSError or ValueError when `jwks` cannot be read at the start.
+    """Turns a token into its caller.
 
-    The file is read again by `reread`, which is called regularly, and when a token names a key that is not known yet,
-    so that keys can be rotated and withdrawn without a restart; `changed` hears at once whenever they are others than
-    before, of those that are not there any more. A token that is good for more than `longest_seconds` is refused, and
-    one of a client that is not among `clients`, each with the source it stands for.
+    A token that is good for more than `longest_seconds` is refused, and one of a client that is not among `clients`,
+    each with the source it stands for. `leeway_seconds` is how far the issuer's clock and ours may be apart. Tokens
+    of `bound_clients` must be bound to a key.
     """
 
     def __init__(
@@ -69,40 +44,44 @@ class TokenVerifier:
         *,
         issuer: str,
         audience: str,
-        jwks: Path,
+        keys: KeySource,
         clients: Mapping[str, Source],
         now: Callable[[], float],
         longest_seconds: int = 3_600,
-        changed: Callable[[frozenset[str]], None] = lambda _gone: None,
+        leeway_seconds: int = LEEWAY_SECONDS,
+        bound_clients: frozenset[str] = frozenset(),
     ) -> None:
         self._issuer = issuer
         self._audience = audience
-        self._jwks = jwks
-        self._clients = clients
+        self.keys = keys
+        self._claims = ClaimsReader(issuer, clients, leeway_seconds, bound_clients)
         self._now = now
         self._longest_seconds = longest_seconds
-        self._changed = changed
-        self._keys = _read(jwks)
-        self._read_at = now()
+        self._leeway_seconds = leeway_seconds
 
-    @property
-    def credentials(self) -> frozenset[str]:
-        """The issuer's keys that are trusted now."""
-        return frozenset(key.credential for key in self._keys.values())
+    async def prove(self, token: str) -> Caller:
+        """Return who the token speaks for; a key that is not known yet is looked for, within bounds.
 
-    def trusts(self, credential: str) -> bool:
-        """Return whether it is a key that is trusted now, or no key of the issuer."""
-        return not credential.startswith(CREDENTIAL_PREFIX) or credential in self.credentials
+        Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED, and IssuerUnavailableError.
+        """
+        try:
+            return self.verify(token)
+        except UnknownKeyRefused:
+            if not await self.keys.learn():
+                raise
+        except IssuerUnavailableError:
+            await self.keys.learn()
+        return self.verify(token)
 
     def verify(self, token: str) -> Caller:
-        """Return who the token speaks for. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
+        """Return who the token speaks for, by the keys that are known. Raises as `prove` does."""
         try:
-            header, claims = _strictly_read(token)
+            header, claims = compact_jws.read(token)
             key = self._key_for(header)
             jwt.decode(
                 token,
                 key.public.key,
-                algorithms=list(ALGORITHMS),
+                algorithms=[key.algorithm],
                 issuer=self._issuer,
                 audience=self._audience,
                 options={
@@ -112,154 +91,35 @@ class TokenVerifier:
                     "verify_iat": False,
                 },
             )
+        except compact_jws.NotThreePartsError as error:
+            raise invalid(str(error)) from error
         except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError) as error:
-            raise _invalid("signature, issuer, audience or form is wrong") from error
+            raise invalid("signature, issuer, audience or form is wrong") from error
         self._check_times(claims)
-        return self._caller_of(claims, key)
-
-    def reread(self) -> None:
-        """Read the file now. One that cannot be read changes nothing, and is read again the next time."""
-        self._read_at = self._now()
-        try:
-            keys = _read(self._jwks)
-        except (OSError, ValueError) as error:
-            # The keys known so far stay good; a file caught in the middle of a change is read again.
-            _log.error("token_keys_not_read", reason=str(error))
-            return
-        before, self._keys = self.credentials, keys
-        gone = before - self.credentials
-        if gone:
-            _log.warning("token_keys_withdrawn", keys=sorted(gone))
-        if before != self.credentials:
-            self._changed(gone)
+        return self._claims.caller_of(claims, key.credential)
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now = self._now()
         for name in ("exp", "iat", "nbf"):
-            if not _is_time(claims.get(name, now)):
-                raise _invalid(f"{name} is not a time")
-        if claims["exp"] + LEEWAY_SECONDS <= now:
+            if not is_time(claims.get(name, now)):
+                raise invalid(f"{name} is not a time")
+        if claims["exp"] + self._leeway_seconds <= now:
             raise Refusal(
                 errors.TOKEN_EXPIRED, "The token has expired; get a new one and send the request again."
             )
-        if max(claims["iat"], claims.get("nbf", 0)) > now + LEEWAY_SECONDS:
-            raise _invalid("it is not valid yet")
+        if max(claims["iat"], claims.get("nbf", 0)) > now + self._leeway_seconds:
+            raise invalid("it is not valid yet")
         if claims["exp"] - claims["iat"] > self._longest_seconds:
-            raise _invalid(f"it is good for more than {self._longest_seconds} s")
+            raise invalid(f"it is good for more than {self._longest_seconds} s")
 
     def _key_for(self, header: Mapping[str, Any]) -> IssuerKey:
-        if str(header.get("typ", "")).lower() not in _TYPES:
-            raise _invalid("it is not an access token (typ at+jwt)")
-        if "crit" in header or "b64" in header:
-            raise _invalid("its header asks for what is not supported here (crit, b64)")
-        key_id = header.get("kid")
-        if not isinstance(key_id, str):
-            raise _invalid("no key of the issuer fits it")
-        if key_id not in self._keys and self._now() - self._read_at >= REREAD_SECONDS:
-            self.reread()
-        key = self._keys.get(key_id)
-        if key is None or header.get("alg") not in ALGORITHMS or header["alg"] != key.public.algorithm_name:
-            raise _invalid("no key of the issuer fits it")
+        key_id = check_header(header)
+        if not self.keys.ring.is_known:
+            raise IssuerUnavailableError("the issuer's keys are not known")
+        key = self.keys.ring.find(key_id)
+        if key is None:
+            refusal = invalid("no key of the issuer fits it")
+            raise UnknownKeyRefused(refusal.reason, refusal.detail)
+        if header.get("alg") != key.algorithm:
+            raise invalid("no key of the issuer fits it")
         return key
-
-    def _caller_of(self, claims: Mapping[str, Any], key: IssuerKey) -> Caller:
-        for name, why in _NOT_UNDERSTOOD.items():
-            if name in claims:
-                raise _invalid(why)
-        client_id = claims["client_id"]
-        source = self._clients.get(client_id) if isinstance(client_id, str) else None
-        if source is None:
-            raise _invalid("its client is not registered here")
-        factors = claims.get("amr", [])
-        if not isinstance(factors, list) or not all(_is_name(factor) for factor in factors):
-            raise _invalid("amr is not a list of words")
-        only_vin = claims.get("vin")
-        if "vin" in claims and not (isinstance(only_vin, str) and is_vin(only_vin)):
-            raise _invalid("vin is not a VIN")
-        scope = actions_in(claims["scope"]) if "scope" in claims else None
-        if "scope" in claims and scope is None:
-            raise _invalid("scope is not a list of words with one space between")
-        return Caller(
-            subject=claims["sub"],
-            actor=self._actor_in(claims),
-            source=source,
-            factors=frozenset(factors),
-            expires_at=float(claims["exp"] + LEEWAY_SECONDS),
-            only_vin=only_vin,
-            credential=key.credential,
-            ends_at=float(claims["exp"]),
-            scope=scope,
-        )
-
-    def _actor_in(self, claims: Mapping[str, Any]) -> str:
-        """Return who acts: `act` of RFC 8693, or the subject. Raises Refusal TOKEN_INVALID."""
-        act = claims.get("act", {"sub": claims["sub"]})
-        if not isinstance(act, dict) or not (_is_name(claims["sub"]) and _is_name(act.get("sub"))):
-            raise _invalid("subject or actor is not a name")
-        if "act" in act:
-            raise _invalid(
-                "it was handed on more than once (act within act); the record names one actor only"
-            )
-        if act.keys() - {"sub", "iss"} or act.get("iss", self._issuer) != self._issuer:
-            raise _invalid("act says more of the actor than sub, or names another issuer")
-        if "may_act" in claims and (
-            # Whom the subject lets act for it: it is for the issuer, who makes of it a token in which that one acts.
-            "act" not in claims or claims["may_act"] not in ({"sub": act["sub"]}, dict(act))
-        ):
-            raise _invalid("may_act is for an exchange at the issuer; use the token that comes of it")
-        actor: str = act["sub"]
-        return actor
-
-
-def _strictly_read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims. Raises ValueError for what two readers could read differently."""
-    match = _PARTS.fullmatch(token)
-    if match is None:
-        raise _invalid("it is not three parts in base64url")
-    header, claims, _signature = (_decoded(part) for part in match.groups())
-    return strict_json.members(header), strict_json.members(claims)
-
-
-def _decoded(part: str) -> bytes:
-    data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if base64.urlsafe_b64encode(data).decode().rstrip("=") != part:
-        raise ValueError("not the one way to write it")
-    return data
-
-
-def _read(jwks: Path) -> dict[str, IssuerKey]:
-    """Return the keys that can be used, by id; there may be none. Raises OSError, ValueError."""
-    document = json.loads(jwks.read_text(encoding="utf-8"))
-    listed = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list):
-        raise ValueError("it is not a JWK set")  # noqa: TRY004  # of a file, and not of an argument
-    found: dict[str, IssuerKey] = {}
-    for each in (key for key in listed if isinstance(key, dict)):
-        try:
-            public = jwt.PyJWK.from_dict(each)
-        except (jwt.PyJWKError, jwt.InvalidKeyError, ValueError, TypeError, KeyError) as error:
-            _log.warning("token_key_not_usable", reason=str(error))
-            continue
-        if public.key_id is not None and each.get("use", "sig") == "sig":
-            found[public.key_id] = IssuerKey(public, _credential_of(each))
-    return found
-
-
-def _credential_of(key: Mapping[str, Any]) -> str:
-    """Return the thumbprint of a public key (RFC 7638)."""
-    members = {name: key[name] for name in ("crv", "kty", "x", "y") if name in key}
-    canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
-    digest = hashlib.sha256(canonical).digest()
-    return CREDENTIAL_PREFIX + base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
-
-
-def _invalid(why: str) -> Refusal:
-    return Refusal(errors.TOKEN_INVALID, f"The token was not accepted: {why}. Sign in again.")

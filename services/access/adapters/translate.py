@@ -13,22 +13,24 @@ from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.adapters.issuer_keys import IssuerUnavailableError
+from services.access.domain import key_scopes
 from services.access.domain.grants import (
-    ActionsBeyondRole,
+    ActionsBeyondRoleError,
     ApiKey,
-    ApiKeyNotPending,
-    ApiKeyUnknown,
+    ApiKeyNotPendingError,
+    ApiKeyUnknownError,
     EndedKind,
     Grant,
-    GrantConflict,
-    GrantNotPending,
+    GrantConflictError,
+    GrantNotPendingError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewApiKey,
     NewGrant,
     PendingApiKey,
     PendingGrant,
-    SameOperator,
+    SameOperatorError,
     Source,
 )
 from services.access.usecases.grants import GrantQuery
@@ -68,6 +70,8 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
         method=http.method,
         path=http.path,
         headers=http.headers,
+        scheme=http.scheme,
+        host=http.host,
         body=http.raw_body or http.body.encode(),
         team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
         address=request.attributes.source.address.socket_address.address,
@@ -86,7 +90,7 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
         upstream[METADATA_KEY] = made.capability
     _add(ok.headers, upstream)
     _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id})
-    ok.headers_to_remove.extend(("authorization", "idempotency-key"))
+    ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
     return response
 
 
@@ -184,9 +188,18 @@ def account_message(account: Account) -> account_pb2.Account:
 
 
 def new_key(request: access_service_pb2.IssueApiKeyRequest, key_hash: bytes) -> NewApiKey:
-    """Return an API key as asked for."""
+    """Return an API key as asked for. Raises KeyScopeUnknownError."""
     source = Source(request.source)
-    return NewApiKey(key_hash, request.principal, request.name, source, request.valid_seconds)
+    key_scopes.check(request.scopes)
+    return NewApiKey(
+        key_hash,
+        request.principal,
+        request.name,
+        source,
+        request.valid_seconds,
+        tuple(sorted(request.scopes)) or key_scopes.UNLESS_NAMED,
+        tuple(sorted(request.vins)),
+    )
 
 
 def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb2.ApiKey:
@@ -201,6 +214,9 @@ def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb
         source=key.source.value if key.source else "",
         requested_by=pending.requested_by if pending else "",
         approved_by=(pending.approved_by or "") if pending else "",
+        scopes=key.scopes or key_scopes.UNLESS_NAMED,
+        vins=key.vins,
+        last_used_at=_timestamp(key.last_used_at),
     )
 
 
@@ -214,6 +230,8 @@ def pending_key_message(pending: PendingApiKey) -> account_pb2.ApiKey:
         revoked_at=pending.ended_at,
         name=asked.name,
         source=asked.source,
+        scopes=asked.scopes,
+        vins=asked.vins,
     )
     message = key_message(key, pending)
     message.pending = pending.ended_at is None
@@ -270,35 +288,45 @@ def _timestamp(at: datetime | None) -> Timestamp | None:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, GrantConflict):
+    if isinstance(error, GrantConflictError):
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
         )
-    if isinstance(error, SameOperator):
+    if isinstance(error, IssuerUnavailableError):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "Tokens cannot be checked at the moment; try again shortly.",
+            retry_after_seconds=2,
+        )
+    if isinstance(error, SameOperatorError):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
             "Another operator than the one who asked for it must approve it.",
         )
-    if isinstance(error, GrantUnknown | ApiKeyUnknown):
-        return Refusal(errors.VEHICLE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRole):
-        return Refusal(
-            errors.INVALID_REQUEST,
-            "The grant names actions that its role does not have.",
-            violations=[
-                Violation(f"actions[{n}]", f"{action} is not an action of this role")
-                for n, action in error.surplus
-            ],
-        )
+    if isinstance(error, GrantUnknownError | ApiKeyUnknownError):
+        return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
+    if isinstance(error, ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
+        return _beyond(error)
     return None
 
 
-def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:
-    if isinstance(error, GrantNotPending):
+def _beyond(error: ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:
+    if isinstance(error, ActionsBeyondRoleError):
+        field, why = "actions", "is not an action of this role"
+        detail = "The grant names actions that its role does not have."
+    else:
+        field, why = "scopes", f"is not one of {', '.join(sorted(key_scopes.WORDS))}"
+        detail = "The key's scopes are not ones."
+    violations = [Violation(f"{field}[{n}]", f"{word} {why}") for n, word in error.surplus]
+    return Refusal(errors.INVALID_REQUEST, detail, violations=violations)
+
+
+def _unknown(error: GrantUnknownError | ApiKeyUnknownError) -> str:
+    if isinstance(error, GrantNotPendingError):
         return "No grant with this id waits for approval: list those of its vehicle."
-    if isinstance(error, ApiKeyNotPending):
+    if isinstance(error, ApiKeyNotPendingError):
         return "No API key with this id waits for approval: list those of its account."
-    if isinstance(error, GrantUnknown):
+    if isinstance(error, GrantUnknownError):
         return "There is no grant with this id: list those of its vehicle."
     return "There is no such API key: list those of its account."

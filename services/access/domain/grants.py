@@ -72,31 +72,31 @@ SANDBOX_CLIENTS = {
 """The sandbox's OAuth clients, by the client id of a token."""
 
 
-class GrantConflict(Exception):
+class GrantConflictError(Exception):
     """A grant with this id exists and says something else."""
 
 
-class SameOperator(Exception):
+class SameOperatorError(Exception):
     """Who asked for a grant cannot approve it."""
 
 
-class GrantUnknown(Exception):
+class GrantUnknownError(Exception):
     """There is no grant with this id."""
 
 
-class ApiKeyUnknown(Exception):
+class ApiKeyUnknownError(Exception):
     """There is no API key with this id."""
 
 
-class GrantNotPending(GrantUnknown):
+class GrantNotPendingError(GrantUnknownError):
     """No grant with this id waits for approval."""
 
 
-class ApiKeyNotPending(ApiKeyUnknown):
+class ApiKeyNotPendingError(ApiKeyUnknownError):
     """No API key with this id waits for approval."""
 
 
-class ActionsBeyondRole(Exception):
+class ActionsBeyondRoleError(Exception):
     """A grant names actions that its role does not have: (position, action) of each."""
 
     def __init__(self, surplus: list[tuple[int, str]]) -> None:
@@ -116,10 +116,10 @@ class NewGrant:
     valid_seconds: int | None = None
 
     def check(self) -> None:
-        """Raise ActionsBeyondRole when it names an action that its role does not have."""
+        """Raise ActionsBeyondRoleError when it names an action that its role does not have."""
         surplus = [(n, a) for n, a in enumerate(self.actions) if a not in ROLE_ACTIONS[self.role]]
         if surplus:
-            raise ActionsBeyondRole(surplus)
+            raise ActionsBeyondRoleError(surplus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +161,11 @@ class PendingGrant:
         return not decided and now < self.requested_at + APPROVAL_TIME
 
     def check_approval(self, by: str, now: datetime) -> None:
-        """Raise unless this operator may approve it now: GrantNotPending, SameOperator."""
+        """Raise unless this operator may approve it now: GrantNotPendingError, SameOperatorError."""
         if not self.is_waiting(now):
-            raise GrantNotPending(self.asked.grant_id)
+            raise GrantNotPendingError(self.asked.grant_id)
         if by == self.requested_by:
-            raise SameOperator(self.asked.grant_id)
+            raise SameOperatorError(self.asked.grant_id)
 
 
 class EndedKind(Enum):
@@ -220,6 +220,10 @@ class NewApiKey:
     name: str
     source: Source
     valid_seconds: int
+    scopes: tuple[str, ...] = ()
+    """Words of key_scopes, in order; none are those of a key that was created without."""
+    vins: tuple[str, ...] = ()
+    """The vehicles it is good for, in order; none are all of the account's."""
 
     @property
     def key_id(self) -> str:
@@ -238,6 +242,10 @@ class ApiKey:
     revoked_at: datetime | None = None
     name: str = ""
     source: Source | None = None
+    scopes: tuple[str, ...] = ()
+    vins: tuple[str, ...] = ()
+    last_used_at: datetime | None = None
+    """To within the time that lies between two notes of it; None before the first."""
 
     def is_live(self, now: datetime) -> bool:
         """Return whether it is neither revoked nor expired."""
@@ -260,11 +268,11 @@ class PendingApiKey:
         return not decided and now < self.requested_at + APPROVAL_TIME
 
     def check_approval(self, by: str, now: datetime) -> None:
-        """Raise unless this operator may approve it now: ApiKeyNotPending, SameOperator."""
+        """Raise unless this operator may approve it now: ApiKeyNotPendingError, SameOperatorError."""
         if not self.is_waiting(now):
-            raise ApiKeyNotPending(self.asked.key_id)
+            raise ApiKeyNotPendingError(self.asked.key_id)
         if by == self.requested_by:
-            raise SameOperator(self.asked.key_id)
+            raise SameOperatorError(self.asked.key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +301,8 @@ class Caller:
 
     `expires_at` is until when the bearer is accepted, `ends_at` when what was begun with it ends: a token is accepted
     a little past its end, because clocks differ, but no stream goes on past it. `credential` names what must be
-    trusted for the bearer to be good: an API key, or the key that signed a token. With `only_vin` the bearer is good
-    for that one vehicle.
+    trusted for the bearer to be good: an API key, or the key that signed a token. With `only_vins` the bearer is good
+    for these vehicles.
     """
 
     subject: str
@@ -302,11 +310,27 @@ class Caller:
     source: Source
     factors: frozenset[str] = frozenset()
     expires_at: float = math.inf
-    only_vin: str | None = None
+    only_vins: frozenset[str] | None = None
     credential: str = ""
     ends_at: float = math.inf
     scope: frozenset[str] | None = None
     """The actions that the bearer was made for; None when it was not narrowed to some."""
+    acr: str = ""
+    """The class of the authentication behind it (OpenID Connect's `acr`); empty where it does not say."""
+    authenticated_at: float | None = None
+    """When the person signed in; None where it does not say, and of an API key."""
+    key_thumbprint: str = ""
+    """Of the key that its sender must prove to hold (RFC 9449); empty where whoever has the bearer may use it."""
+    carries: frozenset[str] | None = None
+    """Of an API key, which cannot step up: the lines of the step-up table that it was created with."""
+
+    case: str = ""
+    """Of an agent: the number of the case because of which it acts for the subject."""
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether somebody else acts for the subject."""
+        return self.actor != self.subject
 
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""

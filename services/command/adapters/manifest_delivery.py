@@ -8,7 +8,7 @@ import structlog
 
 from protocol.subjects import CommandKind
 from services.command.adapters.session_requests import sealed
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class ManifestDelivery:
 
     async def bring(self, vin: str, version: int, occasion: str) -> None:
         """Send what follows the vehicle's version. `occasion` is the id of the message that told it. Raises
-        StorageUnavailable when nobody can tell the vehicle's keys.
+        StorageUnavailableError when nobody can tell the vehicle's keys.
         """
         lacking = [file for file in self._files if file.version > version]
         if not lacking:
@@ -48,7 +48,7 @@ class ManifestDelivery:
         keys = self._keys.find(vin)
         if keys is None:
             return
-        _log.info("manifests_sent", vin=masked_vin(vin), versions=[file.version for file in lacking])
+        _log.info("manifests_sent", vin=masked_id(vin), versions=[file.version for file in lacking])
         await self._broker.publish_all(
             [
                 sealed(

@@ -14,7 +14,7 @@ import structlog
 from protocol import streams, subjects
 from protocol.stream_config import command_queue
 from services.platform.broker_layout import FAILURES
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +59,10 @@ class MqttSessions:
             await self._broker.jetstream.add_consumer(streams.VEHICLE_COMMANDS, command_queue(vin))
             brought = await forward_waiting(self._broker, vin, self._now())
         except FAILURES as error:
-            _log.warning("not_passed_on", vin=masked_vin(vin), reason=str(error) or "no answer")
+            _log.warning("not_passed_on", vin=masked_id(vin), reason=str(error) or "no answer")
         else:
             if brought:
-                _log.info("passed_on_again", vin=masked_vin(vin), messages=brought)
+                _log.info("passed_on_again", vin=masked_id(vin), messages=brought)
 
 
 async def forward_waiting(broker: Broker, vin: str, now: datetime) -> int:

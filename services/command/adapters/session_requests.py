@@ -10,9 +10,9 @@ from protocol.seal import Direction, seal
 from protocol.subjects import CommandKind, command_subject
 from services.command.adapters.outbox_messages import TO_VEHICLES
 from services.platform.background import BackgroundTasks
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         """Where challenges are kept."""
 
         async def challenge(self, vins: Sequence[str]) -> list[bytes]:
-            """Return a new challenge for each vehicle. Raises StorageUnavailable."""
+            """Return a new challenge for each vehicle. Raises StorageUnavailableError."""
 
 
 ASK_AGAIN_SECONDS = 5.0
@@ -77,7 +77,7 @@ class SessionRequests:
         self._background_tasks.start(self._tell(vin, refused))
 
     async def _tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
-        _log.info("vehicle_told_of_refused_reports", vin=masked_vin(vin), kinds=len(refused))
+        _log.info("vehicle_told_of_refused_reports", vin=masked_id(vin), kinds=len(refused))
         await self._ask(vin, refused)
 
     async def _ask(self, vin: str, refused: Sequence[RefusedReport]) -> None:
@@ -87,7 +87,7 @@ class SessionRequests:
             if keys is None:
                 return
             challenges = await self._challenges.challenge([vin])
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("session_request_waits_for_store", reason=str(error))
             return
         envelopes = await self._signer.sign_session_requests([(vin, challenges[0])], refused)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.platform.clock import CLOCK
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class EpochWatch:
         lately = self._now_millis() - LOOP_MILLIS
         if sum(record.order > lately for record in (after.current, *after.ended)) < LOOP_EPOCHS:
             return None
-        _log.error("vehicle_reboots_again_and_again", vin=masked_vin(vin))
+        _log.error("vehicle_reboots_again_and_again", vin=masked_id(vin))
         return REBOOTS
 
     def refused(self, vin: str, session: CloudSession, epoch: bytes, arrived_at_millis: int) -> str | None:
@@ -63,5 +63,5 @@ class EpochWatch:
         self._doubled.move_to_end(vin)
         if len(self._doubled) > _MOST_REMEMBERED:
             self._doubled.popitem(last=False)
-        _log.error("vehicle_has_two_units", vin=masked_vin(vin))
+        _log.error("vehicle_has_two_units", vin=masked_id(vin))
         return TWO_UNITS

@@ -48,5 +48,5 @@ class DoorConfigServicer(DoorConfigServiceServicer):
 
     async def UpdateDoorConfig(self, request: UpdateDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
         """Change the named settings."""
-        wanted = translate.change_request(request.vin, request.config, current_call())
+        wanted = translate.change_request(request.vin, request.config, current_call(), self._now())
         return translate.door_config(await usecases.change_config(self._record, self._now, wanted))

@@ -15,20 +15,23 @@ from services.config.domain import (
     ApplicationState,
     ChangeRequest,
     ConfigAnswer,
-    ConfigCorrelationIdReused,
+    ConfigCorrelationIdReusedError,
     ConfigFault,
     DoorSettings,
     Hello,
     LeftOutSettings,
     ReadBack,
-    ReadOnlyChanged,
+    ReadOnlyChangedError,
     SettingsChange,
     UnlockMode,
+    WeakeningNotAllowedError,
 )
 from services.platform import errors
+from services.platform.call import current_call
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.free_text import readable
+from services.platform.step_up import StepUpState, WeakeningRules
 from services.platform.times import set_time, time_of
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from protocol.cloud_side import IssuedOrder
     from services.config.domain import DoorConfig, Push
     from services.platform.call import Call
+    from services.platform.capability import Capability
     from services.telematics.order_mac import OrderMac
 
 _KNOWN_FAULTS = frozenset(int(fault) for fault in faults.Fault)
@@ -58,29 +62,33 @@ _VEHICLE_UNLOCK_MODES = {
 }
 
 _UNLOCK_MODES = {number: mode for mode, number in _VEHICLE_UNLOCK_MODES.items()}
+_FIELDS = {
+    "auto_lock_enabled": "auto_lock_enabled",
+    "auto_lock_delay_seconds": "auto_lock_delay",
+    "unlock_mode": "unlock_mode",
+    "child_lock_enabled": "child_lock_enabled",
+    "speed_based_lock_enabled": "speed_based_lock_enabled",
+    "speed_lock_threshold_kmh": "speed_lock_threshold",
+    "parking_auto_unlock": "parking_auto_unlock",
+}
 _MEMBERS = {
     name: door_config_pb2.DoorConfig.DESCRIPTOR.fields_by_name[field].json_name
-    for name, field in {
-        "auto_lock_enabled": "auto_lock_enabled",
-        "auto_lock_delay_seconds": "auto_lock_delay",
-        "unlock_mode": "unlock_mode",
-        "child_lock_enabled": "child_lock_enabled",
-        "speed_based_lock_enabled": "speed_based_lock_enabled",
-        "speed_lock_threshold_kmh": "speed_lock_threshold",
-        "parking_auto_unlock": "parking_auto_unlock",
-    }.items()
+    for name, field in _FIELDS.items()
 }
+_WEAKENING = WeakeningRules(door_config_pb2.DoorConfigUpdate.DESCRIPTOR)
 _NAMES = {member: name for name, member in _MEMBERS.items()}
 AUTO_LOCK_DELAY = range(5, 601)
 SPEED_LOCK = range(5, 61)
 """Seconds and km/h, as the contract bounds them."""
 
 
-class NewsRefused(ValueError):
+class NewsError(ValueError):
     """A vehicle's message that means nothing; the text says why."""
 
 
-def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Call) -> ChangeRequest:
+def change_request(
+    vin: str, update: door_config_pb2.DoorConfigUpdate, call: Call, now: datetime
+) -> ChangeRequest:
     """Return the change that a valid request asks for, on behalf of the call's capability."""
     granted = call.granted()
     return ChangeRequest(
@@ -92,7 +100,25 @@ def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Cal
         correlation_id=call.correlation_id,
         capability=call.metadata[METADATA_KEY],
         read_back=read_back(update),
+        may_weaken=_step_up(granted).is_met(now.timestamp()),
     )
+
+
+def _step_up(granted: Capability) -> StepUpState:
+    """Return how far the sign-in behind a capability is enough; one that does not say was made by an access service
+    that is older than this one, and is enough for nothing.
+    """
+    return granted.step_up or StepUpState(until=0.0)
+
+
+def weakened(before: DoorSettings, after: DoorSettings) -> list[str]:
+    """Return the members in which `after` is less secure than `before`, as the contract's fields say."""
+    names = _WEAKENING.weakened(_by_field(before), _by_field(after))
+    return [door_config_pb2.DoorConfigUpdate.DESCRIPTOR.fields_by_name[name].json_name for name in names]
+
+
+def _by_field(settings: DoorSettings) -> dict[str, object]:
+    return {field: getattr(settings, name) for name, field in _FIELDS.items()}
 
 
 def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
@@ -200,7 +226,7 @@ def _vehicle_settings(settings: DoorSettings) -> body_pb2.DoorSettings:
 
 def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
     """Return what a hello says that arrived at `at`, and was said before that whatever the vehicle's clock says. Raises
-    NewsRefused.
+    NewsError.
     """
     _check_id(info.message_id)
     hello = info.hello
@@ -211,7 +237,7 @@ def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
 def answer_reader(
     message: session_pb2.SignedAnswer, at: datetime
 ) -> Callable[[IssuedOrder], ConfigAnswer | ConfigFault]:
-    """Return what an answer says that arrived at `at`, once it is known which order it answers. Raises NewsRefused
+    """Return what an answer says that arrived at `at`, once it is known which order it answers. Raises NewsError
     here, and nothing afterwards.
     """
     _check_id(message.message_id)
@@ -268,12 +294,12 @@ def _running(report: report_pb2.ConfigReport) -> DoorSettings | None:
 
 def _check_id(message_id: str) -> None:
     if not message_id.isprintable():
-        raise NewsRefused("message id with control characters")
+        raise NewsError("message id with control characters")
 
 
 def _version(version: int) -> int:
     if not 0 <= version <= HIGHEST_VERSION:
-        raise NewsRefused(f"config version {version}")
+        raise NewsError(f"config version {version}")
     return version
 
 
@@ -281,22 +307,27 @@ def _time(timestamp: Timestamp) -> datetime:
     try:
         return time_of(timestamp)
     except ValueError as error:
-        raise NewsRefused("a time that is none") from error
+        raise NewsError("a time that is none") from error
 
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, ConfigCorrelationIdReused):
+    if isinstance(error, ConfigCorrelationIdReusedError):
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "This correlation id was used before with another body; send this change under a new one.",
             may_have_succeeded=False,
         )
-    if isinstance(error, ReadOnlyChanged):
+    if isinstance(error, ReadOnlyChangedError):
         return Refusal(
             errors.INVALID_REQUEST,
             "The settings are not as the request says that they were read; read them again and go on from that.",
             violations=[Violation(error.member, "is read-only, and differs from what it is now")],
             may_have_succeeded=False,
         )
+    if isinstance(error, WeakeningNotAllowedError):
+        refusal = _step_up(current_call().granted()).refusal(f"To weaken {', '.join(error.settings)}")
+        refusal.facts = {**refusal.facts, "settings": error.settings}
+        refusal.may_have_succeeded = False
+        return refusal
     return None

@@ -243,7 +243,7 @@ class AlertChange:
     deferred: bool = False
 
 
-class DiagnosisNotYetReported(Exception):
+class DiagnosisNotYetReportedError(Exception):
     """The vehicle has never reported a self-check."""
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.enrolment.domain import MOST_CONNECTIONS, Stays
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilentError
 from services.platform.background import BackgroundTasks
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,11 +52,11 @@ class ConnectionBound:
                 await self._sleep(SETTLED_SECONDS)
                 try:
                     cut = await self._connections.keep_newest(vin, MOST_CONNECTIONS)
-                except BrokerSilent as silent:
-                    _log.error("vehicle_not_bounded", vin=masked_vin(vin), reason=str(silent))
+                except BrokerSilentError as silent:
+                    _log.error("vehicle_not_bounded", vin=masked_id(vin), reason=str(silent))
                     return  # it is looked after when it comes again
                 if cut.closed:
-                    _log.warning("vehicle_connections_cut", vin=masked_vin(vin), closed=cut.closed)
+                    _log.warning("vehicle_connections_cut", vin=masked_id(vin), closed=cut.closed)
                 self._stays.found(vin, cut.left, came_meanwhile=self._stays.count(vin) - before)
         finally:
             self._looking.discard(vin)

@@ -19,12 +19,13 @@ from typing_extensions import override
 
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import is_vin
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.domain import HarmReports, is_own_reply
+from services.enrolment.usecases import BrokerSilentError
 from services.platform.background import BackgroundTasks
 from services.platform.broker_client import BrokerClient, open_client
 from services.platform.broker_connection import CONNECT_SECONDS
-from services.platform.jetstream import BrokerLost
-from services.platform.logs import masked_vin
+from services.platform.jetstream import BrokerLostError
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from services.platform.settings import ServiceSettings
 
 REQUESTS = (f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*", f"$JS.ACK.{VEHICLE_COMMANDS}.>")
-AGAIN_SECONDS = 1.0
-"""A vehicle is reported so often at most, whatever it sends."""
-_MOST_REPORTED = 10_000
 _LOOK_SECONDS = 1.0
 _log = structlog.get_logger()
 
@@ -64,13 +62,13 @@ class ReplyGuard:
         await asyncio.wait([listening, self._ended], return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             await self._ended
-            raise BrokerLost("the reply guard ended")
+            raise BrokerLostError("the reply guard ended")
 
     async def watch(self) -> None:
-        """Wait until it listens no longer. Raises BrokerLost, or what ended it."""
+        """Wait until it listens no longer. Raises BrokerLostError, or what ended it."""
         if self._ended is not None:
             await asyncio.shield(self._ended)
-        raise BrokerLost("the reply guard ended")
+        raise BrokerLostError("the reply guard ended")
 
     async def close(self) -> None:
         """End it."""
@@ -126,11 +124,11 @@ class ReplyGuard:
     async def _shut_out(self, vin: str) -> None:
         self._deps.shut_out.add(vin, self._deps.now())
         # Also where it is out already, for a flood: this is for longer, and says more.
-        _log.error("vehicle_shut_out", vin=masked_vin(vin), reason="a reply subject that is not its own")
+        _log.error("vehicle_shut_out", vin=masked_id(vin), reason="a reply subject that is not its own")
         try:
             await self._deps.connections.cut(vin)
-        except BrokerSilent as silent:
-            _log.error("vehicle_not_cut", vin=masked_vin(vin), reason=str(silent))
+        except BrokerSilentError as silent:
+            _log.error("vehicle_not_cut", vin=masked_id(vin), reason=str(silent))
 
 
 class GuardClient(BrokerClient):
@@ -142,22 +140,17 @@ class GuardClient(BrokerClient):
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
         self._report = report
-        self._reported: dict[str, float] = {}
+        self._reports = HarmReports()
 
     @override
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
         vin = vin_of_request(subject.decode(errors="replace"))
-        if vin is None or is_own(reply.decode(errors="replace"), vin):
+        if vin is None or is_own_reply(reply.decode(errors="replace"), vin):
             return
-        now = asyncio.get_running_loop().time()
-        if now - self._reported.get(vin, -AGAIN_SECONDS) < AGAIN_SECONDS:
-            return
-        if len(self._reported) >= _MOST_REPORTED:
-            self._reported.clear()
-        self._reported[vin] = now
-        self._report(vin)
+        if self._reports.is_due(vin, asyncio.get_running_loop().time()):
+            self._report(vin)
 
 
 def _resolve(future: asyncio.Future[None], error: Exception | None) -> None:
@@ -183,10 +176,3 @@ def vin_of_request(subject: str) -> str | None:
     words = subject.split(".")
     place = 3 if subject.startswith("$JS.ACK.") else 6
     return words[place] if len(words) > place and is_vin(words[place]) else None
-
-
-def is_own(reply: str, vin: str) -> bool:
-    """Return whether an answer there reaches this vehicle, or nobody, and is no pattern."""
-    if not reply:
-        return True
-    return reply.startswith(f"_INBOX.{vin}.") and not {"*", ">"}.intersection(reply.split("."))

@@ -17,8 +17,8 @@ from typing_extensions import override
 from services.enrolment import usecases
 from services.enrolment.adapters import translate
 from services.enrolment.adapters.public_keys import read_public_keys
-from services.enrolment.adapters.translate import NotACertificate
-from services.platform.logs import masked_vin
+from services.enrolment.adapters.translate import NotACertificateError
+from services.platform.logs import masked_id
 from services.platform.policy import policy_of
 from services.platform.server import ServedApi
 
@@ -70,7 +70,7 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
     ) -> vehicle_enrolment_service_pb2.VehicleEnrolment:
         vin, certificate = self._certificates.admissible(request.certificate)
         if vin != request.vin:
-            raise NotACertificate("the certificate names another vehicle")
+            raise NotACertificateError("the certificate names another vehicle")
         keys = read_public_keys(request.public_keys)
         enrolment = await usecases.enrol(
             self._deps,
@@ -79,7 +79,7 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
             keys,
             certificate.not_valid_after_utc,
         )
-        _log.info("vehicle_enrolled", vin=masked_vin(vin))
+        _log.info("vehicle_enrolled", vin=masked_id(vin))
         return translate.enrolment_message(enrolment)
 
     @override
@@ -89,7 +89,7 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         context: Context,
     ) -> vehicle_enrolment_service_pb2.RevokeVehicleResponse:
         enrolment, cut = await usecases.revoke(self._deps, request.vin)
-        _log.info("vehicle_revoked", vin=masked_vin(request.vin), connections_cut=cut)
+        _log.info("vehicle_revoked", vin=masked_id(request.vin), connections_cut=cut)
         return vehicle_enrolment_service_pb2.RevokeVehicleResponse(
             enrolment=translate.enrolment_message(enrolment), connections_cut=cut
         )

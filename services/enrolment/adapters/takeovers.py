@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from protocol.subjects import VEHICLE_ADMITTED_SUBJECT, is_vin
-from services.enrolment.domain import MOST_TAKEOVERS, Connection, LatestConnections, LinkProtocol, Takeovers
-from services.platform.logs import masked_vin
+from services.enrolment.domain import Connection, LatestConnections, LinkProtocol, Takeovers
+from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,12 +79,12 @@ class NewestConnection:
         if not ended or not is_vin(vin):
             return
         times = self._takeovers.add(vin, self._now())
-        if times < MOST_TAKEOVERS:
-            _log.warning("vehicle_connected_twice", vin=masked_vin(vin), times=times)
+        if not self._takeovers.has_two_units(times):
+            _log.warning("vehicle_connected_twice", vin=masked_id(vin), times=times)
         else:
             _log.error(
                 "vehicle_has_two_units",
-                vin=masked_vin(vin),
+                vin=masked_id(vin),
                 times=times,
                 reason="its connections take each other's place: more than one unit holds its credentials",
             )

@@ -15,7 +15,7 @@ from typing_extensions import override
 from protocol.signing import sign_session_request
 from services.platform.call import current_call
 from services.platform.clock import CLOCK
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.policy import policy_of
 from services.signer import usecases
 from services.signer.adapters import translate
@@ -79,14 +79,14 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         for asked, answer in zip(requests, answers, strict=True):
             if answer.verdict is SigningOutcome.NOT_PROVEN:
                 # Nobody asked for it: a service's record was forged, or a service is not what it was.
-                _log.error("order_not_proven", vin=masked_vin(asked.order.requested.vin), peer=peer)
+                _log.error("order_not_proven", vin=masked_id(asked.order.requested.vin), peer=peer)
             elif answer.verdict is SigningOutcome.SIGNED:
                 self._counters.signed(*_slot(asked.order))
         return contract.SignOrdersResponse(answers=map(translate.answer_message, answers))
 
     def _bounded(self, order: contract.OrderToSign, peer: str) -> EvidencedOrder[contract.OrderToSign]:
         if not self._counters.admits(*_slot(order)):
-            _log.error("counter_out_of_bounds", vin=masked_vin(order.requested.vin), peer=peer)
+            _log.error("counter_out_of_bounds", vin=masked_id(order.requested.vin), peer=peer)
             return usecases.EvidencedOrder(order, None, None)
         return translate.request_of(order, peer, self._verifier, self._mac)
 

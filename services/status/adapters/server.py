@@ -17,12 +17,12 @@ from services.platform.call import current_call
 from services.platform.policy import policy_of
 from services.status.adapters import translate
 from services.status.domain.doors import (
-    ForeignUpdate,
+    ForeignUpdateError,
     Heartbeat,
-    LogUnavailable,
+    LogUnavailableError,
     Reset,
     StatusRead,
-    StreamEnded,
+    StreamEndedError,
 )
 from services.status.domain.rights import EndingCause, WatchRight
 from services.status.usecases.door_status import read_status, watch_updates
@@ -146,7 +146,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
                             yield translate.event_body(self._reset_message(request.vin, item))
                         elif (body := self._readable(translate.update_body, item)) is not None:
                             yield body
-            except (StreamEnded, LogUnavailable) as ended:
+            except (StreamEndedError, LogUnavailableError) as ended:
                 # The headers have left: only the stream itself can still say why.
                 yield translate.ending_body(ended)
 
@@ -164,7 +164,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         """
         try:
             return render(self._ids, update)
-        except ForeignUpdate as error:
+        except ForeignUpdateError as error:
             _log.error("update_rejected", position=str(update.position), told_by=str(error))
             return None
         except (DecodeError, ValueError, OverflowError) as error:

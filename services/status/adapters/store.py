@@ -30,7 +30,7 @@ from sqlmodel import Field, SQLModel
 
 from services.platform.dead_letters import DeadLetters
 from services.platform.isolation import by_halves
-from services.platform.logs import masked_vin
+from services.platform.logs import masked_id
 from services.platform.outbox import Outbox
 from services.platform.prepared import PreparedStatement
 from services.status.adapters.expectations import Expectations
@@ -324,7 +324,7 @@ class StatusStore:
 
     async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
         """Tell of pending confirmations that nothing has explained since, some hundreds at a time; how many. Raises
-        StorageUnavailable.
+        StorageUnavailableError.
         """
         unexplained = await self._database.read(
             partial(expectations.unexplained, before_us=unexplained_before_us)
@@ -354,11 +354,11 @@ class StatusStore:
         return resolved
 
     async def _give_up(self, vin: str, command_id: str, error: Exception) -> None:
-        _log.error("doubt_given_up", vin=masked_vin(vin), command_id=command_id, exc_info=error)
+        _log.error("doubt_given_up", vin=masked_id(vin), command_id=command_id, exc_info=error)
         await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
     async def purge_expectations(self, before_us: int) -> None:
-        """Drop what was expected before. Raises StorageUnavailable."""
+        """Drop what was expected before. Raises StorageUnavailableError."""
         await self._database.write(partial(expectations.purge_expired, before_us=before_us))
 
     async def last_report(self, vin: str) -> LastReport | None:
@@ -389,6 +389,6 @@ class StatusStore:
             self._reading = None  # however it ends: the next look begins another
 
     async def send(self, messages: Sequence[OutgoingMessage]) -> None:
-        """Commit messages that belong to no other change. Raises StorageUnavailable."""
+        """Commit messages that belong to no other change. Raises StorageUnavailableError."""
         await self._database.write(lambda connection: outbox.add(connection, messages))
         self._relay.hand_over(messages)

@@ -185,7 +185,7 @@ def unanswered_at_us(payload: bytes) -> int | None:
 def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
     """Return the update as the typed stream sends it.
 
-    Raise DecodeError or ValueError when it is none, ForeignUpdate when it is not its publisher's to tell.
+    Raise DecodeError or ValueError when it is none, ForeignUpdateError when it is not its publisher's to tell.
     """
     message = door_update_pb2.DoorUpdate.FromString(update.payload)
     told_by = origin_of_update(update.subject)
@@ -194,7 +194,7 @@ def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
         not is_accepted(told_by, kind, member, message.system_alert.code)
         or vin_of(update.subject) != message.vin
     ):
-        raise domain.ForeignUpdate(told_by)
+        raise domain.ForeignUpdateError(told_by)
     if member == "system_alert":
         _bound_alert(message.system_alert)
     message.id = ids.id_of(update.position)
@@ -280,7 +280,7 @@ def ending_body(error: Exception) -> HttpBody:
     """Return the last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
     # Whoever had to give way would push out the next one by coming back at once.
-    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvicted) else ""
+    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvictedError) else ""
     return _body(f"{again}: the stream ends: {refusal}\n")
 
 

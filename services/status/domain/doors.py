@@ -48,35 +48,35 @@ def is_open(flags: int) -> bool | None:
     return None if flags & OPEN_UNKNOWN else bool(flags & OPEN)
 
 
-class StatusNotYetReported(Exception):
+class StatusNotYetReportedError(Exception):
     """The vehicle has never reported, so there is nothing to show."""
 
 
-class StreamEnded(Exception):
+class StreamEndedError(Exception):
     """A stream of updates ends before its reader wanted it to."""
 
 
-class ReaderTooSlow(StreamEnded):
+class ReaderTooSlowError(StreamEndedError):
     """This reader is too far behind its updates, in time or in bytes."""
 
 
-class StreamEvicted(StreamEnded):
+class StreamEvictedError(StreamEndedError):
     """There were too many streams, and this one was the oldest of whoever had the most."""
 
 
-class ShuttingDown(StreamEnded):
+class ShuttingDownError(StreamEndedError):
     """This process goes away; another one takes over."""
 
 
-class TooManyStreams(Exception):
+class TooManyStreamsError(Exception):
     """This process serves as many streams as it can."""
 
 
-class ForeignUpdate(Exception):
+class ForeignUpdateError(Exception):
     """A live update that its publisher may not tell of; the text is who that was."""
 
 
-class LogUnavailable(Exception):
+class LogUnavailableError(Exception):
     """What was missed cannot be looked up now."""
 
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from envoy_ext_authz import external_auth_pb2
 
 from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.domain.key_scopes import WORDS
+from services.access.domain.step_up import TWO_FACTORS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +32,14 @@ SEED = {
         {"grantId": "sandbox-1", "principal": "user-123", "vin": VIN, "role": "OWNER"},
         {"grantId": "sandbox-2", "principal": "user-456", "vin": FOREIGN, "role": "OWNER"},
     ],
-    "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
+    "apiKeys": [
+        {
+            "key": PUBLISHED_KEY,
+            "principal": "user-123",
+            "source": "MOBILE_APP",
+            "scopes": sorted(WORDS),
+        }
+    ],
 }
 
 
@@ -65,6 +74,9 @@ class TokenIssuer:
             "client_id": "web",
             "iat": now,
             "exp": now + 600,
+            "jti": "1",
+            "acr": TWO_FACTORS,
+            "auth_time": now,
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
 

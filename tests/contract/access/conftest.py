@@ -19,9 +19,10 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_Author
 
 import services.access
 from services.access.adapters import seed, store, translate
-from services.access.adapters.authorizer import RequestAuthorizer
+from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.pending_grants import SqlPendingGrants
@@ -33,6 +34,8 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.step_up import STRICT
+from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
@@ -100,47 +103,42 @@ async def build_room(
             authorizer.invalidate(credential=credential)
         watch.hurry()
 
-    tokens = TokenVerifier(
-        issuer="i",
-        audience="a",
-        jwks=token_issuer.jwks,
-        clients=SANDBOX_CLIENTS,
-        now=time.time,
-        changed=cancelled,
-    )
+    keys = KeyFile(token_issuer.jwks, KeyRing(cancelled), time.time)
+    tokens = TokenVerifier(issuer="i", audience="a", keys=keys, clients=SANDBOX_CLIENTS, now=time.time)
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
     authorizer = RequestAuthorizer(
-        routes=Routes(),
-        identity=CallerIdentifier(
+        callers=CallerIdentifier(
             tokens=tokens,
             find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, utc_now())),
             pepper=PEPPER,
             sandbox=True,
             now=time.time,
         ),
-        permission_cache=permission_cache,
-        limits=RateLimits(RATES, time.monotonic),
+        permissions=permission_cache,
+        rates=RateLimits(RATES, time.monotonic),
         counted=CountedRequests(time.monotonic),
-        issuer=issuer,
-        team_certificate=TeamCertificates(workloads).name_of,
+        capabilities=issuer,
+        step_up_table=STRICT,
+        now=time.time,
     )
+    edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
     pending = SqlPendingGrants(database) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
-    watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
+    watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         def register(server: grpc.aio.Server) -> None:
-            add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
+            add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
             servicer = AccessServicer(
                 record,
                 authorizer.invalidate,
                 utc_now,
                 pending,
                 pending_keys,
-                trusts=tokens.trusts,
+                trusts=keys.ring.trusts,
                 hash_key=partial(key_hash, PEPPER),
             )
             add_AccessServiceServicer_to_server(servicer, server)

@@ -41,7 +41,7 @@ async def test_the_samples_of_the_specification_are_let_through(check: CheckEdge
     assert headers_of(ok.response_headers_to_add) == {"x-correlation-id": "test-1"}
     assert "authorization" in ok.headers_to_remove
     capability = CapabilityVerifier(signer.jwks).verify(upstream["x-ecarus-capability"])
-    assert (capability.subject, capability.vin) == ("user-123", VIN)
+    assert (capability.subject, capability.resource) == ("user-123", VIN)
     assert capability.role == "OWNER"
     assert 0 < time.time() - capability.since < 60
 

@@ -19,6 +19,7 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub
 from services.access.adapters.identity import key_hash
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.domain.grants import key_id_of
+from services.access.domain.key_scopes import UNLESS_NAMED
 from tests.contract.access.access_service import (
     ALICE,
     BOB,
@@ -359,6 +360,38 @@ async def test_an_issued_key_opens_what_its_account_may_until_it_is_revoked(
         ]
 
 
+async def test_a_key_is_given_an_earlier_end_by_any_operator(operators: Any, clerk: Any) -> None:
+    alice, _ = operators
+    made = await alice.IssueApiKey(key_for(), timeout=5)
+    request = access_service_pb2.ExpireApiKeyRequest(key_id=made.api_key.key_id, valid_seconds=5)
+    shortened = await clerk.ExpireApiKey(request, timeout=5)
+    assert shortened.expires_at.seconds < made.api_key.expires_at.seconds
+    later = access_service_pb2.ExpireApiKeyRequest(key_id=made.api_key.key_id, valid_seconds=500)
+    assert await clerk.ExpireApiKey(later, timeout=5) == shortened
+    unknown = access_service_pb2.ExpireApiKeyRequest(key_id="key_" + "0" * 32, valid_seconds=5)
+    assert await code_of(clerk.ExpireApiKey(unknown, timeout=5)) is grpc.StatusCode.NOT_FOUND
+    for seconds in (0, -1, 31_622_401):
+        wrong = access_service_pb2.ExpireApiKeyRequest(key_id=made.api_key.key_id, valid_seconds=seconds)
+        assert await code_of(clerk.ExpireApiKey(wrong, timeout=5)) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_key_is_for_its_scope_and_its_vehicles(operators: Any, check: CheckEdge) -> None:
+    alice, _ = operators
+    unlock = {"method": "POST", "body": b'{"targetDoors":["all"]}'}
+    for scopes, vins, answer in (
+        ([], [], "ACTION_NOT_GRANTED"),  # unlocking is in no key that was not created for it
+        (["door.read", "door.lock"], [], "ACTION_NOT_GRANTED"),
+        (["door.unlock"], [VIN], "VEHICLE_NOT_FOUND"),
+        (["door.unlock"], [FOREIGN], None),
+    ):
+        made = await alice.IssueApiKey(key_for(scopes=scopes, vins=vins), timeout=5)
+        assert list(made.api_key.vins) == vins
+        assert list(made.api_key.scopes) == ((scopes and sorted(scopes)) or list(UNLESS_NAMED))
+        headers = {"authorization": f"Bearer {made.key}", "content-type": "application/json"}
+        decided = await check(door("unlock", FOREIGN), headers=headers, **unlock)
+        assert (None if decided.HasField("ok_response") else problem_in(decided)["code"]) == answer
+
+
 @pytest.mark.parametrize("production", [True])
 async def test_an_issued_key_opens_nothing_before_a_second_operator_has_approved(
     operators: Any, clerk: Any, check: CheckEdge, tmp_path: Path
@@ -420,6 +453,11 @@ async def test_a_pending_key_can_be_revoked_and_then_not_approved(operators: Any
         {"valid_seconds": 31_622_401},
         {"source": "TOASTER"},
         {"source": ""},
+        {"scopes": ["door"]},
+        {"scopes": ["door.read", "door.read"]},
+        {"scopes": ["door.unlock\r\n"]},
+        {"vins": ["short"]},
+        {"vins": [FOREIGN.lower()]},
     ],
 )
 async def test_a_wrong_key_is_not_issued(operators: Any, clerk: Any, changed: dict[str, Any]) -> None:

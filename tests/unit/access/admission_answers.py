@@ -13,13 +13,13 @@ FOREIGN = "KMHSH81C7LU654321"
 
 
 async def admitted(house: Any, request: EdgeRequest) -> Allow:
-    made = await house.authorizer.decide(request)
+    made = await house.edge.decide(request)
     assert isinstance(made, Allow), made
     return made
 
 
 async def denied(house: Any, request: EdgeRequest, code: str) -> Deny:
-    made = await house.authorizer.decide(request)
+    made = await house.edge.decide(request)
     assert isinstance(made, Deny), made
     assert made.refusal.reason.code == code
     return made

@@ -11,9 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.adapters.authorizer import EdgeRequest, RequestAuthorizer
+from services.access.adapters.authorizer import EdgeAuthorizer, EdgeRequest
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
@@ -26,8 +28,10 @@ from services.access.domain.grants import (
     GrantRole,
     Source,
 )
+from services.access.domain.step_up import STRICT, TWO_FACTORS
+from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +42,17 @@ PEPPER = b"pepper-of-the-unit-tests"
 ISSUER = "https://issuer.test"
 AUDIENCE = "remote-door-control"
 RATES = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+
+
+def acting(agent: str, vin: str = VIN) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {
+        "client_id": "call-center",
+        "act": {"sub": agent},
+        "vin": vin,
+        "case": "case-1",
+        "exp": 1_800_000_300,
+    }
 
 
 @dataclass(slots=True)
@@ -76,6 +91,8 @@ class TokenIssuer:
             "nbf": now,
             "exp": now + 600,
             "jti": "1",
+            "acr": TWO_FACTORS,
+            "auth_time": now,
             **changed,
         }
         return {name: value for name, value in claims.items() if value is not None}
@@ -109,7 +126,7 @@ class Record:
 
     def _ask(self, what: str) -> None:
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.asked.append(what)
 
 
@@ -124,6 +141,7 @@ class AccessHarness:
     tokens: TokenVerifier
     permission_cache: PermissionCache
     authorizer: RequestAuthorizer
+    edge: EdgeAuthorizer
     verifier: CapabilityVerifier
 
     def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
@@ -157,9 +175,14 @@ def token_issuer(clock: Clock, tmp_path: Path) -> TokenIssuer:
 
 
 @pytest.fixture
-def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
+def issuer_keys(token_issuer: TokenIssuer, clock: Clock) -> KeyFile:
+    return KeyFile(token_issuer.jwks, KeyRing(), clock)
+
+
+@pytest.fixture
+def tokens(issuer_keys: KeyFile, clock: Clock) -> TokenVerifier:
     return TokenVerifier(
-        issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, clients=SANDBOX_CLIENTS, now=clock
+        issuer=ISSUER, audience=AUDIENCE, keys=issuer_keys, clients=SANDBOX_CLIENTS, now=clock
     )
 
 
@@ -167,25 +190,33 @@ def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
 def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_path: Path) -> AccessHarness:
     record = Record()
     record.grant("user-123", VIN)
-    record.keys[key_hash(PEPPER, KEY)] = Caller("user-123", "user-123", Source.MOBILE_APP)
+    record.keys[key_hash(PEPPER, KEY)] = Caller(
+        "user-123", "user-123", Source.MOBILE_APP, carries=frozenset(STRICT)
+    )
     signing = Ed25519PrivateKey.generate()
     public = jwt.algorithms.OKPAlgorithm.to_jwk(signing.public_key(), as_dict=True)
     jwks = tmp_path / "capability.jwks.json"
     jwks.write_text(json.dumps({"keys": [{**public, "kid": "c", "alg": "EdDSA"}]}))
     identity = CallerIdentifier(
-        tokens=tokens, find_key=record.find_key, pepper=PEPPER, sandbox=True, now=clock
+        tokens=tokens,
+        find_key=record.find_key,
+        pepper=PEPPER,
+        sandbox=True,
+        now=clock,
+        proofs=ProofVerifier(clock),
     )
     permission_cache = PermissionCache(record.load_standing, clock)
     authorizer = RequestAuthorizer(
-        routes=Routes(),
-        identity=identity,
-        permission_cache=permission_cache,
-        limits=RateLimits(RATES, clock),
+        callers=identity,
+        permissions=permission_cache,
+        rates=RateLimits(RATES, clock),
         counted=CountedRequests(clock),
-        issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
-        team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
+        capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
+        step_up_table=STRICT,
+        now=clock,
     )
+    edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
-        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, verifier
+        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, edge, verifier
     )

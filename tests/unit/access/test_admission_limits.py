@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.domain.grants import EffectivePermissions
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
-from tests.unit.access.conftest import RATES
+from tests.unit.access.conftest import RATES, acting
 
 if TYPE_CHECKING:
     from services.access.adapters.authorizer import EdgeRequest
@@ -62,7 +62,7 @@ async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
 
 
 async def test_an_agent_does_not_use_up_what_the_owner_needs(house: Any) -> None:
-    token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    token = house.issuer.token(**acting("agent-7"))
     by_agent = {"authorization": f"Bearer {token}"}
     for _ in range(10):
         await admitted(house, house.unlock(headers=by_agent))
@@ -106,7 +106,7 @@ async def test_a_caller_is_proven_anew_every_minute(house: Any) -> None:
     await admitted(house, house.request(headers=bearer))
     house.clock.at += 59
     house.issuer.publish(ed25519_id="another")
-    house.tokens.reread()
+    await house.tokens.keys.refresh()
     await admitted(house, house.request(headers=bearer))
     house.clock.at += 1
     await denied(house, house.request(headers=bearer), "TOKEN_INVALID")
@@ -123,11 +123,11 @@ async def test_a_withdrawn_key_of_the_issuer_is_forgotten_with_all_whom_it_named
         for each in credentials:
             house.authorizer.invalidate(credential=each)
 
-    house.tokens._changed = cancelled
+    house.tokens.keys.ring._changed = cancelled
     house.issuer.jwks.write_text('{"keys": []}')
-    house.tokens.reread()
+    await house.tokens.keys.refresh()
     assert credential in gone
-    assert not house.tokens.trusts(credential)
+    assert not house.tokens.keys.ring.trusts(credential)
     await denied(house, house.request(headers=bearer), "TOKEN_INVALID")
     await admitted(house, house.request())
 

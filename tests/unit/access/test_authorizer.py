@@ -17,7 +17,7 @@ from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.domain.grants import EffectivePermissions, GrantRole
 from services.platform.errors import Refusal
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
-from tests.unit.access.conftest import RATES
+from tests.unit.access.conftest import RATES, acting
 
 if TYPE_CHECKING:
     from services.access.adapters.authorizer import EdgeRequest
@@ -28,7 +28,7 @@ UNLOCK_RPC = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
 async def test_a_sound_request_gets_a_capability(house: Any) -> None:
     made = await admitted(house, house.unlock(path=house.request("unlock").path.replace(VIN, VIN.lower())))
     capability = house.verifier.verify(made.capability)
-    assert (capability.subject, capability.actor, capability.vin) == ("user-123", "user-123", VIN)
+    assert (capability.subject, capability.actor, capability.resource) == ("user-123", "user-123", VIN)
     assert "door.unlock" in capability.actions
     assert capability.source == "MOBILE_APP"
     assert capability.expires_at == house.clock() + 60
@@ -132,7 +132,7 @@ async def test_an_action_outside_the_role_is_named(house: Any) -> None:
 
 
 async def test_a_locked_agent_acts_for_nobody(house: Any) -> None:
-    token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    token = house.issuer.token(**acting("agent-7"))
     by_agent = {"authorization": f"Bearer {token}"}
     made = await admitted(house, house.request(headers=by_agent))
     assert house.verifier.verify(made.capability).actor == "agent-7"
@@ -229,7 +229,7 @@ async def test_a_capability_says_when_the_right_behind_it_ends(house: Any) -> No
 
 async def test_the_signing_key_changes_without_a_restart(house: Any) -> None:
     first = await admitted(house, house.request())
-    house.authorizer._issuer.use(SigningKey(Ed25519PrivateKey.generate(), "next"))
+    house.authorizer._capabilities.use(SigningKey(Ed25519PrivateKey.generate(), "next"))
     second = await admitted(house, house.request())
     assert jwt.get_unverified_header(second.capability)["kid"] == "next"
     assert second.capability != first.capability
@@ -335,7 +335,7 @@ async def test_the_same_request_again_spends_no_command(house: Any) -> None:
 
 async def test_the_same_id_is_another_request_of_another_kind_agent_or_day(house: Any) -> None:
     mine = {"x-correlation-id": "mine"}
-    by_agent = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    by_agent = house.issuer.token(**acting("agent-7"))
     for _ in range(10):
         await admitted(house, house.unlock())
     await denied(house, house.unlock(headers=mine), "RATE_LIMITED")
@@ -362,7 +362,7 @@ def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) 
 async def test_native_requests_are_judged_by_the_vin_in_the_message(house: Any) -> None:
     made = await admitted(house, native(house, VIN.lower()))
     capability = house.verifier.verify(made.capability)
-    assert (capability.vin, capability.certificate) == (
+    assert (capability.resource, capability.certificate) == (
         VIN,
         "c-1",
     )  # what it opens ends with the team's certificate
@@ -396,3 +396,13 @@ async def test_the_published_key_opens_nothing_outside_of_the_sandbox(house: Any
     )
     with pytest.raises(Refusal, match="TOKEN_INVALID"):
         await identity.caller_of(f"Bearer {PUBLISHED_KEY}")
+
+
+async def test_without_the_issuers_keys_nobody_is_told_to_sign_in_again(house: Any) -> None:
+    bearer = {"authorization": f"Bearer {house.issuer.token()}"}
+    house.tokens.keys.ring.expire()
+    answer = await denied(house, house.request(headers=bearer), "DEPENDENCY_UNAVAILABLE")
+    assert answer.refusal.retry_after_seconds == 2
+    await admitted(house, house.request())  # an API key needs no issuer
+    house.clock.at += 10
+    await admitted(house, house.request(headers=bearer))  # the file is read again

@@ -125,6 +125,41 @@ def test_an_issued_key_is_shown_once_under_a_persons_name(run: Any) -> None:
     assert "PENDING: asked for by spiffe://a, another operator must approve it" in done.output
 
 
+def test_a_key_is_created_for_what_is_named_and_for_vehicles(run: Any) -> None:
+    made = contract.IssueApiKeyResponse(key="sk_secret")
+    made.api_key.key_id, made.api_key.principal = KEY_ID, "user-123"
+    made.api_key.scopes.extend(["door.read", "door.unlock"])
+    made.api_key.vins.append("KMHSH81C7LU123456")
+    made.api_key.last_used_at.seconds = 1_768_228_200
+    words = ["--scope", "door.unlock", "--scope", "door.read", "--vin", "kmhsh81c7lu123456"]
+    done, operator = run(made, "key", "create", "user-123", "--name", "robot", "--valid", "1d", *words)
+    assert done.output == (
+        f"{KEY_ID} user-123 not revoked for door.read door.unlock on KMHSH81C7LU123456, "
+        "used 2026-01-12T14:30:00+00:00\nsk_secret\n"
+    )
+    request = operator.asked[0][2]
+    assert (list(request.scopes), list(request.vins)) == (
+        ["door.unlock", "door.read"],
+        ["KMHSH81C7LU123456"],
+    )
+
+
+def test_a_key_is_given_an_earlier_end(run: Any) -> None:
+    key = account_pb2.ApiKey(key_id=KEY_ID, principal="user-123")
+    done, operator = run(key, "key", "expire", KEY_ID, "--in", "8h")
+    assert (done.exit_code, operator.asked) == (
+        0,
+        [
+            (
+                "access",
+                "ExpireApiKey",
+                contract.ExpireApiKeyRequest(key_id=KEY_ID, valid_seconds=28_800),
+                "operator",
+            )
+        ],
+    )
+
+
 def test_a_key_is_approved(run: Any) -> None:
     key = account_pb2.ApiKey(key_id=KEY_ID, principal="user-123")
     done, operator = run(key, "key", "approve", KEY_ID)

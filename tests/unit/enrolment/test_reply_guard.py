@@ -7,8 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.enrolment import domain
-from services.enrolment.adapters.reply_guard import is_own, vin_of_request
-from services.enrolment.domain import ARRIVAL_EVERY, MOST_ARRIVALS, SHUT_OUT_FOR, Arrivals, ShutOutVehicles
+from services.enrolment.adapters.reply_guard import vin_of_request
+from services.enrolment.domain import (
+    ARRIVAL_EVERY,
+    MOST_ARRIVALS,
+    SHUT_OUT_FOR,
+    Arrivals,
+    HarmReports,
+    ShutOutVehicles,
+    is_own_reply,
+)
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -17,7 +25,7 @@ NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 
 @pytest.mark.parametrize("reply", ["", f"_INBOX.{VIN}.a", f"_INBOX.{VIN}.a.b.1"])
 def test_its_own_inbox_or_none(reply: str) -> None:
-    assert is_own(reply, VIN)
+    assert is_own_reply(reply, VIN)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,7 @@ def test_its_own_inbox_or_none(reply: str) -> None:
     ],
 )
 def test_what_is_not(reply: str) -> None:
-    assert not is_own(reply, VIN)
+    assert not is_own_reply(reply, VIN)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +94,13 @@ def test_shut_out_for_a_while() -> None:
     assert shut_out.add(VIN, NOW)
     shut_out.remove(VIN)
     assert not shut_out.holds(VIN, NOW)
+
+
+def test_a_vehicle_is_reported_once_a_second_and_others_beside_it() -> None:
+    reports = HarmReports(most=2)
+    assert [reports.is_due("a", at) for at in (0.0, 0.5, 1.0, 1.5)] == [True, False, True, False]
+    assert reports.is_due("b", 1.6)
+    assert reports.is_due(
+        "c", 1.7
+    )  # there is no room: what was remembered is lost, and a report is one too many
+    assert reports.is_due("a", 1.8)

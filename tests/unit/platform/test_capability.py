@@ -75,7 +75,7 @@ def harness(tmp_path: Path) -> CapabilityHarness:
 
 def test_what_a_token_says_is_what_is_known(harness: CapabilityHarness) -> None:
     known = harness.verifier.verify(harness.token())
-    assert (known.subject, known.actor, known.vin, known.source) == ("user-123", "user-123", VIN, "WEB")
+    assert (known.subject, known.actor, known.resource, known.source) == ("user-123", "user-123", VIN, "WEB")
     assert known.actions == {"door.unlock", "door.lock"}
     assert known.factors == {"pwd", "otp"}
     assert known.expires_at == START + 60

@@ -10,7 +10,7 @@ from services.platform.background import BackgroundTasks
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.health import ALIVE, CALLS, COMMANDS, STREAMS, Health
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ def watched(database: Any, clock: Clock, answer_seconds: float = 0.05) -> tuple[
 
 
 async def test_a_full_disk_is_said_and_calls_go_on() -> None:
-    clock, database = Clock(), FakeDatabase(writes=StorageUnavailable("disk full"))
+    clock, database = Clock(), FakeDatabase(writes=StorageUnavailableError("disk full"))
     health, watch = watched(database, clock)
     await watch.look()
     clock.seconds = 100
@@ -134,7 +134,7 @@ async def test_a_full_disk_is_said_and_calls_go_on() -> None:
 
 
 async def test_a_database_that_is_away_takes_the_process_out_after_a_while() -> None:
-    away = StorageUnavailable("away")
+    away = StorageUnavailableError("away")
     clock, database = Clock(), FakeDatabase(reads=away, writes=away)
     health, watch = watched(database, clock)
     await watch.look()

@@ -16,7 +16,7 @@ from services import registry
 from services.diagnostics.domain import diagnosis
 from services.status.adapters.event_ids import EventIds
 from services.status.adapters.translate import update_body, update_message
-from services.status.domain.doors import ForeignUpdate, LogPosition, Update
+from services.status.domain.doors import ForeignUpdateError, LogPosition, Update
 from services.status.domain.update_origins import UNKNOWN_FAULT, is_accepted, shown_code
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
@@ -98,5 +98,5 @@ def test_what_is_not_its_publisher_s_is_not_rendered(render: object) -> None:
     at = LogPosition("e", 1)
     assert render(IDS, Update(at, fault, kept_update_subject("diagnostics", VIN)))
     for subject in (kept_update_subject("command", VIN), kept_update_subject("diagnostics", OTHER)):
-        with pytest.raises(ForeignUpdate):
+        with pytest.raises(ForeignUpdateError):
             render(IDS, Update(at, fault, subject))

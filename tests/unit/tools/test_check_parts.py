@@ -73,3 +73,24 @@ def test_a_second_reader_of_the_clocks_is_found(tmp_path: Path, line: str, clock
     assert findings(tmp_path) == []
     write(tmp_path, "door/adapters/store.py", line)
     assert [each.rpartition(" ")[2] for each in findings(tmp_path)] == [clock]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def masked_vin(): ...", ["vin"]),
+        ("class VehicleNotFound: ...", ["Vehicle"]),
+        ('NOT_FOUND = "VEHICLE_NOT_FOUND"', ["VEHICLE"]),
+        ('"""It knows nothing of doors."""', ["doors"]),
+        ("from ecarus.remotecontrol.door.v1 import door_pb2", ["door", "door"]),
+        ('PREFIX = "DOORS_"  # as in DOORS_NATS_URL', []),
+        ("rows.order_by(carried)  # in order, under the lock of vindication", []),
+    ],
+)
+def test_a_word_of_the_product_in_the_platform_is_found(tmp_path: Path, text: str, words: list[str]) -> None:
+    write(tmp_path, "platform/errors.py", text)
+    assert [each.rpartition(" ")[2] for each in findings(tmp_path)] == words
+    write(tmp_path, "platform/errors.py", "")
+    write(tmp_path, "product.py", text)
+    write(tmp_path, "door/adapters/store.py", text)
+    assert findings(tmp_path) == []

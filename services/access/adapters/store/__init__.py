@@ -4,7 +4,16 @@
 transactions.
 """
 
-from services.access.adapters.store.accounts import add_key, find_key, has_key_id, issue_key, key_by_id
+from services.access.adapters.store.accounts import (
+    add_key,
+    find_key,
+    has_key_id,
+    issue_key,
+    key_by_id,
+    name_scope,
+    note_key_uses,
+    words_in,
+)
 from services.access.adapters.store.grants import add_vehicles, create_grant, load_permissions
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
@@ -21,6 +30,9 @@ __all__ = [
     "issue_key",
     "key_by_id",
     "load_permissions",
+    "name_scope",
+    "note_key_uses",
     "outbox",
+    "words_in",
     "write_audit",
 ]

@@ -16,11 +16,12 @@ from services.access.adapters.store.tables import (
     principals,
     write_audit,
 )
+from services.access.domain import key_scopes
 from services.access.domain.grants import (
     KEY_ID_PREFIX,
     Account,
     ApiKey,
-    ApiKeyUnknown,
+    ApiKeyUnknownError,
     Caller,
     EndedKind,
     EndedRight,
@@ -29,7 +30,7 @@ from services.access.domain.grants import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
@@ -44,7 +45,7 @@ _KEYS_AT_ONCE = 32
 _LOCKED_AMONG = select(principals.c.principal).where(
     principals.c.principal.in_(bindparam("named", expanding=True)), principals.c.locked_at.is_not(None)
 )
-_KEY = select(keys.c.principal, keys.c.source, keys.c.expires_at).where(
+_KEY = select(keys.c.principal, keys.c.source, keys.c.expires_at, keys.c.scopes, keys.c.vins).where(
     keys.c.key_hash == bindparam("key_hash"), keys.c.revoked_at.is_(None)
 )
 
@@ -54,7 +55,16 @@ def find_key(connection: Connection, key_hash: bytes, at: datetime) -> Caller | 
     row = connection.execute(_KEY, {"key_hash": key_hash}).first()
     if row is None or (row.expires_at is not None and row.expires_at <= at):
         return None
-    found = Caller(row.principal, row.principal, Source(row.source), credential=key_id_of(key_hash))
+    words = words_in(row.scopes) or key_scopes.UNLESS_NAMED
+    found = Caller(
+        row.principal,
+        row.principal,
+        Source(row.source),
+        credential=key_id_of(key_hash),
+        only_vins=frozenset(words_in(row.vins)) or None,
+        scope=key_scopes.actions_of(words),
+        carries=key_scopes.carried_by(words),
+    )
     return found if row.expires_at is None else found.ending(row.expires_at.timestamp())
 
 
@@ -65,7 +75,10 @@ def add_key(
     source: Source,
     at: datetime,
     expires_at: datetime | None = None,
+    *,
     name: str | None = None,
+    scopes: Sequence[str] = (),
+    vins: Sequence[str] = (),
 ) -> None:
     """Keep a key, unless it was kept before: one that was revoked stays so."""
     row = {
@@ -75,6 +88,8 @@ def add_key(
         "created_at": at,
         "expires_at": expires_at,
         "name": name,
+        "scopes": " ".join(scopes) or None,
+        "vins": " ".join(vins) or None,
     }
     add_if_new(connection, keys, row)
 
@@ -82,16 +97,40 @@ def add_key(
 def issue_key(connection: Connection, new: NewApiKey, by: str, at: datetime) -> ApiKey:
     """Keep a key that nobody had before, with its audit row; its time begins now."""
     expires_at = at + timedelta(seconds=new.valid_seconds)
-    add_key(connection, new.key_hash, new.principal, new.source, at, expires_at, new.name)
+    add_key(
+        connection,
+        new.key_hash,
+        new.principal,
+        new.source,
+        at,
+        expires_at,
+        name=new.name,
+        scopes=new.scopes,
+        vins=new.vins,
+    )
     write_audit(connection, "API_KEY_ISSUED", by=by, at=at, principal=new.principal, named=new.key_id)
-    return ApiKey(new.key_id, new.principal, at, expires_at, None, new.name, new.source)
+    return ApiKey(new.key_id, new.principal, at, expires_at, None, new.name, new.source, new.scopes, new.vins)
+
+
+def name_scope(connection: Connection, key_hash: bytes, scopes: Sequence[str]) -> None:
+    """Give a key its scope that was kept before there were any."""
+    connection.execute(
+        update(keys)
+        .where(keys.c.key_hash == key_hash, keys.c.scopes.is_(None))
+        .values(scopes=" ".join(scopes))
+    )
+
+
+def words_in(text: str | None) -> tuple[str, ...]:
+    """Return the words of a column that holds some, with a space between."""
+    return tuple((text or "").split())
 
 
 def key_by_id(connection: Connection, key_id: str) -> ApiKey:
-    """Return the key of this id. Raises ApiKeyUnknown."""
+    """Return the key of this id. Raises ApiKeyUnknownError."""
     row = connection.execute(select(keys).where(_has_id(key_id))).first()
     if row is None:
-        raise ApiKeyUnknown(key_id)
+        raise ApiKeyUnknownError(key_id)
     return _key_of(row)
 
 
@@ -104,7 +143,9 @@ def keys_of(connection: Connection, principal: str) -> list[ApiKey]:
 def revoke_key(
     connection: Connection, key_id: str, by: str, at: datetime, announce: Announce
 ) -> tuple[ApiKey, list[OutgoingMessage]]:
-    """End the key with its audit row and its message. No message when it had ended before. Raises ApiKeyUnknown."""
+    """End the key with its audit row and its message. No message when it had ended before. Raises
+    ApiKeyUnknownError.
+    """
     ended = connection.execute(
         update(keys).where(_has_id(key_id), keys.c.revoked_at.is_(None)).values(revoked_at=at)
     )
@@ -115,6 +156,44 @@ def revoke_key(
     messages = [announce(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
     outbox.add(connection, messages)
     return key, messages
+
+
+def expire_key(
+    connection: Connection, key_id: str, ends: datetime, by: str, at: datetime, announce: Announce
+) -> tuple[ApiKey, list[OutgoingMessage]]:
+    """Move the key's end forward to `ends`, with its audit row; nothing when it has ended or ends before that.
+
+    What was opened with it knows the end that it had: the message ends that. Raises ApiKeyUnknownError.
+    """
+    later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > ends)
+    moved = connection.execute(
+        update(keys).where(_has_id(key_id), keys.c.revoked_at.is_(None), later).values(expires_at=ends)
+    )
+    key = key_by_id(connection, key_id)
+    if moved.rowcount == 0:
+        return key, []
+    write_audit(connection, "API_KEY_SHORTENED", by=by, at=at, principal=key.principal, named=key_id)
+    messages = [announce(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
+    outbox.add(connection, messages)
+    return key, messages
+
+
+def note_key_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
+    """Keep when keys were used last, by their ids; what another replica saw later stays."""
+    used_at = bindparam("used_at", type_=keys.c.last_used_at.type)
+    statement = (
+        update(keys)
+        .where(
+            keys.c.key_hash.between(bindparam("low"), bindparam("high")),
+            or_(keys.c.last_used_at.is_(None), keys.c.last_used_at < used_at),
+        )
+        .values(last_used_at=used_at)
+    )
+    for key_id, at in sorted(
+        uses.items()
+    ):  # in one order, so that replicas wait for each other and do not deadlock
+        low, high = _hashes_of(key_id)
+        connection.execute(statement, {"low": low, "high": high, "used_at": at})
 
 
 def lock_account(
@@ -218,4 +297,7 @@ def _key_of(row: Row[Any]) -> ApiKey:
         row.revoked_at,
         row.name or "",
         Source(row.source),
+        words_in(row.scopes),
+        words_in(row.vins),
+        row.last_used_at,
     )

@@ -22,9 +22,9 @@ from services.access.domain.grants import (
     EndedKind,
     EndedRight,
     Grant,
-    GrantConflict,
+    GrantConflictError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewGrant,
     allowance,
     effective_permissions,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -> Grant:
     """Keep the grant and its audit row. The same again changes nothing, not even when it was revoked since:
-    a repeated message must not bring a right back. Raises GrantConflict when the id says something else.
+    a repeated message must not bring a right back. Raises GrantConflictError when the id says something else.
     """
     add_if_new(connection, vehicles, {"vin": new.vin, "registered_at": at})
     expires_at = None if new.valid_seconds is None else at + timedelta(seconds=new.valid_seconds)
@@ -61,7 +61,7 @@ def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -
     if not add_if_new(connection, grants, row):
         known = _grant_by_id(connection, new.grant_id)
         if known.asked != new:
-            raise GrantConflict(new.grant_id)
+            raise GrantConflictError(new.grant_id)
         return known
     _audit(connection, "GRANT_CREATED", new, by, at)
     return Grant(new, at, expires_at)
@@ -72,7 +72,7 @@ def revoke_grant(
 ) -> tuple[Grant, list[OutgoingMessage]]:
     """End the grant with its audit row and its message. No message when it had ended before.
 
-    Raises GrantUnknown.
+    Raises GrantUnknownError.
     """
     asked = _grant_by_id(connection, grant_id).asked
     # All of the holder's rows, and in one order: of two that end at once, the second must not count on the first.
@@ -173,7 +173,7 @@ def add_vehicles(connection: Connection, vins: Iterable[str], at: datetime) -> N
 def _grant_by_id(connection: Connection, grant_id: str) -> Grant:
     row = connection.execute(select(grants).where(grants.c.grant_id == grant_id)).first()
     if row is None:
-        raise GrantUnknown(grant_id)
+        raise GrantUnknownError(grant_id)
     return _grant_of(row)
 
 

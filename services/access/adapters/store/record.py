@@ -44,11 +44,11 @@ class SqlGrantRecord:
         self._sent = sent
 
     async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
-        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflict."""
+        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflictError."""
         return await self._database.write(lambda connection: grants.create_grant(connection, new, by, at))
 
     async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
-        """End it, with its audit row and the message to the other services. Raises GrantUnknown."""
+        """End it, with its audit row and the message to the other services. Raises GrantUnknownError."""
         return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._announce))
 
     async def on_vehicle(self, vin: str) -> list[Grant]:
@@ -91,8 +91,15 @@ class SqlGrantRecord:
         """Return all of an account's API keys, ended ones included, oldest first."""
         return await self._database.read(lambda connection: accounts.keys_of(connection, principal))
 
+    async def expire_key(self, key_id: str, ends: datetime, *, by: str, at: datetime) -> ApiKey:
+        """Have it end then, unless it ends before, with its audit row and the message to the other services.
+
+        Raises ApiKeyUnknownError.
+        """
+        return await self._ending(lambda c: accounts.expire_key(c, key_id, ends, by, at, self._announce))
+
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
-        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknown."""
+        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknownError."""
         return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._announce))
 
     async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:

@@ -15,7 +15,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0004_issued_keys"
+HEAD = "0005_key_scopes"
 
 
 class AccessModel(SQLModel):
@@ -72,6 +72,10 @@ class ApiKeyRow(AccessModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_type=Instant)
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
     name: str | None = Field(default=None, max_length=64)
+    scopes: str | None = Field(default=None, max_length=512)
+    """Words with a space between; of a key from before there were any, and of one created without, none."""
+    vins: str | None = Field(default=None, max_length=600)
+    last_used_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class IssuerKeyRow(AccessModel, table=True):

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select
 
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from services.config import domain
 from services.config.adapters.store import rows
 from services.config.adapters.store.tables import answers, audit, inbox, outbox, sessions
 from services.config.domain import (
     KEEP_ANSWERS,
-    ConfigCorrelationIdReused,
+    ConfigCorrelationIdReusedError,
     DoorConfig,
-    ReadOnlyChanged,
+    ReadOnlyChangedError,
     RequestEvidence,
+    WeakeningNotAllowedError,
 )
 from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.config.domain import ChangeRequest, Push
+    from services.config.domain import ChangeRequest, DoorSettings, Push
     from services.config.usecases import VerifiedConfigMessage
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
@@ -35,7 +36,7 @@ _UPDATE = "UpdateDoorConfig"
 
 class ConfigStore:
     """This service's record. `outgoing` makes the message of a push, and `stamp` the stamp under its order; `relay`
-    learns of it after the commit.
+    learns of it after the commit. `weakened` names the settings in which the second is less secure than the first.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class ConfigStore:
         relay: OutboxRelay,
         outgoing: Callable[[Push, datetime], OutgoingMessage],
         stamp: Callable[[Push], bytes],
+        weakened: Callable[[DoorSettings, DoorSettings], list[str]],
     ) -> None:
+        self._weakened = weakened
         self._database = database
         self._relay = relay
         self._outgoing = outgoing
@@ -62,12 +65,12 @@ class ConfigStore:
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
-        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else, and
-        ReadOnlyChanged.
+        A repeat gets the first answer. Raises CorrelationIdReusedError when the repeat wants something else,
+        ReadOnlyChangedError, and WeakeningNotAllowedError, of which nothing is kept.
         """
 
         def work(connection: Connection) -> tuple[DoorConfig, list[OutgoingMessage]]:
-            return _change(connection, request, at, self._outgoing, self._stamp)
+            return _change(connection, request, at, self._outgoing, self._stamp, self._weakened)
 
         config, messages = await self._database.write(work)
         self._relay.hand_over(messages)
@@ -75,12 +78,12 @@ class ConfigStore:
 
     async def ingest(
         self, received: Sequence[VerifiedConfigMessage], at: datetime
-    ) -> list[MessageRefused | None]:
+    ) -> list[MessageRefusedError | None]:
         """Keep what vehicles said, in order, each message once, and what is to be sent in return: in one
         commit with their sessions. For each, why it was refused, if it was.
         """
 
-        def work(connection: Connection) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
+        def work(connection: Connection) -> tuple[list[MessageRefusedError | None], list[OutgoingMessage]]:
             return _ingest(connection, received, at, self._outgoing)
 
         refusals, messages = await self._database.write(work)
@@ -109,6 +112,7 @@ def _change(
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
     stamp: Callable[[Push], bytes],
+    weakened: Callable[[DoorSettings, DoorSettings], list[str]],
 ) -> tuple[DoorConfig, list[OutgoingMessage]]:
     # The lock comes first: of two equal requests at once, the second must see the first's answer.
     before = rows.locked(connection, request.vin, at)
@@ -117,7 +121,10 @@ def _change(
         return answered, []
     member = request.read_back.differing(before)
     if member is not None:
-        raise ReadOnlyChanged(member)
+        raise ReadOnlyChangedError(member)
+    weaker = weakened(before.settings, request.change.applied_to(before.settings))
+    if weaker and not request.may_weaken:
+        raise WeakeningNotAllowedError(weaker)
     proof = RequestEvidence(request.capability, asked_at=at)
     after = domain.changed(before, request.change, proof)
     messages: list[OutgoingMessage] = []
@@ -161,7 +168,7 @@ def _first_answer(connection: Connection, request: ChangeRequest, at: datetime) 
     if row is None or row.answered_at <= at - KEEP_ANSWERS:
         return None
     if row.fingerprint != request.change.fingerprint():
-        raise ConfigCorrelationIdReused
+        raise ConfigCorrelationIdReusedError
     return _from_json(row.answer)
 
 
@@ -182,16 +189,16 @@ def _ingest(
     received: Sequence[VerifiedConfigMessage],
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
-) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
+) -> tuple[list[MessageRefusedError | None], list[OutgoingMessage]]:
     replay_guard = rows.ledger_of(connection, at)
-    refusals: list[MessageRefused | None] = [None] * len(received)
+    refusals: list[MessageRefusedError | None] = [None] * len(received)
     messages: list[OutgoingMessage] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
     for index, each in sorted(enumerate(received), key=lambda item: item[1].vin):
         before = rows.locked(connection, each.vin, at)
         try:
             news = each.admit(replay_guard)
-        except MessageRefused as refusal:
+        except MessageRefusedError as refusal:
             refusals[index] = refusal
             continue
         if not inbox.first_time(connection, f"{each.vin}:{each.message_id}", at):

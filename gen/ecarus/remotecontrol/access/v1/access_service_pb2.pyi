@@ -353,6 +353,8 @@ class IssueApiKeyRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALID_SECONDS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    VINS_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """Whose account it is good for."""
     name: _builtins.str
@@ -361,6 +363,17 @@ class IssueApiKeyRequest(_message.Message):
     """Seconds for which it is good: a minute to 366 days."""
     source: _builtins.str
     """The history's source of what is asked for with it."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it is for: door.read (all that only reads), actions by their names (door.lock), and what takes a person a second
+        factor and a key must be given by name: door.unlock, door.unlock.emergency, door.config.weaken. None means door.read,
+        door.lock, door.cancel and door.config.write.
+        """
+
+    @_builtins.property
+    def vins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The vehicles it is good for, of those that the account may access; none means all of them, later ones too."""
+
     def __init__(
         self,
         *,
@@ -368,10 +381,12 @@ class IssueApiKeyRequest(_message.Message):
         name: _builtins.str = ...,
         valid_seconds: _builtins.int = ...,
         source: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        vins: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "principal", b"principal", "source", b"source", "valid_seconds", b"valid_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "principal", b"principal", "scopes", b"scopes", "source", b"source", "valid_seconds", b"valid_seconds", "vins", b"vins"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -459,6 +474,30 @@ class ListApiKeysResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListApiKeysResponse: _TypeAlias = ListApiKeysResponse  # noqa: Y015
+
+@_typing.final
+class ExpireApiKeyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    VALID_SECONDS_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """As ListApiKeys tells it."""
+    valid_seconds: _builtins.int
+    """Seconds from now: one to 366 days."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        valid_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "valid_seconds", b"valid_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireApiKeyRequest: _TypeAlias = ExpireApiKeyRequest  # noqa: Y015
 
 @_typing.final
 class RevokeApiKeyRequest(_message.Message):

@@ -100,6 +100,11 @@ class AccessServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
                 _registered_method=True)
+        self.ExpireApiKey = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ExpireApiKey',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ExpireApiKeyRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
+                _registered_method=True)
         self.RevokeApiKey = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
@@ -200,8 +205,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueApiKey(self, request, context):
-        """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-        where the key is told.
+        """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+        `vins` go. The answer is the only place where the key is told.
 
         Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
         (ApproveApiKey) within 24 hours: it may be an owner's.
@@ -215,6 +220,16 @@ class AccessServiceServicer:
 
         PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
         NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExpireApiKey(self, request, context):
+        """Has an API key end earlier than it would. One that ends before that anyway stays as it is. Streams that were opened
+        with it are closed now, and may be opened again with it until then.
+
+        NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,6 +306,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
             'ApproveApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveApiKey,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.SerializeToString,
+            ),
+            'ExpireApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpireApiKey,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ExpireApiKeyRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.SerializeToString,
             ),
             'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
@@ -626,6 +646,33 @@ class AccessService:
             target,
             '/ecarus.remotecontrol.access.v1.AccessService/ApproveApiKey',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpireApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ExpireApiKey',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ExpireApiKeyRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
             options,
             channel_credentials,

@@ -82,8 +82,8 @@ class AccessServiceStub:
     kept and not told.
     """
     IssueApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.IssueApiKeyRequest, _access_service_pb2.IssueApiKeyResponse]
-    """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-    where the key is told.
+    """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+    `vins` go. The answer is the only place where the key is told.
 
     Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
     (ApproveApiKey) within 24 hours: it may be an owner's.
@@ -93,6 +93,12 @@ class AccessServiceStub:
 
     PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
     NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
+    """
+    ExpireApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ExpireApiKeyRequest, _account_pb2.ApiKey]
+    """Has an API key end earlier than it would. One that ends before that anyway stays as it is. Streams that were opened
+    with it are closed now, and may be opened again with it until then.
+
+    NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
     """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]
     """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
@@ -153,8 +159,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     kept and not told.
     """
     IssueApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.IssueApiKeyRequest, _access_service_pb2.IssueApiKeyResponse]  # type: ignore[assignment]
-    """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-    where the key is told.
+    """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+    `vins` go. The answer is the only place where the key is told.
 
     Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
     (ApproveApiKey) within 24 hours: it may be an owner's.
@@ -164,6 +170,12 @@ class AccessServiceAsyncStub(AccessServiceStub):
 
     PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
     NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
+    """
+    ExpireApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ExpireApiKeyRequest, _account_pb2.ApiKey]  # type: ignore[assignment]
+    """Has an API key end earlier than it would. One that ends before that anyway stays as it is. Streams that were opened
+    with it are closed now, and may be opened again with it until then.
+
+    NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
     """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]  # type: ignore[assignment]
     """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
@@ -287,8 +299,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.IssueApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.IssueApiKeyResponse, _abc.Awaitable[_access_service_pb2.IssueApiKeyResponse]]:
-        """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-        where the key is told.
+        """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+        `vins` go. The answer is the only place where the key is told.
 
         Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
         (ApproveApiKey) within 24 hours: it may be an owner's.
@@ -304,6 +316,18 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
 
         PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
         NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
+        """
+
+    @_abc_1.abstractmethod
+    def ExpireApiKey(
+        self,
+        request: _access_service_pb2.ExpireApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ApiKey, _abc.Awaitable[_account_pb2.ApiKey]]:
+        """Has an API key end earlier than it would. One that ends before that anyway stays as it is. Streams that were opened
+        with it are closed now, and may be opened again with it until then.
+
+        NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
         """
 
     @_abc_1.abstractmethod

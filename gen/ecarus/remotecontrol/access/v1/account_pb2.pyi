@@ -67,6 +67,9 @@ class ApiKey(_message.Message):
     PENDING_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     APPROVED_BY_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    VINS_FIELD_NUMBER: _builtins.int
+    LAST_USED_AT_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """key_ and 32 hexadecimal digits. It tells nothing about the key."""
     principal: _builtins.str
@@ -90,6 +93,18 @@ class ApiKey(_message.Message):
     def revoked_at(self) -> _timestamp_pb2.Timestamp:
         """Absent while it lives."""
 
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it is for, as IssueApiKey takes it."""
+
+    @_builtins.property
+    def vins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The vehicles it is good for; none means all of the account's."""
+
+    @_builtins.property
+    def last_used_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was used last, to within a minute or so; absent for one that was never used."""
+
     def __init__(
         self,
         *,
@@ -103,10 +118,13 @@ class ApiKey(_message.Message):
         pending: _builtins.bool = ...,
         requested_by: _builtins.str = ...,
         approved_by: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        vins: _abc.Iterable[_builtins.str] | None = ...,
+        last_used_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "revoked_at", b"revoked_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "created_at", b"created_at", "expires_at", b"expires_at", "key_id", b"key_id", "name", b"name", "pending", b"pending", "principal", b"principal", "requested_by", b"requested_by", "revoked_at", b"revoked_at", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "created_at", b"created_at", "expires_at", b"expires_at", "key_id", b"key_id", "last_used_at", b"last_used_at", "name", b"name", "pending", b"pending", "principal", b"principal", "requested_by", b"requested_by", "revoked_at", b"revoked_at", "scopes", b"scopes", "source", b"source", "vins", b"vins"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

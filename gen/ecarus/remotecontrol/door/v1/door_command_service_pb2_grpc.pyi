@@ -48,6 +48,7 @@ class DoorCommandServiceStub:
     """Unlocks doors. Answers PENDING (HTTP 202) once the command is stored durably; its end comes
     with GetCommand, the update stream and the history.
 
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
     ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
     FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
@@ -101,6 +102,7 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     """Unlocks doors. Answers PENDING (HTTP 202) once the command is stored durably; its end comes
     with GetCommand, the update stream and the history.
 
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
     ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
     FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
@@ -157,6 +159,7 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         """Unlocks doors. Answers PENDING (HTTP 202) once the command is stored durably; its end comes
         with GetCommand, the update stream and the history.
 
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
         ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
         FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.

@@ -23,38 +23,47 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.ecarus/remotecontrol/door/v1/door_config.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"R\n\x0e\x44oorUnlockMode\"@\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03\x41LL\x10\x01\x12\x0f\n\x0b\x44RIVER_ONLY\x10\x02\x12\x0c\n\x08SEQUENCE\x10\x03\"\xc6\x08\n\x10\x44oorConfigUpdate\x12/\n\x11\x61uto_lock_enabled\x18\x01 \x01(\x08H\x00R\x0f\x61utoLockEnabled\x88\x01\x01\x12\x37\n\x0f\x61uto_lock_delay\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd8\x04(\x05H\x01R\rautoLockDelay\x88\x01\x01\x12\x64\n\x0bunlock_mode\x18\x03 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorUnlockMode.ValueB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00H\x02R\nunlockMode\x88\x01\x01\x12\x31\n\x12\x63hild_lock_enabled\x18\x04 \x01(\x08H\x03R\x10\x63hildLockEnabled\x88\x01\x01\x12<\n\x18speed_based_lock_enabled\x18\x05 \x01(\x08H\x04R\x15speedBasedLockEnabled\x88\x01\x01\x12@\n\x14speed_lock_threshold\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x05H\x05R\x12speedLockThreshold\x88\x01\x01\x12\x33\n\x13parking_auto_unlock\x18\x07 \x01(\x08H\x06R\x11parkingAutoUnlock\x88\x01\x01\x12\x42\n\x0cupdated_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x07R\x0bupdatedTime\x88\x01\x01\x12V\n\x0b\x61pplication\x18\t \x01(\x0b\x32/.ecarus.remotecontrol.door.v1.ConfigApplicationH\x08R\x0b\x61pplication\x88\x01\x01:\x9d\x02\xbaH\x99\x02\x1a\x96\x02\n\x1c\x64oor_config_update.not_empty\x12\x19name at least one setting\x1a\xda\x01has(this.auto_lock_enabled) || has(this.auto_lock_delay) || has(this.unlock_mode) || has(this.child_lock_enabled) || has(this.speed_based_lock_enabled) || has(this.speed_lock_threshold) || has(this.parking_auto_unlock)B\x14\n\x12_auto_lock_enabledB\x12\n\x10_auto_lock_delayB\x0e\n\x0c_unlock_modeB\x15\n\x13_child_lock_enabledB\x1b\n\x19_speed_based_lock_enabledB\x17\n\x15_speed_lock_thresholdB\x16\n\x14_parking_auto_unlockB\x0f\n\r_updated_timeB\x0e\n\x0c_application\"\xb7\x04\n\nDoorConfig\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12*\n\x11\x61uto_lock_enabled\x18\x02 \x01(\x08R\x0f\x61utoLockEnabled\x12&\n\x0f\x61uto_lock_delay\x18\x03 \x01(\x05R\rautoLockDelay\x12S\n\x0bunlock_mode\x18\x04 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorUnlockMode.ValueR\nunlockMode\x12,\n\x12\x63hild_lock_enabled\x18\x05 \x01(\x08R\x10\x63hildLockEnabled\x12\x37\n\x18speed_based_lock_enabled\x18\x06 \x01(\x08R\x15speedBasedLockEnabled\x12\x30\n\x14speed_lock_threshold\x18\x07 \x01(\x05R\x12speedLockThreshold\x12.\n\x13parking_auto_unlock\x18\x08 \x01(\x08R\x11parkingAutoUnlock\x12=\n\x0cupdated_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bupdatedTime\x12V\n\x0b\x61pplication\x18\n \x01(\x0b\x32/.ecarus.remotecontrol.door.v1.ConfigApplicationH\x00R\x0b\x61pplication\x88\x01\x01\x42\x0e\n\x0c_application\"\xf5\x03\n\x11\x43onfigApplication\x12Q\n\x05state\x18\x01 \x01(\x0e\x32;.ecarus.remotecontrol.door.v1.ConfigApplication.State.ValueR\x05state\x12\'\n\x0f\x64\x65sired_version\x18\x02 \x01(\x05R\x0e\x64\x65siredVersion\x12,\n\x0f\x61pplied_version\x18\x03 \x01(\x05H\x00R\x0e\x61ppliedVersion\x88\x01\x01\x12\x42\n\x0c\x61pplied_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01R\x0b\x61ppliedTime\x88\x01\x01\x12\x1b\n\x06reason\x18\x05 \x01(\tH\x02R\x06reason\x88\x01\x01\x12M\n\x08left_out\x18\x06 \x01(\x0b\x32-.ecarus.remotecontrol.door.v1.LeftOutSettingsH\x03R\x07leftOut\x88\x01\x01\x1aI\n\x05State\"@\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07\x41PPLIED\x10\x02\x12\x0c\n\x08REJECTED\x10\x03\x42\x12\n\x10_applied_versionB\x0f\n\r_applied_timeB\t\n\x07_reasonB\x0b\n\t_left_out\"E\n\x0fLeftOutSettings\x12\x1a\n\x08settings\x18\x01 \x03(\tR\x08settings\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reasonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.ecarus/remotecontrol/door/v1/door_config.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"R\n\x0e\x44oorUnlockMode\"@\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03\x41LL\x10\x01\x12\x0f\n\x0b\x44RIVER_ONLY\x10\x02\x12\x0c\n\x08SEQUENCE\x10\x03\"\x93\t\n\x10\x44oorConfigUpdate\x12\x37\n\x11\x61uto_lock_enabled\x18\x01 \x01(\x08\x42\x06\x82\xe1\x18\x02\x08\x00H\x00R\x0f\x61utoLockEnabled\x88\x01\x01\x12=\n\x0f\x61uto_lock_delay\x18\x02 \x01(\x05\x42\x10\xbaH\x07\x1a\x05\x18\xd8\x04(\x05\x82\xe1\x18\x02\x10\x01H\x01R\rautoLockDelay\x88\x01\x01\x12\x84\x01\n\x0bunlock_mode\x18\x03 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorUnlockMode.ValueB*\xbaH\x07\x82\x01\x04\x10\x01 \x00\x82\xe1\x18\x1c\x1a\x0b\x44RIVER_ONLY\x1a\x08SEQUENCE\x1a\x03\x41LLH\x02R\nunlockMode\x88\x01\x01\x12\x39\n\x12\x63hild_lock_enabled\x18\x04 \x01(\x08\x42\x06\x82\xe1\x18\x02\x08\x00H\x03R\x10\x63hildLockEnabled\x88\x01\x01\x12\x44\n\x18speed_based_lock_enabled\x18\x05 \x01(\x08\x42\x06\x82\xe1\x18\x02\x08\x00H\x04R\x15speedBasedLockEnabled\x88\x01\x01\x12\x46\n\x14speed_lock_threshold\x18\x06 \x01(\x05\x42\x0f\xbaH\x06\x1a\x04\x18<(\x05\x82\xe1\x18\x02\x10\x01H\x05R\x12speedLockThreshold\x88\x01\x01\x12;\n\x13parking_auto_unlock\x18\x07 \x01(\x08\x42\x06\x82\xe1\x18\x02\x08\x01H\x06R\x11parkingAutoUnlock\x88\x01\x01\x12\x42\n\x0cupdated_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x07R\x0bupdatedTime\x88\x01\x01\x12V\n\x0b\x61pplication\x18\t \x01(\x0b\x32/.ecarus.remotecontrol.door.v1.ConfigApplicationH\x08R\x0b\x61pplication\x88\x01\x01:\x9d\x02\xbaH\x99\x02\x1a\x96\x02\n\x1c\x64oor_config_update.not_empty\x12\x19name at least one setting\x1a\xda\x01has(this.auto_lock_enabled) || has(this.auto_lock_delay) || has(this.unlock_mode) || has(this.child_lock_enabled) || has(this.speed_based_lock_enabled) || has(this.speed_lock_threshold) || has(this.parking_auto_unlock)B\x14\n\x12_auto_lock_enabledB\x12\n\x10_auto_lock_delayB\x0e\n\x0c_unlock_modeB\x15\n\x13_child_lock_enabledB\x1b\n\x19_speed_based_lock_enabledB\x17\n\x15_speed_lock_thresholdB\x16\n\x14_parking_auto_unlockB\x0f\n\r_updated_timeB\x0e\n\x0c_application\"\xb7\x04\n\nDoorConfig\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12*\n\x11\x61uto_lock_enabled\x18\x02 \x01(\x08R\x0f\x61utoLockEnabled\x12&\n\x0f\x61uto_lock_delay\x18\x03 \x01(\x05R\rautoLockDelay\x12S\n\x0bunlock_mode\x18\x04 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorUnlockMode.ValueR\nunlockMode\x12,\n\x12\x63hild_lock_enabled\x18\x05 \x01(\x08R\x10\x63hildLockEnabled\x12\x37\n\x18speed_based_lock_enabled\x18\x06 \x01(\x08R\x15speedBasedLockEnabled\x12\x30\n\x14speed_lock_threshold\x18\x07 \x01(\x05R\x12speedLockThreshold\x12.\n\x13parking_auto_unlock\x18\x08 \x01(\x08R\x11parkingAutoUnlock\x12=\n\x0cupdated_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0bupdatedTime\x12V\n\x0b\x61pplication\x18\n \x01(\x0b\x32/.ecarus.remotecontrol.door.v1.ConfigApplicationH\x00R\x0b\x61pplication\x88\x01\x01\x42\x0e\n\x0c_application\"\xf5\x03\n\x11\x43onfigApplication\x12Q\n\x05state\x18\x01 \x01(\x0e\x32;.ecarus.remotecontrol.door.v1.ConfigApplication.State.ValueR\x05state\x12\'\n\x0f\x64\x65sired_version\x18\x02 \x01(\x05R\x0e\x64\x65siredVersion\x12,\n\x0f\x61pplied_version\x18\x03 \x01(\x05H\x00R\x0e\x61ppliedVersion\x88\x01\x01\x12\x42\n\x0c\x61pplied_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01R\x0b\x61ppliedTime\x88\x01\x01\x12\x1b\n\x06reason\x18\x05 \x01(\tH\x02R\x06reason\x88\x01\x01\x12M\n\x08left_out\x18\x06 \x01(\x0b\x32-.ecarus.remotecontrol.door.v1.LeftOutSettingsH\x03R\x07leftOut\x88\x01\x01\x1aI\n\x05State\"@\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07\x41PPLIED\x10\x02\x12\x0c\n\x08REJECTED\x10\x03\x42\x12\n\x10_applied_versionB\x0f\n\r_applied_timeB\t\n\x07_reasonB\x0b\n\t_left_out\"E\n\x0fLeftOutSettings\x12\x1a\n\x08settings\x18\x01 \x03(\tR\x08settings\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reasonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.door.v1.door_config_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['auto_lock_enabled']._loaded_options = None
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['auto_lock_enabled']._serialized_options = b'\202\341\030\002\010\000'
   _globals['_DOORCONFIGUPDATE'].fields_by_name['auto_lock_delay']._loaded_options = None
-  _globals['_DOORCONFIGUPDATE'].fields_by_name['auto_lock_delay']._serialized_options = b'\272H\007\032\005\030\330\004(\005'
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['auto_lock_delay']._serialized_options = b'\272H\007\032\005\030\330\004(\005\202\341\030\002\020\001'
   _globals['_DOORCONFIGUPDATE'].fields_by_name['unlock_mode']._loaded_options = None
-  _globals['_DOORCONFIGUPDATE'].fields_by_name['unlock_mode']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['unlock_mode']._serialized_options = b'\272H\007\202\001\004\020\001 \000\202\341\030\034\032\013DRIVER_ONLY\032\010SEQUENCE\032\003ALL'
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['child_lock_enabled']._loaded_options = None
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['child_lock_enabled']._serialized_options = b'\202\341\030\002\010\000'
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['speed_based_lock_enabled']._loaded_options = None
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['speed_based_lock_enabled']._serialized_options = b'\202\341\030\002\010\000'
   _globals['_DOORCONFIGUPDATE'].fields_by_name['speed_lock_threshold']._loaded_options = None
-  _globals['_DOORCONFIGUPDATE'].fields_by_name['speed_lock_threshold']._serialized_options = b'\272H\006\032\004\030<(\005'
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['speed_lock_threshold']._serialized_options = b'\272H\006\032\004\030<(\005\202\341\030\002\020\001'
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['parking_auto_unlock']._loaded_options = None
+  _globals['_DOORCONFIGUPDATE'].fields_by_name['parking_auto_unlock']._serialized_options = b'\202\341\030\002\010\001'
   _globals['_DOORCONFIGUPDATE']._loaded_options = None
   _globals['_DOORCONFIGUPDATE']._serialized_options = b'\272H\231\002\032\226\002\n\034door_config_update.not_empty\022\031name at least one setting\032\332\001has(this.auto_lock_enabled) || has(this.auto_lock_delay) || has(this.unlock_mode) || has(this.child_lock_enabled) || has(this.speed_based_lock_enabled) || has(this.speed_lock_threshold) || has(this.parking_auto_unlock)'
-  _globals['_DOORUNLOCKMODE']._serialized_start=142
-  _globals['_DOORUNLOCKMODE']._serialized_end=224
-  _globals['_DOORUNLOCKMODE_VALUE']._serialized_start=160
-  _globals['_DOORUNLOCKMODE_VALUE']._serialized_end=224
-  _globals['_DOORCONFIGUPDATE']._serialized_start=227
-  _globals['_DOORCONFIGUPDATE']._serialized_end=1321
-  _globals['_DOORCONFIG']._serialized_start=1324
-  _globals['_DOORCONFIG']._serialized_end=1891
-  _globals['_CONFIGAPPLICATION']._serialized_start=1894
-  _globals['_CONFIGAPPLICATION']._serialized_end=2395
-  _globals['_CONFIGAPPLICATION_STATE']._serialized_start=2261
-  _globals['_CONFIGAPPLICATION_STATE']._serialized_end=2334
-  _globals['_CONFIGAPPLICATION_STATE_VALUE']._serialized_start=2270
-  _globals['_CONFIGAPPLICATION_STATE_VALUE']._serialized_end=2334
-  _globals['_LEFTOUTSETTINGS']._serialized_start=2397
-  _globals['_LEFTOUTSETTINGS']._serialized_end=2466
+  _globals['_DOORUNLOCKMODE']._serialized_start=189
+  _globals['_DOORUNLOCKMODE']._serialized_end=271
+  _globals['_DOORUNLOCKMODE_VALUE']._serialized_start=207
+  _globals['_DOORUNLOCKMODE_VALUE']._serialized_end=271
+  _globals['_DOORCONFIGUPDATE']._serialized_start=274
+  _globals['_DOORCONFIGUPDATE']._serialized_end=1445
+  _globals['_DOORCONFIG']._serialized_start=1448
+  _globals['_DOORCONFIG']._serialized_end=2015
+  _globals['_CONFIGAPPLICATION']._serialized_start=2018
+  _globals['_CONFIGAPPLICATION']._serialized_end=2519
+  _globals['_CONFIGAPPLICATION_STATE']._serialized_start=2385
+  _globals['_CONFIGAPPLICATION_STATE']._serialized_end=2458
+  _globals['_CONFIGAPPLICATION_STATE_VALUE']._serialized_start=2394
+  _globals['_CONFIGAPPLICATION_STATE_VALUE']._serialized_end=2458
+  _globals['_LEFTOUTSETTINGS']._serialized_start=2521
+  _globals['_LEFTOUTSETTINGS']._serialized_end=2590
 # @@protoc_insertion_point(module_scope)

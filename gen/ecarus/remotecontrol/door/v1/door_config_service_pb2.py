@@ -28,7 +28,7 @@ from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecont
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6ecarus/remotecontrol/door/v1/door_config_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a.ecarus/remotecontrol/door/v1/door_config.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"F\n\x14GetDoorConfigRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x99\x01\n\x17UpdateDoorConfigRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12N\n\x06\x63onfig\x18\x02 \x01(\x0b\x32..ecarus.remotecontrol.door.v1.DoorConfigUpdateB\x06\xbaH\x03\xc8\x01\x01R\x06\x63onfig2\xb4\x03\n\x11\x44oorConfigService\x12\xbf\x01\n\rGetDoorConfig\x12\x32.ecarus.remotecontrol.door.v1.GetDoorConfigRequest\x1a(.ecarus.remotecontrol.door.v1.DoorConfig\"P\xf2\xe0\x18\x14\n\x10\x64oor.config.read\x10\x04\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/remotecontrol/vehicles/{vin}/door/config\x12\xd0\x01\n\x10UpdateDoorConfig\x12\x35.ecarus.remotecontrol.door.v1.UpdateDoorConfigRequest\x1a(.ecarus.remotecontrol.door.v1.DoorConfig\"[\xf2\xe0\x18\x17\n\x11\x64oor.config.write\x10\x02\x18\x01\x82\xd3\xe4\x93\x02:\x1a\x30/api/v1/remotecontrol/vehicles/{vin}/door/config:\x06\x63onfig\x1a\n\xea\xe0\x18\x06\x63onfigb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6ecarus/remotecontrol/door/v1/door_config_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a.ecarus/remotecontrol/door/v1/door_config.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"F\n\x14GetDoorConfigRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x99\x01\n\x17UpdateDoorConfigRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12N\n\x06\x63onfig\x18\x02 \x01(\x0b\x32..ecarus.remotecontrol.door.v1.DoorConfigUpdateB\x06\xbaH\x03\xc8\x01\x01R\x06\x63onfig2\xca\x03\n\x11\x44oorConfigService\x12\xbf\x01\n\rGetDoorConfig\x12\x32.ecarus.remotecontrol.door.v1.GetDoorConfigRequest\x1a(.ecarus.remotecontrol.door.v1.DoorConfig\"P\xf2\xe0\x18\x14\n\x10\x64oor.config.read\x10\x04\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/remotecontrol/vehicles/{vin}/door/config\x12\xe6\x01\n\x10UpdateDoorConfig\x12\x35.ecarus.remotecontrol.door.v1.UpdateDoorConfigRequest\x1a(.ecarus.remotecontrol.door.v1.DoorConfig\"q\xf2\xe0\x18-\n\x11\x64oor.config.write\x10\x02\x18\x01:\x12\x64oor.config.weaken@\x01\x82\xd3\xe4\x93\x02:\x1a\x30/api/v1/remotecontrol/vehicles/{vin}/door/config:\x06\x63onfig\x1a\n\xea\xe0\x18\x06\x63onfigb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,11 +46,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOORCONFIGSERVICE'].methods_by_name['GetDoorConfig']._loaded_options = None
   _globals['_DOORCONFIGSERVICE'].methods_by_name['GetDoorConfig']._serialized_options = b'\362\340\030\024\n\020door.config.read\020\004\202\323\344\223\0022\0220/api/v1/remotecontrol/vehicles/{vin}/door/config'
   _globals['_DOORCONFIGSERVICE'].methods_by_name['UpdateDoorConfig']._loaded_options = None
-  _globals['_DOORCONFIGSERVICE'].methods_by_name['UpdateDoorConfig']._serialized_options = b'\362\340\030\027\n\021door.config.write\020\002\030\001\202\323\344\223\002:\0320/api/v1/remotecontrol/vehicles/{vin}/door/config:\006config'
+  _globals['_DOORCONFIGSERVICE'].methods_by_name['UpdateDoorConfig']._serialized_options = b'\362\340\030-\n\021door.config.write\020\002\030\001:\022door.config.weaken@\001\202\323\344\223\002:\0320/api/v1/remotecontrol/vehicles/{vin}/door/config:\006config'
   _globals['_GETDOORCONFIGREQUEST']._serialized_start=242
   _globals['_GETDOORCONFIGREQUEST']._serialized_end=312
   _globals['_UPDATEDOORCONFIGREQUEST']._serialized_start=315
   _globals['_UPDATEDOORCONFIGREQUEST']._serialized_end=468
   _globals['_DOORCONFIGSERVICE']._serialized_start=471
-  _globals['_DOORCONFIGSERVICE']._serialized_end=907
+  _globals['_DOORCONFIGSERVICE']._serialized_end=929
 # @@protoc_insertion_point(module_scope)

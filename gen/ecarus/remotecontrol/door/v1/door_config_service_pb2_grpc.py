@@ -72,6 +72,8 @@ class DoorConfigServiceServicer:
     def UpdateDoorConfig(self, request, context):
         """Changes the named settings. Stored at once; the vehicle applies them when it is reached.
 
+        UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
+        opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -45,6 +45,8 @@ class DoorConfigServiceStub:
     UpdateDoorConfig: _grpc.UnaryUnaryMultiCallable[_door_config_service_pb2.UpdateDoorConfigRequest, _door_config_pb2.DoorConfig]
     """Changes the named settings. Stored at once; the vehicle applies them when it is reached.
 
+    UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
+    opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
 
@@ -64,6 +66,8 @@ class DoorConfigServiceAsyncStub(DoorConfigServiceStub):
     UpdateDoorConfig: _aio.UnaryUnaryMultiCallable[_door_config_service_pb2.UpdateDoorConfigRequest, _door_config_pb2.DoorConfig]  # type: ignore[assignment]
     """Changes the named settings. Stored at once; the vehicle applies them when it is reached.
 
+    UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
+    opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
 
@@ -92,6 +96,8 @@ class DoorConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_door_config_pb2.DoorConfig, _abc.Awaitable[_door_config_pb2.DoorConfig]]:
         """Changes the named settings. Stored at once; the vehicle applies them when it is reached.
 
+        UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
+        opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
 

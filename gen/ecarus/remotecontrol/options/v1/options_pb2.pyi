@@ -80,6 +80,9 @@ class Access(_message.Message):
     REACHES_VEHICLE_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     OPERATORS_FIELD_NUMBER: _builtins.int
+    STEP_UP_FIELD_NUMBER: _builtins.int
+    STEP_UP_JUDGED_BY_SERVICE_FIELD_NUMBER: _builtins.int
+    CLOSED_TO_AGENTS_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """What a bearer must allow on the request's VIN (`door.unlock`). Such an RPC is public: it comes through Envoy. One
     without an action is internal.
@@ -92,6 +95,16 @@ class Access(_message.Message):
     """It hands something on to the vehicle: it is served while the broker can be reached."""
     operators: Global___Operators.ValueType
     """Of an internal RPC: operators may call it."""
+    step_up: _builtins.str
+    """Of a public RPC: the line of the step-up table (RFC 9470) that its caller's authentication must satisfy
+    (`door.unlock`). Without one any authentication will do.
+    """
+    step_up_judged_by_service: _builtins.bool
+    """The service that serves it tells which of its requests need that: the others go without."""
+    closed_to_agents: _builtins.bool
+    """Of a public RPC: nobody may call it who acts for somebody else (a call centre's agent). What gives rights
+    (`step_up` of `grant.write` or `account.restore`) is closed to them without it.
+    """
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of an internal RPC: the services that may call it."""
@@ -105,14 +118,51 @@ class Access(_message.Message):
         reaches_vehicle: _builtins.bool = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
         operators: Global___Operators.ValueType = ...,
+        step_up: _builtins.str = ...,
+        step_up_judged_by_service: _builtins.bool = ...,
+        closed_to_agents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_judged_by_service", b"step_up_judged_by_service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Access: _TypeAlias = Access  # noqa: Y015
+
+@_typing.final
+class Weakening(_message.Message):
+    """Changes of a setting that weaken security. One of its members."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BECOMING_FIELD_NUMBER: _builtins.int
+    GROWING_FIELD_NUMBER: _builtins.int
+    LOOSENING_FIELD_NUMBER: _builtins.int
+    becoming: _builtins.bool
+    """Of a boolean: that it becomes this."""
+    growing: _builtins.bool
+    """Of a number: that it grows."""
+    @_builtins.property
+    def loosening(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of an enum: a step towards the end of these."""
+
+    def __init__(
+        self,
+        *,
+        becoming: _builtins.bool | None = ...,
+        growing: _builtins.bool = ...,
+        loosening: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_becoming", b"_becoming", "becoming", b"becoming"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_becoming", b"_becoming", "becoming", b"becoming", "growing", b"growing", "loosening", b"loosening"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__becoming: _TypeAlias = _typing.Literal["becoming"]  # noqa: Y015
+    _WhichOneofArgType__becoming: _TypeAlias = _typing.Literal["_becoming", b"_becoming"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__becoming) -> _WhichOneofReturnType__becoming | None: ...
+
+Global___Weakening: _TypeAlias = Weakening  # noqa: Y015
 
 @_typing.final
 class Problem(_message.Message):
@@ -147,10 +197,13 @@ Global___Problem: _TypeAlias = Problem  # noqa: Y015
 
 SERVED_BY_FIELD_NUMBER: _builtins.int
 ACCESS_FIELD_NUMBER: _builtins.int
+WEAKENS_FIELD_NUMBER: _builtins.int
 PROBLEM_FIELD_NUMBER: _builtins.int
 served_by: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, _builtins.str]
 """The service of ours that serves it: `command`. Where it is absent any service may (health, dead letters)."""
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Every RPC has one: a service whose RPC has none does not start."""
+weakens: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Weakening]
+"""Of a setting: which changes of it weaken security, and so need a stronger authentication."""
 problem: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___Problem]
 """How a value of ErrorReason is answered."""

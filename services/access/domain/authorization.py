@@ -1,0 +1,51 @@
+"""What a caller may ask for: decided from what it is to the vehicle and from what its bearer allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.step_up import Requirement
+
+
+class DenialReason(Enum):
+    """Why a caller may not do something to a vehicle."""
+
+    ACCOUNT_LOCKED = "ACCOUNT_LOCKED"
+    VEHICLE_NOT_FOUND = "VEHICLE_NOT_FOUND"
+    """The same for a vehicle that there is and for one that there is not."""
+    ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
+    CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
+    """Not for who acts for somebody else."""
+    OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
+    """An API key that was not created for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a capability is for: one action of one service, in a mode where that was asked for."""
+
+    service: str
+    action: str
+    mode: str = ""
+    step_up: tuple[str, Requirement] | None = None
+    """The line of the step-up table that the service judges by itself, with what it asks for."""
+
+
+def denial_of(
+    permissions: EffectivePermissions, caller: Caller, vin: str, action: str
+) -> DenialReason | None:
+    """Return why the caller may not do `action` to `vin`; None when it may."""
+    if permissions.locked:
+        return DenialReason.ACCOUNT_LOCKED
+    if not permissions.actions or (caller.only_vins is not None and vin not in caller.only_vins):
+        return DenialReason.VEHICLE_NOT_FOUND
+    if action not in permissions.actions:
+        return DenialReason.ACTION_NOT_GRANTED
+    if caller.scope is not None and action not in caller.scope:
+        return DenialReason.OUT_OF_SCOPE if caller.carries is None else DenialReason.KEY_OUT_OF_SCOPE
+    return None

@@ -1,0 +1,260 @@
+"""The steps every public request goes through, in order; the first that fails decides the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from services.access.domain import step_up
+from services.access.domain.agents import is_closed_to
+from services.access.domain.authorization import DenialReason, Purpose, denial_of
+from services.platform.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.step_up import Requirement
+
+
+class AccessDeniedError(Exception):
+    """The caller may not do `action` to the vehicle."""
+
+    def __init__(self, denial: DenialReason, action: str) -> None:
+        super().__init__(f"{denial.value}: {action}")
+        self.denial = denial
+        self.action = action
+
+
+class StepUpRequiredError(Exception):
+    """The caller must have signed in more strongly or more recently for this line of the table. `by_key`: it asked with
+    an API key, which cannot.
+    """
+
+    def __init__(self, line: str, requirement: Requirement, *, by_key: bool) -> None:
+        super().__init__(line)
+        self.line = line
+        self.requirement = requirement
+        self.by_key = by_key
+
+
+Proof = TypeVar("Proof")
+Proof_contra = TypeVar("Proof_contra", contravariant=True)
+Proof_co = TypeVar("Proof_co", covariant=True)
+
+
+class AccessRequest(Protocol[Proof_co]):
+    """A request of the public, as far as access depends on it. Its parts are read when they are asked for, because
+    a stranger is not told what is wrong with them.
+    """
+
+    @property
+    def authorization(self) -> str | None:
+        """The header with the bearer."""
+
+    @property
+    def proof(self) -> Proof_co:
+        """What it says of who holds the key that the bearer may be bound to."""
+
+    @property
+    def network(self) -> str:
+        """Where it comes from, as one household or host; empty when it is not known."""
+
+    @property
+    def action(self) -> str:
+        """What it needs the right to."""
+
+    @property
+    def service(self) -> str:
+        """The service that carries it out."""
+
+    @property
+    def limit_class(self) -> str | None:
+        """The rate it counts against; None for what nobody has to wait for."""
+
+    @property
+    def step_up(self) -> str:
+        """The line of the step-up table that it needs; empty where any sign-in will do."""
+
+    @property
+    def step_up_judged_by_service(self) -> bool:
+        """Whether only the service that carries it out can tell."""
+
+    @property
+    def closed_to_agents(self) -> bool:
+        """Whether nobody may ask for it who acts for somebody else."""
+
+    @property
+    def named_id(self) -> str | None:
+        """The id that the caller gave it; None where it gave none."""
+
+    @property
+    def certificate(self) -> str:
+        """The name of the team's certificate it came under; empty where there is none."""
+
+    def vin(self) -> str:
+        """Return its vehicle. Raises Refusal when it names none."""
+
+    def mode(self, vin: str) -> str:
+        """Check what it asks for, and return the mode that needs to stand in its capability. Raises Refusal."""
+
+
+class Callers(Protocol[Proof_contra]):
+    """Who is behind a bearer."""
+
+    async def caller_of(self, authorization: str | None, proof: Proof_contra) -> tuple[bytes, Caller]:
+        """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailableError."""
+
+    def invalidate(self, credential: str) -> None:
+        """Know nobody by this credential any more; an empty one means all."""
+
+
+class Permissions(Protocol):
+    """What callers are to vehicles."""
+
+    async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
+        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailableError."""
+
+    def invalidate(self) -> None:
+        """Ask the record anew for everything."""
+
+
+class Rates(Protocol):
+    """How often somebody may ask something."""
+
+    def take(self, limit_class: str, *who: str) -> None:
+        """Count one request. Raises Refusal RATE_LIMITED when there were too many."""
+
+
+class RequestLog(Protocol):
+    """The requests that were counted under an id of their caller's."""
+
+    def has(self, *which: str) -> bool:
+        """Return whether this request was counted."""
+
+    def note(self, *which: str) -> None:
+        """Remember that it was counted."""
+
+
+class Capabilities(Protocol):
+    """What the services behind accept of a caller."""
+
+    def capability(
+        self,
+        bearer_digest: bytes,
+        caller: Caller,
+        vin: str,
+        permissions: EffectivePermissions,
+        purpose: Purpose,
+        certificate: str = "",
+    ) -> str:
+        """Return a capability for this caller, vehicle and purpose."""
+
+    def invalidate(self, principal: str, credential: str) -> None:
+        """Make anew what concerns this principal or this credential; with neither, everything."""
+
+
+class RequestAuthorizer(Generic[Proof]):
+    """Decides who may do what to which vehicle, and counts what is asked."""
+
+    def __init__(
+        self,
+        *,
+        callers: Callers[Proof],
+        permissions: Permissions,
+        rates: Rates,
+        counted: RequestLog,
+        capabilities: Capabilities,
+        step_up_table: Mapping[str, Requirement],
+        now: Callable[[], float],
+    ) -> None:
+        self._callers = callers
+        self._permissions = permissions
+        self._rates = rates
+        self._counted = counted
+        self._capabilities = capabilities
+        self._step_up_table = step_up_table
+        self._now = now
+
+    def invalidate(self, *, principal: str = "", credential: str = "") -> None:
+        """Drop what is remembered: some right began or ended."""
+        self._permissions.invalidate()
+        if credential or not principal:
+            self._callers.invalidate(credential)
+        self._capabilities.invalidate(principal, credential)
+
+    async def authorize(self, asked: AccessRequest[Proof]) -> str:
+        """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError, Refusal,
+        StorageUnavailableError.
+        """
+        digest, caller = await self._caller_of(asked)
+        vin = asked.vin()
+        permissions = await self._permissions_on(vin, caller, asked)
+        if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
+            raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
+        try:
+            mode = asked.mode(vin)
+            judged_later = self._check_sign_in(asked, caller, mode)
+        except (Refusal, StepUpRequiredError):
+            # RequestLog apart: what is not carried out must not use up what commands need.
+            self._rates.take("refused", caller.actor)
+            raise
+        self._count(asked, caller, vin)
+        purpose = Purpose(asked.service, asked.action, mode, judged_later)
+        return self._capabilities.capability(digest, caller, vin, permissions, purpose, asked.certificate)
+
+    async def _caller_of(self, asked: AccessRequest[Proof]) -> tuple[bytes, Caller]:
+        """Return who asks. Failures are counted by address, and only they: behind the same address others go on."""
+        try:
+            return await self._callers.caller_of(asked.authorization, asked.proof)
+        except Refusal:
+            if network := asked.network:
+                self._rates.take("failed", network)
+            raise
+
+    async def _permissions_on(
+        self, vin: str, caller: Caller, asked: AccessRequest[Proof]
+    ) -> EffectivePermissions:
+        """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
+        permissions = await self._permissions.of(caller.subject, caller.actor, vin)
+        denial = denial_of(permissions, caller, vin, asked.action)
+        if denial is DenialReason.VEHICLE_NOT_FOUND:
+            # The same for a vehicle that there is and for one that there is not, counted all the same.
+            if network := asked.network:
+                self._rates.take("unknown", "by address", network)
+            self._rates.take("unknown", "by actor", caller.actor)
+        if denial is not None:
+            raise AccessDeniedError(denial, asked.action)
+        return permissions
+
+    def _check_sign_in(
+        self, asked: AccessRequest[Proof], caller: Caller, mode: str
+    ) -> tuple[str, Requirement] | None:
+        """Return what the service behind is to judge; None where nothing is left. Raises StepUpRequiredError.
+
+        It costs no look-up, and comes before the request is counted or its id noted: the same request with a newer
+        token is the first one.
+        """
+        if not asked.step_up:
+            return None
+        line = step_up.line_for(asked.step_up, mode)
+        requirement = self._step_up_table[line]
+        if asked.step_up_judged_by_service:
+            return line, requirement
+        if step_up.good_until(requirement, line, caller) <= self._now():
+            raise StepUpRequiredError(line, requirement, by_key=caller.carries is not None)
+        return None
+
+    def _count(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+        """Count the request against its rate; what repeats one that was counted is a read."""
+        limit_class, named_id = asked.limit_class, asked.named_id
+        if limit_class is None:
+            return
+        if limit_class == "read" or named_id is None:
+            self._rates.take(limit_class, caller.subject, caller.actor, vin)
+            return
+        which = (asked.action, caller.subject, caller.actor, vin, named_id)
+        if self._counted.has(*which):
+            self._rates.take("read", caller.subject, caller.actor, vin)
+            return
+        self._rates.take(limit_class, caller.subject, caller.actor, vin)
+        self._counted.note(*which)
