@@ -29,6 +29,7 @@ from protocol.streams import (
     MQTT_CARS_ACCOUNT,
     MQTT_MESSAGES,
     MQTT_OWN_STREAMS,
+    OVER_MQTT,
     ROOM_EVENTS,
     STREAMS,
     VEHICLE_COMMANDS,
@@ -200,7 +201,7 @@ def _mqtt_vehicles(prefix: str) -> list[Passage]:
                 VEHICLE_STORE,
                 MQTT_CARS_ACCOUNT,
                 PassageKind.SERVICE,
-                f"{prefix}.{subject}",
+                f"{prefix}.{OVER_MQTT}.{subject}",
                 local=mqtt_queue_subject(subject),
             )
             for subject in said

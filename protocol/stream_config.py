@@ -31,7 +31,8 @@ def stream_config(stream: Stream, replicas: int = 1, prefix: str = "") -> Stream
     subjects, stored_as = list(stream.subjects), stream.stored_as
     if prefix and stream.vehicles_write:
         kept = stream.vehicles_write
-        subjects, stored_as = [f"{prefix}.{kept}"], (f"{prefix}.{kept}", _numbered(kept))
+        kept_as = stored_as[1] if stored_as else _numbered(kept)
+        subjects, stored_as = [f"{prefix}.{kept}"], (f"{prefix}.{kept}", kept_as)
     retention = RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS
     return StreamConfig(
         name=stream.name,

@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (group := _group(item)) is not None:
             item.add_marker(pytest.mark.xdist_group(group))
-        if "bystander" in _fixtures(item) and item.get_closest_marker("untimed") is None:
+        if _attacked(item) and item.get_closest_marker("untimed") is None:
             item.add_marker(pytest.mark.alone)  # compares with how long things take when all is quiet
         if _level(item) in UNMEASURED:
             item.add_marker(pytest.mark.no_cover)
@@ -93,6 +93,10 @@ def _group(item: pytest.Item) -> str | None:
             return ATTACKED
         return MESH if item.get_closest_marker("disturbs") is None else DISTURBED
     return item.path.relative_to(HERE).as_posix()
+
+
+def _attacked(item: pytest.Item) -> bool:
+    return not {"bystander", "mqtt_bystander"}.isdisjoint(_fixtures(item))
 
 
 def _level(item: pytest.Item) -> str:
