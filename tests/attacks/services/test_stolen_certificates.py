@@ -18,7 +18,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from envoy_ext_authz import external_auth_pb2, external_auth_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.sandbox import CertificateIdentity
+from mesh.pki import CertificateIdentity
 from services import registry
 from services.telematics.order_mac import OrderMac
 from tests.attacks.people import certified, credentials
@@ -94,8 +94,7 @@ def told_to_the_command_service(mesh: Mesh, method: str, path: str, body: bytes 
         answer = external_auth_pb2_grpc.AuthorizationStub(channel).Check(request, timeout=20)
     told = {option.header.key: option.header for option in answer.ok_response.headers}
     assert "x-ecarus-capability" in told, answer
-    header = told["x-ecarus-capability"]
-    return header.value or header.raw_value.decode()
+    return str(told["x-ecarus-capability"].value)
 
 
 def order_to_sign(

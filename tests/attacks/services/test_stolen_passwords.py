@@ -15,7 +15,7 @@ import pytest
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2, door_status_service_pb2_grpc
 from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 
-from mesh.sandbox import CertificateIdentity
+from mesh.pki import CertificateIdentity
 from services import registry
 from tests.attacks.people import credentials
 from tests.attacks.sandbox import car_pair, workload_pair
