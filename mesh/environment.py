@@ -45,8 +45,12 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "READS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
+        "DPOP_CLIENTS",
+        "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
+        "GRANTS_PER_GIVER",
+        "GRANTS_PER_VEHICLE",
     },
     "command": _INTAKE
     | {
@@ -80,6 +84,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "DOUBT_SECONDS",
     },
     "vehicles": frozenset({"LOG_LEVEL"}),
+    "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),
 }
 """The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""
 

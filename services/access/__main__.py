@@ -12,8 +12,11 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
+from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.dpop import ProofVerifier
+from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -31,6 +34,8 @@ from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.severance import SeveredAccess
+from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
@@ -50,7 +55,9 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.adapters.dpop import ProofOfRequest
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
     from services.platform.database import Database
 
 ROOM = "access"
@@ -65,9 +72,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
-    migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(
-        migrate, settings.database_url, migrations, store.HEAD, store.AccessModel.metadata
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.AccessModel.metadata,
     )
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
@@ -104,15 +114,17 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         now=CLOCK.seconds,
         longest_seconds=settings.token_longest_seconds,
         leeway_seconds=settings.token_leeway_seconds,
+        bound_clients=settings.bound_clients,
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
-    authorizer = RequestAuthorizer(
+    authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
+            proofs=ProofVerifier(CLOCK.seconds, settings.origins),
             note_use=key_uses.note,
         ),
         permissions=permission_cache,
@@ -124,7 +136,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
-    record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
+    announcements = OutboxAnnouncements()
+    record = store.SqlGrantRecord(database, announcements, relay.hand_over)
+    people = _people_of(database, relay, authorizer, settings)
 
     watch = KeyWatch(
         keys,
@@ -135,7 +149,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         settings.keys_reread_seconds,
     )
 
-    pending = None if settings.is_sandbox else SqlPendingGrants(database)
+    pending = None if settings.is_sandbox else SqlPendingGrants(database, announcements, relay.hand_over)
     pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
@@ -148,15 +162,17 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pending_keys,
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
+            severed=people[1],
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
+        DoorGrantServicer(*people).register(server)
 
     rpc = GrpcServer(
         settings,
         services=SERVICES,
         register=register,
         policy=POLICY,
-        verifier=CapabilityVerifier(settings.capability_jwks),
+        verifier=CapabilityVerifier(settings.capability_jwks, service=ROOM),
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
@@ -181,6 +197,22 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             await keys.close()
         await broker.close()
         await database.close()
+
+
+def _people_of(
+    database: Database,
+    relay: OutboxRelay,
+    authorizer: RequestAuthorizer[ProofOfRequest],
+    settings: AccessSettings,
+) -> tuple[SharedAccess, SeveredAccess]:
+    """Return what people may ask about each other's rights."""
+    announcements = OutboxAnnouncements()
+    grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
+    severances = store.SqlSeverances(database, announcements, relay.hand_over)
+    return (
+        SharedAccess(grants, authorizer.invalidate, CLOCK.now),
+        SeveredAccess(severances, authorizer.invalidate, CLOCK.now),
+    )
 
 
 def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> KeyFile | DiscoveredKeys:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
@@ -59,10 +59,10 @@ class Mesh:
         """The CA of every certificate here."""
         return self.data / "pki" / "ca.crt"
 
-    def token(self, user: str, vin: str | None = None) -> str:
-        """An access token of the development issuer, as `make token` prints it."""
-        key = Sandbox(self.data).issuer_key
-        return issue_token(key, Bearer(user, vin=vin), datetime.now(UTC))
+    def token(self, user: str, vin: str | None = None, **signed_in: Any) -> str:
+        """An access token of the development issuer, as `make token` prints it; `signed_in` is of a Bearer."""
+        sandbox, bearer = Sandbox(self.data), Bearer(user, vin=vin, **signed_in)
+        return issue_token(sandbox.issuer_key, sandbox.issuer, bearer, datetime.now(UTC))
 
     def pid_of(self, component: str) -> int:
         """The process id of a component, from the last time the console called it ready."""
@@ -97,6 +97,7 @@ def running_mesh(data: Path, **settings: str) -> Iterator[Mesh]:
         "DOORS_PORT_BASE": str(base),
         "DOORS_DATA_DIR": str(data),
         "DOORS_KEYS_REREAD_SECONDS": "1",
+        "DOORS_TOKEN_KEYS_FETCH_SECONDS": "1",
         "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
         **settings,
     }

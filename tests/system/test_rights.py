@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc, grant_pb2
 
 from key_files.pem import private_pem
+from mesh.issuer_seed import issuer_url
 from mesh.sandbox import Sandbox, key_id, load_signing_key
-from mesh.tokens import AUDIENCE, ISSUER, TWO_FACTORS
+from mesh.tokens import AUDIENCE, TWO_FACTORS
 from services.access.adapters.identity import key_hash
 from services.access.domain.grants import key_id_of
 from tests.support.app import SAMPLE, App, Car, Stream, eventually
@@ -95,10 +96,24 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
     """A token that is good for `seconds`, signed with the issuer's key or another one."""
     signer = load_signing_key(key or mesh.data / "secrets" / "issuer.key")
     now = int(time.time())
-    form = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "client_id": "web", "iat": now, "jti": "1"}
-    form |= {"acr": TWO_FACTORS, "auth_time": now, **claims}
+    form = {
+        "iss": issuer_url(mesh.ports),
+        "aud": AUDIENCE,
+        "sub": user,
+        "client_id": "web",
+        "iat": now,
+        "jti": "1",
+        "acr": TWO_FACTORS,
+        "auth_time": now,
+        **claims,
+    }
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
+
+
+def acting(agent: str, vin: str = SAMPLE) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {"client_id": "call-center", "act": {"sub": agent}, "vin": vin, "case": "case-1"}
 
 
 def watching(mesh: Mesh, bearer: str) -> Stream:
@@ -160,7 +175,7 @@ def test_a_locked_account_watches_and_does_nothing(mesh: Mesh) -> None:
     guest, agent = f"guest-{uuid.uuid4()}", f"agent-{uuid.uuid4()}"
     with operator(mesh) as access:
         grant(access, guest, guest)
-    as_agent = token(mesh, "user-123", client_id="call-center", act={"sub": agent})
+    as_agent = token(mesh, "user-123", seconds=300, **acting(agent))
     with watching(mesh, mesh.token(guest)) as mine, watching(mesh, as_agent) as by_agent:
         doorctl(mesh, "account", "lock", guest, "--reason", "stolen phone")
         assert "ACCOUNT_LOCKED" in ended_within(mine, 1)

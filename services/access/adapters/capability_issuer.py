@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.access.domain.authorization import Purpose
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
 
 _MAX_KEPT = 100_000
 _USED_SHARE = 2 / 3
@@ -116,7 +117,7 @@ class CapabilityIssuer:
                 "iat": issued_at,
                 "exp": expires_at,
                 "jti": str(uuid.uuid4()),
-                "role": permissions.role.value if permissions.role else "",
+                "role": permissions.role.as_told.value if permissions.role else "",
                 "since": permissions.since,
                 **_what_ends_it(caller, permissions, purpose),
                 **({"cert": certificate} if certificate else {}),
@@ -153,7 +154,7 @@ class CapabilityIssuer:
 
 def _sign_in(caller: Caller, purpose: Purpose) -> dict[str, Any]:
     """Return the claims about how its person signed in, and how far that is enough for what the service judges."""
-    claims: dict[str, Any] = {}
+    claims: dict[str, Any] = {"case": caller.case} if caller.case else {}
     if caller.acr:
         claims["acr"] = caller.acr
     if caller.authenticated_at is not None:

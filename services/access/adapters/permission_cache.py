@@ -13,7 +13,7 @@ from services.access.adapters.recent import ExpiringCache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.access.domain.grants import EffectivePermissions
+    from services.access.domain.permissions import EffectivePermissions
 
 MAX_AGE_SECONDS = 5.0
 """A right that another replica ended is unknown here for no longer than this, whatever gets lost."""

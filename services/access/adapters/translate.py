@@ -8,19 +8,20 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2
+from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2, severance_pb2
 from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
+from services.access.adapters import grant_translate
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
+from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
     ActionsBeyondRoleError,
     ApiKey,
     ApiKeyNotPendingError,
     ApiKeyUnknownError,
-    EndedKind,
     Grant,
     GrantConflictError,
     GrantNotPendingError,
@@ -33,6 +34,7 @@ from services.access.domain.grants import (
     SameOperatorError,
     Source,
 )
+from services.access.domain.severance import NewSeverance
 from services.access.usecases.grants import GrantQuery
 from services.platform import errors
 from services.platform.capability import METADATA_KEY
@@ -46,7 +48,11 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.access.domain.grants import Account, AccountOverview, AccountSummary, Allowance, EndedRight
+    from services.access.domain.ended_rights import EndedRight
+    from services.access.domain.grants import Account
+    from services.access.domain.overviews import AccountOverview, AccountSummary
+    from services.access.domain.permissions import Allowance
+    from services.access.domain.severance import AccessSeverance
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -54,6 +60,8 @@ _ROLES = {
     grant_pb2.GRANT_ROLE_OWNER: GrantRole.OWNER,
     grant_pb2.GRANT_ROLE_SHARED_USER: GrantRole.SHARED_USER,
     grant_pb2.GRANT_ROLE_DIGITAL_KEY: GrantRole.DIGITAL_KEY,
+    grant_pb2.GRANT_ROLE_VALET: GrantRole.VALET,
+    grant_pb2.GRANT_ROLE_SERVICE: GrantRole.SERVICE,
 }
 _ENDED = {
     EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
@@ -70,6 +78,8 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
         method=http.method,
         path=http.path,
         headers=http.headers,
+        scheme=http.scheme,
+        host=http.host,
         body=http.raw_body or http.body.encode(),
         team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
         address=request.attributes.source.address.socket_address.address,
@@ -88,7 +98,7 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
         upstream[METADATA_KEY] = made.capability
     _add(ok.headers, upstream)
     _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id})
-    ok.headers_to_remove.extend(("authorization", "idempotency-key"))
+    ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
     return response
 
 
@@ -143,7 +153,9 @@ def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGran
     """Return what allows each, as it is told."""
     return access_service_pb2.CheckGrantsResponse(
         allowed=[each is not None for each in allowed],
-        roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
+        roles=[
+            _ROLE_NUMBERS[each.role.as_told] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed
+        ],
         ends_at_millis=[milliseconds(each.ends_at) if each and each.ends_at else 0 for each in allowed],
     )
 
@@ -264,6 +276,11 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         revoked_at=exact_time(ended.at),
         kind=_ENDED[ended.kind],
         credential=ended.credential,
+        remaining_role=(
+            _ROLE_NUMBERS[ended.remaining_role.as_told]
+            if ended.remaining_role
+            else grant_pb2.GRANT_ROLE_UNSPECIFIED
+        ),
     )
     for action, until in sorted(ended.remaining.items()):
         told.remaining.add(action=action, until=_moment(until))
@@ -273,6 +290,35 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         subject=GRANT_REVOKED_SUBJECT,
         payload=told.SerializeToString(),
         created_at=ended.at,
+    )
+
+
+def operators_severance(request: access_service_pb2.SeverVehicleAccessRequest, operator: str) -> NewSeverance:
+    """Return a severance as an operator asks for it. Raises Refusal INVALID_REQUEST."""
+    for field, text in (("evidence", request.evidence), ("onBehalfOf", request.on_behalf_of)):
+        grant_translate.check_text(field, text, grant_translate.MOST_EVIDENCE)
+    return NewSeverance(
+        request.severance_id, request.vin, request.person, request.evidence, operator, request.on_behalf_of
+    )
+
+
+def vehicle_severance(severance: AccessSeverance) -> severance_pb2.VehicleSeverance:
+    """Return a severance as operators are told."""
+    asked = severance.asked
+    return severance_pb2.VehicleSeverance(
+        severance_id=asked.severance_id,
+        vin=asked.vin,
+        person=asked.person,
+        requested_by=asked.requested_by,
+        on_behalf_of=asked.on_behalf_of,
+        evidence=asked.evidence,
+        requested_at=_timestamp(severance.requested_at),
+        due_at=_timestamp(severance.due_at),
+        completed_at=_timestamp(severance.completed_at),
+        reversal_requested_by=severance.reversal_requested_by,
+        reversal_reason=severance.reversal_reason,
+        reversed_by=severance.reversed_by,
+        reversed_at=_timestamp(severance.reversed_at),
     )
 
 
@@ -306,7 +352,7 @@ def refusal_of(error: Exception) -> Refusal | None:
         return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
     if isinstance(error, ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
         return _beyond(error)
-    return None
+    return grant_translate.refusal_of(error)
 
 
 def _beyond(error: ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    from services.access.domain.schedule import Schedule
 
 UNLOCK = "door.unlock"
 LOCK = "door.lock"
@@ -21,6 +22,11 @@ CONFIG_READ = "door.config.read"
 CONFIG_WRITE = "door.config.write"
 DIAGNOSTICS_READ = "door.diagnostics.read"
 UPDATES_READ = "door.updates.read"
+GRANTS_READ = "door.grants.read"
+GRANTS_WRITE = "door.grants.write"
+GRANTS_ACCEPT = "door.grants.accept"
+GRANTS_END = "door.grants.end"
+SEVER = "door.access.sever"
 
 ACTIONS = frozenset(
     {
@@ -33,8 +39,17 @@ ACTIONS = frozenset(
         CONFIG_WRITE,
         DIAGNOSTICS_READ,
         UPDATES_READ,
+        GRANTS_READ,
+        GRANTS_WRITE,
+        GRANTS_ACCEPT,
+        GRANTS_END,
+        SEVER,
     }
 )
+PEOPLES = frozenset({GRANTS_WRITE, GRANTS_ACCEPT, GRANTS_END, SEVER})
+"""What people do themselves: neither an API key nor an agent decides who has which right."""
+OWN_GRANTS = frozenset({GRANTS_READ, GRANTS_ACCEPT, GRANTS_END})
+"""What anybody may do about their own grant: look at it, accept it, give it back."""
 COMMANDS = frozenset({UNLOCK, LOCK, CANCEL, CONFIG_WRITE})
 """The actions that change something; their rate is limited apart from that of reads."""
 
@@ -45,12 +60,23 @@ class GrantRole(Enum):
     OWNER = "OWNER"
     SHARED_USER = "SHARED_USER"
     DIGITAL_KEY = "DIGITAL_KEY"
+    VALET = "VALET"
+    SERVICE = "SERVICE"
+
+    @property
+    def as_told(self) -> GrantRole:
+        """The role as other services and vehicles know it: to them whoever parks the car, or helps it, has a key."""
+        return GrantRole.DIGITAL_KEY if self in LONGEST_SECONDS else self
 
 
+LONGEST_SECONDS = {GrantRole.VALET: 24 * 3_600, GrantRole.SERVICE: 3_600}
+"""Roles that end by themselves, and after how long at the latest."""
 ROLE_ACTIONS = {
     GrantRole.OWNER: ACTIONS,
-    GrantRole.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ},
-    GrantRole.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}),
+    GrantRole.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ, GRANTS_WRITE},
+    GrantRole.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}) | OWN_GRANTS,
+    GrantRole.VALET: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ}) | OWN_GRANTS,
+    GrantRole.SERVICE: frozenset({UNLOCK}) | OWN_GRANTS,
 }
 
 
@@ -104,9 +130,20 @@ class ActionsBeyondRoleError(Exception):
         self.surplus = surplus
 
 
+class TooLongError(Exception):
+    """A grant of this role may not last so long."""
+
+    def __init__(self, role: GrantRole, longest_seconds: int) -> None:
+        super().__init__(role.value)
+        self.role = role
+        self.longest_seconds = longest_seconds
+
+
 @dataclass(frozen=True, slots=True)
 class NewGrant:
-    """A right as asked for. Empty `actions` are all of the role's; `valid_seconds` None is until revoked."""
+    """A right as asked for. Empty `actions` are all of the role's; `valid_seconds` None is until revoked, or for as
+    long as the role may be given. Without a `schedule` it holds at all hours.
+    """
 
     grant_id: str
     principal: str
@@ -114,22 +151,62 @@ class NewGrant:
     role: GrantRole
     actions: tuple[str, ...] = ()
     valid_seconds: int | None = None
+    schedule: Schedule | None = None
+    label: str = ""
+    """What people call it: "Anna's phone"."""
 
     def check(self) -> None:
-        """Raise ActionsBeyondRoleError when it names an action that its role does not have."""
+        """Raise ActionsBeyondRoleError when it names an action that its role does not have; TooLongError."""
         surplus = [(n, a) for n, a in enumerate(self.actions) if a not in ROLE_ACTIONS[self.role]]
         if surplus:
             raise ActionsBeyondRoleError(surplus)
+        longest = LONGEST_SECONDS.get(self.role)
+        if longest is not None and (self.valid_seconds or 0) > longest:
+            raise TooLongError(self.role, longest)
+
+    def end_from(self, begin: datetime) -> datetime | None:
+        """Return when it ends by itself, when it begins then."""
+        seconds = self.valid_seconds or LONGEST_SECONDS.get(self.role)
+        return None if seconds is None else begin + timedelta(seconds=seconds)
+
+
+class GrantState(Enum):
+    """Where a grant is in its life, in the words that the Car Connectivity Consortium has for digital keys."""
+
+    CREATED = "CREATED"
+    """Offered; it allows nothing yet but to accept it."""
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    TERMINATED = "TERMINATED"
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a grant allows at a moment, since when and until when without a change (None: until it is revoked)."""
+
+    actions: frozenset[str]
+    since: datetime
+    until: datetime | None
+    is_dormant: bool = False
+    """It allows its actions at another time, or to who accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A right on a vehicle as it is kept."""
+    """A right on a vehicle as it is kept.
+
+    One that somebody gives (`given_by`) is offered until `offered_until`, and begins when it is accepted.
+    """
 
     asked: NewGrant
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    given_by: str = ""
+    offered_until: datetime | None = None
+    accepted_at: datetime | None = None
+    suspended_at: datetime | None = None
+    resumed_at: datetime | None = None
 
     @property
     def actions(self) -> frozenset[str]:
@@ -137,8 +214,40 @@ class Grant:
         return frozenset(self.asked.actions) or ROLE_ACTIONS[self.asked.role]
 
     def is_live(self, now: datetime) -> bool:
-        """Return whether it is neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+        """Return whether it has not ended: it is neither revoked nor expired, nor was its offer left to lapse."""
+        return self.revoked_at is None and (self._ends_at is None or self._ends_at > now)
+
+    def state(self, now: datetime) -> GrantState:
+        """Return where it is in its life."""
+        if not self.is_live(now):
+            return GrantState.TERMINATED
+        if self._is_offer:
+            return GrantState.CREATED
+        return GrantState.ACTIVE if self.suspended_at is None else GrantState.SUSPENDED
+
+    def in_force(self, now: datetime) -> InForce:
+        """Return what it allows now, being live."""
+        state, ends_at = self.state(now), self._ends_at
+        if state is GrantState.CREATED:
+            return InForce(OWN_GRANTS, self.created_at, ends_at, is_dormant=True)
+        since = max(filter(None, (self.created_at, self.accepted_at, self.resumed_at)))
+        if state is not GrantState.ACTIVE:
+            return InForce(OWN_GRANTS - {GRANTS_ACCEPT}, since, ends_at, is_dormant=True)
+        if self.asked.schedule is None:
+            return InForce(self.actions, since, ends_at)
+        opening = self.asked.schedule.opening(now)
+        until = opening.until if ends_at is None else min(ends_at, opening.until)
+        if not opening.is_open:
+            return InForce(OWN_GRANTS - {GRANTS_ACCEPT}, since, until, is_dormant=True)
+        return InForce(self.actions, max(since, opening.since), until)
+
+    @property
+    def _is_offer(self) -> bool:
+        return self.offered_until is not None and self.accepted_at is None
+
+    @property
+    def _ends_at(self) -> datetime | None:
+        return self.offered_until if self._is_offer else self.expires_at
 
 
 APPROVAL_TIME = timedelta(hours=24)
@@ -166,31 +275,6 @@ class PendingGrant:
             raise GrantNotPendingError(self.asked.grant_id)
         if by == self.requested_by:
             raise SameOperatorError(self.asked.grant_id)
-
-
-class EndedKind(Enum):
-    """What a principal had that has ended."""
-
-    GRANT = "GRANT"
-    ACCOUNT = "ACCOUNT"
-    CREDENTIAL = "CREDENTIAL"
-
-
-@dataclass(frozen=True, slots=True)
-class EndedRight:
-    """A right that ended before its time, as the other services are told.
-
-    No `vin` means every vehicle. `remaining` is what the principal may still do to the vehicle, and until when, in
-    seconds since 1970.
-    """
-
-    kind: EndedKind
-    at: datetime
-    principal: str = ""
-    vin: str = ""
-    grant_id: str = ""
-    credential: str = ""
-    remaining: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,26 +360,6 @@ class PendingApiKey:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountSummary:
-    """An account in a list: how many grants have not ended, and how many API keys are good."""
-
-    account: Account
-    grants: int
-    api_keys: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountOverview:
-    """An account with the grants that have not ended, and all of its API keys."""
-
-    account: Account
-    grants: Sequence[Grant]
-    api_keys: Sequence[ApiKey]
-    known: bool = True
-    """Whether anything is kept under this name, what has ended included."""
-
-
-@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, as proven by a bearer. Times are in seconds since 1970.
 
@@ -319,78 +383,19 @@ class Caller:
     """The class of the authentication behind it (OpenID Connect's `acr`); empty where it does not say."""
     authenticated_at: float | None = None
     """When the person signed in; None where it does not say, and of an API key."""
+    key_thumbprint: str = ""
+    """Of the key that its sender must prove to hold (RFC 9449); empty where whoever has the bearer may use it."""
     carries: frozenset[str] | None = None
     """Of an API key, which cannot step up: the lines of the step-up table that it was created with."""
+
+    case: str = ""
+    """Of an agent: the number of the case because of which it acts for the subject."""
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether somebody else acts for the subject."""
+        return self.actor != self.subject
 
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""
         return replace(self, expires_at=at, ends_at=at)
-
-
-@dataclass(frozen=True, slots=True)
-class EffectivePermissions:
-    """What a caller is to a vehicle at a moment. Times are in seconds since 1970.
-
-    No actions means that the vehicle is not theirs, or is no vehicle. `ends_at` is when the first of the grants
-    behind it ends by itself, `until` when the last does that allows an action. It says what was true at `read_at`.
-    """
-
-    actions: frozenset[str]
-    ends_at: float = math.inf
-    locked: frozenset[str] = field(default_factory=frozenset)
-    """Those of subject and actor whose accounts are locked."""
-    role: GrantRole | None = None
-    """The highest of the grants behind it."""
-    since: float = 0.0
-    """When the first of them began, in seconds since 1970; an owner's, when the first of an owner did."""
-    until: Mapping[str, float] = field(default_factory=dict)
-    read_at: float = field(default=0.0, compare=False)
-
-
-def effective_permissions(
-    grants: Iterable[Grant], locked: Iterable[str], now: datetime
-) -> EffectivePermissions:
-    """Return what these grants of one principal on one vehicle amount to."""
-    live = [grant for grant in grants if grant.is_live(now)]
-    role, since = _beginning(live)
-    until: dict[str, float] = {}
-    first_end = math.inf
-    for grant in live:
-        end = math.inf if grant.expires_at is None else grant.expires_at.timestamp()
-        first_end = min(first_end, end)
-        for action in grant.actions:
-            until[action] = max(until.get(action, 0.0), end)
-    return EffectivePermissions(
-        actions=frozenset(until),
-        ends_at=first_end,
-        locked=frozenset(locked),
-        role=role,
-        since=since,
-        until=until,
-        read_at=now.timestamp(),
-    )
-
-
-def _beginning(live: Sequence[Grant]) -> tuple[GrantRole | None, float]:
-    """Return the highest role of these, and since when: an owner's former rights on the vehicle do not count."""
-    role = next((role for role in GrantRole if role in {grant.asked.role for grant in live}), None)
-    counted = [grant for grant in live if role is not GrantRole.OWNER or grant.asked.role is role]
-    return role, min((grant.created_at.timestamp() for grant in counted), default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What allows an action at a moment: the highest role, and when the last of the grants that do ends by itself."""
-
-    role: GrantRole
-    ends_at: datetime | None = None
-
-
-def allowance(live: Iterable[Grant], action: str) -> Allowance | None:
-    """Return what those grants that allow the action amount to; None when none does."""
-    allowing = [grant for grant in live if action in grant.actions]
-    role = next((role for role in GrantRole if role in {grant.asked.role for grant in allowing}), None)
-    if role is None:
-        return None
-    ends = [grant.expires_at for grant in allowing if grant.expires_at is not None]
-    return Allowance(role, max(ends) if len(ends) == len(allowing) else None)

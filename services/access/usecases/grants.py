@@ -9,16 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.access.domain.grants import (
-        Account,
-        AccountOverview,
-        AccountSummary,
-        Allowance,
-        ApiKey,
-        Grant,
-        NewApiKey,
-        NewGrant,
-    )
+    from services.access.domain.grants import Account, ApiKey, Grant, NewApiKey, NewGrant
+    from services.access.domain.overviews import AccountOverview, AccountSummary
+    from services.access.domain.permissions import Allowance
 
 
 @dataclass(frozen=True, slots=True)

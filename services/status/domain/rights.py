@@ -54,6 +54,7 @@ class WatchRight:
     signed_by: str = ""
     since: float = 0.0
     """When the first of the grants behind it was made: what happened before is not shown to it."""
+    is_owner: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class RightEnding:
     vin: str = ""
     credential: str = ""
     remaining_until: float | None = None
+    remains_owner: bool = False
+    """Whether the principal still owns the vehicle."""
     ended_at: float = math.inf
     """When the record says that it ended; `at` is when that was surely known to whoever read the record."""
 
@@ -90,6 +93,8 @@ class RightEnding:
             return right
         if self.remaining_until is None:
             raise WatchRightEndedError(self.cause)
+        if right.is_owner and not self.remains_owner:
+            right = replace(right, is_owner=False)
         if self.remaining_until >= right.until:
             return right
         return replace(right, until=self.remaining_until, ends_with=EndingCause.GRANT)

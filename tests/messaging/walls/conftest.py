@@ -28,7 +28,7 @@ STATUS_STREAMS = [name for name in STREAMS if name.startswith("VEHICLE_STATUS_")
 
 
 SAYS = {
-    "access": {"room.access.>"},
+    "access": {"door.update.*", "room.access.>"},
     "command": {
         "vehicle.*.cmd.*",
         "$MQTT.msgs.vehicle.*.cmd.*",

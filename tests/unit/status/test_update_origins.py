@@ -29,21 +29,22 @@ def known_codes() -> set[str]:
 
 
 DOOR, COMMAND = ("DOOR_STATUS_UPDATE", "door_status", ""), ("COMMAND_STATUS_UPDATE", "command_status", "")
-CONTRADICTED, COALESCED, RESET, FAULT = (
+CONTRADICTED, COALESCED, RESET, FAULT, GIVEN = (
     ("SYSTEM_ALERT", "system_alert", code)
-    for code in ("COMMAND_CONTRADICTED", "UPDATES_COALESCED", "UPDATES_RESET", "U0140")
+    for code in ("COMMAND_CONTRADICTED", "UPDATES_COALESCED", "UPDATES_RESET", "U0140", "ACCESS_BEGUN")
 )
 TELLS = {
     "status": {DOOR, CONTRADICTED, COALESCED},
     "command": {COMMAND},
     "diagnostics": {FAULT},
+    "access": {GIVEN},
     UNSTAMPED_ORIGIN: {DOOR, COMMAND, CONTRADICTED, COALESCED, FAULT},
 }
 
 
 @pytest.mark.parametrize("origin", [*registry.NAMES, UNSTAMPED_ORIGIN, "", "edge"])
 def test_each_kind_is_believed_of_the_service_whose_it_is(origin: str) -> None:
-    for told in (DOOR, COMMAND, CONTRADICTED, COALESCED, RESET, FAULT, ("STREAM_OPENED", None, "")):
+    for told in (DOOR, COMMAND, CONTRADICTED, COALESCED, RESET, FAULT, GIVEN, ("STREAM_OPENED", None, "")):
         assert is_accepted(origin, *told) == (told in TELLS.get(origin, ())), told
 
 

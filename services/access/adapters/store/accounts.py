@@ -17,14 +17,13 @@ from services.access.adapters.store.tables import (
     write_audit,
 )
 from services.access.domain import key_scopes
+from services.access.domain.ended_rights import EndedKind, EndedRight
 from services.access.domain.grants import (
     KEY_ID_PREFIX,
     Account,
     ApiKey,
     ApiKeyUnknownError,
     Caller,
-    EndedKind,
-    EndedRight,
     Source,
     key_id_of,
 )

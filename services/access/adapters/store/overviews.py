@@ -9,7 +9,8 @@ from sqlalchemy import func, or_, select, union
 from services.access.adapters.store.accounts import keys_of
 from services.access.adapters.store.grants import grants_of
 from services.access.adapters.store.tables import grants, keys, principals
-from services.access.domain.grants import Account, AccountOverview, AccountSummary
+from services.access.domain.grants import Account
+from services.access.domain.overviews import AccountOverview, AccountSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
