@@ -14,12 +14,12 @@ MOST_HASHES = 20_000
 _HASH_BYTES = 32
 
 
-class BenchTaken(Exception):
+class BenchTakenError(Exception):
     """Another run works in the folder; the text names it."""
 
 
 class BenchLock:
-    """Keeps other runs out of `folder`, until `release` or the end of the process. Raises BenchTaken."""
+    """Keeps other runs out of `folder`, until `release` or the end of the process. Raises BenchTakenError."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -28,7 +28,7 @@ class BenchLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._file)
-            raise BenchTaken(
+            raise BenchTakenError(
                 f"another run works in {folder}: wait for its end, or give this one its own --work"
             ) from error
 

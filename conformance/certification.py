@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from conformance.bench import BenchLock, IssuedHashes
 from conformance.cloud import Cloud
-from conformance.finding import RuleFinding, RuleVerdict, RuleViolated
+from conformance.finding import RuleFinding, RuleVerdict, RuleViolatedError
 from conformance.hands import Hands, UnitProcess
 from conformance.keys import KitCloudKeys, read_unit_keys
 from conformance.link import BrokerLogin, UnitLink
@@ -49,7 +49,7 @@ class Assignment:
 async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
     """Yield a finding for each rule. `tell` is for the person at the bench.
 
-    Raises BenchTaken, KeyFileRefused, BrokerFailed, StartFailed, OSError before the first.
+    Raises BenchTakenError, KeyFileError, BrokerError, StartError, OSError before the first.
     """
     unit_keys = read_unit_keys(assignment.unit_keys)
     async with contextlib.AsyncExitStack() as stack:
@@ -93,7 +93,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
         tell(f"waiting for the unit's hello for up to {assignment.wait_seconds:g} s")
         try:
             await _greeted(unit, assignment.wait_seconds)
-        except RuleViolated as silent:
+        except RuleViolatedError as silent:
             why = process.ended if process and process.ended else str(silent)
             for finding in _nothing_received(assignment.rules, why, cloud.rejected):
                 yield finding

@@ -17,7 +17,7 @@ from conformance.acceptance import unacceptable
 from conformance.forge import UNCHANGED, Mutation, sealed_order
 from protocol.cloud_side import AnswerReader, IssuedOrder, ReplayGuard, next_slot
 from protocol.domains import ORDER_FIELDS, REPORTS, Domain
-from protocol.faults import REPETITIONS, Fault, MessageRefused
+from protocol.faults import REPETITIONS, Fault, MessageRefusedError
 from protocol.order import command_id, domain_of, order_id
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal
@@ -81,7 +81,7 @@ class UnitMessage:
     info: session_pb2.SessionInfo | None = None
 
 
-class _OfEarlierRun(Exception):
+class _OfEarlierRunError(Exception):
     """An answer to what an earlier run ordered: nothing that this run can judge."""
 
 
@@ -187,7 +187,7 @@ class Cloud:
         """Return the order, right in everything but what `mutation` says, for the subject of `domain` (the
         order's own).
 
-        What it signs counts as issued: an answer to it is an answer. Raises NotReachable before the first hello.
+        What it signs counts as issued: an answer to it is an answer. Raises NotReachableError before the first hello.
         """
         domain = domain or domain_of(order)
         place, session = next_slot(self._store.session, domain, VALID_MILLIS, self.now_millis())
@@ -255,9 +255,9 @@ class Cloud:
     def _receive(self, event: EventKind, data: bytes) -> UnitMessage | None:
         try:
             received = self._open(event, data)
-        except _OfEarlierRun:
+        except _OfEarlierRunError:
             return None
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             if refused.fault is Fault.WRONG_EPOCH:
                 self._early.append((event, data))
             elif refused.fault not in REPETITIONS:
@@ -292,7 +292,7 @@ class Cloud:
             return UnitMessage(event, info.message_id, info.epoch, 0, info.hello, *at, info=info)
         message = self._reader.answer(self.vin, domain, data)
         if self._issued is not None and self._issued.is_earlier(message.request_hash):
-            raise _OfEarlierRun
+            raise _OfEarlierRunError
         opened = self._replay_guard.admit(domain, message)
         return UnitMessage(
             event,
@@ -316,7 +316,7 @@ class Cloud:
         try:
             report = _REPORTS[domain].FromString(opened.payload)
         except DecodeError as error:
-            raise MessageRefused(Fault.MALFORMED, "not a report") from error
+            raise MessageRefusedError(Fault.MALFORMED, "not a report") from error
         return UnitMessage(event, "", opened.epoch, opened.counter, report, *self._at(data, report))
 
 

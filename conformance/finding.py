@@ -22,15 +22,15 @@ class RuleVerdict(StrEnum):
     MOOT = "N/A"
 
 
-class RuleViolated(Exception):
+class RuleViolatedError(Exception):
     """The unit does not keep the rule; the text says what it did instead."""
 
 
-class RuleSkipped(Exception):
+class RuleSkippedError(Exception):
     """The rule could not be tried; the text says what it would take."""
 
 
-class NotApplicable(Exception):
+class NotApplicableError(Exception):
     """The rule speaks of another link than the unit's; the text says of which. Nothing is missing."""
 
 
@@ -62,7 +62,7 @@ class Group:
         self.rules: list[Rule] = []
 
     def rule(self, script: Script) -> Script:
-        """Make a rule of a script: it returns, or raises Violated, Skipped or NotApplicable."""
+        """Make a rule of a script: it returns, or raises Violated, Skipped or NotApplicableError."""
         rule_id = script.__name__.replace("_", "-")
         sentence = " ".join((script.__doc__ or "").split())
         self.rules.append(Rule(rule_id, self.name, sentence, script))
@@ -72,4 +72,4 @@ class Group:
 def require(holds: object, otherwise: str) -> None:
     """Raise Violated unless it holds."""
     if not holds:
-        raise RuleViolated(otherwise)
+        raise RuleViolatedError(otherwise)

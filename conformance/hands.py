@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from conformance.finding import RuleSkipped
+from conformance.finding import RuleSkippedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ _CONTROL_SECONDS = 10
 _ACTUATIONS = "/actuations"
 
 
-class StartFailed(Exception):
+class StartError(Exception):
     """The unit was not started; the text says why."""
 
 
@@ -44,7 +44,7 @@ class UnitProcess:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """In a group of its own, so that what it starts ends with it. Raises StartFailed."""
+        """In a group of its own, so that what it starts ends with it. Raises StartError."""
         with self._log.open("ab") as log:
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -56,7 +56,7 @@ class UnitProcess:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise StartFailed(f"cannot start {self._words[0]}: {error.strerror}") from error
+                raise StartError(f"cannot start {self._words[0]}: {error.strerror}") from error
 
     @property
     def ended(self) -> str | None:
@@ -148,10 +148,10 @@ class Hands:
 
     async def _control(self, method: str, deed: str, body: Any = None) -> httpx.Response:
         if self._http is None:
-            raise RuleSkipped("needs the reference agent's control interface (--control)")
+            raise RuleSkippedError("needs the reference agent's control interface (--control)")
         answer = await self._http.request(method, f"/vehicles/{self._vin}{deed}", json=body)
         if not answer.is_success:
-            raise RuleSkipped(f"--control answered {answer.status_code} to {method} {_told(deed)}")
+            raise RuleSkippedError(f"--control answered {answer.status_code} to {method} {_told(deed)}")
         return answer
 
     async def _run(self, command: str) -> None:
@@ -160,16 +160,16 @@ class Hands:
                 *shlex.split(command), stdin=asyncio.subprocess.DEVNULL
             )
         except OSError as error:
-            raise RuleSkipped(f"--reboot cannot be run: {error.strerror}") from error
+            raise RuleSkippedError(f"--reboot cannot be run: {error.strerror}") from error
         try:
             async with asyncio.timeout(_REBOOT_COMMAND_SECONDS):
                 status = await process.wait()
         except TimeoutError as error:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            raise RuleSkipped(f"--reboot did not end within {_REBOOT_COMMAND_SECONDS} s") from error
+            raise RuleSkippedError(f"--reboot did not end within {_REBOOT_COMMAND_SECONDS} s") from error
         if status != 0:
-            raise RuleSkipped(f"--reboot ended with status {status}")
+            raise RuleSkippedError(f"--reboot ended with status {status}")
 
 
 def _actuations(body: bytes) -> list[tuple[str, str]]:
@@ -177,14 +177,14 @@ def _actuations(body: bytes) -> list[tuple[str, str]]:
     try:
         lines = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RuleSkipped(f"--control: {_told(_ACTUATIONS)} is not JSON") from error
+        raise RuleSkippedError(f"--control: {_told(_ACTUATIONS)} is not JSON") from error
     if not isinstance(lines, list):
-        raise RuleSkipped(f"--control: {_told(_ACTUATIONS)} is not a JSON list")
+        raise RuleSkippedError(f"--control: {_told(_ACTUATIONS)} is not a JSON list")
     told = []
     for line in lines:
         words = (line.get("command_id"), line.get("phase")) if isinstance(line, dict) else ()
         if not (words and all(isinstance(word, str) for word in words)):
-            raise RuleSkipped(
+            raise RuleSkippedError(
                 f"--control: {_told(_ACTUATIONS)} has a line without the texts command_id and phase "
                 "(docs/conformance.md, The control interface)"
             )

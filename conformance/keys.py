@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from key_files.pem import KeyFileRefused, private_pem, read_car_public, read_private, write_new
-from protocol.faults import MessageRefused
+from key_files.pem import KeyFileError, private_pem, read_car_public, read_private, write_new
+from protocol.faults import MessageRefusedError
 from protocol.keys import KeySigner, OpenKeys, SealKey, VehicleKeys, key_id
 from protocol.manifest import endorse, peek
 
@@ -67,7 +67,7 @@ class CloudKey:
 
 
 class KitCloudKeys:
-    """All of them, as the newest manifest says. Raises KeyFileRefused for a folder that is damaged."""
+    """All of them, as the newest manifest says. Raises KeyFileError for a folder that is damaged."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -178,8 +178,8 @@ class KitCloudKeys:
     def _recall(self, version: int) -> None:
         try:
             manifest = peek(self.endorsed(version))
-        except MessageRefused as refused:
-            raise KeyFileRefused(
+        except MessageRefusedError as refused:
+            raise KeyFileError(
                 f"{self._manifest_file(version)} is no manifest: {refused.detail}"
             ) from refused
         told = {key.public_key: key for key in manifest.keys}
@@ -196,7 +196,7 @@ class KitCloudKeys:
         self.version = version
         for use in ("root", *_USES):
             if not any(key.is_usable for key in self.all(use)):
-                raise KeyFileRefused(f"{self._folder} has lost the private key in use to {use}")
+                raise KeyFileError(f"{self._folder} has lost the private key in use to {use}")
         if manifest.expires_at_seconds <= time.time():  # left by a rule that was cut short
             self.endorse_next()
 
@@ -205,11 +205,11 @@ class KitCloudKeys:
 
 
 def read_unit_keys(path: Path) -> VehicleKeys:
-    """Return the unit's two public keys: PEM, one Ed25519 and one X25519, in either order. Raises KeyFileRefused."""
+    """Return the unit's two public keys: PEM, one Ed25519 and one X25519, in either order. Raises KeyFileError."""
     verifying, sealing = read_car_public(path)
     seal_bytes = sealing.public_bytes_raw()
     try:
         SealKey.checked(seal_bytes)
     except ValueError as error:
-        raise KeyFileRefused(f"{path} holds an X25519 key with which nothing can be agreed") from error
+        raise KeyFileError(f"{path} holds an X25519 key with which nothing can be agreed") from error
     return VehicleKeys.of(verifying.public_bytes_raw(), seal_bytes)

@@ -14,7 +14,7 @@ import nats.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
-from conformance.throwaway_broker import BrokerFailed
+from conformance.throwaway_broker import BrokerError
 from protocol.stream_config import command_queue, stream_config
 from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import CommandKind, EventKind, command_subject, mqtt_queue_subject
@@ -75,7 +75,7 @@ class UnitLink:
         self._opener: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect, makes the streams, and listens. Raises BrokerFailed."""
+        """Connect, makes the streams, and listens. Raises BrokerError."""
         tls = ssl.create_default_context(cafile=str(self._account.ca)) if self._account.ca else None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -90,7 +90,7 @@ class UnitLink:
                     error_cb=_quiet,
                 )
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise BrokerFailed(f"cannot connect to {self._account.url}: {error!r}") from error
+            raise BrokerError(f"cannot connect to {self._account.url}: {error!r}") from error
         self._jetstream = client.jetstream()
         for stream in _STREAMS:
             await self._ensure(stream.name)

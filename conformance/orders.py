@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2
 
 from conformance.cloud import new_id
-from conformance.finding import RuleViolated
+from conformance.finding import RuleViolatedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,13 +55,15 @@ def is_locked(status: report_pb2.StatusReport, door: int) -> bool:
     for one in status.doors:
         if one.door == door:
             if not one.HasField("locked"):
-                raise RuleViolated(
+                raise RuleViolatedError(
                     "a report does not say whether a door is locked: false must be written, too"
                 )
             if not one.HasField("locked"):
-                raise RuleViolated("it does not say whether the door is locked: what is absent is unknown")
+                raise RuleViolatedError(
+                    "it does not say whether the door is locked: what is absent is unknown"
+                )
             return one.locked
-    raise RuleViolated("the result does not say how the doors stand (CommandResult.status)")
+    raise RuleViolatedError("the result does not say how the doors stand (CommandResult.status)")
 
 
 def _door_command(

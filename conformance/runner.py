@@ -10,8 +10,15 @@ import httpx
 import nats.errors
 from nats.js.errors import APIError
 
-from conformance.finding import NotApplicable, RuleFinding, RuleSkipped, RuleVerdict, RuleViolated, require
-from conformance.throwaway_broker import BrokerFailed
+from conformance.finding import (
+    NotApplicableError,
+    RuleFinding,
+    RuleSkippedError,
+    RuleVerdict,
+    RuleViolatedError,
+    require,
+)
+from conformance.throwaway_broker import BrokerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -39,16 +46,16 @@ async def _judge(unit: Unit, rule: Rule) -> tuple[RuleVerdict, str]:
             await rule.script(unit)
             new = unit.cloud.rejected[rejected:]
             require(not new, f"{_DISBELIEVED}: {''.join(new[:1])}")
-    except RuleSkipped as skipped:
+    except RuleSkippedError as skipped:
         return RuleVerdict.SKIP, str(skipped)
-    except NotApplicable as elsewhere:
+    except NotApplicableError as elsewhere:
         return RuleVerdict.MOOT, str(elsewhere)
-    except RuleViolated as violated:
+    except RuleViolatedError as violated:
         why = str(violated)
         new = unit.cloud.rejected[rejected:]
         if new and not why.startswith(_DISBELIEVED):
             why = f"{why} ({_DISBELIEVED}: {new[0]})"
-    except (TimeoutError, nats.errors.Error, APIError, BrokerFailed) as error:
+    except (TimeoutError, nats.errors.Error, APIError, BrokerError) as error:
         # The broker's client has timeouts of its own.
         why = f"not over within {RULE_SECONDS} s" if limit.expired() else f"the broker: {error!r}"
     except httpx.HTTPError as error:

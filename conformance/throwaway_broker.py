@@ -34,7 +34,7 @@ _PORTS = range(20_000, 32_000)
 _TRIES = 50
 
 
-class BrokerFailed(Exception):
+class BrokerError(Exception):
     """There is no broker; the text says why."""
 
 
@@ -79,7 +79,7 @@ class ThrowawayBroker:
             shutil.rmtree(self._store)
 
     async def start(self) -> None:
-        """Return when it listens. Raises BrokerFailed."""
+        """Return when it listens. Raises BrokerError."""
         binary = Path(sys.executable).with_name("nats-server")
         with self._log.open("a", encoding="utf-8") as log:
             self._process = process = _spawn(binary, self._config, log)
@@ -89,11 +89,11 @@ class ThrowawayBroker:
                     await _listens(self.host, self.port) and await _listens(self.host, self.mqtt_port)
                 ):
                     if process.poll() is not None:
-                        raise BrokerFailed(f"nats-server ended; see {self._log}")
+                        raise BrokerError(f"nats-server ended; see {self._log}")
                     await asyncio.sleep(_ASK_AGAIN_SECONDS)
         except TimeoutError as error:
             self.kill()
-            raise BrokerFailed(f"nats-server does not listen; see {self._log}") from error
+            raise BrokerError(f"nats-server does not listen; see {self._log}") from error
 
     def kill(self) -> None:
         """As a crash: no goodbye. What it stored stays."""
@@ -152,7 +152,7 @@ def _free_port(host: str) -> int:
     for port in random.sample(_PORTS, _TRIES):
         with contextlib.suppress(OSError), socket.create_server((host, port)):
             return port
-    raise BrokerFailed(f"no port between {_PORTS.start} and {_PORTS.stop} is free on {host}")
+    raise BrokerError(f"no port between {_PORTS.start} and {_PORTS.stop} is free on {host}")
 
 
 def _kept_port(file: Path, host: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
-from conformance.finding import RuleSkipped, RuleViolated, require
+from conformance.finding import RuleSkippedError, RuleViolatedError, require
 from conformance.forge import UNCHANGED, Mutation
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock
 from protocol.domains import REFUSED_ON, Domain
@@ -96,7 +96,7 @@ class Unit:
                     self._spoke.clear()
                     await self._spoke.wait()
         except TimeoutError as error:
-            raise RuleViolated(f"{what} did not come within {limit:g} s") from error
+            raise RuleViolatedError(f"{what} did not come within {limit:g} s") from error
 
     async def afford(self, answers: int = 1) -> None:
         """Wait until the unit can be expected to have the budget for so many more answers to noise."""
@@ -153,14 +153,14 @@ class Unit:
         """Return the answer, which must not be a refusal by the protocol."""
         answer = await self.answer(signed, seconds)
         if isinstance(answer.payload, session_pb2.OrderRefused):
-            raise RuleViolated(f"refused as {_fault_name(answer.payload.fault)}")
+            raise RuleViolatedError(f"refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
     async def succeeds(self, signed: OutboundOrder, seconds: float | None = None) -> report_pb2.CommandResult:
         """Return the result, which must be a success."""
         result: report_pb2.CommandResult = await self.result(signed, seconds)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            raise RuleViolated(f"a good order ended as {_told(result)}")
+            raise RuleViolatedError(f"a good order ended as {_told(result)}")
         return result
 
     async def insist(
@@ -174,7 +174,7 @@ class Unit:
             await send()
             try:
                 await self.until(answered, what, self.patience.answer / ASKED_AT_MOST)
-            except RuleViolated:
+            except RuleViolatedError:
                 if not left:
                     raise
             else:
@@ -191,7 +191,7 @@ class Unit:
         """Sign a known order anew and send it; the stored result that answers it."""
         answer = await self.provoked(self.cloud.sign(order, mutation))
         if isinstance(answer.payload, session_pb2.OrderRefused):
-            raise RuleViolated(f"a known order was refused as {_fault_name(answer.payload.fault)}")
+            raise RuleViolatedError(f"a known order was refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
     async def refusal(self, signed: OutboundOrder, *faults: Fault) -> session_pb2.OrderRefused:
@@ -224,7 +224,7 @@ class Unit:
             if payload.fault not in _OUT_OF_STEP:
                 break
             await self.afford()
-        raise RuleViolated(f"a good order was refused as {_fault_name(payload.fault)}")
+        raise RuleViolatedError(f"a good order was refused as {_fault_name(payload.fault)}")
 
     async def does(
         self, order: command_pb2.DoorCommand | VehicleCommand, by: Any = None
@@ -232,7 +232,7 @@ class Unit:
         """Order doors, and the unit must do it; the result."""
         result: report_pb2.CommandResult = await self.obeys(order, by)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            raise RuleViolated(f"a good order ended as {_told(result)}")
+            raise RuleViolatedError(f"a good order ended as {_told(result)}")
         return result
 
     async def fence(self) -> report_pb2.CommandResult:
@@ -327,9 +327,9 @@ class Unit:
 
         try:
             await self.until(lambda: bool(fresh()), "a hello of a new epoch", self.patience.comeback)
-        except RuleViolated as late:
+        except RuleViolatedError as late:
             if self.hands.needs_person:
-                raise RuleSkipped("nobody rebooted the unit (--reboot)") from late
+                raise RuleSkippedError("nobody rebooted the unit (--reboot)") from late
             raise
         return fresh()[0]
 
@@ -343,7 +343,7 @@ class Unit:
 def _refused(payload: Any, faults: Sequence[Fault]) -> session_pb2.OrderRefused:
     named = " or ".join(fault.name for fault in faults)
     if not isinstance(payload, session_pb2.OrderRefused):
-        raise RuleViolated(f"not refused as {named}")
+        raise RuleViolatedError(f"not refused as {named}")
     require(
         payload.fault in {int(fault) for fault in faults},
         f"refused as {_fault_name(payload.fault)}, not as {named}",

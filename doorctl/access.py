@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from doorctl.operator_channel import OperationFailed, Operator
+from doorctl.operator_channel import OperationError, Operator
 from doorctl.text import fail, moment, printable
 from protocol.subjects import is_vin
 
@@ -40,7 +40,7 @@ def asked(rpc: str, request: Message, answer: type[Answer], *, as_person: bool =
     """Return the same; what fails is said and ends the command."""
     try:
         return ask(rpc, request, answer, as_person=as_person)
-    except OperationFailed as failed:
+    except OperationError as failed:
         fail(str(failed))
 
 

@@ -9,6 +9,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import account_pb2
 
 from doorctl.access import AsJson, Principal, account_line, asked, grant_line, key_line, show
+from doorctl.text import fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,9 @@ def show_account(principal: Principal, as_json: AsJson = False) -> None:
     """Whether an account is locked, the grants that it has, and its API keys."""
     request = contract.GetAccountRequest(principal=principal)
     overview = asked("GetAccount", request, account_pb2.AccountOverview)
+    # An older service does not say whether it is known.
+    if not (overview.known or overview.grants or overview.api_keys or overview.account.HasField("locked_at")):
+        fail(f"nobody called {principal!r} is known: no grant, no API key, no lock; see doorctl account list")
     lines = [
         account_line(overview.account),
         *(f"grant {grant_line(grant)}" for grant in overview.grants),

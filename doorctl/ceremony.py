@@ -16,7 +16,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 from google.protobuf.message import DecodeError
 
 from protocol import cose
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.keys import key_id
 from protocol.manifest import SUBJECT, Trust, endorse
 
@@ -35,7 +35,7 @@ USES = {
 _FILE = re.compile(r"([1-9][0-9]*)\.manifest")
 
 
-class CeremonyRefused(Exception):
+class CeremonyError(Exception):
     """No manifest was made; the text says why."""
 
 
@@ -64,7 +64,7 @@ class EndorsedManifest:
 
 def read_manifest(path: Path) -> EndorsedManifest:
     """Return what the file says, signed by the root that it names. Whether that is the right root is the caller's
-    question. Raises CeremonyRefused.
+    question. Raises CeremonyError.
     """
     try:
         data = path.read_bytes()
@@ -73,14 +73,14 @@ def read_manifest(path: Path) -> EndorsedManifest:
         manifest = session_pb2.KeyManifest.FromString(inner.payload)
         cose.verify(inner, Ed25519PublicKey.from_public_bytes(manifest.root_public_key), SUBJECT)
     except OSError as error:
-        raise CeremonyRefused(f"{path}: {error.strerror}") from error
-    except (MessageRefused, DecodeError, ValueError) as error:
-        raise CeremonyRefused(f"{path} is not an endorsed manifest") from error
+        raise CeremonyError(f"{path}: {error.strerror}") from error
+    except (MessageRefusedError, DecodeError, ValueError) as error:
+        raise CeremonyError(f"{path} is not an endorsed manifest") from error
     return EndorsedManifest(manifest, outer.key_id, data)
 
 
 def newest_manifest(folder: Path) -> EndorsedManifest | None:
-    """Return the one of the highest version in the folder. Raises CeremonyRefused when a file is not what its
+    """Return the one of the highest version in the folder. Raises CeremonyError when a file is not what its
     name says.
     """
     numbers = [int(found[1]) for path in folder.glob("*.manifest") if (found := _FILE.fullmatch(path.name))]
@@ -89,7 +89,7 @@ def newest_manifest(folder: Path) -> EndorsedManifest | None:
     path = manifest_file(folder, max(numbers))
     newest = read_manifest(path)
     if newest.manifest.version != max(numbers):
-        raise CeremonyRefused(f"{path} holds version {newest.manifest.version}")
+        raise CeremonyError(f"{path} holds version {newest.manifest.version}")
     return newest
 
 
@@ -109,17 +109,17 @@ def next_manifest(
     revoke: Collection[bytes] = (),
 ) -> EndorsedManifest:
     """Return the manifest after `newest`, or the first. `revoke` are ids of keys; `previous_root` signs too where the
-    root changes. Raises CeremonyRefused.
+    root changes. Raises CeremonyError.
     """
     before = newest.manifest if newest else session_pb2.KeyManifest(root_public_key=root.public_bytes)
     endorser = previous_root or root
     if before.root_public_key != endorser.public_bytes:
-        raise CeremonyRefused(
+        raise CeremonyError(
             "the newest manifest names another root: that one must sign too (--previous-root)"
         )
     issued_at, expires_at = int(now.timestamp()), int((now + lifetime).timestamp())
     if issued_at < before.issued_at_seconds:
-        raise CeremonyRefused("this machine's clock is behind the newest manifest")
+        raise CeremonyError("this machine's clock is behind the newest manifest")
     manifest = session_pb2.KeyManifest(
         version=before.version + 1,
         issued_at_seconds=issued_at,
@@ -130,8 +130,8 @@ def next_manifest(
     data = endorse(manifest, root, endorser)
     try:
         Trust(endorser.public_bytes).adopt(data, issued_at)
-    except MessageRefused as refused:
-        raise CeremonyRefused(f"no vehicle would take it: {refused}") from refused
+    except MessageRefusedError as refused:
+        raise CeremonyError(f"no vehicle would take it: {refused}") from refused
     return EndorsedManifest(manifest, endorser.key_id, data)
 
 
@@ -144,12 +144,12 @@ def _keys(
     long_revoked = {of_id for of_id, key in known.items() if key.revoked}
     unknown = revoke - known.keys() - named_ids
     if unknown:
-        raise CeremonyRefused(f"no key has the id {min(unknown).hex()}")
+        raise CeremonyError(f"no key has the id {min(unknown).hex()}")
     if len({key for _, key in named}) != len(named):
-        raise CeremonyRefused("a key is named twice; each use has keys of its own")
+        raise CeremonyError("a key is named twice; each use has keys of its own")
     for _, key in named:
         if key_id(key) in long_revoked:
-            raise CeremonyRefused(f"key {key_id(key).hex()} was revoked before and cannot come back")
+            raise CeremonyError(f"key {key_id(key).hex()} was revoked before and cannot come back")
     made = [
         session_pb2.CloudKey(
             use=use, public_key=key, expires_at_seconds=expires_at, revoked=key_id(key) in revoke
@@ -168,7 +168,7 @@ def _keys(
     ]
     for use, name in USES.items():
         if not any(key.use == use and not key.revoked for key in made):
-            raise CeremonyRefused(f"no key is left to {name}")
+            raise CeremonyError(f"no key is left to {name}")
     return made
 
 

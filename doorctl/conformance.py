@@ -12,15 +12,15 @@ import typer
 import uvloop
 
 from conformance import report
-from conformance.bench import BenchTaken
+from conformance.bench import BenchTakenError
 from conformance.certification import Assignment, certify
-from conformance.hands import StartFailed
+from conformance.hands import StartError
 from conformance.keys import read_unit_keys
 from conformance.link import BrokerLogin
 from conformance.rules import RULES
-from conformance.throwaway_broker import LOOPBACK, BrokerFailed
+from conformance.throwaway_broker import LOOPBACK, BrokerError
 from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, UnitTimeouts
-from key_files.pem import KeyFileRefused
+from key_files.pem import KeyFileError
 from protocol.subjects import is_vin
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         if json_file is not None:
             told = report.as_json(findings, RULES, vin=vin, link=link.value, key_id=key_id, began_at=began_at)
             json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    except (KeyFileRefused, BrokerFailed, StartFailed, BenchTaken) as failed:
+    except (KeyFileError, BrokerError, StartError, BenchTakenError) as failed:
         _fail(str(failed))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}")

@@ -9,7 +9,7 @@ import typer
 from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
 from google.protobuf.message import Message
 
-from doorctl.operator_channel import OperationFailed, Operator
+from doorctl.operator_channel import OperationError, Operator
 from doorctl.text import complain, fail, moment, printable
 from services.registry import SERVICES
 
@@ -60,7 +60,7 @@ def list_newest(
     for each in [service] if service else KEEPERS:
         try:
             page = _ask(each, "ListDeadLetters", request, contract.ListDeadLettersResponse)
-        except OperationFailed as failed:  # the others' letters are worth seeing all the same
+        except OperationError as failed:  # the others' letters are worth seeing all the same
             incomplete = True
             complain(f"{each}: {failed}")
         else:
@@ -126,7 +126,7 @@ def _replay_all(service: str) -> Iterator[contract.DeadLetterReplay]:
 def _asked(service: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
     try:
         return _ask(service, rpc, request, answer)
-    except OperationFailed as failed:
+    except OperationError as failed:
         fail(str(failed))
 
 

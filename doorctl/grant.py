@@ -21,7 +21,7 @@ from doorctl.access import (
     seconds_in,
     show,
 )
-from doorctl.operator_channel import OperationFailed
+from doorctl.operator_channel import OperationError
 from doorctl.text import fail
 
 commands = typer.Typer(no_args_is_help=True, help="Who may do what with which vehicle.")
@@ -88,7 +88,7 @@ def give(
     )
     try:
         grant = ask("CreateGrant", request, grant_pb2.Grant, as_person=True)
-    except OperationFailed as failed:
+    except OperationError as failed:
         fail(f"{failed} (--id {request.grant_id})" if failed.may_have_happened else str(failed))
     if grant.HasField("revoked_at"):
         fail_as_revoked(f"the grant {grant.grant_id}", "choose another --id")

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from doorctl import ceremony
-from doorctl.ceremony import CeremonyRefused, PublicCloudKeys
+from doorctl.ceremony import CeremonyError, PublicCloudKeys
 from key_files import pem as key_files
-from key_files.pem import KeyFileRefused
+from key_files.pem import KeyFileError
 from protocol.keys import KEY_ID_BYTES, key_id
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def manifest(
         )
         path = ceremony.manifest_file(manifests, made.manifest.version)
         key_files.write_new(path, made.data)
-    except (CeremonyRefused, KeyFileRefused) as refused:
+    except (CeremonyError, KeyFileError) as refused:
         _fail(str(refused))
     typer.echo(f"wrote {path}")
     _tell(made)
@@ -107,7 +107,7 @@ def show(manifest: Annotated[Path, typer.Argument(help="an endorsed manifest")])
     """Print a manifest. Whether its root is yours, you must know."""
     try:
         _tell(ceremony.read_manifest(manifest))
-    except CeremonyRefused as refused:
+    except CeremonyError as refused:
         _fail(str(refused))
 
 
@@ -119,7 +119,7 @@ def _make(out: Path, key: PrivateKey) -> None:
     try:
         key_files.write_new(out, key_files.private_pem(key))
         key_files.write_new(public_out, key_files.public_pem(public))
-    except KeyFileRefused as refused:
+    except KeyFileError as refused:
         _fail(str(refused))
     typer.echo(f"key {key_id(public.public_bytes_raw()).hex()} in {out}")
 

@@ -27,7 +27,7 @@ Answer = TypeVar("Answer", bound=Message)
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-class OperationFailed(Exception):
+class OperationError(Exception):
     """It did not happen; the text says why, and what to do. With `may_have_happened` nobody knows."""
 
     def __init__(self, sentence: str, *, may_have_happened: bool = False) -> None:
@@ -69,11 +69,11 @@ class Operator:
             services = {str(name): str(target) for name, target in found["services"].items()}
             return cls(services=services, person=person, **files)
         except OSError as error:
-            raise OperationFailed(
+            raise OperationError(
                 f"{path}: {error.strerror}; set DOORS_OPERATOR_FILE, or start the sandbox: make run"
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OperationFailed(
+            raise OperationError(
                 f"{path} is not an operator's file: a JSON object with ca, cert, key and services"
                 " (docs/deployment.md)"
             ) from error
@@ -81,7 +81,7 @@ class Operator:
     def as_person(self) -> Operator:
         """Return the same under the person's own certificate. Raises Failed."""
         if self.person is None:
-            raise OperationFailed(
+            raise OperationError(
                 "rights are given under a person's own certificate, and the operator's file names none:"
                 " add person, with cert and key (docs/deployment.md)"
             )
@@ -92,7 +92,7 @@ class Operator:
         try:
             target = self.services[service]
         except KeyError as error:
-            raise OperationFailed(f"the operator's file has no address of the service {service}") from error
+            raise OperationError(f"the operator's file has no address of the service {service}") from error
         # Set before gRPC starts: what it would print about a connection is said by the call.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         name = ("grpc.ssl_target_name_override", descriptor_of(service).tls_name)
@@ -107,13 +107,13 @@ class Operator:
             except grpc.RpcError as error:
                 sentence = _sentence(error, f"the service {service} at {target}")
                 uncertain = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-                raise OperationFailed(sentence, may_have_happened=uncertain) from error
+                raise OperationError(sentence, may_have_happened=uncertain) from error
 
     def _credentials(self) -> grpc.ChannelCredentials:
         try:
             ca, key, cert = (path.read_bytes() for path in (self.ca, self.key, self.cert))
         except OSError as error:
-            raise OperationFailed(f"{error.filename}: {error.strerror}") from error
+            raise OperationError(f"{error.filename}: {error.strerror}") from error
         return grpc.ssl_channel_credentials(ca, key, cert)
 
 

@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as cont
 from google.protobuf.message import Message
 
 from doorctl.conformance import conformance
-from doorctl.operator_channel import OperationFailed, Operator
+from doorctl.operator_channel import OperationError, Operator
 from doorctl.text import fail, moment, printable
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _read(path: Path) -> bytes:
 def _ask(rpc: str, request: Message, answer: type[Answer]) -> Answer:
     try:
         return Operator.from_environment(os.environ).ask(SERVICE, f"{_RPC}/{rpc}", request, answer)
-    except OperationFailed as failed:
+    except OperationError as failed:
         fail(str(failed))
 
 

@@ -31,7 +31,7 @@ _PRIVATE = re.compile(
 _PUBLIC = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----\n?", re.DOTALL)
 
 
-class KeyFileRefused(ValueError):
+class KeyFileError(ValueError):
     """The file does not hold what it should, or is there already; the text names it."""
 
 
@@ -46,83 +46,81 @@ def public_pem(*keys: PublicKey) -> bytes:
 
 
 def read_private(path: Path) -> list[PrivateKey]:
-    """Return the private keys in the file, at least one. Raises KeyFileRefused."""
+    """Return the private keys in the file, at least one. Raises KeyFileError."""
     blocks = _PRIVATE.findall(_read(path))
     try:
         found = [load_pem_private_key(block, password=None) for block in blocks]
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFileRefused(f"{path} holds a private key that cannot be read") from error
+        raise KeyFileError(f"{path} holds a private key that cannot be read") from error
     keys = [key for key in found if isinstance(key, Ed25519PrivateKey | X25519PrivateKey)]
     if not keys or len(keys) != len(found):
-        raise KeyFileRefused(
-            f"{path} does not hold Ed25519 or X25519 private keys (PEM, without a passphrase)"
-        )
+        raise KeyFileError(f"{path} does not hold Ed25519 or X25519 private keys (PEM, without a passphrase)")
     return keys
 
 
 def read_signer(path: Path) -> KeySigner:
-    """Return the one Ed25519 private key in the file. Raises KeyFileRefused."""
+    """Return the one Ed25519 private key in the file. Raises KeyFileError."""
     keys = read_private(path)
     if len(keys) != 1 or not isinstance(keys[0], Ed25519PrivateKey):
-        raise KeyFileRefused(f"{path} does not hold one Ed25519 private key and nothing else")
+        raise KeyFileError(f"{path} does not hold one Ed25519 private key and nothing else")
     return KeySigner(keys[0])
 
 
 def read_open_keys(path: Path) -> OpenKeys:
-    """Return the X25519 private keys in the file, more than one while they are rotated. Raises KeyFileRefused."""
+    """Return the X25519 private keys in the file, more than one while they are rotated. Raises KeyFileError."""
     keys = read_private(path)
     opening = [key for key in keys if isinstance(key, X25519PrivateKey)]
     if len(opening) != len(keys):
-        raise KeyFileRefused(f"{path} holds a key that is not X25519")
+        raise KeyFileError(f"{path} holds a key that is not X25519")
     return OpenKeys(*opening)
 
 
 def read_car_private(path: Path) -> tuple[Ed25519PrivateKey, X25519PrivateKey]:
-    """Return a car's two private keys, in either order. Raises KeyFileRefused."""
+    """Return a car's two private keys, in either order. Raises KeyFileError."""
     match read_private(path):
         case [Ed25519PrivateKey() as signing, X25519PrivateKey() as opening]:
             return signing, opening
         case [X25519PrivateKey() as opening, Ed25519PrivateKey() as signing]:
             return signing, opening
-    raise KeyFileRefused(f"{path} does not hold one Ed25519 and one X25519 private key")
+    raise KeyFileError(f"{path} does not hold one Ed25519 and one X25519 private key")
 
 
 def read_car_public(path: Path) -> tuple[Ed25519PublicKey, X25519PublicKey]:
-    """Return a car's two public keys, in either order. Raises KeyFileRefused."""
+    """Return a car's two public keys, in either order. Raises KeyFileError."""
     blocks = _PUBLIC.findall(_read(path))
     try:
         keys = [load_pem_public_key(block) for block in blocks]
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileRefused(f"{path} holds a public key that cannot be read") from error
+        raise KeyFileError(f"{path} holds a public key that cannot be read") from error
     match keys:
         case [Ed25519PublicKey() as verifying, X25519PublicKey() as sealing]:
             return verifying, sealing
         case [X25519PublicKey() as sealing, Ed25519PublicKey() as verifying]:
             return verifying, sealing
-    raise KeyFileRefused(f"{path} does not hold one Ed25519 and one X25519 public key (PEM)")
+    raise KeyFileError(f"{path} does not hold one Ed25519 and one X25519 public key (PEM)")
 
 
 def read_public(path: Path, kind: type[PublicKey]) -> bytes:
-    """Return the 32 bytes of the public key of this kind in the file. Raises KeyFileRefused."""
+    """Return the 32 bytes of the public key of this kind in the file. Raises KeyFileError."""
     name = kind.__name__.removesuffix("PublicKey")
     data = _read(path)
     try:
         key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileRefused(f"{path} is not an {name} public key (PEM)") from error
+        raise KeyFileError(f"{path} is not an {name} public key (PEM)") from error
     if not isinstance(key, kind):
-        raise KeyFileRefused(f"{path} is not an {name} public key (PEM)")
+        raise KeyFileError(f"{path} is not an {name} public key (PEM)")
     return key.public_bytes_raw()
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a new file, on the disk when this returns. Raises KeyFileRefused: keys are never overwritten."""
+    """Write a new file, on the disk when this returns. Raises KeyFileError: keys are never overwritten."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
-        raise KeyFileRefused(f"{path} is there already, and is not overwritten") from error
+        raise KeyFileError(f"{path} is there already, and is not overwritten") from error
     except OSError as error:
-        raise KeyFileRefused(f"{path}: {error.strerror}") from error
+        raise KeyFileError(f"{path}: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
@@ -133,4 +131,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise KeyFileRefused(f"{path}: {error.strerror}") from error
+        raise KeyFileError(f"{path}: {error.strerror}") from error

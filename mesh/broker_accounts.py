@@ -234,7 +234,8 @@ def _consuming(service: str, prefix: str) -> list[Passage]:
 
 
 def _access(user: str) -> list[Passage]:
-    return _ask(user, SERVICE_STORE, "room.access.>")
+    # Owners who watch a vehicle are told of changes in who may do what with it.
+    return [*_ask(user, SERVICE_STORE, "room.access.>"), _tell(user, "access")]
 
 
 def _command(user: str) -> list[Passage]:

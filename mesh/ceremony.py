@@ -83,7 +83,7 @@ class Ceremony:
     def hold(self, now: datetime) -> None:
         """Make what is missing, and the next manifest when the newest is soon over or lacks a key.
 
-        Raises CeremonyRefused, KeyFileRefused.
+        Raises CeremonyError, KeyFileError.
         """
         _ensure(self.root_key, self.root_public, Ed25519PrivateKey)
         keys = PublicCloudKeys(
@@ -98,14 +98,14 @@ class Ceremony:
             write_private(manifest_file(self.manifests, made.manifest.version), made.data)
 
     def make_car(self, vin: str) -> CarKeys:
-        """Return the car's keys, made where it has none. Raises KeyFileRefused."""
+        """Return the car's keys, made where it has none. Raises KeyFileError."""
         private = self.folder / "vehicles" / vin / "keys.pem"
         public = self.folder / "public" / "vehicles" / f"{vin}.pem"
         _ensure(private, public, Ed25519PrivateKey, X25519PrivateKey)
         return CarKeys(private, public)
 
     def car_settings(self, vin: str) -> dict[str, str]:
-        """Return what the simulator is reported the car's keys. Raises CeremonyRefused."""
+        """Return what the simulator is reported the car's keys. Raises CeremonyError."""
         files = {
             "keysFile": self.make_car(vin).private,
             "rootKeyFile": self.root_public,

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorctl.ceremony import CeremonyRefused
+from doorctl.ceremony import CeremonyError
 from mesh.broker_cluster import read_cluster, write_configurations
 from mesh.broker_secrets import BrokerSecrets
 from mesh.component import ComponentFailedError
@@ -28,7 +28,7 @@ from mesh.pki import Pki
 from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
 from mesh.sandbox import Sandbox
-from mesh.supervisor import Supervisor
+from mesh.supervisor import Supervisor, hung_seconds
 from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, ONE_FACTOR, TWO_FACTORS, Bearer, issue_token
 from mesh.welcome import welcome
 
@@ -44,7 +44,7 @@ LONGEST_AGE_SECONDS = 31_536_000
 
 _REFUSALS = (
     ValueError,
-    CeremonyRefused,
+    CeremonyError,
     PortInUseError,
     AlreadyRunningError,
     ComponentFailedError,
@@ -188,7 +188,11 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
     low_bytes = low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(
-        plan, sandbox.envoy_admin, say=say, welcome=lambda: write(welcome(ports, sandbox))
+        plan,
+        sandbox.envoy_admin,
+        say=say,
+        welcome=lambda: write(welcome(ports, sandbox)),
+        hung_seconds=hung_seconds(environment.get("DOORS_HUNG_SECONDS")),
     )
     stop = asyncio.Event()
 

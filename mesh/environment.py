@@ -16,7 +16,8 @@ _MACHINE = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
 _SERVER = frozenset({"LOG_LEVEL", "DRAIN_SECONDS", "REVOCATION_CHECK_SECONDS", "HEALTH_PATIENCE_SECONDS"})
-_SERVICE = _SERVER | {"NATS_REPLICAS", "NATS_TLS_NAME", "BROKER_LOOK_SECONDS", "LOW_SPACE_BYTES"}
+_BROKER = {"BROKER_LOOK_SECONDS", "BROKER_SILENCE_SECONDS", "BROKER_PATIENCE_SECONDS"}
+_SERVICE = _SERVER | {"NATS_REPLICAS", "NATS_TLS_NAME", "LOW_SPACE_BYTES"} | _BROKER
 _INTAKE = _SERVICE | {
     "VEHICLE_QUOTAS",
     "VEHICLE_MUTE_SECONDS",
@@ -48,6 +49,8 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
+        "GRANTS_PER_GIVER",
+        "GRANTS_PER_VEHICLE",
     },
     "command": _INTAKE
     | {
@@ -93,9 +96,12 @@ _THE_MESHS = frozenset(
         "LOW_SPACE_BYTES",
         "EDGE_CONNECTIONS",
         "EDGE_REQUESTS_PER_SECOND",
+        "HUNG_SECONDS",
     }
 )
 """What `make run` and doorctl themselves read."""
+_ALIKE = 0.8
+"""A name that is no setting is taken for a mistyped one where so much of both is the same."""
 
 
 def ignored(environment: Mapping[str, str]) -> list[str]:
@@ -104,8 +110,11 @@ def ignored(environment: Mapping[str, str]) -> list[str]:
     sentences = []
     for name in sorted(environment):
         if name.startswith("DOORS_") and name not in heeded:
-            like = difflib.get_close_matches(name, heeded, 1)
-            hint = f"; did you mean {like[0]}?" if like else "; see docs/deployment.md"
+            # Without what all have in common, which makes any two of them look alike.
+            like = difflib.get_close_matches(
+                name.removeprefix("DOORS_"), (each.removeprefix("DOORS_") for each in heeded), 1, _ALIKE
+            )
+            hint = f"; did you mean DOORS_{like[0]}?" if like else "; see docs/deployment.md"
             sentences.append(f"{name} is no setting of the sandbox and is ignored{hint}")
     return sentences
 

@@ -227,7 +227,7 @@ class Sandbox:
         return f"sqlite:///{self.folder.resolve() / 'data' / service}.db"
 
     def prepare(self, now: datetime) -> None:
-        """Make what is missing. Raises ValueError, OSError, CeremonyRefused or KeyFileRefused naming a file that
+        """Make what is missing. Raises ValueError, OSError, CeremonyError or KeyFileError naming a file that
         cannot be used.
         """
         private_folder(self.folder)

@@ -2,7 +2,8 @@
 
 One line on the console for everything that a person should know: starts, ends, restarts and their reasons. All else is
 in the logs. Only what fails at the first start ends it all; afterwards a component that keeps dying is tried again
-for ever, and the others go on. One that runs and is of no use is ended and started again like one that died.
+for ever, and the others go on. One that runs and is of no use is ended and started again like one that died: soon, if
+it does nothing at all, and with much more patience if it is only busy.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from mesh.activity import HangWatch
 from mesh.component import ComponentFailedError, MeshComponent, RunningComponent
 from mesh.edge_config import ROOT
 from mesh.plan import ENVOY_DRAIN_SECONDS
 from mesh.probes import http_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from mesh.plan import Plan
@@ -30,12 +32,28 @@ LONGEST_PAUSE_SECONDS = 5.0
 HEALTHY_AFTER_SECONDS = 20.0
 LOOK_SECONDS = 2.0
 FAILED_LOOKS = 5
-"""So many in a row, and a component that still runs is started again."""
+"""So many in a row, and a component that still runs is started again, whatever it does."""
+HUNG_SECONDS = 8.0
+"""Who answers nothing for so long, and does nothing, is started again at once."""
+_HUNG_BOUNDS = (2, 3_600)
+_ANSWERED_SECONDS = 0.5
+"""A look that fails sooner was answered, or refused: who does that does not hang."""
+_SLICE_SECONDS = 0.5
 LONGEST_PATIENCE_LOOKS = 40
 """Where a restart has not helped, the next one waits for twice as many failed looks, up to this."""
 
 # Of both REST listeners and the gRPC one; not of the admin interface, which counts this very request.
 _ACTIVE = "^http\\.(rest|grpc)\\.downstream_rq_active$"
+
+
+def hung_seconds(text: str | None) -> float:
+    """Return what DOORS_HUNG_SECONDS says, or the default. Raises ValueError, naming the key."""
+    if not text:
+        return HUNG_SECONDS
+    low, high = _HUNG_BOUNDS
+    if not text.isascii() or not text.isdecimal() or not low <= int(text) <= high:
+        raise ValueError(f"DOORS_HUNG_SECONDS must be a number from {low} to {high}, not {text!r}")
+    return float(text)
 
 
 class RestartBackoff:
@@ -87,12 +105,14 @@ class Supervisor:
         say: Callable[[str], None],
         welcome: Callable[[], None],
         look_seconds: float = LOOK_SECONDS,
+        hung_seconds: float = HUNG_SECONDS,
     ) -> None:
         self._plan = plan
         self._admin = envoy_admin
         self._say = say
         self._welcome = welcome
         self._look_seconds = look_seconds
+        self._hung_seconds = hung_seconds
         self._running: dict[str, RunningComponent] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -156,13 +176,22 @@ class Supervisor:
             if component.is_alive is None:
                 await ended
                 return running.obituary()
+            hang = HangWatch(running.pid, self._hung_seconds)
             while True:
                 await asyncio.wait([ended], timeout=self._look_seconds)
                 if ended.done():
                     return running.obituary()
-                if patience.is_over(healthy=await component.is_alive()):
+                alive = await _look(component.is_alive, hang, ended)
+                if ended.done():
+                    return running.obituary()
+                if alive is None:
+                    running.kill()  # it would not hear of a polite end
+                    await running.wait()
+                elif patience.is_over(healthy=alive):
                     await running.stop()
-                    return f"{component.name} ran and did not serve"
+                else:
+                    continue
+                return f"{component.name} ran and did not serve"
         finally:
             ended.cancel()
 
@@ -197,6 +226,31 @@ class Supervisor:
         """End everything at once, in no order."""
         for running in self._running.values():
             running.kill()
+
+
+async def _look(
+    is_alive: Callable[[], Awaitable[bool]], hang: HangWatch, ended: asyncio.Future[int]
+) -> bool | None:
+    """Return what a look found, None where it hangs. Whatever, once it has ended."""
+    began = time.monotonic()
+    hang.hangs()  # from here on it is measured, if it was not
+    looking = asyncio.ensure_future(is_alive())
+    try:
+        while not (looking.done() or ended.done()):
+            either: list[asyncio.Future[Any]] = [looking, ended]
+            await asyncio.wait(either, timeout=_SLICE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done() and hang.hangs():
+                return None
+        if ended.done():
+            return False
+        alive = looking.result()
+        if alive or time.monotonic() - began < _ANSWERED_SECONDS:
+            hang.answered()
+        return alive
+    finally:
+        if not looking.done():
+            looking.cancel()
+            await asyncio.wait([looking])
 
 
 class _one_failure(contextlib.AbstractAsyncContextManager[None]):  # noqa: N801  # used like a function

@@ -2,7 +2,7 @@
 
 It is described for people in docs/vehicle-protocol.md. It does no I/O: state goes through the ports
 VehicleMemory, CloudStore, Enrolment and ReportSessions, time and keys are passed in. Every message that
-is not to be accepted raises the one exception MessageRefused, with a Fault (on the vehicle: Faulted).
+is not to be accepted raises the one exception MessageRefusedError, with a Fault (on the vehicle: Faulted).
 
 - `cloud_side.ReplayGuard`: `reserve_slot` and `issue` (command, cancellation, settings), `challenge`, `learn`,
 `admit`: one

@@ -25,9 +25,9 @@ from protocol.domains import (
     Domain,
     subject_of,
 )
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.seal import Direction, unseal
-from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession, NotReachable
+from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession, NotReachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def next_slot(
     if valid_millis <= 0:
         raise ValueError("an order that is already over")
     if session is None or not session.epoch:
-        raise NotReachable("no session information of this vehicle yet")
+        raise NotReachableError("no session information of this vehicle yet")
     session, counter = session.issue(domain)
     valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
     expires_at_millis = max(0, now_millis + session.clock_lead_millis + valid_millis)
@@ -116,7 +116,7 @@ def next_slot(
 class AnswerReader:
     """Accepts vehicles: size, decoding, key, signature, type and vehicle. Knows no session.
 
-    `check` looks at the fields of what is signed, and raises MessageRefused.
+    `check` looks at the fields of what is signed, and raises MessageRefusedError.
     """
 
     def __init__(
@@ -130,23 +130,23 @@ class AnswerReader:
         self._check = check
 
     def hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
-        """Return the session information that came on Domain.HELLO. Raises MessageRefused."""
+        """Return the session information that came on Domain.HELLO. Raises MessageRefusedError."""
         signed = self._verified(vin, Domain.HELLO, data)
         if signed.content_type != ContentType.SESSION:
-            raise MessageRefused(Fault.WRONG_TYPE, "not session information")
+            raise MessageRefusedError(Fault.WRONG_TYPE, "not session information")
         try:
             info = session_pb2.SessionInfo.FromString(signed.payload)
         except DecodeError as error:
-            raise MessageRefused(Fault.MALFORMED, "not session information") from error
+            raise MessageRefusedError(Fault.MALFORMED, "not session information") from error
         _check_names(vin, info)
         if not info.HasField("hello"):
-            raise MessageRefused(Fault.MALFORMED, "session information without a hello")
+            raise MessageRefusedError(Fault.MALFORMED, "session information without a hello")
         self._check(info)
         return info
 
     def answer(self, vin: str, domain: Domain, data: bytes) -> session_pb2.SignedAnswer:
         """Return the answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED), to be admitted by a
-        ReplayGuard. Raises MessageRefused.
+        ReplayGuard. Raises MessageRefusedError.
         """
         signed = self._verified(vin, domain, data)
         message = _parse_answer(signed, domain)
@@ -158,7 +158,7 @@ class AnswerReader:
         signed = cose.decode(unseal(data, self._open_keys, Direction.TO_CLOUD, vin))
         keys = self._enrolment.find(vin)
         if keys is None or signed.key_id != keys.verify_key_id:
-            raise MessageRefused(Fault.UNKNOWN_KEY, "not signed by the enrolled vehicle")
+            raise MessageRefusedError(Fault.UNKNOWN_KEY, "not signed by the enrolled vehicle")
         cose.verify(signed, keys.verify_key, subject_of(vin, domain))
         return signed
 
@@ -182,7 +182,7 @@ class ReplayGuard:
 
     def reserve_slot(self, vin: str, domain: Domain, valid_millis: int) -> SessionSlot:
         """Return the next place in the session, for an order that is valid for `valid_millis` from now (less, where the
-        protocol says so). Nothing is stored before `issue`. Raises NotReachable.
+        protocol says so). Nothing is stored before `issue`. Raises NotReachableError.
 
         The same order may be issued again: after a reboot of the vehicle, or a fault that says it was out of step.
         """
@@ -197,7 +197,7 @@ class ReplayGuard:
             raise SlotConflictError
         try:
             session, next_counter = session.issue(domain)
-        except NotReachable as error:
+        except NotReachableError as error:
             raise SlotConflictError from error
         if next_counter != slot.counter:
             raise SlotConflictError
@@ -225,7 +225,7 @@ class ReplayGuard:
     def learn(self, info: session_pb2.SessionInfo) -> bool:
         """Take in session information that AnswerReader verified; whether it began another epoch.
 
-        Raises MessageRefused; STALE_SESSION may be a repetition and is dropped without a word.
+        Raises MessageRefusedError; STALE_SESSION may be a repetition and is dropped without a word.
         """
         before = self._store.load(info.vin) or CloudSession()
         session = before.learn(info, self._now_millis())
@@ -245,16 +245,16 @@ class ReplayGuard:
     def admit(self, domain: Domain, message: session_pb2.SignedAnswer) -> OpenedAnswer:
         """Take in an answer that AnswerReader verified. The checks, in this order: request, epoch, counter.
 
-        Raises MessageRefused: COUNTER_NOT_NEW is a repetition, and was dealt with.
+        Raises MessageRefusedError: COUNTER_NOT_NEW is a repetition, and was dealt with.
         """
         vin = message.vin
         issued = self._store.find(vin, message.request_hash)
         if issued is None:
-            raise MessageRefused(Fault.WRONG_REQUEST, "answers nothing that was asked")
+            raise MessageRefusedError(Fault.WRONG_REQUEST, "answers nothing that was asked")
         field = message.WhichOneof("answer")
         answer = getattr(message, field) if field else None
         if answer is None or not _fits(issued, domain, answer):
-            raise MessageRefused(Fault.WRONG_REQUEST, "answers another request than it names")
+            raise MessageRefusedError(Fault.WRONG_REQUEST, "answers another request than it names")
         session = self._store.load(vin) or CloudSession()
         if field == _REFUSED and answer.HasField("session"):
             session = self._resynchronised(session, message, issued)
@@ -269,7 +269,7 @@ class ReplayGuard:
         """
         info = message.refused.session
         if info.epoch != message.epoch or info.challenge or info.vin != message.vin:
-            raise MessageRefused(Fault.MALFORMED, "a refusal with somebody else's session information")
+            raise MessageRefusedError(Fault.MALFORMED, "a refusal with somebody else's session information")
         now = self._now_millis()
         if session.knows(message.epoch):  # a repetition must not be learned from: this raises
             session.with_seen(message.epoch, REFUSED_ON[issued.domain], message.counter)
@@ -282,9 +282,9 @@ class ReplayGuard:
 
 def _check_names(vin: str, message: session_pb2.SessionInfo | session_pb2.SignedAnswer) -> None:
     if message.vin != vin:
-        raise MessageRefused(Fault.WRONG_VEHICLE, "of another vehicle")
+        raise MessageRefusedError(Fault.WRONG_VEHICLE, "of another vehicle")
     if not 1 <= len(message.message_id) <= MAX_MESSAGE_ID_CHARACTERS:
-        raise MessageRefused(Fault.MALFORMED, "message id missing or too long")
+        raise MessageRefusedError(Fault.MALFORMED, "message id missing or too long")
 
 
 def _parse_answer(signed: cose.SignedEnvelope, domain: Domain) -> session_pb2.SignedAnswer:
@@ -292,13 +292,13 @@ def _parse_answer(signed: cose.SignedEnvelope, domain: Domain) -> session_pb2.Si
     if signed.content_type == ContentType.FAULT:
         field = _REFUSED
     elif signed.content_type != content_type:
-        raise MessageRefused(Fault.WRONG_TYPE, f"does not belong to {domain.value}")
+        raise MessageRefusedError(Fault.WRONG_TYPE, f"does not belong to {domain.value}")
     try:
         message = session_pb2.SignedAnswer.FromString(signed.payload)
     except DecodeError as error:
-        raise MessageRefused(Fault.MALFORMED, "not an answer") from error
+        raise MessageRefusedError(Fault.MALFORMED, "not an answer") from error
     if message.WhichOneof("answer") != field:
-        raise MessageRefused(Fault.WRONG_TYPE, "another answer than its content type says")
+        raise MessageRefusedError(Fault.WRONG_TYPE, "another answer than its content type says")
     return message
 
 

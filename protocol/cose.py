@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
 
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import KEY_ID_BYTES
 
 if TYPE_CHECKING:
@@ -54,24 +54,24 @@ def sign(signer: Signer, content_type: str, subject: bytes, payload: bytes) -> b
 
 
 def decode(data: bytes) -> SignedEnvelope:
-    """Return the parts. Raises MessageRefused (MALFORMED)."""
+    """Return the parts. Raises MessageRefusedError (MALFORMED)."""
     try:
         signed = _parse(data)
     except (IndexError, UnicodeDecodeError) as error:
-        raise MessageRefused(Fault.MALFORMED, "not a signed envelope") from error
+        raise MessageRefusedError(Fault.MALFORMED, "not a signed envelope") from error
     protected = _protected(signed.content_type, signed.key_id)
     if _envelope(protected, signed.payload, signed.signature) != data:
-        raise MessageRefused(Fault.MALFORMED, "not the one encoding of a signed envelope")
+        raise MessageRefusedError(Fault.MALFORMED, "not the one encoding of a signed envelope")
     return signed
 
 
 def verify(signed: SignedEnvelope, key: Ed25519PublicKey, subject: bytes) -> None:
-    """Raise MessageRefused (BAD_SIGNATURE) unless `key` signed exactly this for `subject`."""
+    """Raise MessageRefusedError (BAD_SIGNATURE) unless `key` signed exactly this for `subject`."""
     protected = _protected(signed.content_type, signed.key_id)
     try:
         key.verify(signed.signature, _to_be_signed(protected, subject, signed.payload))
     except InvalidSignature as error:
-        raise MessageRefused(Fault.BAD_SIGNATURE, "the signature does not fit") from error
+        raise MessageRefusedError(Fault.BAD_SIGNATURE, "the signature does not fit") from error
 
 
 def _parse(data: bytes) -> SignedEnvelope:
@@ -82,7 +82,7 @@ def _parse(data: bytes) -> SignedEnvelope:
     content_type, at = _string(protected, len(_ALG_EDDSA) + len(_CONTENT_TYPE))
     kid, _ = _string(protected, at + len(_KEY_ID))
     if len(kid) != KEY_ID_BYTES or len(signature) != SIGNATURE_BYTES:
-        raise MessageRefused(Fault.MALFORMED, "key id or signature of a wrong length")
+        raise MessageRefusedError(Fault.MALFORMED, "key id or signature of a wrong length")
     return SignedEnvelope(content_type.decode("ascii"), kid, payload, signature)
 
 

@@ -1,4 +1,4 @@
-"""The one way in which the protocol refuses: MessageRefused, with a code.
+"""The one way in which the protocol refuses: MessageRefusedError, with a code.
 
 The codes are `vehicle.v1.ProtocolFault`'s, number for number.
 """
@@ -59,7 +59,7 @@ REPETITIONS = frozenset({Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION})
 """To the cloud, what was dealt with before and came again: dropped without a word."""
 
 
-class MessageRefused(ValueError):
+class MessageRefusedError(ValueError):
     """These bytes are not a message to act on. `fault` says why to programs, the text to people.
 
     The text never holds keys, signatures or a VIN.

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from protocol import cose
 from protocol.domains import ContentType
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import KEY_BYTES, SealKey, key_id
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def endorse(manifest: session_pb2.KeyManifest, root: Signer, previous_root: Sign
 
 def peek(endorsed: bytes) -> session_pb2.KeyManifest:
     """Return what an endorsed manifest says, without a look at who signed it: for those who have it from a
-    trusted place, such as a file of their own. Vehicles use Trust. Raises MessageRefused (MALFORMED).
+    trusted place, such as a file of their own. Vehicles use Trust. Raises MessageRefusedError (MALFORMED).
     """
     return _parse(cose.decode(cose.decode(endorsed).payload).payload)
 
@@ -76,38 +76,44 @@ class Trust:
     def adopt(self, endorsed: bytes, wall_seconds: int) -> Trust:
         """Return the trust with this manifest. The one in use again is no change.
 
-        Raises MessageRefused: MALFORMED, WRONG_TYPE, UNKNOWN_KEY, BAD_SIGNATURE, MANIFEST_ROLLBACK, EXPIRED_KEY.
+        Raises MessageRefusedError: MALFORMED, WRONG_TYPE, UNKNOWN_KEY, BAD_SIGNATURE, MANIFEST_ROLLBACK, EXPIRED_KEY.
         """
         if endorsed and endorsed == self.endorsed:
             return self
         trust = _following(self.root_public_key, endorsed)
         if trust.version <= self.version:
-            raise MessageRefused(Fault.MANIFEST_ROLLBACK, "not newer than the manifest in use")
+            raise MessageRefusedError(Fault.MANIFEST_ROLLBACK, "not newer than the manifest in use")
         if trust.expires_at_seconds <= max(self._now(wall_seconds), trust.issued_at_seconds):
-            raise MessageRefused(Fault.EXPIRED_KEY, "the manifest's time is up")
+            raise MessageRefusedError(Fault.EXPIRED_KEY, "the manifest's time is up")
         return trust
 
     @staticmethod
     def restore(endorsed_by: bytes, endorsed: bytes) -> Trust:
-        """Return what was stored, whether or not its time is up by now. Raises MessageRefused when it is damaged."""
+        """Return what was stored, whether or not its time is up by now. Raises MessageRefusedError when it
+        is damaged.
+        """
         return _following(endorsed_by, endorsed)
 
     def verify_key(self, kid: bytes, wall_seconds: int) -> Ed25519PublicKey:
-        """Return the key an order may be signed with. Raises MessageRefused: UNKNOWN_KEY, REVOKED_KEY, EXPIRED_KEY."""
+        """Return the key an order may be signed with. Raises MessageRefusedError: UNKNOWN_KEY,
+        REVOKED_KEY, EXPIRED_KEY.
+        """
         for key in self.sign_keys:
             if key_id(key.public_bytes) == kid:
                 self._check_usable(key, wall_seconds)
                 return Ed25519PublicKey.from_public_bytes(key.public_bytes)
-        raise MessageRefused(Fault.UNKNOWN_KEY, f"not in manifest {self.version}")
+        raise MessageRefusedError(Fault.UNKNOWN_KEY, f"not in manifest {self.version}")
 
     def seal_key(self, wall_seconds: int) -> SealKey:
-        """Return the key to seal to. Raises MessageRefused (UNKNOWN_KEY) when the manifest has none that is not
+        """Return the key to seal to. Raises MessageRefusedError (UNKNOWN_KEY) when the manifest has none that is not
         revoked.
         """
         return self._to_encrypt_to(self.seal_keys, wall_seconds)
 
     def report_key(self, wall_seconds: int) -> SealKey:
-        """Return the key to agree the keys of reports with. Raises MessageRefused (UNKNOWN_KEY) as `seal_key` does."""
+        """Return the key to agree the keys of reports with. Raises MessageRefusedError (UNKNOWN_KEY) as
+        `seal_key` does.
+        """
         return self._to_encrypt_to(self.report_keys, wall_seconds)
 
     def _to_encrypt_to(self, keys: tuple[ManifestKey, ...], wall_seconds: int) -> SealKey:
@@ -116,15 +122,15 @@ class Trust:
         """
         unrevoked = [key for key in keys if not key.is_revoked]
         if not unrevoked:
-            raise MessageRefused(Fault.UNKNOWN_KEY, f"manifest {self.version} has no such key")
+            raise MessageRefusedError(Fault.UNKNOWN_KEY, f"manifest {self.version} has no such key")
         in_time = (key for key in unrevoked if not self._is_expired(key, wall_seconds))
         return SealKey.of(next(in_time, unrevoked[0]).public_bytes)
 
     def _check_usable(self, key: ManifestKey, wall_seconds: int) -> None:
         if key.is_revoked:
-            raise MessageRefused(Fault.REVOKED_KEY, f"revoked by manifest {self.version}")
+            raise MessageRefusedError(Fault.REVOKED_KEY, f"revoked by manifest {self.version}")
         if self._is_expired(key, wall_seconds):
-            raise MessageRefused(Fault.EXPIRED_KEY, f"its time in manifest {self.version} is up")
+            raise MessageRefusedError(Fault.EXPIRED_KEY, f"its time in manifest {self.version} is up")
 
     def _is_expired(self, key: ManifestKey, wall_seconds: int) -> bool:
         return min(key.expires_at_seconds, self.expires_at_seconds) <= self._now(wall_seconds)
@@ -161,10 +167,10 @@ def _verified(data: bytes, content_type: ContentType, public_bytes: bytes) -> by
 
 def _check(signed: cose.SignedEnvelope, content_type: ContentType, public_bytes: bytes) -> None:
     if signed.key_id != key_id(public_bytes):
-        raise MessageRefused(Fault.UNKNOWN_KEY, "not signed by the root")
+        raise MessageRefusedError(Fault.UNKNOWN_KEY, "not signed by the root")
     cose.verify(signed, Ed25519PublicKey.from_public_bytes(public_bytes), SUBJECT)
     if signed.content_type != content_type:
-        raise MessageRefused(Fault.WRONG_TYPE, "not a manifest")
+        raise MessageRefusedError(Fault.WRONG_TYPE, "not a manifest")
 
 
 def _parse(payload: bytes) -> session_pb2.KeyManifest:
@@ -172,9 +178,9 @@ def _parse(payload: bytes) -> session_pb2.KeyManifest:
     try:
         manifest = session_pb2.KeyManifest.FromString(payload)
     except DecodeError as error:
-        raise MessageRefused(Fault.MALFORMED, "not a manifest") from error
+        raise MessageRefusedError(Fault.MALFORMED, "not a manifest") from error
     if manifest.version < 1 or len(manifest.root_public_key) != KEY_BYTES:
-        raise MessageRefused(Fault.MALFORMED, "a manifest without version or root")
+        raise MessageRefusedError(Fault.MALFORMED, "a manifest without version or root")
     loaders: dict[int, Callable[[bytes], object]] = {
         session_pb2.KEY_USE_SIGN: Ed25519PublicKey.from_public_bytes,
         session_pb2.KEY_USE_SEAL: SealKey.checked,
@@ -186,7 +192,7 @@ def _parse(payload: bytes) -> session_pb2.KeyManifest:
             if load:
                 load(key.public_key)
         except ValueError as error:
-            raise MessageRefused(Fault.MALFORMED, "a manifest with an impossible key") from error
+            raise MessageRefusedError(Fault.MALFORMED, "a manifest with an impossible key") from error
     return manifest
 
 

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from google.protobuf.message import DecodeError
 
 from protocol.domains import ORDER_FIELDS, Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,17 +59,17 @@ def request_hash(envelope: bytes) -> bytes:
 
 
 def parse(payload: bytes, domain: Domain) -> tuple[session_pb2.SignedOrder, VehicleCommand]:
-    """Return the signed message and the order in it. Raises MessageRefused: MALFORMED, WRONG_TYPE."""
+    """Return the signed message and the order in it. Raises MessageRefusedError: MALFORMED, WRONG_TYPE."""
     try:
         signed = session_pb2.SignedOrder.FromString(payload)
     except DecodeError as error:
-        raise MessageRefused(Fault.MALFORMED, "not an order") from error
+        raise MessageRefusedError(Fault.MALFORMED, "not an order") from error
     field = ORDER_FIELDS[domain]
     if signed.WhichOneof("order") != field:
-        raise MessageRefused(Fault.WRONG_TYPE, f"an order that does not belong to {domain.value}")
+        raise MessageRefusedError(Fault.WRONG_TYPE, f"an order that does not belong to {domain.value}")
     order: VehicleCommand = getattr(signed, field)
     if not all(1 <= len(one) <= MAX_ID_CHARACTERS for one in _ids(order)):
-        raise MessageRefused(Fault.MALFORMED, "an order whose id is missing or too long")
+        raise MessageRefusedError(Fault.MALFORMED, "an order whose id is missing or too long")
     return signed, order
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol.domains import MAX_COUNTER, REPORTS, Domain, subject_of
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.seal import PROTOCOL_VERSION
 from protocol.session import EPOCH_BYTES
 from protocol.window import Window
@@ -129,13 +129,13 @@ class ReportOpener:
     def open(self, vin: str, domain: Domain, data: bytes) -> OpenedReport:
         """Return the report that came on this subject. It counts as seen only when `taken` is told.
 
-        Raises MessageRefused: TOO_LARGE, MALFORMED, WRONG_EPOCH (no session information of it yet: try again),
+        Raises MessageRefusedError: TOO_LARGE, MALFORMED, WRONG_EPOCH (no session information of it yet: try again),
         UNKNOWN_KEY, COUNTER_NOT_NEW, COUNTER_TOO_LARGE, NOT_FOR_US.
         """
         if len(data) > MAX_REPORT_BYTES:
-            raise MessageRefused(Fault.TOO_LARGE, f"{len(data)} bytes; at most {MAX_REPORT_BYTES}")
+            raise MessageRefusedError(Fault.TOO_LARGE, f"{len(data)} bytes; at most {MAX_REPORT_BYTES}")
         if len(data) < _LEAST_BYTES or data[: len(HEAD)] != HEAD:
-            raise MessageRefused(Fault.MALFORMED, "not a report of this version")
+            raise MessageRefusedError(Fault.MALFORMED, "not a report of this version")
         epoch = data[len(HEAD) : _COUNTER_AT]
         channel = self._channel(vin, domain, epoch)
         raw_counter = data[_COUNTER_AT:_CIPHERTEXT_AT]
@@ -146,7 +146,7 @@ class ReportOpener:
                 _NONCE_PAD + raw_counter, data[_CIPHERTEXT_AT:], data[:_CIPHERTEXT_AT] + channel.subject
             )
         except InvalidTag as error:
-            raise MessageRefused(Fault.NOT_FOR_US, "it does not open") from error
+            raise MessageRefusedError(Fault.NOT_FOR_US, "it does not open") from error
         return OpenedReport(vin, domain, epoch, counter, payload, channel.order)
 
     def taken(self, report: OpenedReport) -> Window | None:
@@ -185,14 +185,14 @@ class ReportOpener:
     def _agreed(self, vin: str, domain: Domain, epoch: bytes) -> _Channel:
         session = self._sessions.load(vin, epoch)
         if session is None:
-            raise MessageRefused(Fault.WRONG_EPOCH, "an epoch that no session information told of")
+            raise MessageRefusedError(Fault.WRONG_EPOCH, "an epoch that no session information told of")
         own = self._cloud_keys.find(session.cloud_key_id)
         if own is None:
-            raise MessageRefused(Fault.UNKNOWN_KEY, "agreed with a report key that is not here")
+            raise MessageRefusedError(Fault.UNKNOWN_KEY, "agreed with a report key that is not here")
         try:
             shared = own.exchange(X25519PublicKey.from_public_bytes(session.vehicle_public_key))
         except ValueError as error:  # a point of small order
-            raise MessageRefused(Fault.MALFORMED, "an impossible report key") from error
+            raise MessageRefusedError(Fault.MALFORMED, "an impossible report key") from error
         key = AESGCM(report_key(shared, epoch, vin, domain))
         window = dict(session.seen).get(domain, Window())
         return _Channel(epoch, key, subject_of(vin, domain), window, session.order)

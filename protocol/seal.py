@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import KEY_ID_BYTES
 
 if TYPE_CHECKING:
@@ -45,19 +45,19 @@ def seal(envelope: bytes, receiver: SealKey, direction: Direction, vin: str) -> 
 
 
 def unseal(data: bytes, keys: OpenKeys, direction: Direction, vin: str) -> bytes:
-    """Return the envelope. Raises MessageRefused: TOO_LARGE, MALFORMED, NOT_FOR_US."""
+    """Return the envelope. Raises MessageRefusedError: TOO_LARGE, MALFORMED, NOT_FOR_US."""
     if len(data) > MAX_SEALED_BYTES:
-        raise MessageRefused(Fault.TOO_LARGE, f"{len(data)} bytes; at most {MAX_SEALED_BYTES}")
+        raise MessageRefusedError(Fault.TOO_LARGE, f"{len(data)} bytes; at most {MAX_SEALED_BYTES}")
     if len(data) < _LEAST_BYTES or data[: len(HEAD)] != HEAD:
-        raise MessageRefused(Fault.MALFORMED, "not a sealed message of this version")
+        raise MessageRefusedError(Fault.MALFORMED, "not a sealed message of this version")
     of_id = data[len(HEAD) : _PREFIX_BYTES]
     key = keys.find(of_id)
     if key is None:
-        raise MessageRefused(Fault.NOT_FOR_US, "sealed to another key")
+        raise MessageRefusedError(Fault.NOT_FOR_US, "sealed to another key")
     try:
         return _SUITE.decrypt(data[_PREFIX_BYTES:], key, info(direction, vin, of_id))
     except InvalidTag as error:
-        raise MessageRefused(Fault.NOT_FOR_US, "it does not open") from error
+        raise MessageRefusedError(Fault.NOT_FOR_US, "it does not open") from error
 
 
 def info(direction: Direction, vin: str, of_id: bytes) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from protocol.domains import LONGEST_VALIDITY_MILLIS, MAX_COUNTER, Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import KEY_BYTES, KEY_ID_BYTES
 from protocol.window import Window
 
@@ -37,7 +37,7 @@ MOST_COUNTERS = 16
 """How many domains session information may list: more than there are, for vehicles newer than this cloud."""
 
 
-class NotReachable(RuntimeError):
+class NotReachableError(RuntimeError):
     """Nothing can be signed for this vehicle now: it said no hello yet, or its epoch has no counters left."""
 
 
@@ -55,24 +55,24 @@ class VehicleSession:
         self._sent: dict[Domain, int] = {}
 
     def check_epoch(self, epoch: bytes) -> None:
-        """Raise MessageRefused (WRONG_EPOCH)."""
+        """Raise MessageRefusedError (WRONG_EPOCH)."""
         if epoch != self.epoch:
-            raise MessageRefused(Fault.WRONG_EPOCH, "signed for another run of this vehicle")
+            raise MessageRefusedError(Fault.WRONG_EPOCH, "signed for another run of this vehicle")
 
     def check_expiry(self, domain: Domain, expires_at_millis: int) -> None:
-        """Raise MessageRefused: EXPIRED, VALID_TOO_LONG."""
+        """Raise MessageRefusedError: EXPIRED, VALID_TOO_LONG."""
         left = expires_at_millis - self._clock_millis()
         if left <= 0:
-            raise MessageRefused(Fault.EXPIRED, f"expired {-left} ms ago")
+            raise MessageRefusedError(Fault.EXPIRED, f"expired {-left} ms ago")
         if left > LONGEST_VALIDITY_MILLIS[domain]:
-            raise MessageRefused(Fault.VALID_TOO_LONG, f"valid for {left} ms more")
+            raise MessageRefusedError(Fault.VALID_TOO_LONG, f"valid for {left} ms more")
 
     def spend(self, domain: Domain, counter: int) -> None:
-        """Use up this counter and all below it. Raises MessageRefused: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
+        """Use up this counter and all below it. Raises MessageRefusedError: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
         if counter > MAX_COUNTER:
-            raise MessageRefused(Fault.COUNTER_TOO_LARGE, "beyond the last counter of an epoch")
+            raise MessageRefusedError(Fault.COUNTER_TOO_LARGE, "beyond the last counter of an epoch")
         if counter <= self._accepted.get(domain, 0):
-            raise MessageRefused(Fault.COUNTER_NOT_NEW, "used before, or behind one that was")
+            raise MessageRefusedError(Fault.COUNTER_NOT_NEW, "used before, or behind one that was")
         self._accepted[domain] = counter
 
     def next_counter(self, domain: Domain) -> int:
@@ -110,7 +110,7 @@ class EpochRecord:
         return replace(self, issued={**self.issued, domain: highest})
 
     def with_claimed(self, domain: Domain, counter: int) -> EpochRecord:
-        """Having issued at least this one, as the vehicle says. Raises MessageRefused (COUNTER_TOO_LARGE) beyond
+        """Having issued at least this one, as the vehicle says. Raises MessageRefusedError (COUNTER_TOO_LARGE) beyond
         COUNTER_LEAD.
         """
         issued = self.issued.get(domain, 0)
@@ -118,11 +118,11 @@ class EpochRecord:
             detail = (
                 f"claims to have accepted counter {counter} of {domain.value}, of which {issued} were issued"
             )
-            raise MessageRefused(Fault.COUNTER_TOO_LARGE, detail)
+            raise MessageRefusedError(Fault.COUNTER_TOO_LARGE, detail)
         return self.with_issued(domain, counter)
 
     def with_seen(self, domain: Domain, counter: int) -> EpochRecord:
-        """Having seen this one. Raises MessageRefused: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
+        """Having seen this one. Raises MessageRefusedError: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
         window = self.seen.get(domain, Window())
         window.check(counter)
         return replace(self, seen={**self.seen, domain: window.with_counter(counter)})
@@ -159,14 +159,14 @@ class CloudSession:
     ) -> CloudSession:
         """With what the vehicle says, signed. `is_fresh`: it answers something the cloud sent moments ago.
 
-        Raises MessageRefused: MALFORMED, STALE_SESSION, COUNTER_TOO_LARGE.
+        Raises MessageRefusedError: MALFORMED, STALE_SESSION, COUNTER_TOO_LARGE.
         """
         _check(info)
         challenge = self.challenge
         if info.challenge:
             recent = now_millis - self.challenged_at_millis <= CHALLENGE_RECENT_MILLIS
             if info.challenge != challenge or not recent:
-                raise MessageRefused(Fault.STALE_SESSION, "answers no recent challenge")
+                raise MessageRefusedError(Fault.STALE_SESSION, "answers no recent challenge")
             challenge, is_fresh = b"", True
         lead = info.clock_millis - now_millis
         if info.epoch == self.epoch and not is_fresh:
@@ -189,10 +189,10 @@ class CloudSession:
         )
 
     def issue(self, domain: Domain) -> tuple[CloudSession, int]:
-        """Return the next counter of this domain. Raises NotReachable when the epoch has none left."""
+        """Return the next counter of this domain. Raises NotReachableError when the epoch has none left."""
         counter = self.current.issued.get(domain, 0) + 1
         if counter > MAX_COUNTER:
-            raise NotReachable("no counters left in the vehicle's epoch")
+            raise NotReachableError("no counters left in the vehicle's epoch")
         return replace(self, current=self.current.with_issued(domain, counter)), counter
 
     def knows(self, epoch: bytes) -> bool:
@@ -203,12 +203,12 @@ class CloudSession:
         """Return the record of the epoch in which a status was made that an answer of `epoch` holds: an answer that is
         sent again after a reboot holds the status of the boot before. A boot that no hello named is that of `epoch`.
 
-        Raise MessageRefused (WRONG_EPOCH) for an epoch that is not known.
+        Raise MessageRefusedError (WRONG_EPOCH) for an epoch that is not known.
         """
         records = (self.current, *self.ended)
         of_answer = next((record for record in records if epoch and record.epoch == epoch), None)
         if of_answer is None:
-            raise MessageRefused(Fault.WRONG_EPOCH, "an epoch that no session information told of")
+            raise MessageRefusedError(Fault.WRONG_EPOCH, "an epoch that no session information told of")
         if of_answer.boot_id in {"", boot_id}:
             return of_answer
         return next((record for record in self.ended if record.boot_id == boot_id), of_answer)
@@ -222,10 +222,10 @@ class CloudSession:
     def with_seen(self, epoch: bytes, domain: Domain, counter: int) -> CloudSession:
         """Having seen this counter of the vehicle.
 
-        Raises MessageRefused: WRONG_EPOCH, COUNTER_NOT_NEW, COUNTER_TOO_LARGE.
+        Raises MessageRefusedError: WRONG_EPOCH, COUNTER_NOT_NEW, COUNTER_TOO_LARGE.
         """
         if len(epoch) != EPOCH_BYTES or not self.knows(epoch):
-            raise MessageRefused(Fault.WRONG_EPOCH, "an epoch that no session information told of")
+            raise MessageRefusedError(Fault.WRONG_EPOCH, "an epoch that no session information told of")
         if epoch == self.epoch:
             return replace(self, current=self.current.with_seen(domain, counter))
         ended = (r.with_seen(domain, counter) if r.epoch == epoch else r for r in self.ended)
@@ -243,7 +243,7 @@ class CloudSession:
         for record in self.ended:
             if record.epoch == epoch:
                 if not is_fresh:
-                    raise MessageRefused(Fault.STALE_SESSION, "an epoch that ended")
+                    raise MessageRefusedError(Fault.STALE_SESSION, "an epoch that ended")
                 entered = replace(record, order=order)
         ended = tuple(r for r in (self.current, *self.ended) if r.epoch not in {b"", epoch})
         return entered, ended[:EPOCHS_REMEMBERED]
@@ -260,4 +260,4 @@ def _check(info: session_pb2.SessionInfo) -> None:
         or len({one.domain for one in info.counters}) != len(info.counters)
         or any(one.counter > MAX_COUNTER for one in info.counters)
     ):
-        raise MessageRefused(Fault.MALFORMED, "session information with parts of a wrong size")
+        raise MessageRefusedError(Fault.MALFORMED, "session information with parts of a wrong size")

@@ -24,6 +24,8 @@ STATUS_MAPPING = (
 
 STATUS_CHECKS_SUBJECT = "room.status.checked"
 GRANT_REVOKED_SUBJECT = "room.access.revoked"
+ACCESS_CHANGED_SUBJECT = "room.access.changed"
+"""Whose access to a vehicle has changed, and how."""
 SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"

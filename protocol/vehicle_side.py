@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from protocol import cose
 from protocol import order as orders
 from protocol.domains import ANSWER_FIELDS, ORDER_TYPES, REFUSED_ON, ContentType, Domain, subject_of
-from protocol.faults import ANSWERED, SYNCHRONISATION, Fault, MessageRefused
+from protocol.faults import ANSWERED, SYNCHRONISATION, Fault, MessageRefusedError
 from protocol.reports import ReportSealer
 from protocol.seal import Direction, seal, unseal
 from protocol.session import CHALLENGE_BYTES
@@ -99,7 +99,7 @@ class RefusedOrder:
 class VehicleSide:
     """One vehicle, for one epoch. Not for several threads.
 
-    Raises MessageRefused from its constructor when `trust` has no usable report key: such a vehicle needs
+    Raises MessageRefusedError from its constructor when `trust` has no usable report key: such a vehicle needs
     a manifest first (Trust.adopt, Trust.restore).
     """
 
@@ -140,40 +140,40 @@ class VehicleSide:
         try:
             envelope = unseal(data, self._open_keys, Direction.TO_VEHICLE, self._vin)
             signed = cose.decode(envelope)
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             return RefusedOrder(refused.fault, refused.detail, None)
         request_hash = orders.request_hash(envelope)
         try:
             return self._checked(domain, signed, request_hash)
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             return RefusedOrder(
                 refused.fault, refused.detail, self._refusal(domain, request_hash, refused.fault)
             )
 
     def open_challenge(self, data: bytes) -> bytes:
-        """Return the challenge of a session request. Raise MessageRefused."""
+        """Return the challenge of a session request. Raise MessageRefusedError."""
         return self.open_session_request(data).challenge
 
     def open_session_request(self, data: bytes) -> session_pb2.SessionRequest:
         """Return a session request: answer its challenge with `seal_hello`, within a budget, because a request can be
-        replayed. Raise MessageRefused.
+        replayed. Raise MessageRefusedError.
         """
         signed = cose.decode(unseal(data, self._open_keys, Direction.TO_VEHICLE, self._vin))
         self._verify(signed, Domain.CHALLENGE)
         if signed.content_type != ContentType.CHALLENGE:
-            raise MessageRefused(Fault.WRONG_TYPE, "not a session request")
+            raise MessageRefusedError(Fault.WRONG_TYPE, "not a session request")
         try:
             request = session_pb2.SessionRequest.FromString(signed.payload)
         except DecodeError as error:
-            raise MessageRefused(Fault.MALFORMED, "not a session request") from error
+            raise MessageRefusedError(Fault.MALFORMED, "not a session request") from error
         if request.vin != self._vin:
-            raise MessageRefused(Fault.WRONG_VEHICLE, "for another vehicle")
+            raise MessageRefusedError(Fault.WRONG_VEHICLE, "for another vehicle")
         if len(request.challenge) != CHALLENGE_BYTES:
-            raise MessageRefused(Fault.MALFORMED, "a challenge of a wrong size")
+            raise MessageRefusedError(Fault.MALFORMED, "a challenge of a wrong size")
         return request
 
     def open_manifest(self, data: bytes) -> None:
-        """Adopt a manifest, and keep it before it is used. Raises MessageRefused.
+        """Adopt a manifest, and keep it before it is used. Raises MessageRefusedError.
 
         The keys of reports stay those of the epoch: begin a new one when the manifest revokes the report key.
         """
@@ -209,12 +209,12 @@ class VehicleSide:
     ) -> AcceptedOrder | KnownOrder:
         self._verify(signed, domain)
         if signed.content_type not in ORDER_TYPES.values():
-            raise MessageRefused(Fault.WRONG_TYPE, "not an order")
+            raise MessageRefusedError(Fault.WRONG_TYPE, "not an order")
         if signed.content_type != ORDER_TYPES[domain]:
-            raise MessageRefused(Fault.WRONG_DOMAIN, "an order of another domain")
+            raise MessageRefusedError(Fault.WRONG_DOMAIN, "an order of another domain")
         message, order = orders.parse(signed.payload, domain)
         if message.vin != self._vin:
-            raise MessageRefused(Fault.WRONG_VEHICLE, "for another vehicle")
+            raise MessageRefusedError(Fault.WRONG_VEHICLE, "for another vehicle")
         order_id = orders.order_id(order)
         if self._memory.is_known(domain, order_id):
             return KnownOrder(order, order_id, request_hash)
@@ -222,7 +222,7 @@ class VehicleSide:
         self._session.check_expiry(domain, message.expires_at_millis)
         self._session.spend(domain, message.counter)
         if message.role not in orders.ROLES[domain]:
-            raise MessageRefused(Fault.ROLE_NOT_ALLOWED, "a role that may not order this")
+            raise MessageRefusedError(Fault.ROLE_NOT_ALLOWED, "a role that may not order this")
         return AcceptedOrder(order, order_id, request_hash, message.expires_at_millis)
 
     def _verify(self, signed: cose.SignedEnvelope, domain: Domain) -> None:
@@ -240,7 +240,7 @@ class VehicleSide:
             return self._answer(
                 REFUSED_ON[domain], "refused", ContentType.FAULT, message_id, request_hash, refused
             )
-        except MessageRefused:  # every key to seal to is revoked: there is nobody to tell
+        except MessageRefusedError:  # every key to seal to is revoked: there is nobody to tell
             return None
 
     def _answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.domains import MAX_COUNTER
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 
 WIDTH = 64
 
@@ -22,12 +22,12 @@ class Window:
     seen: int = 0
 
     def check(self, counter: int) -> None:
-        """Raise MessageRefused (COUNTER_NOT_NEW, COUNTER_TOO_LARGE) unless it was never seen."""
+        """Raise MessageRefusedError (COUNTER_NOT_NEW, COUNTER_TOO_LARGE) unless it was never seen."""
         if counter > MAX_COUNTER:
-            raise MessageRefused(Fault.COUNTER_TOO_LARGE, "beyond the last counter of an epoch")
+            raise MessageRefusedError(Fault.COUNTER_TOO_LARGE, "beyond the last counter of an epoch")
         behind = self.highest - counter
         if counter < 1 or behind >= WIDTH or (behind >= 0 and self.seen >> behind & 1):
-            raise MessageRefused(Fault.COUNTER_NOT_NEW, "seen before, or too long ago to tell")
+            raise MessageRefusedError(Fault.COUNTER_NOT_NEW, "seen before, or too long ago to tell")
 
     def with_counter(self, counter: int) -> Window:
         """Return the window after this counter, which `check` let pass, now or earlier."""

@@ -22,6 +22,7 @@ MADE_ID = (
     '[{header: {key: x-correlation-id, value: "%UNIQUE_ID%"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}]'
 )
 CUT_OFF = "{response_flag_filter: {flags: [UC, UR, LR, UPE]}}"
+TWO_HOSTS = '{header_filter: {header: {name: ":authority", string_match: {contains: ","}}}}'
 READING = "{header_filter: {header: {name: x-envoy-original-method, string_match: {exact: GET}}}}"
 
 
@@ -52,6 +53,10 @@ def _both(*filters: str) -> str:
 
 
 LOCAL_REPLIES = (
+    LocalReply(
+        "", _both(_status(400), TWO_HOSTS), "INVALID_REQUEST",
+        "The request names more than one Host; send one. Nothing was accepted.", status=400,
+    ),
     LocalReply("", _status(404), "PATH_NOT_FOUND", NO_PATH, status=404),
     LocalReply(
         "", _status(405), "METHOD_NOT_ALLOWED",

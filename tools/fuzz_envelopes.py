@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol.cloud_side import AnswerReader, IssuedOrder, ReplayGuard
 from protocol.domains import Domain
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.keys import KeySigner, OpenKeys, SealKey, VehicleKeys
 from protocol.manifest import Trust
 from protocol.reports import ReportOpener, ReportSession
@@ -39,7 +39,7 @@ DEFAULT_COUNT = 1_000_000
 PROGRESS_EVERY = 100_000
 
 
-class ForgeryAccepted(Exception):
+class ForgeryAcceptedError(Exception):
     """A mutant was taken for a message."""
 
 
@@ -80,7 +80,7 @@ class _World:
         opened = self._vehicle.open_order(domain, data)
         if isinstance(opened, RefusedOrder):
             return opened.fault.name
-        raise ForgeryAccepted
+        raise ForgeryAcceptedError
 
     def order_under_the_seal(self, domain: Domain, envelope: bytes) -> str:
         """Return the same on what an attacker sealed."""
@@ -104,7 +104,7 @@ class _World:
 
     def keep_manifest(self, _endorsed_by: bytes, _endorsed: bytes) -> None:
         """VehicleMemory: none was to be adopted."""
-        raise ForgeryAccepted
+        raise ForgeryAcceptedError
 
     def load(self, _vin: str) -> CloudSession | None:
         """CloudStore."""
@@ -112,11 +112,11 @@ class _World:
 
     def save(self, _vin: str, _session: CloudSession) -> None:
         """CloudStore: nothing was to be learned."""
-        raise ForgeryAccepted
+        raise ForgeryAcceptedError
 
     def remember(self, _issued: IssuedOrder) -> None:
         """CloudStore: nothing was to be issued."""
-        raise ForgeryAccepted
+        raise ForgeryAcceptedError
 
     def find(self, _vin: str, _request_hash: bytes = b"") -> Any:
         """Enrolment (one argument) and CloudStore (two)."""
@@ -225,9 +225,9 @@ def _samples(cases: list[dict[str, Any]], member: str) -> list[tuple[Domain, byt
 def _refusal(call: Callable[[], object]) -> str:
     try:
         call()
-    except MessageRefused as refused:
+    except MessageRefusedError as refused:
         return refused.fault.name
-    raise ForgeryAccepted
+    raise ForgeryAcceptedError
 
 
 def main() -> int:

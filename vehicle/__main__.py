@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import uvicorn
 import uvloop
 
-from key_files.pem import KeyFileRefused
+from key_files.pem import KeyFileError
 from vehicle import logs
 from vehicle.messages.credentials import make_car_keys
-from vehicle.settings import LINKS, SettingsMissing, ignored, read_settings
+from vehicle.settings import LINKS, SettingsMissingError, ignored, read_settings
 from vehicle.simulator.control import control_app
 from vehicle.simulator.vehicles_file import read_cars
 
@@ -50,7 +50,7 @@ async def run(settings: AgentSettings) -> None:
     try:
         listener = socket.create_server(("127.0.0.1", settings.control_port))
     except OSError as error:
-        raise SettingsMissing(
+        raise SettingsMissingError(
             f"vehicle: DOORS_CONTROL_PORT {settings.control_port}: {error.strerror}"
         ) from error
     cars = read_cars(settings)
@@ -83,7 +83,7 @@ def make_keys(out: Path, public: Path) -> None:
     """Make a car's keys; one line to standard error, and out, when that cannot be."""
     try:
         make_car_keys(out, public)
-    except (KeyFileRefused, OSError) as error:
+    except (KeyFileError, OSError) as error:
         raise SystemExit(f"vehicle: {error}") from error
 
 

@@ -17,7 +17,7 @@ import structlog
 from vehicle.doors import diagnosis
 from vehicle.doors.lock_changes import LockChanges
 from vehicle.link.backoff import Backoff
-from vehicle.link.port import LinkDown, QueueGone, VehicleLink
+from vehicle.link.port import LinkDownError, QueueGoneError, VehicleLink
 from vehicle.messages import translate
 from vehicle.messages.answers import Answers
 from vehicle.messages.budget import AnswerBudget
@@ -76,7 +76,7 @@ class ReportingIntervals:
 class Agent:
     """One boot of one car's agent. `start` once, then `stop` or `crash` once.
 
-    Raises ManifestDamaged, NoReportKey.
+    Raises ManifestDamagedError, NoReportKeyError.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Agent:
     async def vanish(self) -> None:
         """Disconnect without a word, as in a garage without signal, until it is woken."""
         self._sleeps = False
-        await self._disconnect(_no_word)
+        await self._disconnect(self._link.drop)
 
     @property
     def _worth_waking(self) -> object:
@@ -231,10 +231,14 @@ class Agent:
         except TimeoutError:
             logger.warning("drain_timeout", vin_tail=self._car.vin[-6:])
         await self._report_last()
-        await self.crash()
+        await self._end_all()
 
     async def crash(self) -> None:
-        """End at once, in the middle of whatever it does."""
+        """End at once, in the middle of whatever it does, without a word."""
+        await self._link.drop()
+        await self._end_all()
+
+    async def _end_all(self) -> None:
         self._stop_observing()
         await _end(self._waking)
         await _end(self._worker)
@@ -263,7 +267,7 @@ class Agent:
                 await self._link.open()
                 backoff.reset()
                 await self._session()
-            except LinkDown as error:
+            except LinkDownError as error:
                 logger.info("link_down", vin_tail=self._car.vin[-6:], reason=str(error))
             finally:
                 self.connected.clear()
@@ -292,7 +296,7 @@ class Agent:
                 self._inbox.take(await self._link.receive())
                 backoff.reset()
                 patience_seconds = PATIENCE_SECONDS
-            except QueueGone as gone:
+            except QueueGoneError as gone:
                 await asyncio.sleep(backoff.next_seconds())
                 if loop.time() - said_hello_at >= patience_seconds:
                     patience_seconds = min(MOST_PATIENCE_SECONDS, 2 * patience_seconds)
@@ -305,7 +309,7 @@ class Agent:
         while True:
             try:
                 await self.outbox.send(lambda: self._channel.seal_hello(self._hello_now(), new_message_id()))
-            except LinkDown:
+            except LinkDownError:
                 if not self._link.is_open:
                     raise
                 # Connected, but not stored: the stream is not there yet, or the broker is busy.
@@ -329,7 +333,7 @@ class Agent:
                 if found != diagnosed or loop.time() - diagnosed_at >= self._reporting.diagnostics_seconds:
                     await self.outbox.send(lambda: self._channel.seal_report(self._diagnostics_now()))
                     diagnosed, diagnosed_at = found, loop.time()
-            except LinkDown as error:
+            except LinkDownError as error:
                 logger.info("report_unconfirmed", vin_tail=self._car.vin[-6:], reason=str(error))
                 self._changed.set()
                 await asyncio.sleep(backoff.next_seconds())
@@ -350,7 +354,7 @@ class Agent:
         try:
             async with asyncio.timeout(LAST_REPORT_SECONDS):
                 await self.outbox.send_last(seal)
-        except (LinkDown, TimeoutError) as error:
+        except (LinkDownError, TimeoutError) as error:
             logger.info("last_report_unconfirmed", vin_tail=self._car.vin[-6:], reason=repr(error))
 
     def _hello_now(self) -> report_pb2.Hello:
@@ -371,10 +375,6 @@ class Agent:
     def _diagnostics_now(self) -> report_pb2.DiagnosticsReport:
         self._sequence += 1
         return translate.diagnostics_report(self._car.body, self._clock.now(), self._boot_id, self._sequence)
-
-
-async def _no_word() -> None:
-    return
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

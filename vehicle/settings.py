@@ -22,7 +22,7 @@ _READ = {
 }  # fmt: skip
 
 
-class SettingsMissing(SystemExit):
+class SettingsMissingError(SystemExit):
     """A setting is missing or wrong: one line to standard error, and out."""
 
 
@@ -42,20 +42,20 @@ class AgentSettings:
 
 
 def read_settings(environment: dict[str, str], link: str | None = None) -> AgentSettings:
-    """Return the settings. Raises SettingsMissing naming the first one that is missing or wrong."""
+    """Return the settings. Raises SettingsMissingError naming the first one that is missing or wrong."""
 
     def need(name: str) -> str:
         value = environment.get(name)
         if not value:
-            raise SettingsMissing(f"vehicle: {name} is not set")
+            raise SettingsMissingError(f"vehicle: {name} is not set")
         return value
 
     port = need("DOORS_CONTROL_PORT")
     if not port.isdecimal():
-        raise SettingsMissing("vehicle: DOORS_CONTROL_PORT is not a port number")
+        raise SettingsMissingError("vehicle: DOORS_CONTROL_PORT is not a port number")
     level = logging.getLevelNamesMapping().get(environment.get("DOORS_LOG_LEVEL", "INFO").upper())
     if level is None:
-        raise SettingsMissing("vehicle: DOORS_LOG_LEVEL is not a level")
+        raise SettingsMissingError("vehicle: DOORS_LOG_LEVEL is not a level")
     ca = environment.get("DOORS_NATS_CA")
     return AgentSettings(
         vehicles_file=Path(need("DOORS_VEHICLES_FILE")),

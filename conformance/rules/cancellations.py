@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from conformance.cloud import new_id
-from conformance.finding import Group, RuleSkipped, require
+from conformance.finding import Group, RuleSkippedError, require
 from conformance.orders import DRIVER, PASSENGER, cancel_command, is_locked, lock, unlock
 from protocol.subjects import EventKind
 
@@ -102,7 +102,7 @@ async def forced_stop_between_doors(unit: Unit) -> None:
         if unit.hands.sees_actuations:
             await unit.hands.set_door_time(0)
     if outcome == report_pb2.CANCEL_OUTCOME_TOO_LATE and not unit.hands.sees_actuations:
-        raise RuleSkipped("the doors moved faster than the cancellation came")
+        raise RuleSkippedError("the doors moved faster than the cancellation came")
     require(outcome == report_pb2.CANCEL_OUTCOME_STOPPED, "not answered as STOPPED")
     stopped = {report_pb2.COMMAND_OUTCOME_PARTIAL, report_pb2.COMMAND_OUTCOME_CANCELLED}
     require(result.outcome in stopped, "the stopped command is neither PARTIAL nor CANCELLED")

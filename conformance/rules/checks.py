@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.cloud import new_id
-from conformance.finding import Group, RuleViolated, require
+from conformance.finding import Group, RuleViolatedError, require
 from conformance.forge import Mutation, stranger
 from conformance.orders import cancel_command, lock, unlock
 from protocol.domains import ContentType, Domain
@@ -80,8 +80,8 @@ async def whole_epoch_is_compared(unit: Unit) -> None:
         signed = unit.cloud.sign(unlock(), Mutation(epoch=mutation))
         try:
             await unit.refusal(signed, Fault.WRONG_EPOCH)
-        except RuleViolated as violated:
-            raise RuleViolated(f"an epoch of {len(mutation)} bytes: {violated}") from violated
+        except RuleViolatedError as violated:
+            raise RuleViolatedError(f"an epoch of {len(mutation)} bytes: {violated}") from violated
         await unit.never_acts(signed)
 
 

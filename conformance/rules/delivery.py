@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from conformance.finding import Group, RuleSkipped, require
+from conformance.finding import Group, RuleSkippedError, require
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock
 from conformance.scenes import ARRIVAL_SECONDS, has_acted
 from protocol.faults import Fault
@@ -27,7 +27,7 @@ async def lost_reply_is_sent_again(unit: Unit) -> None:
     acts again.
     """
     if unit.broker is None:
-        raise RuleSkipped("needs the kit's own broker")
+        raise RuleSkippedError("needs the kit's own broker")
     await unit.link.lose_events()
     try:
         signed = await unit.order(unlock())

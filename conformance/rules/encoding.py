@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conformance.encodings import other_encodings
-from conformance.finding import Group, RuleViolated
+from conformance.finding import Group, RuleViolatedError
 from conformance.forge import Mutation, unknown_field
 from conformance.orders import unlock
 from protocol.domains import Domain, subject_of
@@ -29,8 +29,8 @@ async def other_encodings_are_ignored(unit: Unit) -> None:
         await unit.send(replace(signed, data=data))
         try:
             await unit.never_acts(signed)
-        except RuleViolated as violated:
-            raise RuleViolated(f"an envelope with {what}: {violated}") from violated
+        except RuleViolatedError as violated:
+            raise RuleViolatedError(f"an envelope with {what}: {violated}") from violated
         unit.says_nothing([signed])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from conformance.finding import Group, RuleViolated, require
+from conformance.finding import Group, RuleViolatedError, require
 from conformance.forge import Mutation, stranger
 from conformance.orders import PASSENGER, lock, unlock
 from conformance.rules.keys import adopts, told
@@ -156,7 +156,7 @@ async def _ran_out(unit: Unit) -> None:
         if isinstance(answer.payload, session_pb2.OrderRefused):
             return
         await unit.afford()
-    raise RuleViolated("it believes the keys of a manifest that ran out")
+    raise RuleViolatedError("it believes the keys of a manifest that ran out")
 
 
 @GROUP.rule

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
-from conformance.finding import Group, RuleSkipped, require
+from conformance.finding import Group, RuleSkippedError, require
 from conformance.orders import DRIVER, is_locked, lock, unlock
 from conformance.scenes import settled
 from protocol.subjects import EventKind
@@ -124,7 +124,7 @@ async def report_keys_are_new(unit: Unit) -> None:
     """A new report key at every epoch, never stored."""
     keys = {info.epoch: info.report_public_key for info in unit.hellos()}
     if len(keys) == 1:
-        raise RuleSkipped("needs a second epoch")
+        raise RuleSkippedError("needs a second epoch")
     require(len(set(keys.values())) == len(keys), "two epochs have one report key")
     changed = [info for info in unit.hellos() if info.report_public_key != keys[info.epoch]]
     require(not changed, "one epoch has two report keys")
@@ -136,7 +136,7 @@ async def reports_count_from_1(unit: Unit) -> None:
     # The epoch that the kit came into may have begun long before.
     epochs = list(dict.fromkeys(info.epoch for info in unit.hellos()))[1:]
     if not epochs:
-        raise RuleSkipped("needs a second epoch")
+        raise RuleSkippedError("needs a second epoch")
     for event in _REPORTS:
         for epoch in epochs:
             counters = [
@@ -151,7 +151,7 @@ async def epochs_are_random(unit: Unit) -> None:
     """At every boot the vehicle makes an epoch: 16 random bytes."""
     epochs = list({info.epoch for info in unit.hellos()})
     if len(epochs) == 1:
-        raise RuleSkipped("needs a second epoch")
+        raise RuleSkippedError("needs a second epoch")
     for nth, one in enumerate(epochs):
         for other in epochs[:nth]:
             unlike = (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.cloud import new_id
-from conformance.finding import Group, NotApplicable, RuleSkipped, require
+from conformance.finding import Group, NotApplicableError, RuleSkippedError, require
 from conformance.forge import stranger
 from conformance.orders import cancel_command
 from protocol.domains import Domain
@@ -93,7 +93,7 @@ async def hello_tells_counters(unit: Unit) -> None:
 async def hello_on_reconnect(unit: Unit) -> None:
     """When the connection breaks it comes back and says hello, in the same epoch."""
     if unit.broker is None:
-        raise RuleSkipped("needs the kit's own broker")
+        raise RuleSkippedError("needs the kit's own broker")
     await unit.fence()
     accepted = unit.cloud.session.current.issued[Domain.COMMAND]
     before = unit.hellos()[-1]
@@ -115,7 +115,7 @@ async def hello_on_reconnect(unit: Unit) -> None:
 async def events_have_qos_1(unit: Unit) -> None:
     """Over MQTT events are published with QoS 1."""
     if not unit.over_mqtt:
-        raise NotApplicable("over MQTT only")
+        raise NotApplicableError("over MQTT only")
     await unit.fence()
     bare = sorted(unit.qos_missing)
     require(not bare, f"not published with QoS 1: {', '.join(bare)}")
@@ -125,7 +125,7 @@ async def events_have_qos_1(unit: Unit) -> None:
 async def nothing_is_retained(unit: Unit) -> None:
     """Over MQTT nothing is published to be retained: who comes later must not take it for news."""
     if not unit.over_mqtt:
-        raise NotApplicable("over MQTT only")
+        raise NotApplicableError("over MQTT only")
     await unit.fence()
     retained = await unit.link.retained()
     require(not retained, f"{retained} messages were published to be retained")

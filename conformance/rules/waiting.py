@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from conformance.finding import Group, RuleSkipped, require
+from conformance.finding import Group, RuleSkippedError, require
 from conformance.forge import Mutation
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock
 from conformance.scenes import ARRIVAL_SECONDS, has_acted, settled, slow_doors
@@ -93,7 +93,7 @@ async def known_while_it_runs(unit: Unit) -> None:
 async def waiting_outlives_a_connection(unit: Unit) -> None:
     """Known commands include those that wait and those that run: they outlive a lost connection."""
     if unit.broker is None:
-        raise RuleSkipped("needs the kit's own broker")
+        raise RuleSkippedError("needs the kit's own broker")
     async with slow_doors(unit, _DOOR_SECONDS):
         first = await unit.order(unlock(DRIVER, PASSENGER))
         await has_acted(unit, first.order_id)

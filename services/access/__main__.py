@@ -12,9 +12,11 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
+from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.dpop import ProofVerifier
+from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -32,6 +34,8 @@ from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.severance import SeveredAccess
+from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
@@ -52,14 +56,15 @@ if TYPE_CHECKING:
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
     from services.platform.database import Database
 
 ROOM = "access"
 _MIN_PEPPER_BYTES = 16
 
 
-class StartRefused(Exception):
+class StartRefusedError(Exception):
     """The service must not start as it is configured; the text says why."""
 
 
@@ -67,9 +72,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
-    migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(
-        migrate, settings.database_url, migrations, store.HEAD, store.AccessModel.metadata
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.AccessModel.metadata,
     )
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
@@ -128,7 +136,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
-    record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
+    announcements = OutboxAnnouncements()
+    record = store.SqlGrantRecord(database, announcements, relay.hand_over)
+    people = _people_of(database, relay, authorizer, settings)
 
     watch = KeyWatch(
         keys,
@@ -139,7 +149,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         settings.keys_reread_seconds,
     )
 
-    pending = None if settings.is_sandbox else SqlPendingGrants(database)
+    pending = None if settings.is_sandbox else SqlPendingGrants(database, announcements, relay.hand_over)
     pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
@@ -152,15 +162,17 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pending_keys,
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
+            severed=people[1],
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
+        DoorGrantServicer(*people).register(server)
 
     rpc = GrpcServer(
         settings,
         services=SERVICES,
         register=register,
         policy=POLICY,
-        verifier=CapabilityVerifier(settings.capability_jwks),
+        verifier=CapabilityVerifier(settings.capability_jwks, service=ROOM),
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
@@ -187,12 +199,28 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         await database.close()
 
 
+def _people_of(
+    database: Database,
+    relay: OutboxRelay,
+    authorizer: RequestAuthorizer[ProofOfRequest],
+    settings: AccessSettings,
+) -> tuple[SharedAccess, SeveredAccess]:
+    """Return what people may ask about each other's rights."""
+    announcements = OutboxAnnouncements()
+    grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
+    severances = store.SqlSeverances(database, announcements, relay.hand_over)
+    return (
+        SharedAccess(grants, authorizer.invalidate, CLOCK.now),
+        SeveredAccess(severances, authorizer.invalidate, CLOCK.now),
+    )
+
+
 def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> KeyFile | DiscoveredKeys:
     """Return where the issuer's keys come from, as the settings say."""
     if settings.token_jwks is not None:
         return KeyFile(settings.token_jwks, ring, CLOCK.seconds, settings.algorithms)
     if settings.token_discovery_url is None:
-        raise StartRefused("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
+        raise StartRefusedError("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
     return DiscoveredKeys(
         url=settings.token_discovery_url,
         issuer=settings.token_issuer,
@@ -214,7 +242,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
         if await database.read(lambda c: store.find_key(c, published, CLOCK.now())) is not None:
-            raise StartRefused(
+            raise StartRefusedError(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"
             )
@@ -223,7 +251,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
 def _pepper_in(file: Path) -> bytes:
     pepper = file.read_bytes().strip()
     if len(pepper) < _MIN_PEPPER_BYTES:
-        raise StartRefused(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
+        raise StartRefusedError(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
     return pepper
 
 

@@ -10,6 +10,7 @@ from services.access.adapters.dpop import origin_of
 from services.access.adapters.issuer_discovery import checked_url
 from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
+from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import SANDBOX, STRICT, table_in
 from services.platform.settings import ServiceSettings
 
@@ -52,6 +53,8 @@ class AccessSettings(ServiceSettings):
     reads_per_minute: int | None = Field(default=None, ge=1)
     refusals_per_minute: int | None = Field(default=None, ge=1)
     unknown_vehicles_per_minute: int | None = Field(default=None, ge=1)
+    grants_per_vehicle: int = Field(default=64, ge=1, le=1_000)
+    grants_per_giver: int = Field(default=256, ge=1, le=10_000)
     failed_sign_ins_per_minute: int | None = Field(default=None, ge=1)
 
     @field_validator("token_clients")
@@ -144,6 +147,11 @@ class AccessSettings(ServiceSettings):
             origin_of(each)
             for each in filter(None, (part.strip() for part in self.public_origins.split(",")))
         )
+
+    @property
+    def grant_limits(self) -> GrantLimits:
+        """How many grants there may be."""
+        return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
 
     @property
     def step_up_table(self) -> Mapping[str, Requirement]:

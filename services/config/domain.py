@@ -256,7 +256,7 @@ class ConfigRightEnded:
     vin: str | None
 
 
-class ReadOnlyChanged(Exception):
+class ReadOnlyChangedError(Exception):
     """A request wants what is not its to change, or was made of settings that have been changed since."""
 
     def __init__(self, member: str) -> None:
@@ -272,7 +272,7 @@ class WeakeningNotAllowedError(Exception):
         self.settings = settings
 
 
-class ConfigCorrelationIdReused(Exception):
+class ConfigCorrelationIdReusedError(Exception):
     """This correlation id came before, with another change."""
 
 

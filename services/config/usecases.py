@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1.command_pb2 import ApplyConfig
 
     from protocol.cloud_side import ReplayGuard, SessionSlot
-    from protocol.faults import MessageRefused
+    from protocol.faults import MessageRefusedError
     from services.config.domain import ChangeRequest, ConfigRightEnded, DoorConfig, News, Push
 
 KEEP_NEWS = timedelta(days=8)
@@ -25,7 +25,7 @@ KEEP_NEWS = timedelta(days=8)
 @dataclass(frozen=True, slots=True)
 class VerifiedConfigMessage:
     """What a vehicle said and signed. `admit` takes it into the vehicle's session and says what it means;
-    it raises MessageRefused, and then has changed nothing.
+    it raises MessageRefusedError, and then has changed nothing.
     """
 
     vin: str
@@ -53,7 +53,7 @@ class UnsignedSettings:
 
 
 class ConfigRecord(Protocol):
-    """The durable record. Every function raises StorageUnavailable when it cannot be relied on.
+    """The durable record. Every function raises StorageUnavailableError when it cannot be relied on.
 
     What it tells of configs is without their proofs.
     """
@@ -67,13 +67,13 @@ class ConfigRecord(Protocol):
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
-        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else,
-        ReadOnlyChanged, and WeakeningNotAllowedError, of which nothing is kept.
+        A repeat gets the first answer. Raises CorrelationIdReusedError when the repeat wants something else,
+        ReadOnlyChangedError, and WeakeningNotAllowedError, of which nothing is kept.
         """
 
     async def ingest(
         self, received: Sequence[VerifiedConfigMessage], at: datetime
-    ) -> list[MessageRefused | None]:
+    ) -> list[MessageRefusedError | None]:
         """Keep what vehicles said, in order, each message once, and what is to be sent in return: in one
         commit with their sessions. For each, why it was refused, if it was.
         """
@@ -109,7 +109,7 @@ async def read_config(record: ConfigRecord, now: Callable[[], datetime], vin: st
 async def change_config(
     record: ConfigRecord, now: Callable[[], datetime], request: ChangeRequest
 ) -> DoorConfig:
-    """Return the settings after the change. Raises CorrelationIdReused, ReadOnlyChanged,
+    """Return the settings after the change. Raises CorrelationIdReusedError, ReadOnlyChangedError,
     WeakeningNotAllowedError.
     """
     return await record.change(request, now())
@@ -117,13 +117,13 @@ async def change_config(
 
 async def ingest_messages(
     record: ConfigRecord, now: Callable[[], datetime], received: Sequence[VerifiedConfigMessage]
-) -> list[MessageRefused | None]:
+) -> list[MessageRefusedError | None]:
     """Take in what vehicles said; safe to repeat. For each, why it was refused, if it was."""
     return await record.ingest(received, now()) if received else []
 
 
 class SettingsCancellations(Protocol):
-    """The same record, for settings whose right has ended. Every function raises StorageUnavailable."""
+    """The same record, for settings whose right has ended. Every function raises StorageUnavailableError."""
 
     async def unapplied(self, ended: ConfigRightEnded) -> list[Push]:
         """Return the wanted settings that their vehicles do not run yet, and that this may concern."""
@@ -136,7 +136,7 @@ class ConfigRightsReview(Protocol):
     """The signer, which asks the access service."""
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:
-        """Return those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
+        """Return those to which there is no right any more. Raises StorageUnavailableError when nobody can tell."""
 
 
 async def end_rights(
@@ -145,7 +145,7 @@ async def end_rights(
     now: Callable[[], datetime],
     ended: ConfigRightEnded,
 ) -> None:
-    """Give up what was asked for under a right that has ended; safe to repeat. Raises StorageUnavailable."""
+    """Give up what was asked for under a right that has ended; safe to repeat. Raises StorageUnavailableError."""
     concerned = await record.unapplied(ended)
     gone = await review.ended(concerned) if concerned else []
     if gone:

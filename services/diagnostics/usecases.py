@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from services.diagnostics.domain.diagnosis import DiagnosisNotYetReported
+from services.diagnostics.domain.diagnosis import DiagnosisNotYetReportedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DiagnosisRecord(Protocol):
-    """The durable record. Every function raises StorageUnavailable when it cannot be relied on."""
+    """The durable record. Every function raises StorageUnavailableError when it cannot be relied on."""
 
     async def find(self, vin: str) -> Diagnosis | None:
         """Return the vehicle's diagnosis; None before its first report."""
@@ -23,10 +23,10 @@ class DiagnosisRecord(Protocol):
 
 
 async def read_diagnosis(record: DiagnosisRecord, vin: str) -> Diagnosis:
-    """Return the vehicle's diagnosis. Raises DiagnosisNotYetReported."""
+    """Return the vehicle's diagnosis. Raises DiagnosisNotYetReportedError."""
     diagnosis = await record.find(vin)
     if diagnosis is None:
-        raise DiagnosisNotYetReported
+        raise DiagnosisNotYetReportedError
     return diagnosis
 
 

@@ -54,19 +54,19 @@ class Connection:
     link: LinkProtocol
 
 
-class NotAdmitted(Exception):
+class NotAdmittedError(Exception):
     """Not let in; the text says why, for the log. The vehicle is not told."""
 
 
-class NotAVin(ValueError):
+class NotAVinError(ValueError):
     """Not a vehicle identification number."""
 
 
-class NotEnrolled(Exception):
+class NotEnrolledError(Exception):
     """There is no such vehicle here."""
 
 
-class CredentialInUse(Exception):
+class CredentialInUseError(Exception):
     """The certificate, or one of the keys, is another vehicle's."""
 
 
@@ -281,18 +281,18 @@ class Stays:
 
 
 def admission(caller: ConnectingVehicle, enrolment: Enrolment | None, now: datetime) -> BrokerAdmission:
-    """Let the caller in. Raises NotAdmitted."""
+    """Let the caller in. Raises NotAdmittedError."""
     if enrolment is None:
-        raise NotAdmitted("the vehicle is not enrolled")
+        raise NotAdmittedError("the vehicle is not enrolled")
     if enrolment.revoked_at is not None:
-        raise NotAdmitted("the vehicle's enrolment is revoked")
+        raise NotAdmittedError("the vehicle's enrolment is revoked")
     if caller.fingerprint != enrolment.fingerprint:
-        raise NotAdmitted("not the certificate that is enrolled for the vehicle")
+        raise NotAdmittedError("not the certificate that is enrolled for the vehicle")
     # Another client id would be a session of its own, or another vehicle's.
     if caller.link is LinkProtocol.MQTT and caller.client_id != caller.vin:
-        raise NotAdmitted("the MQTT client id is not the VIN")
+        raise NotAdmittedError("the MQTT client id is not the VIN")
     if caller.certificate_ends_at <= now:
-        raise NotAdmitted("the certificate has expired")
+        raise NotAdmittedError("the certificate has expired")
     return BrokerAdmission(caller.vin, caller.link, min(caller.certificate_ends_at, now + LONGEST_ADMISSION))
 
 

@@ -10,8 +10,8 @@ from services.enrolment.domain import (
     BrokerAdmission,
     ConnectingVehicle,
     Enrolment,
-    NotAdmitted,
-    NotEnrolled,
+    NotAdmittedError,
+    NotEnrolledError,
     PublicKeys,
     ShutOutVehicles,
     admission,
@@ -29,7 +29,7 @@ class EnrolmentRecord(Protocol):
         """Return the vehicle's enrolment, revoked or not."""
 
     async def put(self, enrolment: Enrolment) -> None:
-        """Enrol, in place of what was there. Raises CredentialInUse."""
+        """Enrol, in place of what was there. Raises CredentialInUseError."""
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
         """Return the enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
@@ -53,23 +53,23 @@ class Connections(Protocol):
     """The vehicles' live connections at the broker."""
 
     async def cut(self, vin: str) -> int:
-        """End all of the vehicle's; how many. Raises BrokerSilent."""
+        """End all of the vehicle's; how many. Raises BrokerSilentError."""
 
     async def keep_newest(self, vin: str, most: int) -> Cut:
-        """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilent."""
+        """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilentError."""
 
 
 class KeyChanges(Protocol):
     """Every service that remembers vehicles' keys."""
 
     async def publish(self, *vins: str) -> None:
-        """Have them forget these vehicles', once the change is recorded. Raises BrokerSilent.
+        """Have them forget these vehicles', once the change is recorded. Raises BrokerSilentError.
 
         A hint: who does not hear it remembers for some minutes longer.
         """
 
 
-class BrokerSilent(Exception):
+class BrokerSilentError(Exception):
     """The broker did not answer: connections may live on, and keys be remembered."""
 
 
@@ -86,12 +86,12 @@ class EnrolmentDependencies:
 
 
 async def admit(deps: EnrolmentDependencies, caller: ConnectingVehicle) -> BrokerAdmission:
-    """Let a vehicle in. Raises NotAdmitted."""
+    """Let a vehicle in. Raises NotAdmittedError."""
     if deps.shut_out.holds(caller.vin, deps.now()):
-        raise NotAdmitted("the vehicle did harm at the broker, and is shut out for a while")
+        raise NotAdmittedError("the vehicle did harm at the broker, and is shut out for a while")
     admitted = admission(caller, await deps.register.find(caller.vin), deps.now())
     if not deps.arrivals.take(caller.vin, deps.now()):
-        raise NotAdmitted("the vehicle comes too often")
+        raise NotAdmittedError("the vehicle comes too often")
     return admitted
 
 
@@ -104,7 +104,7 @@ async def enrol(
 ) -> Enrolment:
     """From now on this certificate and these keys, and no others, are the vehicle's.
 
-    Raises CredentialInUse, BrokerSilent. Doing it again makes good what the broker's silence left undone.
+    Raises CredentialInUseError, BrokerSilentError. Doing it again makes good what the broker's silence left undone.
     """
     before = await deps.register.find(vin)
     enrolment = Enrolment(vin, fingerprint, deps.now(), keys=keys, certificate_ends_at=certificate_ends_at)
@@ -119,11 +119,11 @@ async def enrol(
 async def revoke(deps: EnrolmentDependencies, vin: str) -> tuple[Enrolment, int]:
     """Revoke a vehicle, which is neither let in nor accepted any more; return how many live connections were cut.
 
-    Raises NotEnrolled, BrokerSilent. Doing it again tells and cuts again.
+    Raises NotEnrolledError, BrokerSilentError. Doing it again tells and cuts again.
     """
     enrolment = await deps.register.revoke(vin, deps.now())
     if enrolment is None:
-        raise NotEnrolled(vin)
+        raise NotEnrolledError(vin)
     await deps.changes.publish(vin)
     return enrolment, await deps.connections.cut(vin)
 

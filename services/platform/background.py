@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -39,7 +39,7 @@ async def regularly(
         try:
             await work()
             conflicts = 0
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("job_waits_for_store", job=name, reason=str(error))
         except IntegrityError as error:
             conflicts += 1

@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from services.platform import logs
-from services.platform.settings import ServerSettings, SettingsRefused, ignored, load
+from services.platform.settings import ServerSettings, SettingsError, ignored, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,7 +42,7 @@ def run(
     """
     try:
         settings = load(model, os.environ)
-    except SettingsRefused as refused:
+    except SettingsError as refused:
         print(f"{service} cannot start:\n{refused}", file=sys.stderr)  # noqa: T201  # logs are not configured yet
         sys.exit(2)
     logs.configure(settings.log_level, service)
@@ -79,7 +79,7 @@ async def _until_signalled(
     running.result()
 
 
-class BackgroundTaskDied(Exception):
+class BackgroundTaskDiedError(Exception):
     """A loop that should never end has ended; the text says which and why."""
 
 
@@ -87,8 +87,8 @@ async def run_until(stop: asyncio.Event, *loops: Awaitable[None]) -> None:
     """Run endless loops beside each other until `stop` is set, then cancel them.
 
     When one ends before, for whatever reason, all end, and `stop` is set for whoever else waits for it: a service
-    with a dead loop must not look alive. Raises the first exception that any of them raises, BackgroundTaskDied for
-    one that just ended.
+    with a dead loop must not look alive. Raises the first exception that any of them raises,
+    BackgroundTaskDiedError for one that just ended.
     """
     names = [_name_of(each) for each in loops]
     tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in loops]
@@ -116,7 +116,7 @@ def _raise_death(name: str, task: asyncio.Future[None]) -> NoReturn:
     notes = [note for each in (error, cause) for note in getattr(each, "__notes__", ())]
     _log.error("background_task_died", task=name, reason=reason, about=sorted(set(notes)))
     if error is None:
-        raise BackgroundTaskDied(f"{name}: {reason}")
+        raise BackgroundTaskDiedError(f"{name}: {reason}")
     raise error
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from nats.aio.client import Client, Srv
+from nats.aio.transport import TcpTransport
 
 from services.platform.logs import without_identifiers
 from services.platform.settings import broker_urls
@@ -36,6 +37,14 @@ class BrokerClient(Client):
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]  # of an attempt that a node took and did not answer
         await super()._connect_to_server(s)
+
+    async def leave_silent(self) -> None:
+        """Give the connection up, because nobody answers at its other end, and connect anew."""
+        silent = self._transport
+        await self.force_reconnect()
+        writer = silent._io_writer if isinstance(silent, TcpTransport) else None  # noqa: SLF001  # nats-py only closes
+        if writer is not None:
+            writer.transport.abort()  # a polite end of TLS is waited for for half a minute
 
     async def _process_info(
         self, info: dict[str, Any], initial_connection: bool = False
@@ -79,13 +88,23 @@ async def open_client(
     disconnected: Callable[[], Awaitable[None]],
     reconnected: Callable[[], Awaitable[None]],
     client: BrokerClient | None = None,
-) -> Client:
+) -> BrokerClient:
     """Connect as `settings` say, with `client` where there is one. Tries every node until one takes it, so give it a
     time limit.
     """
+    said = ""
 
     async def failed(error: Exception) -> None:
-        _log.warning("broker_error", reason=without_identifiers(f"{type(error).__name__}: {error}"))
+        nonlocal said
+        reason = without_identifiers(f"{type(error).__name__}: {error}")
+        if reason != said:  # else the same for every attempt, for as long as it is away
+            said = reason
+            _log.warning("broker_error", reason=reason)
+
+    async def back() -> None:
+        nonlocal said
+        said = ""
+        await reconnected()
 
     tls = None
     if settings.nats_ca:
@@ -108,7 +127,7 @@ async def open_client(
         max_outstanding_pings=2,
         pending_size=0,  # a publish while the broker is away fails, and does not wait in memory
         disconnected_cb=disconnected,
-        reconnected_cb=reconnected,
+        reconnected_cb=back,
         error_cb=failed,
     )
     return client

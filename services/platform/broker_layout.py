@@ -25,7 +25,7 @@ _LOOKS_PER_LINE = 50
 _log = structlog.get_logger()
 
 
-class BrokerObjectMissing(NatsError):
+class BrokerObjectMissingError(NatsError):
     """A stream or a consumer is not there and cannot be made; the text says which and why."""
 
 
@@ -110,7 +110,7 @@ class BrokerLayout:
         except NotFoundError:
             _log.warning("stream_missing", stream=stream.name)
             if not self._provisions:
-                raise BrokerObjectMissing(f"stream {stream.name}") from None
+                raise BrokerObjectMissingError(f"stream {stream.name}") from None
             await _made(f"stream {stream.name}", self._make_stream(stream))
             return
         if self._provisions:
@@ -168,4 +168,4 @@ async def _made(what: str, making: Awaitable[None]) -> None:
     try:
         await making
     except FAILURES as error:
-        raise BrokerObjectMissing(f"{what}: {error or 'no answer'}") from error
+        raise BrokerObjectMissingError(f"{what}: {error or 'no answer'}") from error

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from services.platform.fair_queue import FairQueue
 from services.platform.free_text import readable
 from services.platform.logs import kind_of
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -354,7 +354,7 @@ class Consumer:
         while True:
             try:
                 return await work()
-            except StorageUnavailable as error:
+            except StorageUnavailableError as error:
                 _log.warning("consumer_waits_for_store", consumer=self._plan.name, reason=str(error))
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)

@@ -29,7 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.times import microseconds, moment
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ class Database(Protocol):
 
         What `work` raises rolls it back and is raised here. `work` is run at most once, and neither
         waits nor blocks. A caller that is cancelled does not learn whether it was run.
-        Raises StorageUnavailable when the database is away or the commit failed.
+        Raises StorageUnavailableError when the database is away or the commit failed.
         """
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads. Raises StorageUnavailable when the database is away."""
+        """Run `work`, which only reads. Raises StorageUnavailableError when the database is away."""
 
     async def close(self) -> None:
         """Finish what has begun and let go of every connection."""
@@ -133,18 +133,18 @@ class SqliteDatabase:
 
         What `work` raises rolls it back and is raised here. `work` is run at most once, and neither
         waits nor blocks. A caller that is cancelled does not learn whether it was run.
-        Raises StorageUnavailable when the database is away or the commit failed.
+        Raises StorageUnavailableError when the database is away or the commit failed.
         """
         self._refuse_when_closed()
         if self._writer.done():  # nobody would ever run it
-            raise StorageUnavailable("the writer has ended")
+            raise StorageUnavailableError("the writer has ended")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Work(work, done))
         self._arrived.set()
         return await done
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads. Raises StorageUnavailable when the database is away."""
+        """Run `work`, which only reads. Raises StorageUnavailableError when the database is away."""
         self._refuse_when_closed()
         try:
             connection = self._reading_connection()
@@ -156,7 +156,7 @@ class SqliteDatabase:
                 driver.execute("ROLLBACK")
         except DBAPIError as error:
             if _sqlite_is_away(error):
-                raise StorageUnavailable(_reason(error)) from error
+                raise StorageUnavailableError(_reason(error)) from error
             raise
 
     async def close(self) -> None:
@@ -179,12 +179,12 @@ class SqliteDatabase:
 
     def _refuse_when_closed(self) -> None:
         if self._closing:
-            raise StorageUnavailable("the database has been closed")
+            raise StorageUnavailableError("the database has been closed")
 
     def _refuse_what_waits(self, _writer: asyncio.Task[None]) -> None:
         """However the writer ended, none of its callers waits for ever."""
         for work in self._take(len(self._waiting)):
-            work.resolve(StorageUnavailable("the writer has ended"))
+            work.resolve(StorageUnavailableError("the writer has ended"))
 
     async def _write_until_closed(self) -> None:
         while True:
@@ -214,7 +214,7 @@ class SqliteDatabase:
             failed = batch or self._take(MAX_SHARED)
             reason = _reason(error)
             for work in failed:
-                work.resolve(StorageUnavailable(reason))
+                work.resolve(StorageUnavailableError(reason))
             self._let_go_of_a_broken_connection()
             _log.warning("write_failed", reason=reason, pieces=len(failed))
         else:
@@ -339,7 +339,7 @@ class PostgresDatabase:
 
         What `work` raises rolls it back and is raised here. `work` is run at most once, and neither
         waits nor blocks. A caller that is cancelled does not learn whether it was run.
-        Raises StorageUnavailable when the database is away or the commit failed.
+        Raises StorageUnavailableError when the database is away or the commit failed.
         """
         committing = False
         try:
@@ -353,18 +353,18 @@ class PostgresDatabase:
             if not _postgres_is_away(error):
                 raise
             if committing and not _server_refused(error):
-                raise CommitUncertain(_reason(error)) from error
-            raise StorageUnavailable(_reason(error)) from error
+                raise CommitUncertainError(_reason(error)) from error
+            raise StorageUnavailableError(_reason(error)) from error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which only reads. Raises StorageUnavailable when the database is away."""
+        """Run `work`, which only reads. Raises StorageUnavailableError when the database is away."""
         try:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
         except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
             if not _postgres_is_away(error):
                 raise
-            raise StorageUnavailable(_reason(error)) from error
+            raise StorageUnavailableError(_reason(error)) from error
 
     async def close(self) -> None:
         """Finish what has begun and let go of every connection."""

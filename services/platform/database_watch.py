@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from services.platform.health import ALIVE, CALLS, COMMANDS, STREAMS
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from services.platform.health import Health
 
 DATABASE_LOOK_SECONDS = 5.0
+AGAIN_SECONDS = 0.5
+"""How soon one that cannot be written is looked at again."""
 ANSWER_SECONDS = 7.0
 """How long the database may take to answer: longer than it waits for another writer by itself."""
 HUNG_AFTER_SECONDS = 20.0
@@ -53,17 +55,17 @@ class DatabaseWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await self.look()
-            await asyncio.sleep(self._look_seconds)
+            writable = await self.look()
+            await asyncio.sleep(self._look_seconds if writable else min(self._look_seconds, AGAIN_SECONDS))
 
-    async def look(self) -> None:
-        """Look once."""
+    async def look(self) -> bool:
+        """Look once; return whether it can be written."""
         try:
             async with asyncio.timeout(self._answer_seconds):
                 await self._database.read(_read)
                 self._reads.good()
                 await self._database.write(_write)
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             self._answers.good()
             self._writes.bad(str(error))
             await self._look_at_reads()
@@ -73,12 +75,14 @@ class DatabaseWatch:
         else:
             self._writes.good()
             self._answers.good()
+            return True
+        return False
 
     async def _look_at_reads(self) -> None:
         try:
             async with asyncio.timeout(self._answer_seconds):
                 await self._database.read(_read)
-        except (StorageUnavailable, TimeoutError) as error:
+        except (StorageUnavailableError, TimeoutError) as error:
             self._reads.bad(str(error) or "it does not answer")
         else:
             self._reads.good()

@@ -11,7 +11,7 @@ import structlog
 from services.platform.consumer import Delivery, PoisonMessage, Unhandled
 from services.platform.dead_letters import DeadLetter, LetterLimits, dead_letters_of
 from services.platform.isolation import by_halves
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -49,11 +49,11 @@ class DeadLetterWriter:
         self._limits = limits or LetterLimits()
 
     async def dead_letter(self, poison: Sequence[PoisonMessage]) -> None:
-        """Keep what a consumer could not have handled. Raises StorageUnavailable."""
+        """Keep what a consumer could not have handled. Raises StorageUnavailableError."""
         await self._letters.dead_letter(self._database, dead_letters_of(poison, self._now()), self._limits)
 
     async def set_aside(self, message: OutgoingMessage, reason: str) -> None:
-        """Keep what an outbox could not send. Raises StorageUnavailable."""
+        """Keep what an outbox could not send. Raises StorageUnavailableError."""
         letter = DeadLetter(message.subject, message.payload, reason, self._now())
         await self._letters.dead_letter(self._database, [letter], self._limits)
 
@@ -87,12 +87,12 @@ class DeadLetterKeeper:
         while True:
             try:
                 await self.look()
-            except StorageUnavailable as error:
+            except StorageUnavailableError as error:
                 _log.warning("dead_letters_wait_for_store", reason=str(error))
             await self._sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Hand over what is due, and drop what is old. Raises StorageUnavailable."""
+        """Hand over what is due, and drop what is old. Raises StorageUnavailableError."""
         now = self._now()
         if self._forgot_at is None or now - self._forgot_at >= PURGE_EVERY:
             self._forgot_at = now

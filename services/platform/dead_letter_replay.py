@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.platform.consumer import Delivery
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class ReplayResult:
 
 
 class DeadLetterReplay:
-    """One service's dead letters. Every method may raise StorageUnavailable."""
+    """One service's dead letters. Every method may raise StorageUnavailableError."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class DeadLetterReplay:
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
                 unhandled = await subscription.handle([delivery])
-        except StorageUnavailable:
+        except StorageUnavailableError:
             raise
         except TimeoutError:
             return "not done in time, and perhaps taken: replay it again"

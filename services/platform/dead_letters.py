@@ -149,7 +149,7 @@ class DeadLetters:
     ) -> None:
         """Keep them durably, whatever is in them, within the limits: the newest of each sender.
 
-        Raises StorageUnavailable.
+        Raises StorageUnavailableError.
         """
         by_sender: dict[str, list[DeadLetter]] = {}
         for letter in _folded(letters):
@@ -210,12 +210,12 @@ class DeadLetters:
             connection.execute(left.values(dropped=columns.dropped + int(dropped)))
 
     async def purge_expired(self, database: Database, before: datetime) -> None:
-        """Drop those that came before. Raises StorageUnavailable."""
+        """Drop those that came before. Raises StorageUnavailableError."""
         old = delete(self.table).where(self.table.c.received_at < before)
         await database.write(lambda connection: connection.execute(old) and None)
 
     async def due(self, database: Database, now: datetime, limit: int) -> list[WaitingLetter]:
-        """At most `limit` of those to be handed over again now. Raises StorageUnavailable."""
+        """At most `limit` of those to be handed over again now. Raises StorageUnavailableError."""
         columns = self.table.c
         query = (
             select(columns.id, columns.subject, columns.payload, columns.attempts)
@@ -234,7 +234,7 @@ class DeadLetters:
     ) -> None:
         """For each what became of it: taken (no reason), or why not and when to try it again, if ever.
 
-        Raises StorageUnavailable.
+        Raises StorageUnavailableError.
         """
         columns = self.table.c
 
@@ -250,35 +250,35 @@ class DeadLetters:
         await database.write(work)
 
     async def newest(self, database: Database, limit: int, before: int | None = None) -> list[KeptLetter]:
-        """At most `limit`, the newest first, of those with an id below `before`. Raises StorageUnavailable."""
+        """At most `limit`, the newest first, of those with an id below `before`. Raises StorageUnavailableError."""
         query = self._without_payload.order_by(self.table.c.id.desc()).limit(limit)
         return await _letters(database, query if before is None else query.where(self.table.c.id < before))
 
     async def waiting(self, database: Database, limit: int, after: int) -> list[KeptLetter]:
         """At most `limit` that were not replayed, the oldest first, of those with an id above `after`.
 
-        Raises StorageUnavailable.
+        Raises StorageUnavailableError.
         """
         columns = self.table.c
         query = self._without_payload.where(columns.id > after, columns.replayed_at.is_(None))
         return await _letters(database, query.order_by(columns.id).limit(limit))
 
     async def find(self, database: Database, letter_id: int) -> KeptLetter | None:
-        """Return the letter with this id. Raises StorageUnavailable."""
+        """Return the letter with this id. Raises StorageUnavailableError."""
         found = await _letters(database, self._without_payload.where(self.table.c.id == letter_id))
         return found[0] if found else None
 
     async def payload(self, database: Database, letter_id: int) -> bytes | None:
         """Return what a letter that is kept says, its beginning if it is not whole; None when it is gone.
 
-        Raises StorageUnavailable.
+        Raises StorageUnavailableError.
         """
         query = select(self.table.c.payload).where(self.table.c.id == letter_id)
         found = await database.read(lambda connection: connection.execute(query).scalar())
         return None if found is None else bytes(found)
 
     async def mark_replayed(self, database: Database, letter_id: int, at: datetime) -> datetime:
-        """Note that it was taken; return since when, which is the first such time. Raises StorageUnavailable."""
+        """Note that it was taken; return since when, which is the first such time. Raises StorageUnavailableError."""
         columns = self.table.c
         mark = update(self.table).where(columns.id == letter_id, columns.replayed_at.is_(None))
         mark = mark.values(retry_at=None)

@@ -92,7 +92,7 @@ INTERNAL_ERROR = REASONS["INTERNAL_ERROR"]
 
 
 @dataclass(slots=True, eq=False)
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818  # an answer of the service: the word of the field
     """A request that is not carried out.
 
     `detail` says what happened and what to do next. `facts` are further members of the problem

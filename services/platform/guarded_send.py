@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from services.platform.logs import kind_of
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Sequence
@@ -66,7 +66,7 @@ class GuardedSend:
     async def _outcomes(self, messages: Sequence[OutgoingMessage]) -> list[bool | None]:
         try:
             outcomes = list(await self._send(messages))
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("sending_waits_for_store", reason=str(error))
             return [False] * len(messages)
         except Exception as error:  # noqa: BLE001  # whatever it raises is one message's fate, not the others'
@@ -88,7 +88,7 @@ class GuardedSend:
             reason = f"not sent, after {failures} attempts: {type(error).__name__}: {error}"
             try:
                 await self._set_aside(message, reason)
-            except StorageUnavailable as away:
+            except StorageUnavailableError as away:
                 _log.warning("setting_aside_waits_for_store", reason=str(away))
             else:
                 _log.error("message_set_aside", subject=kind, message_id=message.message_id, exc_info=error)

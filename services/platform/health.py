@@ -61,12 +61,12 @@ class HealthCondition:
         self._bad_since = None
         self.reason = ""
 
-    def bad(self, reason: str, *, surely: bool = False) -> None:
-        """Note that it does not hold, for this reason. What is sure needs no patience."""
+    def bad(self, reason: str, *, since: float | None = None, surely: bool = False) -> None:
+        """Note that it does not hold, for this reason, from now on or `since` then. What is sure needs no patience."""
         if surely:
             self._bad_since = -inf
         elif self._bad_since is None:
-            self._bad_since = self._monotonic()
+            self._bad_since = self._monotonic() if since is None else since
         self.reason = reason
 
 

@@ -21,7 +21,7 @@ from services.platform.audit import unfailing
 from services.platform.call import Call, bind
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
 from services.product import ACTION_NOT_GRANTED_DETAIL, RESOURCE, RESOURCE_NOT_FOUND_DETAIL
 
@@ -253,7 +253,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 "No time was left to finish; look up what became of the request before repeating it.",
                 may_have_succeeded=mutates or None,
             )
-        if isinstance(error, CommitUncertain):
+        if isinstance(error, CommitUncertainError):
             _log.error("commit_uncertain", reason=str(error))
             return Refusal(
                 errors.STORAGE_UNAVAILABLE,
@@ -261,7 +261,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 may_have_succeeded=mutates or None,
                 retry_after_seconds=2,
             )
-        if isinstance(error, StorageUnavailable):
+        if isinstance(error, StorageUnavailableError):
             _log.error("storage_unavailable", reason=str(error))
             return Refusal(
                 errors.STORAGE_UNAVAILABLE,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from services.platform.clock import CLOCK
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
@@ -26,13 +26,13 @@ async def by_halves(
 ) -> None:
     """Do `work` for all together; where it raises, for either half, until what it raises for is alone and `failed`.
 
-    Raises StorageUnavailable, which is nobody's misfortune in particular.
+    Raises StorageUnavailableError, which is nobody's misfortune in particular.
     """
     if not items:
         return
     try:
         await work(items)
-    except StorageUnavailable:
+    except StorageUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is: one of them must not be the others' end
         if len(items) == 1:

@@ -19,14 +19,14 @@ from nats.errors import OutboundBufferLimitError
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 from nats.protocol.command import pub_cmd
 
-from services.platform.broker_client import open_client
 from services.platform.broker_layout import (
     ANSWER_SECONDS,
     FAILURES,
     SILENCE,
     BrokerLayout,
-    BrokerObjectMissing,
+    BrokerObjectMissingError,
 )
+from services.platform.broker_pulse import BrokerPulse
 from services.platform.health import COMMANDS, STREAMS, Health
 from services.platform.logs import kind_of
 from services.platform.refused_messages import RefusedMessages
@@ -34,27 +34,26 @@ from services.platform.refused_messages import RefusedMessages
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from nats.aio.client import Client
     from nats.js import JetStreamContext
 
+    from services.platform.broker_client import BrokerClient
     from services.platform.broker_layout import BrokerConfigs, DurableDescription, StreamDescription
     from services.platform.health import HealthCondition
     from services.platform.outbox_table import OutgoingMessage
-    from services.platform.settings import ServiceSettings
 
 PUBLISH_SECONDS = 5.0
-CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 5.0
+SILENCE_SECONDS = 4.0
 _SILENT_LOOKS = 3
 """After so many looks in a row that nobody answered, the connection is taken for dead, whatever it says of itself."""
 _log = structlog.get_logger()
 
 
-class BrokerLost(Exception):
+class BrokerLostError(Exception):
     """The client has given up for good: only a new process comes back to the broker."""
 
 
-class MessageTooLarge(ValueError):
+class MessageTooLargeError(ValueError):
     """The broker takes no message of this size."""
 
 
@@ -70,13 +69,15 @@ class Broker:
 
     def __init__(
         self,
-        client: Client,
+        client: BrokerClient,
         replicas: int = 1,
         health: Health | None = None,
         *,
         configs: BrokerConfigs,
         headers: Mapping[str, str] | None = None,
         patience_seconds: float = 0.0,
+        broker_patience_seconds: float = 0.0,
+        silence_seconds: float = SILENCE_SECONDS,
         look_seconds: float = LOOK_SECONDS,
         probe_subject: str | None = None,
         provisions: bool = True,
@@ -97,7 +98,10 @@ class Broker:
         self._setting_up = False
         health = health or Health()
         both = (COMMANDS, STREAMS)
-        self._connection = health.condition("broker", patience_seconds=patience_seconds, needed_by=both)
+        self._connection = health.condition(
+            "broker", patience_seconds=broker_patience_seconds, needed_by=both
+        )
+        self._pulse = BrokerPulse(client, silence_seconds)
         self._streams = health.condition("streams", patience_seconds=patience_seconds, needed_by=both)
         self._consumers = health.condition(
             "consumers", patience_seconds=patience_seconds, needed_by=(COMMANDS,)
@@ -121,7 +125,7 @@ class Broker:
         not answer now, because it elects a leader or somebody is just making the stream, is asked again.
         """
         self._on_connect.append(make)
-        pause = 0.1
+        pause, awaited = 0.1, False
         while True:
             breaks = self._breaks
             try:
@@ -132,7 +136,9 @@ class Broker:
                     return
                 if not isinstance(error, SILENCE):
                     raise
-                _log.warning("broker_setup_awaited", reason=str(error) or "no answer")
+                if not awaited:
+                    awaited = True
+                    _log.warning("broker_setup_awaited", reason=str(error) or "no answer")
             else:
                 return
             await asyncio.sleep(pause)
@@ -176,20 +182,32 @@ class Broker:
             pause = min(2.0, pause * 2)
 
     async def watch(self) -> None:
-        """Look after the connection, the streams and the consumers until cancelled. Raises BrokerLost."""
-        while True:
-            await asyncio.sleep(self._look_seconds)
-            self._check_client()
-            if self.connected and not self._setting_up:
-                await self._look()
+        """Look after the connection, the streams and the consumers until cancelled. Raises BrokerLostError."""
+        pulse = asyncio.ensure_future(self._pulse.run(self._silent))
+        try:
+            while True:
+                await asyncio.sleep(self._look_seconds)
+                if pulse.done():
+                    pulse.result()
+                self._check_client()
+                if self.connected and not self._setting_up:
+                    await self._look()
+        finally:
+            pulse.cancel()
+
+    async def _silent(self, since: float) -> None:
+        """Leave a node that answers nothing: it may be the only one, or another is well."""
+        _log.warning("broker_silent")
+        self._connection.bad("it answers nothing", since=since)
+        await self.client.leave_silent()
 
     def _check_client(self) -> None:
         """Its tasks die without a word."""
         if self.client.is_closed:
-            raise BrokerLost(f"the client has closed: {self.client.last_error!r}")
+            raise BrokerLostError(f"the client has closed: {self.client.last_error!r}")
         reconnecting = self.client._reconnection_task  # noqa: SLF001  # nats-py shows it in no other way
         if not self.connected and reconnecting is not None and reconnecting.done():
-            raise BrokerLost("the client tries no more to reconnect")
+            raise BrokerLostError("the client tries no more to reconnect")
 
     async def _look(self) -> None:
         """See that everything is there, and make what is not."""
@@ -200,15 +218,17 @@ class Broker:
             error = await _outcome(look)
             if self._breaks != breaks:
                 return  # all is being made anew
-            answered = answered or error is None or isinstance(error, APIError | BrokerObjectMissing)
+            answered = answered or error is None or isinstance(error, APIError | BrokerObjectMissingError)
             if error is not None:
                 _log.warning("broker_look_failed", condition=condition.name, reason=str(error))
-                if condition not in failures or isinstance(error, BrokerObjectMissing):
+                if condition not in failures or isinstance(error, BrokerObjectMissingError):
                     failures[condition] = error
         for condition in (self._streams, self._consumers):
             if condition in failures:
                 failure = failures[condition]
-                condition.bad(str(failure) or "no answer", surely=isinstance(failure, BrokerObjectMissing))
+                condition.bad(
+                    str(failure) or "no answer", surely=isinstance(failure, BrokerObjectMissingError)
+                )
             else:
                 condition.good()
         await self._refused.look()
@@ -216,7 +236,7 @@ class Broker:
         if self._silent_looks >= _SILENT_LOOKS:
             self._silent_looks = 0
             _log.warning("broker_silent")
-            await self.client.force_reconnect()
+            await self.client.leave_silent()
         elif answered:
             self._connection.good()
 
@@ -268,11 +288,11 @@ class Broker:
         """Publish in order; for each, whether the broker has confirmed that it keeps it.
 
         False may also mean that it does and the confirmation was lost; send it again, under its id.
-        Raises MessageTooLarge before anything is published.
+        Raises MessageTooLargeError before anything is published.
         """
         for message in messages:
             if len(message.payload) > self.client.max_payload:
-                raise MessageTooLarge(f"{len(message.payload)} bytes to {kind_of(message.subject)}")
+                raise MessageTooLargeError(f"{len(message.payload)} bytes to {kind_of(message.subject)}")
         futures: list[asyncio.Future[object] | None] = []
         breaks = self._breaks
         for message in messages:
@@ -354,44 +374,3 @@ def heed_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-async def connect(
-    settings: ServiceSettings,
-    name: str,
-    health: Health | None = None,
-    store_prefix: str = "",
-    *,
-    configs: BrokerConfigs,
-    headers: Mapping[str, str] | None = None,
-) -> Broker:
-    """Connect to one of the broker's nodes, and keep coming back to any. The rest: see Broker.
-
-    Raises TimeoutError when there is none within CONNECT_SECONDS.
-    """
-    broker: Broker | None = None
-
-    async def reconnected() -> None:
-        if broker is not None:
-            await broker.reconnected()
-
-    async def disconnected() -> None:
-        if broker is not None:
-            await broker.disconnected()
-
-    async with asyncio.timeout(CONNECT_SECONDS):
-        client = await open_client(settings, name, disconnected, reconnected)
-    broker = Broker(
-        client,
-        settings.nats_replicas,
-        health,
-        configs=configs,
-        headers=headers,
-        patience_seconds=settings.health_patience_seconds,
-        look_seconds=settings.broker_look_seconds,
-        probe_subject=f"room.{name.removeprefix('service-')}.probe",
-        provisions=settings.nats_provision == "self",
-        api_prefix=settings.nats_api_prefix,
-        store_prefix=store_prefix,
-    )
-    return broker

@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"(\d{4})_\w+")
 _log = structlog.get_logger()
 
 
-class SchemaRefused(Exception):
+class SchemaError(Exception):
     """The database is not one that this code can work on; the text says why."""
 
 
@@ -43,7 +43,7 @@ def migrate(url: str, revisions: Path, head: str, metadata: MetaData | None = No
     """Upgrade the database at `url` to revision `head` of the folder `revisions`.
 
     One that is at a later revision, by its number, stays as it is, as long as it has all the tables and columns
-    of `metadata`. Blocks; call it where no event loop runs. Raises SchemaRefused, and what SQLAlchemy raises when
+    of `metadata`. Blocks; call it where no event loop runs. Raises SchemaError, and what SQLAlchemy raises when
     the database is away or a script fails; a failed upgrade leaves nothing behind.
     """
 
@@ -118,10 +118,10 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _check_later(connection: Connection, found: str, head: str, metadata: MetaData | None) -> None:
-    """Raise SchemaRefused unless the database is at a later revision of the same tables."""
+    """Raise SchemaError unless the database is at a later revision of the same tables."""
     theirs, ours = _NUMBER.fullmatch(found), _NUMBER.fullmatch(head)
     if theirs is None or ours is None or int(theirs[1]) <= int(ours[1]):
-        raise SchemaRefused(
+        raise SchemaError(
             f"the database is at revision {found}, which is not known here and not after {head}"
         )
     inspector = inspect(connection)
@@ -132,6 +132,6 @@ def _check_later(connection: Connection, found: str, head: str, metadata: MetaDa
         )
         missing = sorted(column.name for column in table.columns if column.name not in columns)
         if missing:
-            raise SchemaRefused(
+            raise SchemaError(
                 f"the database at revision {found} has no {table.name}.{missing[0]}: not this service's"
             )

@@ -24,7 +24,7 @@ from services.platform.guarded_send import GuardedSend
 from services.platform.outbox_table import Outbox, OutgoingMessage
 from services.platform.prepared import PreparedStatement
 from services.platform.stalls import Stalls
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.platform.times import microseconds
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class OutboxRelay:
             gone = set(
                 await self._database.read(lambda connection: connection.execute(query).scalars().all())
             )
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("outbox_check_failed", queue=self._queue, reason=str(error))
             return None
         self._tried -= gone
@@ -261,7 +261,7 @@ class OutboxRelay:
             ]
             try:
                 await self._database.write(partial(self._mark_statement.for_each, rows=left))
-            except StorageUnavailable as error:
+            except StorageUnavailableError as error:
                 _log.warning("outbox_mark_failed", queue=self._queue, reason=str(error))
                 self._sent.set()
                 return
@@ -310,7 +310,7 @@ class OutboxRelay:
         )
         try:
             return await self._database.read(lambda connection: connection.execute(query).all())
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("outbox_scan_failed", queue=self._queue, reason=str(error))
             return []
 
@@ -319,7 +319,7 @@ class OutboxRelay:
         old = delete(table).where(table.c.queue == self._queue, table.c.sent_at < self._now() - KEEP_SENT)
         try:
             await self._database.write(lambda connection: connection.execute(old) and None)
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
 
 

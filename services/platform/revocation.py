@@ -25,7 +25,7 @@ _BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DO
 _log = structlog.get_logger()
 
 
-class RevocationListRefused(ValueError):
+class RevocationListError(ValueError):
     """Not a file of lists that our CA has signed; the text says why."""
 
 
@@ -43,7 +43,7 @@ class RevocationList:
         self.look()
 
     def look(self) -> None:
-        """Read the file, and tell if it is another one now. Raises OSError, RevocationListRefused."""
+        """Read the file, and tell if it is another one now. Raises OSError, RevocationListError."""
         content = self._lists.read_bytes()
         if content == self._read:
             return
@@ -60,7 +60,7 @@ class RevocationList:
     def _tick(self, every_seconds: float) -> None:
         try:
             self.look()
-        except (OSError, RevocationListRefused) as error:
+        except (OSError, RevocationListError) as error:
             _log.error("revocation_list_not_read", reason=str(error))  # the reason says it all
         finally:
             self.follow(every_seconds)
@@ -72,10 +72,10 @@ class RevocationList:
 
 
 def revoked_in(content: bytes, authorities: list[x509.Certificate]) -> frozenset[CertificateId]:
-    """Return what the lists revoke. Raises RevocationListRefused for anything but lists that these have signed."""
+    """Return what the lists revoke. Raises RevocationListError for anything but lists that these have signed."""
     blocks = _BLOCK.findall(content)
     if not blocks:
-        raise RevocationListRefused("no revocation list (PEM) in the file")
+        raise RevocationListError("no revocation list (PEM) in the file")
     found: set[CertificateId] = set()
     for block in blocks:
         try:
@@ -84,9 +84,9 @@ def revoked_in(content: bytes, authorities: list[x509.Certificate]) -> frozenset
             signed = any(_signed(revocations, one) for one in signers)
             found.update((revocations.issuer.public_bytes(), one.serial_number) for one in revocations)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise RevocationListRefused(f"not a revocation list: {error}") from error
+            raise RevocationListError(f"not a revocation list: {error}") from error
         if not signed:
-            raise RevocationListRefused("a revocation list that no CA of ours has signed")
+            raise RevocationListError("a revocation list that no CA of ours has signed")
     return frozenset(found)
 
 

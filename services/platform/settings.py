@@ -72,7 +72,7 @@ Target = Annotated[str, AfterValidator(_checked_target)]
 """Where another service is: `name:port`, all of whose addresses are used, or `10.0.0.1:port,10.0.0.2:port`."""
 
 
-class SettingsRefused(Exception):
+class SettingsError(Exception):
     """The environment does not describe a process that can start; one line per key."""
 
 
@@ -109,6 +109,10 @@ class ServiceSettings(ServerSettings):
     nats_provision: Literal["self", "await"] = "self"
     """Whether it makes streams and consumers, or waits for those that the enrolment service makes."""
     broker_look_seconds: float = Field(default=5.0, ge=1, le=60)
+    broker_silence_seconds: float = Field(default=4.0, ge=1, le=60)
+    """After so long without any answer a connection to the broker is taken for dead."""
+    broker_patience_seconds: float = Field(default=6.0, ge=0, le=60)
+    """How long the broker may be away, or answer nothing, before health says so."""
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -117,7 +121,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def load(model: type[Model], environ: Mapping[str, str]) -> Model:
     """Read `model`'s fields from DOORS_<NAME> in `environ`.
 
-    Raises SettingsRefused with a line for every key that is missing or wrong. Values are not
+    Raises SettingsError with a line for every key that is missing or wrong. Values are not
     repeated in it, because some are secrets.
     """
     given = {
@@ -132,7 +136,7 @@ def load(model: type[Model], environ: Mapping[str, str]) -> Model:
             f"{PREFIX}{'_'.join(str(word) for word in problem['loc']).upper()}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         ]
-        raise SettingsRefused("\n".join(lines)) from None
+        raise SettingsError("\n".join(lines)) from None
 
 
 def ignored(model: type[BaseModel], environ: Mapping[str, str]) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-class StorageUnavailable(Exception):
+class StorageUnavailableError(Exception):
     """The database is away or could not make the write durable; nothing of it was kept."""
 
 
-class CommitUncertain(StorageUnavailable):
+class CommitUncertainError(StorageUnavailableError):
     """The database went away while it committed: the write may have been kept, or not."""

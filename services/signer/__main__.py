@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import DirectoryPath, FilePath  # noqa: TC002  # pydantic reads the annotations
 
-from key_files.pem import KeyFileRefused, read_signer
+from key_files.pem import KeyFileError, read_signer
 from services.platform import boot
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
@@ -41,7 +41,7 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
     signer = read_signer(settings.signing_key)
     newest = read_manifests(settings.key_manifests)[-1]
     if not newest.lists_signer(signer.public_bytes):
-        raise KeyFileRefused(f"manifest {newest.version} does not list the key in {settings.signing_key}")
+        raise KeyFileError(f"manifest {newest.version} does not list the key in {settings.signing_key}")
     channel = open_channel(settings, settings.access_target, "access")
     health = Health()
     access_answers = health.condition("access", patience_seconds=settings.health_patience_seconds)

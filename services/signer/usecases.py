@@ -24,7 +24,7 @@ Order = TypeVar("Order")
 Order_contra = TypeVar("Order_contra", contravariant=True)
 
 
-class AccessUnavailable(Exception):
+class AccessUnavailableError(Exception):
     """Nobody can tell whether there is a right: nothing is signed."""
 
 
@@ -43,7 +43,7 @@ class Rights(Protocol):
     """The access service's answer."""
 
     async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
-        """For each the right that allows it now; None where none does. Raises AccessUnavailable."""
+        """For each the right that allows it now; None where none does. Raises AccessUnavailableError."""
 
 
 class OrderSigner(Protocol[Order_contra]):
@@ -81,7 +81,7 @@ async def sign_orders(
     requests: Sequence[EvidencedOrder[Order]],
     now: Callable[[], datetime],
 ) -> list[SigningResult]:
-    """Return an answer for each, in order. Raises AccessUnavailable."""
+    """Return an answer for each, in order. Raises AccessUnavailableError."""
     found = await _judged(rights, requests, now)
     answers = []
     for request, (verdict, right) in zip(requests, found, strict=True):
@@ -100,7 +100,7 @@ async def sign_orders(
 async def review_orders(
     rights: Rights, requests: Sequence[EvidencedOrder[Order]], now: Callable[[], datetime]
 ) -> list[SigningOutcome]:
-    """Return what sign_orders would say of each. Raises AccessUnavailable."""
+    """Return what sign_orders would say of each. Raises AccessUnavailableError."""
     return [verdict for verdict, _ in await _judged(rights, requests, now)]
 
 

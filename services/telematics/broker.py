@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from protocol import stream_config
 from protocol.streams import MQTT_QOS_HEADER
-from services.platform import jetstream
+from services.platform.broker_connection import connect
 
 if TYPE_CHECKING:
     from services.platform.health import Health
@@ -22,8 +22,6 @@ async def connect_broker(
 ) -> Broker:
     """Connect to one of the broker's nodes, and keep coming back to any. `store_prefix`: see BrokerLayout.
 
-    Raises TimeoutError when there is none within jetstream.CONNECT_SECONDS.
+    Waits for it for as long as there is none.
     """
-    return await jetstream.connect(
-        settings, name, health, store_prefix, configs=stream_config, headers=HEADERS
-    )
+    return await connect(settings, name, health, store_prefix, configs=stream_config, headers=HEADERS)

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from protocol.keys import VehicleKeys
 from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
 from services.platform.channel import ask
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ class KeyChangeListener(Protocol):
         """Any vehicle's may have."""
 
 
-class KeysUnknown(StorageUnavailable):
+class KeysUnknownError(StorageUnavailableError):
     """Nothing is known of this vehicle's enrolment: it was never asked for, or forgotten since. That is no verdict."""
 
 
@@ -79,7 +79,7 @@ class VehicleKeyDirectory:
 
     async def fetch(self, vins: Iterable[str]) -> None:
         """Have the answers for these: for all at the same time, until somebody waits for something again. Raises
-        StorageUnavailable when the enrolment service cannot be asked, or has no answer that lasts.
+        StorageUnavailableError when the enrolment service cannot be asked, or has no answer that lasts.
         """
         wanted = set(vins)
         for _ in range(_ROUNDS):
@@ -90,14 +90,14 @@ class VehicleKeyDirectory:
             for start in range(0, len(missing), _AT_ONCE):
                 await self._ask(missing[start : start + _AT_ONCE])
         if not wanted <= self._known.keys():
-            raise KeysUnknown("vehicles' keys changed whenever they were asked for")
+            raise KeysUnknownError("vehicles' keys changed whenever they were asked for")
 
     def find(self, vin: str) -> VehicleKeys | None:
-        """Return its keys; None when it is not enrolled, or not any more. Raises KeysUnknown when nobody has asked, or
-        the answer was forgotten: whoever waited for anything since `fetch` may find it so.
+        """Return its keys; None when it is not enrolled, or not any more. Raises KeysUnknownError when
+        nobody has asked, or the answer was forgotten: whoever waited for anything since `fetch` may find it so.
         """
         if vin not in self._known:
-            raise KeysUnknown("a vehicle's keys were forgotten")
+            raise KeysUnknownError("a vehicle's keys were forgotten")
         keys, _ = self._known[vin]
         return keys
 
@@ -120,7 +120,7 @@ class VehicleKeyDirectory:
                 seconds=_ANSWER_SECONDS,
             )
         except grpc.aio.AioRpcError as error:
-            raise StorageUnavailable(f"vehicles' keys: {error.code().name} {error.details()}") from error
+            raise StorageUnavailableError(f"vehicles' keys: {error.code().name} {error.details()}") from error
         finally:
             self._questions.remove(question)
         now = self._monotonic()

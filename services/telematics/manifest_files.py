@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from key_files.pem import KeyFileRefused
-from protocol.faults import MessageRefused
+from key_files.pem import KeyFileError
+from protocol.faults import MessageRefusedError
 from protocol.manifest import peek
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class ManifestFile:
 
 
 def read_manifests(folder: Path) -> list[ManifestFile]:
-    """Return every `<version>.manifest` in the folder, oldest first; at least one. Raises KeyFileRefused."""
+    """Return every `<version>.manifest` in the folder, oldest first; at least one. Raises KeyFileError."""
     found = sorted((_manifest(path) for path in folder.glob(f"*{MANIFEST_SUFFIX}")), key=lambda m: m.version)
     if not found:
-        raise KeyFileRefused(f"{folder} holds no *{MANIFEST_SUFFIX}")
+        raise KeyFileError(f"{folder} holds no *{MANIFEST_SUFFIX}")
     return found
 
 
@@ -42,9 +42,9 @@ def _manifest(path: Path) -> ManifestFile:
     endorsed = path.read_bytes()
     try:
         manifest = peek(endorsed)
-    except MessageRefused as refused:
-        raise KeyFileRefused(f"{path} is no manifest: {refused.detail}") from refused
+    except MessageRefusedError as refused:
+        raise KeyFileError(f"{path} is no manifest: {refused.detail}") from refused
     if path.name != f"{manifest.version}{MANIFEST_SUFFIX}":
-        raise KeyFileRefused(f"{path} holds version {manifest.version}")
+        raise KeyFileError(f"{path} holds version {manifest.version}")
     signers = (k.public_key for k in manifest.keys if k.use == session_pb2.KEY_USE_SIGN and not k.revoked)
     return ManifestFile(manifest.version, endorsed, frozenset(signers))

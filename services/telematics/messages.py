@@ -13,7 +13,7 @@ from services.platform.consumer import PoisonMessage, RetryLater
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from protocol.faults import MessageRefused
+    from protocol.faults import MessageRefusedError
     from services.platform.consumer import Delivery, Unhandled
 
 NO_VIN = "no VIN in the subject"
@@ -31,7 +31,7 @@ def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery
     return addressed, unhandled
 
 
-def disposition(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
+def disposition(delivery: Delivery, refused: MessageRefusedError) -> list[Unhandled]:
     """Return what becomes of a message that is not accepted: nothing of a repetition, which was dealt with."""
     if refused.fault in REPETITIONS:
         return []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEAST_KEY_CHARACTERS = 32
 
 
-class MacKeyRefused(ValueError):
+class MacKeyError(ValueError):
     """The file holds no key; the text names it."""
 
 
@@ -30,10 +30,10 @@ class OrderMac:
 
     @classmethod
     def read(cls, path: Path) -> OrderMac:
-        """With the key in this file. Raises MacKeyRefused when it is shorter than LEAST_KEY_CHARACTERS."""
+        """With the key in this file. Raises MacKeyError when it is shorter than LEAST_KEY_CHARACTERS."""
         key = path.read_bytes().strip()
         if len(key) < LEAST_KEY_CHARACTERS:
-            raise MacKeyRefused(f"{path} holds fewer than {LEAST_KEY_CHARACTERS} characters")
+            raise MacKeyError(f"{path} holds fewer than {LEAST_KEY_CHARACTERS} characters")
         return cls(key)
 
     def of(self, order: RequestedOrder) -> bytes:

@@ -35,14 +35,14 @@ _ITS_OWN_FAULT = frozenset(
 """What the signer says of these orders, and not of itself. Asked for each alone it signs the others."""
 
 
-class SigningFailed(RuntimeError):
+class SigningError(RuntimeError):
     """The signer cannot deal with something in this request; the text says why."""
 
 
 class OrderSigningClient:
     """OrderSigningService as services use it: None when nobody can sign now.
 
-    Raises SigningFailed when it is the request's own fault.
+    Raises SigningError when it is the request's own fault.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -93,9 +93,9 @@ class OrderSigningClient:
 
 
 def _nobody(error: grpc.aio.AioRpcError) -> None:
-    """Raise SigningFailed."""
+    """Raise SigningError."""
     if error.code() in _ITS_OWN_FAULT:
-        raise SigningFailed(f"{error.code().name}: {error.details()}") from error
+        raise SigningError(f"{error.code().name}: {error.details()}") from error
     _log.warning("nobody_signs", code=error.code().name, detail=error.details())
 
 

@@ -57,7 +57,7 @@ async def listen_for_refusals(
         except DecodeError:
             _log.warning("refusal_hint_not_understood")
             return
-        if is_vin(hint.vin):
+        if is_vin(hint.vin) and message.subject == refused_subject(hint.vin):
             collected.note(hint.vin, hint.reports[:MOST_KINDS])
 
     await broker.client.subscribe(refused_subject("*"), queue=queue, cb=receive)

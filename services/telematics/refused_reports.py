@@ -24,6 +24,7 @@ MOST_REASON = 200
 MOST_COUNT = 2**32 - 1
 _MOST_VEHICLES = 10_000
 _EVENTS = frozenset(event.value for event in EventKind)
+_DOMAINS = frozenset(f"evt.{event}" for event in _EVENTS)
 
 Kinds = dict[tuple[str, str, bool], int]
 """How often each (domain, reason, accepted) was seen."""
@@ -56,7 +57,8 @@ class RefusedReports:
     def note(self, vin: str, reports: Iterable[RefusedReport]) -> None:
         """Have the vehicle told of these."""
         for each in reports:
-            self._add(vin, each.domain, each.reason, accepted=each.accepted, count=each.count)
+            if each.domain in _DOMAINS:
+                self._add(vin, each.domain, each.reason, accepted=each.accepted, count=each.count)
 
     def _note_buried(self, poison: PoisonMessage) -> None:
         # What waits may yet be taken. What was noticed is for the operator.

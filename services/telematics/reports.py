@@ -8,12 +8,12 @@ import structlog
 from pydantic import Field, FilePath
 
 from protocol.cloud_side import ReplayGuard
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.reports import ReportOpener, ReportSession
 from protocol.subjects import vin_of
 from services.platform.consumer import PoisonMessage, RetryLater, Unhandled
 from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.messages import NO_VIN, by_vehicle, disposition
 from services.telematics.settings import VehicleServiceSettings
 
@@ -72,7 +72,7 @@ class ReportReader:
         self, deliveries: Sequence[Delivery]
     ) -> tuple[list[tuple[Delivery, OpenedReport]], list[Unhandled]]:
         """Return the reports in `deliveries` that are to be accepted, in order, and what cannot be handled. A report
-        that was taken before is in neither. Raises StorageUnavailable.
+        that was taken before is in neither. Raises StorageUnavailableError.
         """
         opened: list[tuple[Delivery, OpenedReport]] = []
         unhandled: list[Unhandled] = []
@@ -82,7 +82,7 @@ class ReportReader:
         return opened, unhandled
 
     async def sessions_of(self, vins: Iterable[str]) -> dict[str, CloudSession]:
-        """Return the sessions there are of these vehicles. Raise StorageUnavailable."""
+        """Return the sessions there are of these vehicles. Raise StorageUnavailableError."""
         return await self._database.read(lambda connection: self._sessions.find_all(connection, sorted(vins)))
 
     def taken(self, opened: Iterable[tuple[Delivery, OpenedReport]]) -> None:
@@ -126,7 +126,7 @@ class ReportReader:
         for delivery in deliveries:
             try:
                 report = open_one(vin_of(delivery.subject), domain, delivery.data)
-            except MessageRefused as refused:
+            except MessageRefusedError as refused:
                 if refused.fault is Fault.WRONG_EPOCH:
                     unknown.append(delivery)
                 else:
@@ -148,7 +148,7 @@ class ReportReader:
         reason = "WRONG_EPOCH: an epoch that no session information told of"
         try:
             await self._directory.fetch(found)
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             # Only whoever began an epoch waits for the enrolment service, and not all others with it.
             _log.warning("reports_wait_for_vehicle_keys", vehicles=len(found), reason=str(error))
             reason = "the vehicle's keys can not be asked for"
@@ -180,14 +180,14 @@ class HelloIntake:
         self._began = began
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Take in what is signed by the enrolled vehicle, in one commit. Raises StorageUnavailable."""
+        """Take in what is signed by the enrolled vehicle, in one commit. Raises StorageUnavailableError."""
         addressed, unhandled = by_vehicle(deliveries)
         await self._directory.fetch({vin for vin, _ in addressed})
         signed: list[tuple[Delivery, SessionInfo]] = []
         for vin, delivery in addressed:
             try:
                 signed.append((delivery, self._reader.hello(vin, delivery.data)))
-            except MessageRefused as refused:
+            except MessageRefusedError as refused:
                 unhandled += disposition(delivery, refused)
         if signed:
             began, refused_ones = await self._database.write(
@@ -209,6 +209,6 @@ class HelloIntake:
             try:
                 if replay_guard.learn_unsolicited(info):
                     began.add(info.vin)
-            except MessageRefused as error:
+            except MessageRefusedError as error:
                 refused += disposition(delivery, error)
         return began, refused

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import protovalidate
 
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from services.platform.validation import path_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def broken_rule(message: Message) -> str | None:
 
 
 def check(message: Message) -> None:
-    """Raise MessageRefused (MALFORMED) when the message breaks a rule."""
+    """Raise MessageRefusedError (MALFORMED) when the message breaks a rule."""
     broken = broken_rule(message)
     if broken is not None:
-        raise MessageRefused(Fault.MALFORMED, broken)
+        raise MessageRefusedError(Fault.MALFORMED, broken)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 SAYS = {
-    "access": ("room.access.revoked",),
+    "access": ("room.access.revoked", "door.update.{vin}"),
     "command": ("vehicle.{vin}.cmd.door", "room.command.x", "door.update.{vin}"),
     "status": ("room.status.checked", "hint.condition.{vin}", "hint.shown", "door.update.{vin}"),
     # The command service keeps the whole queue of a vehicle, the settings in it included.
@@ -54,7 +54,7 @@ SAYS = {
     "diagnostics": ("room.diagnostics.x", "door.update.{vin}"),
     "enrolment": ("room.enrolment.changed",),
 }
-"""What each service says, and none of those that it does not stand beside may. Live updates have three publishers; who
+"""What each service says, and none of those that it does not stand beside may. Live updates have four publishers; who
 it was is the broker's to say."""
 NOBODYS = (
     "operator.vehicle.enrol",

@@ -57,7 +57,7 @@ POLICY: Policy = {
 DOOR_JAMMED = Reason("DOOR_OPEN", 409, grpc.StatusCode.FAILED_PRECONDITION, "Door jammed")
 
 
-class DoorJammed(Exception):
+class DoorJammedError(Exception):
     """A rule of this service's own."""
 
 
@@ -104,7 +104,7 @@ class InterceptorHarness:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    if isinstance(error, DoorJammed):
+    if isinstance(error, DoorJammedError):
         return Refusal(DOOR_JAMMED, "The door is jammed; free it.", may_have_succeeded=False)
     return None
 

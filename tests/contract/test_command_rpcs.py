@@ -38,7 +38,7 @@ from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import ingest_messages
 from services.platform.database import open_database
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from tests.contract.conftest import ServedRoom
 from tests.support.command_store_harness import MAC, FakeConditions, FakeDispatch, FakeKnownVehicles, admitted
 from tests.support.databases import migrated
@@ -485,7 +485,7 @@ async def test_a_store_that_is_away_is_503_and_no_command(
     service: CommandRpcHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_work: Any) -> None:
-        raise StorageUnavailable("disk full")
+        raise StorageUnavailableError("disk full")
 
     monkeypatch.setattr(service.commands, "write", fail)
     problem = await refused(service.unlock())

@@ -22,7 +22,7 @@ from services.platform.dead_letter_api import dead_letter_api
 from services.platform.dead_letter_replay import REPLAYED_AT_ONCE, DeadLetterReplay
 from services.platform.dead_letters import DeadLetter, DeadLetters, LetterLimits
 from services.platform.server import GrpcServer
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.platform.subscriptions import Subscription
 from services.telematics.senders import sender_of
 from tests.contract.platform_service import VIN, reason_of, refused
@@ -190,7 +190,7 @@ async def test_whatever_the_handler_meets_the_letter_stays_and_the_operator_is_t
     await service.dead_lettered("b", subject="nobody.takes.this")
     service.handler.understands = {b"a"}
 
-    service.handler.fails_with = StorageUnavailable("away")
+    service.handler.fails_with = StorageUnavailableError("away")
     error = await refused(service.replay(1))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
     service.handler.fails_with = RuntimeError("a \ud800 defect")

@@ -15,9 +15,9 @@ from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import (
 
 from protocol.cloud_side import AnswerReader
 from protocol.keys import OpenKeys
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics import keys as module
-from services.telematics.keys import KeysUnknown, VehicleKeyDirectory
+from services.telematics.keys import KeysUnknownError, VehicleKeyDirectory
 from tests.support.protocol_harness import CLOUD_SEAL, VIN, Car, Clock, exchange_key, public, signer
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ async def test_an_answer_from_before_a_vehicle_was_enrolled_is_none(enrolment: F
 async def test_what_changes_whenever_it_is_asked_for_waits(enrolment: FakeEnrolment) -> None:
     async with directory_of(enrolment) as directory:
         enrolment.meanwhile += [directory._clear_caches] * 3
-        with pytest.raises(StorageUnavailable):
+        with pytest.raises(StorageUnavailableError):
             await directory.fetch([VIN])
         await directory.fetch([VIN])
         assert directory.find(VIN) is not None
@@ -116,12 +116,12 @@ async def test_more_than_are_kept_at_once_wait_and_are_not_refused(
 ) -> None:
     monkeypatch.setattr(module, "MOST_KEPT", 1)
     async with directory_of(enrolment) as directory:
-        with pytest.raises(KeysUnknown):
+        with pytest.raises(KeysUnknownError):
             await directory.fetch([VIN, OTHER_VIN])
 
 
 async def test_nothing_is_said_of_whom_nobody_asked_for(enrolment: FakeEnrolment) -> None:
     async with directory_of(enrolment) as directory:
-        with pytest.raises(KeysUnknown):
+        with pytest.raises(KeysUnknownError):
             directory.find(VIN)
         assert not directory.is_enrolled(VIN)

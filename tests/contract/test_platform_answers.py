@@ -17,14 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.platform import errors
 from services.platform.errors import Refusal, Violation
 from services.platform.server import STORAGE
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from tests.contract.platform_service import (
     CONFIG,
     LIVE,
     READ,
     VIN,
     WRITE,
-    DoorJammed,
+    DoorJammedError,
     InterceptorHarness,
     details_of,
     get,
@@ -161,7 +161,7 @@ async def test_changes_and_refusals_are_audited_and_reads_are_not(
     change = door_config_pb2.DoorConfigUpdate(auto_lock_enabled=True)
     await get(edge, rest(signer.capability(VIN, READ)))
     await put(edge, rest(signer.capability(VIN, WRITE)), change)
-    service.raises = DoorJammed("inside")
+    service.raises = DoorJammedError("inside")
     await refused(put(edge, rest(signer.capability(VIN, WRITE)), change))
     await refused(get(edge, rest("no capability")))
     update, read = f"/{CONFIG}/UpdateDoorConfig", f"/{CONFIG}/GetDoorConfig"
@@ -176,7 +176,7 @@ async def test_changes_and_refusals_are_audited_and_reads_are_not(
 async def test_a_rooms_own_exception_is_translated(
     edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    service.raises = DoorJammed("inside")
+    service.raises = DoorJammedError("inside")
     error = await refused(get(edge, rest(signer.capability(VIN, READ))))
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert (problem_of(error)["status"], problem_of(error)["mayHaveSucceeded"]) == (409, False)
@@ -197,7 +197,7 @@ async def test_a_defect_is_told_without_its_inside(
 
 @pytest.mark.parametrize(
     ("failure", "may_have_succeeded"),
-    [(StorageUnavailable("disk full"), False), (CommitUncertain("connection lost"), True)],
+    [(StorageUnavailableError("disk full"), False), (CommitUncertainError("connection lost"), True)],
 )
 async def test_a_store_that_is_away_is_a_503(
     edge: grpc.aio.Channel,
@@ -260,7 +260,7 @@ async def test_a_stream_can_be_refused_after_some(
 async def test_a_servicer_may_write_to_the_context(
     edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    service.raises = DoorJammed("inside")
+    service.raises = DoorJammedError("inside")
     stub = door_status_service_pb2_grpc.DoorStatusServiceStub(edge)
     request = door_status_service_pb2.StreamDoorUpdatesRequest(vin=VIN)
     call: Any = stub.StreamDoorUpdates(request, metadata=native(signer.capability(VIN, LIVE)))

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.pki import CertificateIdentity, Pki
-from services.platform.revocation import RevocationListRefused
+from services.platform.revocation import RevocationListError
 from services.platform.workload import certificate_name, workload_of
 from tests.contract.platform_service import (
     CONFIG,
@@ -311,7 +311,7 @@ async def test_a_list_that_nobody_of_ours_signed_or_that_is_broken_changes_nothi
         b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----",
     ):
         authority.revocations.write_bytes(content)
-        with pytest.raises(RevocationListRefused):
+        with pytest.raises(RevocationListError):
             lists.look()
     async with guarded.channel_under(owner, authority) as channel:
         assert (await get(channel, native(signer.capability(VIN, READ)))).vin == VIN
@@ -330,5 +330,5 @@ async def test_a_list_that_cannot_be_read_stops_the_start(
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         return service.build(settings.model_copy(update={"revoked_workloads": lists}), verifier)
 
-    with pytest.raises(RevocationListRefused):
+    with pytest.raises(RevocationListError):
         await start_room("config", build)

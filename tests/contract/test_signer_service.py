@@ -21,7 +21,7 @@ from services.platform.server import GrpcServer
 from services.signer.adapters.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.adapters.translate import Ed25519OrderSigner, refusal_of
 from services.signer.domain import CurrentRight
-from services.signer.usecases import AccessUnavailable
+from services.signer.usecases import AccessUnavailableError
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from tests.contract.platform_service import reason_of, refused
@@ -52,7 +52,7 @@ class FakeRights:
 
     async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
         if self.away:
-            raise AccessUnavailable
+            raise AccessUnavailableError
         self.asked += [(q.subject, q.actor, q.vin, q.action) for q in questions]
         self.credentials += [q.credential for q in questions]
         return [

@@ -21,7 +21,7 @@ from google.protobuf.json_format import MessageToDict
 
 from protocol.subjects import kept_update_subject
 from services.platform.policy import RpcPolicy
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.status.adapters import translate
 from services.status.adapters.event_ids import EventIds
 from services.status.adapters.refusals import refusal_of
@@ -60,7 +60,7 @@ class FakeReader:
 
     async def last_report(self, vin: str) -> LastReport | None:
         if self.broken:
-            raise StorageUnavailable("gone")
+            raise StorageUnavailableError("gone")
         return self.reports.get(vin)
 
 

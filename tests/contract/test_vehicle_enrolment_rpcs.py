@@ -24,7 +24,7 @@ from services.enrolment.adapters import store
 from services.enrolment.adapters.certificates import CertificateCheck
 from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.adapters.translate import refusal_of
-from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
+from services.enrolment.usecases import BrokerSilentError, Cut, EnrolmentDependencies
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from tests.contract.platform_service import reason_of
@@ -49,7 +49,7 @@ class Broker:
 
     async def publish(self, *_vins: str) -> None:
         if self.silent:
-            raise BrokerSilent("TimeoutError")
+            raise BrokerSilentError("TimeoutError")
 
     async def keep_newest(self, _vin: str, _most: int) -> Cut:
         raise NotImplementedError

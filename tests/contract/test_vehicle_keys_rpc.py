@@ -19,7 +19,7 @@ from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServe
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.keys import VehicleKeyDirectory
 from tests.contract.conftest import ServedRoom
 from tests.support.databases import migrated
@@ -138,7 +138,7 @@ async def test_the_rooms_directory_reads_it(enrolment: Any) -> None:
 async def test_a_record_that_is_away_is_not_an_empty_one(start_room: Any) -> None:
     class Away:
         async def valid_keys(self, _vins: object) -> object:
-            raise StorageUnavailable("gone")
+            raise StorageUnavailableError("gone")
 
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         server = VehicleKeysServer(Away())  # type: ignore[arg-type]  # only what is asked
@@ -146,5 +146,5 @@ async def test_a_record_that_is_away_is_not_an_empty_one(start_room: Any) -> Non
 
     running = await start_room("enrolment", build)
     async with running.channel("room/command") as channel:
-        with pytest.raises(StorageUnavailable):
+        with pytest.raises(StorageUnavailableError):
             await VehicleKeyDirectory(channel, lambda: 0.0).fetch([VIN])

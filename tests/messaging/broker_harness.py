@@ -145,6 +145,7 @@ class BrokerHarness:
             nats_user=broker_user(service),
             nats_password_file=self.sandbox.nats_password(service),
             health_patience_seconds=0.0,
+            broker_patience_seconds=0.0,
             nats_api_prefix=STORE_API,
             nats_provision="self" if service == "enrolment" else "await",
         )

@@ -74,6 +74,7 @@ class NatsCluster:
             nats_replicas=replicas,
             broker_look_seconds=1.0,
             health_patience_seconds=2.0,
+            broker_patience_seconds=2.0,
         )
 
     def start(self, node: Node) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,7 @@ class NatsServer:
         return f"nats://127.0.0.1:{self.port}"
 
     def settings(self) -> ServiceSettings:
-        """What `jetstream.connect` reads of a service's settings, and nothing else."""
+        """What `broker_connection.connect` reads of a service's settings, and nothing else."""
         return ServiceSettings.model_construct(
             nats_url=self.url, nats_ca=None, nats_user=USER, nats_password_file=self.folder / "password"
         )
@@ -72,6 +74,17 @@ class NatsServer:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Its connections stand, it takes new ones, and answers nothing."""
+        if self._process is None:
+            raise RuntimeError("it does not run")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         """Crash and come back with what was stored."""

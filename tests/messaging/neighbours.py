@@ -23,7 +23,7 @@ from services.signer.adapters.server import SERVICE as SIGNER
 from services.signer.adapters.server import OrderSigningServicer
 from services.signer.adapters.translate import Ed25519OrderSigner, refusal_of
 from services.signer.domain import CurrentRight
-from services.signer.usecases import AccessUnavailable
+from services.signer.usecases import AccessUnavailableError
 from services.telematics.order_mac import OrderMac
 from tests.messaging.fake_vehicle import keys_of
 from tests.support.ports import free_port
@@ -110,7 +110,7 @@ class Neighbours:
     async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
         """The access service's answer (signer.usecases.Rights)."""
         if self.access_away:
-            raise AccessUnavailable
+            raise AccessUnavailableError
         ended = [self.revoked or bool(self.locked & {q.subject, q.actor}) for q in questions]
         return [None if gone else CurrentRight(grant_pb2.GRANT_ROLE_OWNER, self.ends_at) for gone in ended]
 

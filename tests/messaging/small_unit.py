@@ -16,7 +16,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 from nats.errors import Error as NatsError
 
 from protocol.domains import Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import KeySigner, OpenKeys
 from protocol.manifest import Trust
 from protocol.session import VehicleSession
@@ -148,7 +148,7 @@ class SmallUnit:
 
     async def _take(self, message: Msg) -> None:
         domain = Domain("cmd." + message.subject.rpartition(".")[2])
-        with contextlib.suppress(MessageRefused):
+        with contextlib.suppress(MessageRefusedError):
             if domain is Domain.CHALLENGE:
                 challenge = self._side.open_challenge(message.data)
                 if self._affords():

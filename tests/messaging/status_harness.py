@@ -34,7 +34,7 @@ from services.status.adapters.vehicle_link import (
     publish_update,
 )
 from services.status.domain.doors import LogPosition, Reset, Update
-from services.status.domain.rights import WatchRight, WatchRightEnded
+from services.status.domain.rights import WatchRight, WatchRightEndedError
 from services.status.usecases.advisories import AdvisoryFilter
 from services.status.usecases.door_status import watch_updates
 from services.status.usecases.hub import Hub, Watcher
@@ -268,7 +268,7 @@ class Reader:
             with self._service.hub.watching(watcher):
                 async for item in watch_updates(self._service.log, watcher, self._after):
                     self.items.append(item)  # type: ignore[arg-type]  # no heartbeats were asked for
-        except WatchRightEnded as ended:
+        except WatchRightEndedError as ended:
             self.ended = ended
 
     @property

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 from nats.js.errors import NotFoundError
+from structlog.testing import capture_logs
 
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from services.platform import broker_connection
+from services.platform.broker_client import BrokerClient
 from services.platform.consumer import Consumer, ConsumerPlan
 from services.platform.health import COMMANDS, Health
 from services.platform.health import STREAMS as LIVE
-from services.platform.jetstream import BrokerLost
+from services.platform.jetstream import BrokerLostError
 from services.platform.outbox import OutgoingMessage
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+
+    from nats.aio.client import Srv
 
     from services.platform.consumer import Delivery, PoisonMessage, Unhandled
     from services.platform.jetstream import Broker
@@ -60,7 +65,12 @@ class BrokerWatchHarness:
 async def a_room(nats_server: NatsServer) -> AsyncIterator[BrokerWatchHarness]:
     health = Health()
     settings = nats_server.settings().model_copy(
-        update={"broker_look_seconds": 0.1, "health_patience_seconds": 0.3}
+        update={
+            "broker_look_seconds": 0.1,
+            "health_patience_seconds": 0.3,
+            "broker_patience_seconds": 0.3,
+            "broker_silence_seconds": 1.0,
+        }
     )
     broker = await connect_broker(settings, "service-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS], STREAMS[ROOM_EVENTS])
@@ -129,6 +139,47 @@ async def test_a_broker_that_is_away_for_a_moment_is_waited_for_and_longer_is_sa
         await service.until(lambda: service.health.serves(COMMANDS) and not service.health.failing)
 
 
+async def test_a_broker_that_hangs_is_noticed_while_its_connections_stand_and_used_again_when_it_goes_on(
+    nats_server: NatsServer,
+) -> None:
+    async with a_room(nats_server) as service:
+        with nats_server.hanging():
+            await service.until(lambda: not service.broker.connected)
+            await service.until(lambda: "broker" in service.health.failing)
+            assert not service.health.serves(COMMANDS)
+        await service.until(lambda: service.health.serves(COMMANDS) and not service.health.failing)
+        assert await service.publish(1)
+        await service.until(lambda: service.taken == [b"0", b"1"])
+
+
+async def test_who_starts_while_the_broker_hangs_waits_says_so_once_and_serves(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_connection, "CONNECT_SECONDS", 0.2)
+    attempts, tried, connect = 0, asyncio.Event(), BrokerClient._connect_to_server  # the client's own
+
+    async def counted(client: BrokerClient, server: Srv) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:  # some
+            tried.set()
+        await connect(client, server)
+
+    monkeypatch.setattr(BrokerClient, "_connect_to_server", counted)
+    with capture_logs() as said, nats_server.hanging():
+        waiting = asyncio.create_task(connect_broker(nats_server.settings(), "service-command"))
+        async with asyncio.timeout(WAIT_SECONDS):
+            await tried.wait()
+        assert not waiting.done()
+    async with asyncio.timeout(WAIT_SECONDS):
+        broker = await waiting
+    assert broker.connected
+    events = [line["event"] for line in said]
+    assert events.count("broker_awaited") == 1
+    assert events.count("broker_error") == 1
+    await broker.client.close()
+
+
 async def test_a_broker_that_takes_no_messages_is_said_and_found_out_when_it_does(
     nats_server: NatsServer,
 ) -> None:
@@ -164,5 +215,5 @@ async def test_a_client_that_has_given_up_ends_the_room(nats_server: NatsServer)
     )
     watching = asyncio.create_task(broker.watch())
     await broker.client.close()
-    with pytest.raises(BrokerLost):
+    with pytest.raises(BrokerLostError):
         await watching

@@ -19,7 +19,7 @@ from protocol.streams import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
 from services.config.__main__ import ConfigSettings, main
 from services.config.adapters import store
-from services.platform.settings import SettingsRefused, load
+from services.platform.settings import SettingsError, load
 from services.telematics.broker import connect_broker
 from tests.messaging.command_harness import until
 from tests.messaging.config_harness import FakeEnrolment
@@ -73,7 +73,7 @@ def environment(nats_server: Any, tmp_path: Path, pki: Pki) -> dict[str, str]:
 def test_it_does_not_start_without_what_it_trusts_by(environment: dict[str, str], missing: str) -> None:
     del environment[f"DOORS_{missing}"]
 
-    with pytest.raises(SettingsRefused, match=f"DOORS_{missing}"):
+    with pytest.raises(SettingsError, match=f"DOORS_{missing}"):
         load(ConfigSettings, environment)
 
 

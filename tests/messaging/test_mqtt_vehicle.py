@@ -23,7 +23,7 @@ from tests.support.signed_cloud import VIN
 from vehicle.clock import SystemClock
 from vehicle.link.mqtt_connection import LastWill, MqttConnection
 from vehicle.link.mqtt_link import MqttLink
-from vehicle.link.port import LinkDown
+from vehicle.link.port import LinkDownError
 from vehicle.simulator.simulated_car import SimulatedCar
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ async def test_what_is_confirmed_is_stored_whatever_happens_to_the_broker(
             data = f"{who}.{number}".encode()
             try:
                 await link.publish(kinds[who % len(kinds)], "", data)
-            except LinkDown:
+            except LinkDownError:
                 return
             confirmed.add(data)
 
@@ -189,7 +189,7 @@ async def test_presence_tells_a_sleeping_car_from_a_lost_one(broker: Broker) -> 
     assert wire is not None
     wire.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # a socket, as long as TLS and TCP carry it
     assert (await received.next_msg(WAIT_SECONDS)).data == b"lost"
-    with pytest.raises(LinkDown):
+    with pytest.raises(LinkDownError):
         await link.receive()
     assert not link.is_open
     await link.close()
@@ -203,12 +203,12 @@ async def test_a_car_has_no_say_and_no_ear_for_another(broker: Broker, cloud: Cl
     )
     await connection.open()
     for topic in (f"vehicle/{OTHER_VIN}/cmd/+", "vehicle/+/cmd/+", "#", "$MQTT/sub/#", "$MQTT/msgs/#"):
-        with pytest.raises(LinkDown, match="subscription refused"):
+        with pytest.raises(LinkDownError, match="subscription refused"):
             await connection.subscribe(topic)
     before = await stored(cloud, VEHICLE_EVENTS)
     try:
         await connection.publish(f"vehicle/{OTHER_VIN}/evt/hello", b"x")
-    except LinkDown:  # confirmed or cut off: in neither case may it count
+    except LinkDownError:  # confirmed or cut off: in neither case may it count
         await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
     assert await stored(cloud, VEHICLE_EVENTS) == before
     connection.close()
@@ -234,7 +234,7 @@ async def test_no_connection_is_one_clear_refusal(broker: Broker, account: str) 
         port = free.getsockname()[1]
     wrong = type(right)("127.0.0.1", right.port, "car-mqtt", "no") if "password" in account else None
     link = MqttLink(VIN, wrong or type(right)("127.0.0.1", port))
-    with pytest.raises(LinkDown):
+    with pytest.raises(LinkDownError):
         await link.open()
     await link.close()
 

@@ -13,7 +13,7 @@ from protocol.streams import STREAMS, VEHICLE_EVENTS
 from services.platform import jetstream
 from services.platform.consumer import Consumer, ConsumerPlan, Delivery, PoisonMessage, RetryLater
 from services.platform.outbox import OutgoingMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class FakeStore:
         if self.held is not None:
             await self.held.wait()
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         texts = [delivery.data.decode() for delivery in deliveries]
         for each in texts:
             if each in self.breaks_on:
@@ -62,7 +62,7 @@ class FakeStore:
 
     async def dead_letter(self, poison: Sequence[PoisonMessage]) -> None:
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.dead_lettered += poison
         self.changed.set()
 

@@ -144,7 +144,7 @@ async def test_a_message_that_no_stream_takes_is_not_confirmed_and_harms_no_othe
         OutgoingMessage("c", "vehicle", SUBJECT, b"", now),
     ]
     assert await broker.publish_all(messages) == [False, True]
-    with pytest.raises(jetstream.MessageTooLarge):
+    with pytest.raises(jetstream.MessageTooLargeError):
         await broker.publish_all([too_large("b")])
 
 
@@ -172,5 +172,5 @@ async def test_a_message_that_the_broker_never_takes_is_set_aside_and_the_others
     assert await kept(broker) == ["a", "b"]
     [(message_id, reason)] = aside
     assert message_id == "large"
-    assert "MessageTooLarge: 2097152 bytes" in reason
+    assert "MessageTooLargeError: 2097152 bytes" in reason
     await stop(running)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 STATUS_STREAMS = [name for name in STREAMS if name.startswith("VEHICLE_STATUS_")]
 EVERYBODY_ASKS = {f"{STORE_API}.STREAM.INFO.{name}" for name in STREAMS}
 SAYS = {
-    "access": {"room.access.>"},
+    "access": {"door.update.*", "room.access.>"},
     "command": {
         "vehicle.*.cmd.*",
         "$MQTT.msgs.vehicle.*.cmd.*",
@@ -382,13 +382,13 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: 
     assert updates.pop(kept_update_subject("diagnostics", VIN)) == len(kept) + 1
     # A confirmation to `door.update.<VIN>` goes through the passage once more, as all that is published there. It is
     # kept for no vehicle, under the name of who asked for it.
-    assert sorted(origin_of_update(subject) for subject in updates) == ["command", "status"]
+    assert sorted(origin_of_update(subject) for subject in updates) == ["access", "command", "status"]
     assert not any(is_vin(subject.split(".")[-1]) for subject in updates)
     await witness.assert_nothing_came_of_it(other_streams={ROOM_EVENTS, DOOR_UPDATES})
 
 
 async def test_a_live_update_is_kept_under_the_name_of_who_published_it(harness: BrokerHarness) -> None:
-    tellers = ("command", "diagnostics", "status")
+    tellers = ("access", "command", "diagnostics", "status")
     for service in registry.WITH_DATABASE:
         client = await harness.client(service, service)
         if service in tellers:

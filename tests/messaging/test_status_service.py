@@ -12,7 +12,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.streams import DOOR_UPDATES, VEHICLE_EVENTS, status_stream
 from protocol.subjects import EventKind, event_subject
-from services.status.domain.rights import WatchRightEnded
+from services.status.domain.rights import WatchRightEndedError
 from tests.messaging.status_harness import (
     OTHER,
     VIN,
@@ -193,7 +193,7 @@ async def test_a_revoked_right_ends_its_streams_at_once(service: StatusHarness) 
     await until(lambda: service.hub.watcher_count == 2)
     revoked = GrantRevoked(grant_id="g", principal="user-123", vin=VIN)
     await service.broker.jetstream.publish("room.access.revoked", revoked.SerializeToString())
-    await until(lambda: isinstance(reader.ended, WatchRightEnded))
+    await until(lambda: isinstance(reader.ended, WatchRightEndedError))
     assert other.ended is None
     await other.leave()
 

@@ -14,7 +14,7 @@ from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import SealKey
 from protocol.seal import Direction, seal
 from protocol.subjects import VERDICTS_SUBJECT, EventKind, presence_subject, refused_subject, update_subject
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.status.adapters import store
 from tests.messaging.status_harness import (
     OTHER,
@@ -259,7 +259,7 @@ async def test_a_report_counts_as_seen_only_after_its_commit(
     async def fail_once(*batch: Any) -> StatusIngestResult:
         if not refused:
             refused.append(batch)
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         return await take(*batch)
 
     monkeypatch.setattr(service.records, "take_reports", fail_once)

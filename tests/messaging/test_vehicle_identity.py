@@ -30,7 +30,7 @@ from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarne
 from vehicle.link.mqtt_connection import LastWill, MqttAccount, MqttConnection
 from vehicle.link.mqtt_link import MqttLink
 from vehicle.link.nats_link import NatsAccount, NatsLink
-from vehicle.link.port import LinkDown
+from vehicle.link.port import LinkDownError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,10 +77,10 @@ async def test_nobody_gets_in_as_a_car_with_another_certificate(
     if certificate.endswith(OTHER) and link == "nats":
         # NATS has no client id to compare: it gets in, as the car that its certificate names.
         await car.open()
-        with pytest.raises(LinkDown):
+        with pytest.raises(LinkDownError):
             await car.publish(EventKind.HELLO, "1", b"not me")
     else:
-        with pytest.raises(LinkDown):
+        with pytest.raises(LinkDownError):
             await car.open()
     await car.close()
 
@@ -103,7 +103,7 @@ async def test_nobody_gets_in_without_a_certificate_or_with_a_strange_one(
             if link == "nats"
             else MqttLink(VIN, MqttAccount("127.0.0.1", harness.ports.mqtt, tls=tls))
         )
-        with pytest.raises(LinkDown):
+        with pytest.raises(LinkDownError):
             await car.open()
         await car.close()
 
@@ -113,7 +113,7 @@ async def test_a_service_s_name_is_not_enough(harness: BrokerHarness) -> None:
     for certificate in ("command", "status"):
         account = NatsAccount(harness.url, broker_user("command"), "guess", harness.tls(certificate))
         car = NatsLink(VIN, account)
-        with pytest.raises(LinkDown):
+        with pytest.raises(LinkDownError):
             await car.open()
         await car.close()
     tls = harness.tls(vehicle_identity(VIN).name)
@@ -121,7 +121,7 @@ async def test_a_service_s_name_is_not_enough(harness: BrokerHarness) -> None:
     car = NatsLink(VIN, NatsAccount(harness.url, broker_user("command"), password, tls))
     await car.open()
     assert await harness.revoke(VIN) == 1
-    with pytest.raises(LinkDown):
+    with pytest.raises(LinkDownError):
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
     await car.close()
 
@@ -147,7 +147,7 @@ async def test_a_second_connection_of_one_car_ends_the_first_and_the_operator_re
     waiting = asyncio.create_task(first.receive())
     with capture_logs() as logs:
         await second.open()
-        with pytest.raises(LinkDown):
+        with pytest.raises(LinkDownError):
             await asyncio.wait_for(waiting, WAIT_SECONDS)
         async with asyncio.timeout(WAIT_SECONDS):
             while not (told := [one for one in logs if one["event"] == "vehicle_connected_twice"]):  # noqa: ASYNC110
@@ -255,11 +255,11 @@ async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(harness: Bro
         await connection.open()
         try:
             if receive:
-                with pytest.raises(LinkDown):
+                with pytest.raises(LinkDownError):
                     await connection.subscribe(topic)
             else:
                 await connection.publish(topic, b"x")
-        except LinkDown:
+        except LinkDownError:
             return  # cut off for it
         finally:
             connection.close()
@@ -286,9 +286,9 @@ async def test_a_revocation_cuts_the_live_connection_and_an_enrolment_lets_in_ag
     car = harness.link(link)
     await car.open()
     assert await harness.revoke(VIN) == 1
-    with pytest.raises(LinkDown):
+    with pytest.raises(LinkDownError):
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
-    with pytest.raises(LinkDown):
+    with pytest.raises(LinkDownError):
         await car.open()
     assert (await harness.enrol(VIN)).revoked_at is None
     await car.open()
@@ -310,7 +310,7 @@ async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothin
                 await car.open()
                 await car.publish(EventKind.HELLO, "1", b"confirmed")
                 break
-            except LinkDown:  # not let in before the streams are there
+            except LinkDownError:  # not let in before the streams are there
                 await asyncio.sleep(0.02)
     assert await last_event(harness, VIN) == b"confirmed"
     await car.close()

@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysC
 
 from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
 from services.telematics.broker import connect_broker
-from services.telematics.keys import KeysUnknown, VehicleKeyDirectory
+from services.telematics.keys import KeysUnknownError, VehicleKeyDirectory
 from tests.support.protocol_harness import VIN, Car, Clock
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ async def test_a_change_is_forgotten_at_once_and_everything_after_a_break(nats_s
         changed = VehicleKeysChanged(vin=VIN)
         await broker.client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, changed.SerializeToString())
         await until(lambda: listener.forgot == [VIN])
-        with pytest.raises(KeysUnknown):  # forgotten is no verdict
+        with pytest.raises(KeysUnknownError):  # forgotten is no verdict
             directory.find(VIN)
         assert not directory.is_enrolled(VIN)
 
         directory._remember(VIN, keys, 300.0)
         await asyncio.to_thread(nats_server.restart)
         await until(lambda: listener.forgot == [VIN, "all"])
-        with pytest.raises(KeysUnknown):  # forgotten is no verdict
+        with pytest.raises(KeysUnknownError):  # forgotten is no verdict
             directory.find(VIN)
         assert not directory.is_enrolled(VIN)
     await broker.close()

@@ -20,7 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
 from protocol import stream_config
-from protocol.faults import SYNCHRONISATION, Fault, MessageRefused
+from protocol.faults import SYNCHRONISATION, Fault, MessageRefusedError
 from protocol.order import order_id
 from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import STATUS_MAPPING, CommandKind, EventKind, command_subject, event_subject
@@ -273,7 +273,7 @@ class Cloud:
     def _note(self, event: EventKind, data: bytes) -> VerifiedUnitMessage | None:
         try:
             return self.signed.receive(event, data)
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             self.unbelieved.append(str(refused))
             return None
         finally:

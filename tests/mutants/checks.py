@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from protocol import cose
 from protocol import order as orders
 from protocol.domains import LONGEST_VALIDITY_MILLIS, MAX_COUNTER, ORDER_TYPES, Domain, subject_of
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.seal import Direction, unseal
 from protocol.session import VehicleSession
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, VehicleSide
@@ -51,7 +51,7 @@ def _check(
         case "type":
             _check_type(domain, signed)
         case "vehicle" if message.vin != side._vin:
-            raise MessageRefused(Fault.WRONG_VEHICLE, "")
+            raise MessageRefusedError(Fault.WRONG_VEHICLE, "")
         case "epoch":
             side._session.check_epoch(message.epoch)
         case "expiry":
@@ -59,14 +59,14 @@ def _check(
         case "counter":
             side._session.spend(domain, message.counter)
         case "role" if message.role not in orders.ROLES[domain]:
-            raise MessageRefused(Fault.ROLE_NOT_ALLOWED, "")
+            raise MessageRefusedError(Fault.ROLE_NOT_ALLOWED, "")
 
 
 def _check_type(domain: Domain, signed: cose.SignedEnvelope) -> None:
     if signed.content_type not in ORDER_TYPES.values():
-        raise MessageRefused(Fault.WRONG_TYPE, "")
+        raise MessageRefusedError(Fault.WRONG_TYPE, "")
     if signed.content_type != ORDER_TYPES[domain]:
-        raise MessageRefused(Fault.WRONG_DOMAIN, "")
+        raise MessageRefusedError(Fault.WRONG_DOMAIN, "")
 
 
 def without(*names: str) -> list[str]:
@@ -183,7 +183,7 @@ def counters_without_end(swap: Swap) -> None:
 
     def spend(self: VehicleSession, domain: Domain, counter: int) -> None:
         if counter <= self._accepted.get(domain, 0):
-            raise MessageRefused(Fault.COUNTER_NOT_NEW, "")
+            raise MessageRefusedError(Fault.COUNTER_NOT_NEW, "")
         self._accepted[domain] = counter if counter <= MAX_COUNTER else self._accepted.get(domain, 0) + 1
 
     swap(VehicleSession, "spend", to(spend))
@@ -195,7 +195,7 @@ def one_counter_for_all(swap: Swap) -> None:
 
     def spend(self: VehicleSession, domain: Domain, counter: int) -> None:
         if counter <= max(self._accepted.values(), default=0):
-            raise MessageRefused(Fault.COUNTER_NOT_NEW, "")
+            raise MessageRefusedError(Fault.COUNTER_NOT_NEW, "")
         self._accepted[domain] = counter
 
     swap(VehicleSession, "spend", to(spend))
@@ -260,7 +260,7 @@ def verified_for(
         for subject in subjects(self, signed, domain):
             try:
                 cose.verify(signed, key, subject)
-            except MessageRefused as refused:
+            except MessageRefusedError as refused:
                 refusals.append(refused)
             else:
                 return
@@ -298,7 +298,7 @@ def domain_by_content_type(swap: Swap) -> None:
                 content_type = cose.decode(
                     unseal(data, self._open_keys, Direction.TO_VEHICLE, self._vin)
                 ).content_type
-            except MessageRefused:
+            except MessageRefusedError:
                 content_type = ""
             domains = {its.value: one for one, its in ORDER_TYPES.items()}
             return was(self, domains.get(content_type, domain), data)

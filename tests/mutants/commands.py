@@ -13,7 +13,7 @@ from vehicle.agent import Agent
 from vehicle.doors.command import Command, CommandFault
 from vehicle.doors.executor import Execution
 from vehicle.doors.safety import refusal
-from vehicle.doors.settings import DoorSettingsRefused
+from vehicle.doors.settings import DoorSettingsError
 from vehicle.messages import journal, translate
 from vehicle.messages.answers import Answers
 from vehicle.messages.inbox import AgentInbox
@@ -309,7 +309,7 @@ def settings_whole_or_not_at_all(swap: Swap) -> None:
     def read(was: Any) -> Any:
         def strictly(message: Any, equipment: Any) -> Any:
             if message.child_lock_enabled:
-                raise DoorSettingsRefused("no child locks")
+                raise DoorSettingsError("no child locks")
             return was(message, equipment)
 
         return strictly

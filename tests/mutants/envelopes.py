@@ -6,7 +6,7 @@ from typing import Any
 
 from protocol import cose, seal, vehicle_side
 from protocol import order as orders
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.seal import HEAD, Direction
 from tests.mutants.mutant import Swap, mutant, to
 
@@ -57,7 +57,7 @@ def bytes_after_the_end(swap: Swap) -> None:
         def leniently(data: bytes) -> Any:
             try:
                 return was(data)
-            except MessageRefused:
+            except MessageRefusedError:
                 return was(data[:-1])
 
         return leniently
@@ -73,7 +73,7 @@ def any_direction(swap: Swap) -> None:
         def either(data: bytes, keys: Any, direction: Direction, vin: str) -> Any:
             try:
                 return was(data, keys, direction, vin)
-            except MessageRefused:
+            except MessageRefusedError:
                 return was(data, keys, Direction.TO_CLOUD, vin)
 
         return either
@@ -92,7 +92,7 @@ def nothing_of_a_later_day(swap: Swap) -> None:
             known.CopyFrom(message)
             known.DiscardUnknownFields()
             if known.ByteSize() != message.ByteSize():
-                raise MessageRefused(Fault.MALFORMED, "a field of a later day")
+                raise MessageRefusedError(Fault.MALFORMED, "a field of a later day")
             return message, order
 
         return strictly
@@ -137,9 +137,9 @@ def _decode_anything(data: bytes) -> cose.SignedEnvelope:
         protected, _unprotected, payload, signature = parts
         headers, _ = _item(protected, 0)
     except (IndexError, ValueError, TypeError) as error:
-        raise MessageRefused(Fault.MALFORMED, "not CBOR") from error
+        raise MessageRefusedError(Fault.MALFORMED, "not CBOR") from error
     if not isinstance(headers, dict) or not isinstance(headers.get(4), bytes):
-        raise MessageRefused(Fault.MALFORMED, "no key id")
+        raise MessageRefusedError(Fault.MALFORMED, "no key id")
     signed = _Loose(headers.get(3, "rdc-command+v1"), headers[4], payload, signature)
     object.__setattr__(signed, "protected", protected)
     return signed
@@ -152,7 +152,7 @@ def _verify_anything(signed: Any, key: Any, subject: bytes) -> None:
         )
         key.verify(signed.signature, to_be_signed)
     except cose.InvalidSignature as error:
-        raise MessageRefused(Fault.BAD_SIGNATURE, "") from error
+        raise MessageRefusedError(Fault.BAD_SIGNATURE, "") from error
 
 
 def _item(data: bytes, at: int) -> tuple[Any, int]:

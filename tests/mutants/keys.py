@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from protocol import cose, manifest
 from protocol.domains import ContentType
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import KEY_BYTES, SealKey, key_id
 from protocol.manifest import SUBJECT, Trust
 from tests.mutants.mutant import Swap, mutant, to
@@ -33,7 +33,7 @@ def rotated_root_not_kept(swap: Swap) -> None:
             return self._factory
         try:
             return Trust.restore(self._factory.root_public_key, self._path.read_bytes()[KEY_BYTES:])
-        except MessageRefused:
+        except MessageRefusedError:
             return self._factory
 
     swap(ManifestStore, "load", to(load))
@@ -52,12 +52,12 @@ def adopted(swap: Swap, check: Any) -> None:
 
 def _rising(old: Trust, new: Trust) -> None:
     if new.version <= old.version:
-        raise MessageRefused(Fault.MANIFEST_ROLLBACK, "")
+        raise MessageRefusedError(Fault.MANIFEST_ROLLBACK, "")
 
 
 def _in_time(old: Trust, new: Trust, wall_seconds: int) -> None:
     if new.expires_at_seconds <= max(wall_seconds, old.issued_at_seconds, new.issued_at_seconds):
-        raise MessageRefused(Fault.EXPIRED_KEY, "")
+        raise MessageRefusedError(Fault.EXPIRED_KEY, "")
 
 
 @mutant("rollback-is-refused", stays_good=False)
@@ -73,7 +73,7 @@ def same_version_adopted(swap: Swap) -> None:
     def check(old: Trust, new: Trust, wall_seconds: int) -> None:
         _in_time(old, new, wall_seconds)
         if new.version < old.version:
-            raise MessageRefused(Fault.MANIFEST_ROLLBACK, "")
+            raise MessageRefusedError(Fault.MANIFEST_ROLLBACK, "")
 
     adopted(swap, check)
 
@@ -86,7 +86,7 @@ def next_version_only(swap: Swap) -> None:
         _rising(old, new)
         _in_time(old, new, wall_seconds)
         if new.version != old.version + 1:
-            raise MessageRefused(Fault.MALFORMED, "")
+            raise MessageRefusedError(Fault.MALFORMED, "")
 
     adopted(swap, check)
 
@@ -105,7 +105,7 @@ def old_root_believed(swap: Swap) -> None:
         def by_either(self: Trust, endorsed: bytes, wall_seconds: int) -> Trust:
             try:
                 trust: Trust = was(self, endorsed, wall_seconds)
-            except MessageRefused:
+            except MessageRefusedError:
                 trust = manifest._following(self.endorsed_by, endorsed)
                 _rising(self, trust)
             return trust
@@ -138,17 +138,17 @@ def named_root_unchecked(swap: Swap) -> None:
 def verified(swap: Swap, *subjects: bytes, types: bool) -> None:
     def check(signed: Any, content_type: ContentType, public_bytes: bytes) -> None:
         if signed.key_id != key_id(public_bytes):
-            raise MessageRefused(Fault.UNKNOWN_KEY, "")
+            raise MessageRefusedError(Fault.UNKNOWN_KEY, "")
         key = manifest.Ed25519PublicKey.from_public_bytes(public_bytes)
         for nth, subject in enumerate(subjects, start=1):
             try:
                 cose.verify(signed, key, subject)
                 break
-            except MessageRefused:
+            except MessageRefusedError:
                 if nth == len(subjects):
                     raise
         if types and signed.content_type != content_type:
-            raise MessageRefused(Fault.WRONG_TYPE, "")
+            raise MessageRefusedError(Fault.WRONG_TYPE, "")
 
     swap(manifest, "_check", to(check))
 
@@ -171,7 +171,7 @@ def revoked_keys_believed(swap: Swap) -> None:
 
     def check(self: Trust, key: Any, wall_seconds: int) -> None:
         if self._is_expired(key, wall_seconds):
-            raise MessageRefused(Fault.EXPIRED_KEY, "")
+            raise MessageRefusedError(Fault.EXPIRED_KEY, "")
 
     swap(Trust, "_check_usable", to(check))
 
@@ -223,7 +223,7 @@ def one_signer_at_a_time(swap: Swap) -> None:
             good = [key for key in self.sign_keys if not key.is_revoked]
             good = [key for key in good if not self._is_expired(key, wall_seconds)]
             if kid in {key_id(key.public_bytes) for key in good[1:]}:
-                raise MessageRefused(Fault.UNKNOWN_KEY, "")
+                raise MessageRefusedError(Fault.UNKNOWN_KEY, "")
             return was(self, kid, wall_seconds)
 
         return first
@@ -293,7 +293,7 @@ def unknown_uses_are_an_error(swap: Swap) -> None:
         def strictly(payload: bytes) -> session_pb2.KeyManifest:
             found: session_pb2.KeyManifest = was(payload)
             if any(key.use not in session_pb2.KeyUse.values() for key in found.keys):
-                raise MessageRefused(Fault.MALFORMED, "an unknown use")
+                raise MessageRefusedError(Fault.MALFORMED, "an unknown use")
             return found
 
         return strictly

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle.link.mqtt_connection import MqttConnection
-from vehicle.link.port import LinkDown
+from vehicle.link.port import LinkDownError
 
 
 @mutant("events-have-qos-1", link="mqtt")
@@ -13,7 +13,7 @@ def events_with_qos_0(swap: Swap) -> None:
 
     async def publish(self: MqttConnection, topic: str, payload: bytes) -> None:
         if self._client.publish(topic, payload, 0).rc:
-            raise LinkDown("not sent")
+            raise LinkDownError("not sent")
 
     swap(MqttConnection, "publish", to(publish))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol.domains import Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.session import VehicleSession
 from protocol.vehicle_side import VehicleSide
 from tests.mutants.mutant import Swap, mutant, to
@@ -51,7 +51,7 @@ def epoch_by_its_beginning(swap: Swap) -> None:
 
     def check(self: VehicleSession, epoch: bytes) -> None:
         if not self.epoch.startswith(epoch):
-            raise MessageRefused(Fault.WRONG_EPOCH, "another epoch")
+            raise MessageRefusedError(Fault.WRONG_EPOCH, "another epoch")
 
     swap(VehicleSession, "check_epoch", to(check))
 
@@ -232,7 +232,7 @@ def silent_when_told(swap: Swap) -> None:
 
     def note(_self: AgentInbox, reports: Any) -> None:
         if reports:
-            raise MessageRefused(Fault.MALFORMED, "more in it than a challenge")
+            raise MessageRefusedError(Fault.MALFORMED, "more in it than a challenge")
 
     swap(AgentInbox, "_note_refused", to(note))
 

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 
 from protocol import cose
 from protocol.domains import ContentType, Domain, subject_of
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import OpenKeys, SealKey
 from protocol.seal import Direction, seal, unseal
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, OutgoingEnvelope
@@ -27,7 +27,7 @@ from tests.support.protocol_harness import (
 
 
 def refusal(harness: ProtocolHarness, data: bytes, domain: Domain = Domain.RESULT, vin: str = VIN) -> Fault:
-    with pytest.raises(MessageRefused) as caught:
+    with pytest.raises(MessageRefusedError) as caught:
         harness.cloud.open_answer(vin, domain, data)
     return caught.value.fault
 

@@ -7,7 +7,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from protocol import cose
 from protocol.domains import ContentType
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import SealKey
 from protocol.manifest import SUBJECT, Trust, endorse
 from protocol.seal import Direction, seal
@@ -40,7 +40,7 @@ def trust() -> Trust:
 
 
 def refusal(trust: Trust, endorsed: bytes, wall_seconds: int = WALL_SECONDS) -> Fault:
-    with pytest.raises(MessageRefused) as caught:
+    with pytest.raises(MessageRefusedError) as caught:
         trust.adopt(endorsed, wall_seconds)
     return caught.value.fault
 
@@ -113,7 +113,7 @@ def test_rollback_reaches_no_vehicle(harness: ProtocolHarness) -> None:
     revoking = manifest(2, sign_keys={CLOUD_SIGNER.public_bytes: REVOKED})
     harness.car.side.open_manifest(harness.cloud.seal_manifest(VIN, endorse(revoking, ROOT, ROOT)))
 
-    with pytest.raises(MessageRefused) as caught:
+    with pytest.raises(MessageRefusedError) as caught:
         harness.car.side.open_manifest(old)
 
     assert caught.value.fault is Fault.MANIFEST_ROLLBACK
@@ -221,7 +221,7 @@ def test_a_seal_key_that_was_replaced(harness: ProtocolHarness) -> None:
 
 
 def test_a_vehicle_without_a_manifest_has_nobody_to_report_to() -> None:
-    with pytest.raises(MessageRefused):
+    with pytest.raises(MessageRefusedError):
         Trust(ROOT.public_bytes).report_key(WALL_SECONDS)
 
 

@@ -6,7 +6,7 @@ import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.domains import MAX_COUNTER, Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import OpenKeys
 from protocol.reports import MAX_REPORT_BYTES, OpenedReport, ReportOpener, ReportSession, report_key
 from protocol.window import Window
@@ -37,7 +37,7 @@ def refusal(
     vin: str = VIN,
     opener: ReportOpener | None = None,
 ) -> Fault:
-    with pytest.raises(MessageRefused) as caught:
+    with pytest.raises(MessageRefusedError) as caught:
         (opener or harness.reports).open(vin, domain, data)
     return caught.value.fault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import OpenKeys, SealKey, key_id
 from protocol.seal import Direction, info, seal, unseal
 from tests.protocol.independent import hpke
@@ -29,7 +29,7 @@ def test_another_implementation_opens_what_is_sealed() -> None:
 def test_it_opens_only_in_its_direction_for_its_vehicle(direction: Direction, vin: str) -> None:
     sealed = seal(b"envelope", RECEIVER, Direction.TO_CLOUD, VIN)
 
-    with pytest.raises(MessageRefused) as caught:
+    with pytest.raises(MessageRefusedError) as caught:
         unseal(sealed, OpenKeys(KEY), direction, vin)
 
     assert caught.value.fault is Fault.NOT_FOR_US
@@ -39,14 +39,14 @@ def test_it_opens_with_each_of_several_keys_and_with_no_other() -> None:
     sealed = seal(b"envelope", RECEIVER, Direction.TO_CLOUD, VIN)
 
     assert unseal(sealed, OpenKeys(exchange_key("newer"), KEY), Direction.TO_CLOUD, VIN) == b"envelope"
-    with pytest.raises(MessageRefused):
+    with pytest.raises(MessageRefusedError):
         unseal(sealed, OpenKeys(exchange_key("newer")), Direction.TO_CLOUD, VIN)
 
 
 def test_an_encapsulated_key_of_small_order_is_a_refusal() -> None:
     sealed = seal(b"envelope", RECEIVER, Direction.TO_CLOUD, VIN)
 
-    with pytest.raises(MessageRefused) as caught:
+    with pytest.raises(MessageRefusedError) as caught:
         unseal(sealed[:10] + bytes(32) + sealed[42:], OpenKeys(KEY), Direction.TO_CLOUD, VIN)
 
     assert caught.value.fault is Fault.NOT_FOR_US

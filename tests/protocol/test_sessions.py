@@ -10,8 +10,8 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from protocol import session as session_module
 from protocol import session_record
 from protocol.domains import MAX_COUNTER, Domain
-from protocol.faults import Fault, MessageRefused
-from protocol.session import EPOCHS_REMEMBERED, CloudSession, NotReachable
+from protocol.faults import Fault, MessageRefusedError
+from protocol.session import EPOCHS_REMEMBERED, CloudSession, NotReachableError
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from protocol.window import WIDTH, Window
 from tests.support.protocol_harness import OTHER_VIN, OWNER, VIN, ProtocolHarness, cancellation, unlock
@@ -19,15 +19,15 @@ from tests.support.protocol_harness import OTHER_VIN, OWNER, VIN, ProtocolHarnes
 
 def refusal(call: object, *arguments: object) -> Fault:
     assert callable(call)
-    with pytest.raises(MessageRefused) as caught:
+    with pytest.raises(MessageRefusedError) as caught:
         call(*arguments)
     return caught.value.fault
 
 
 def test_nothing_is_signed_for_a_vehicle_that_said_no_hello(harness: ProtocolHarness) -> None:
-    with pytest.raises(NotReachable):
+    with pytest.raises(NotReachableError):
         harness.cloud.seal_order(OTHER_VIN, unlock(), OWNER, 30_000)
-    with pytest.raises(NotReachable):
+    with pytest.raises(NotReachableError):
         harness.cloud.seal_order("KMHSH81C7LU000000", unlock(), OWNER, 30_000)
 
 
@@ -239,10 +239,10 @@ def spent(session: CloudSession) -> CloudSession:
 def test_an_epoch_without_counters_cannot_be_reached_and_the_next_one_can(harness: ProtocolHarness) -> None:
     harness.store.sessions[VIN] = spent(harness.store.sessions[VIN])
 
-    with pytest.raises(NotReachable):
+    with pytest.raises(NotReachableError):
         harness.command("a")
     harness.greet()  # and nothing is healed by what it says of the same epoch
-    with pytest.raises(NotReachable):
+    with pytest.raises(NotReachableError):
         harness.command("b")
 
     harness.car.boot()

@@ -7,7 +7,7 @@ from collections import Counter
 
 from protocol import cose
 from protocol.domains import ANSWER_FIELDS, Domain, subject_of
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.keys import OpenKeys, SealKey
 from protocol.manifest import SUBJECT
 from protocol.seal import Direction, seal, unseal
@@ -64,7 +64,7 @@ def test_a_vehicle_talks_nonsense(harness: ProtocolHarness) -> None:
             else:
                 harness.cloud.open_hello(VIN, data)
             said["taken"] += 1
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             said[refused.fault.name] += 1
 
     assert said["MALFORMED"] > MUTANTS / 4
@@ -91,5 +91,5 @@ def test_a_root_talks_nonsense(harness: ProtocolHarness) -> None:
         endorsed = cose.sign(ROOT, "rdc-endorsement+v1", SUBJECT, inner)
         try:
             harness.car.side.open_manifest(harness.car.seal_to(endorsed))
-        except MessageRefused:
+        except MessageRefusedError:
             continue

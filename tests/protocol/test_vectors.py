@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.keys import KeySigner, OpenKeys, VehicleKeys
 from protocol.manifest import Trust
 from protocol.reports import ReportOpener, ReportSession
@@ -126,7 +126,7 @@ def test_answers(case: dict[str, Any]) -> None:
     try:
         side.open_answer(context["vin"], Domain(case["domain"]), bytes.fromhex(case["sealed"]))
         said = "ACCEPTED"
-    except MessageRefused as refused:
+    except MessageRefusedError as refused:
         said = refused.fault.name
     assert said == case["expect"]
 
@@ -144,7 +144,7 @@ def test_hellos(case: dict[str, Any]) -> None:
     try:
         side.open_hello(context["vin"], bytes.fromhex(case["sealed"]))
         said = "ACCEPTED"
-    except MessageRefused as refused:
+    except MessageRefusedError as refused:
         said = refused.fault.name
     assert said == case["expect"]
 
@@ -163,7 +163,7 @@ def test_session_requests(case: dict[str, Any]) -> None:
     said, challenge = "ACCEPTED", bytes.fromhex(REQUESTS["context"]["challenge"])
     try:
         challenge = side.open_challenge(bytes.fromhex(case["sealed"]))
-    except MessageRefused as refused:
+    except MessageRefusedError as refused:
         said = refused.fault.name
     assert (said, challenge.hex()) == (case["expect"], REQUESTS["context"]["challenge"])
 
@@ -177,7 +177,7 @@ def test_manifests(case: dict[str, Any]) -> None:
     try:
         trust.adopt(bytes.fromhex(case["endorsed"]), case.get("wallSeconds", wall))
         said = "ACCEPTED"
-    except MessageRefused as refused:
+    except MessageRefusedError as refused:
         said = refused.fault.name
     assert said == case["expect"]
 
@@ -204,7 +204,7 @@ def test_reports(case: dict[str, Any]) -> None:
         opened = opener.open(REPORTS["context"]["vin"], Domain(case["domain"]), bytes.fromhex(case["report"]))
         said = "ACCEPTED"
         assert opened.payload.hex() == case.get("payload", opened.payload.hex())
-    except MessageRefused as refused:
+    except MessageRefusedError as refused:
         said = refused.fault.name
     assert said == case["expect"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.postgres import CannotStart, Postgres, shared_postgres
+from tests.support.postgres import CannotStartError, Postgres, shared_postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def postgres() -> Postgres:
     try:
         return shared_postgres()
-    except CannotStart as reason:
+    except CannotStartError as reason:
         pytest.skip(f"PostgreSQL cannot run here: {reason}")
 
 

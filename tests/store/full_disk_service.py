@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, func, insert
 
 from services.platform import logs
 from services.platform.database import open_database
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 METADATA = MetaData()
 ROWS = Table("row", METADATA, Column("name", String(40), primary_key=True), Column("text", String))
@@ -44,7 +44,7 @@ async def main(url: str) -> None:
                     ends = await asyncio.gather(*together, return_exceptions=True)
                     names = {"kept" if end is None else type(end).__name__ for end in ends}
                     answer = " ".join(sorted(names))
-        except (StorageUnavailable, TimeoutError) as error:
+        except (StorageUnavailableError, TimeoutError) as error:
             answer = type(error).__name__
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import MetaData, select
 
 from services.platform.outbox import Outbox, OutboxRelay, OutgoingMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -46,7 +46,7 @@ class WatchedDatabase:
     async def _watched(self, access: Coroutine[Any, Any, T]) -> T:
         if self.away:
             access.close()
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.in_use += 1
         try:
             return await access

@@ -13,10 +13,10 @@ from services.access.adapters import store
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.domain.grants import (
     APPROVAL_TIME,
-    ApiKeyNotPending,
-    ApiKeyUnknown,
+    ApiKeyNotPendingError,
+    ApiKeyUnknownError,
     NewApiKey,
-    SameOperator,
+    SameOperatorError,
     Source,
 )
 from tests.store.test_access_store import NOW, Sent, count, database, grant, record_of
@@ -50,7 +50,7 @@ async def test_a_pending_key_is_one_once_and_of_two_who_approve_at_once(database
     pending, key = SqlPendingApiKeys(database), new_key()
     await pending.request(key, by="alice", at=NOW)
     assert not await opens(database, key)
-    with pytest.raises(SameOperator):
+    with pytest.raises(SameOperatorError):
         await pending.approve(key.key_id, by="alice", at=NOW)
     later = NOW + timedelta(seconds=30)
     both = await asyncio.gather(
@@ -76,10 +76,10 @@ async def test_a_pending_key_lapses_and_is_withdrawn(database: Database) -> None
     assert ended.ended_at == NOW
     assert await pending.cancel(cancelled.key_id, by="bob", at=NOW + timedelta(seconds=1)) == ended
     for key, at in ((lapsed, NOW + APPROVAL_TIME), (cancelled, NOW), (new_key(), NOW)):
-        with pytest.raises(ApiKeyNotPending):
+        with pytest.raises(ApiKeyNotPendingError):
             await pending.approve(key.key_id, by="bob", at=at)
     assert {each.asked.key_id for each in await pending.of("user-123")} == {lapsed.key_id, cancelled.key_id}
-    with pytest.raises(ApiKeyUnknown):
+    with pytest.raises(ApiKeyUnknownError):
         await record_of(database, Sent()).revoke_key(lapsed.key_id, by="bob", at=NOW)
 
 
@@ -111,3 +111,8 @@ async def test_accounts_are_listed_in_pages_that_hold(database: Database) -> Non
     assert [each.account.principal for each in locked] == ["a-stranger", "user-4"]
     shown = await record.overview("user-0", at=at)
     assert ([each.asked.grant_id for each in shown.grants], list(shown.api_keys)) == (["g-0"], [])
+    known = {
+        name: (await record.overview(name, at=at)).known
+        for name in ("user-0", "only-a-key", "a-stranger", "nobody")
+    }
+    assert known == {"user-0": True, "only-a-key": True, "a-stranger": True, "nobody": False}

@@ -42,7 +42,7 @@ async def test_the_published_key_stops_a_start_outside_of_the_sandbox(
             lambda c: store.find_key(c, key_hash(PEPPER, PUBLISHED_KEY), datetime.now(UTC))
         )
         assert found is not None
-        with pytest.raises(start.StartRefused, match="DOORS_PROFILE=sandbox"):
+        with pytest.raises(start.StartRefusedError, match="DOORS_PROFILE=sandbox"):
             await start._prepare(database, settings("production"), PEPPER)
     finally:
         await database.close()
@@ -51,5 +51,5 @@ async def test_the_published_key_stops_a_start_outside_of_the_sandbox(
 def test_a_short_pepper_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "pepper"
     file.write_text("short\n")
-    with pytest.raises(start.StartRefused, match="DOORS_API_KEY_PEPPER_FILE"):
+    with pytest.raises(start.StartRefusedError, match="DOORS_API_KEY_PEPPER_FILE"):
         start._pepper_in(file)

@@ -14,22 +14,23 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from sqlalchemy import Connection, func, select, text
 
 import services.access
-from services.access.adapters import pending_grants, pending_keys, seed, store, translate
+from services.access.adapters import pending_grants, pending_keys, seed, store
+from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.identity import key_hash
 from services.access.domain import key_scopes
+from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
-    Allowance,
-    ApiKeyUnknown,
+    ApiKeyUnknownError,
     Caller,
-    EndedKind,
-    GrantConflict,
+    GrantConflictError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewApiKey,
     NewGrant,
     Source,
     key_id_of,
 )
+from services.access.domain.permissions import Allowance
 from services.access.usecases.grants import GrantQuery
 from services.platform.database import Database, open_database
 from services.platform.migration import migrate
@@ -61,7 +62,7 @@ class Sent(list[Any]):
 
 
 def record_of(database: Database, sent: Sent) -> store.SqlGrantRecord:
-    return store.SqlGrantRecord(database, translate.revocation, sent)
+    return store.SqlGrantRecord(database, OutboxAnnouncements(), sent)
 
 
 def grant(grant_id: str = "g-1", **changed: Any) -> NewGrant:
@@ -95,7 +96,7 @@ async def test_a_grant_is_kept_once(database: Database) -> None:
     assert again == made
     assert made.expires_at == NOW + timedelta(seconds=60)
     assert await count(database, "audit_entry") == 1
-    with pytest.raises(GrantConflict):
+    with pytest.raises(GrantConflictError):
         await record.create(grant(role=GrantRole.DIGITAL_KEY), by="operator", at=NOW)
 
 
@@ -106,23 +107,27 @@ async def test_a_revocation_commits_grant_audit_and_message(database: Database) 
     later = NOW + timedelta(hours=1)
     revoked = await record.revoke("g-1", by="operator", at=later)
     assert revoked.revoked_at == later
-    assert [message.subject for message in sent] == ["room.access.revoked"]
-    assert (await count(database, "audit_entry"), await count(database, "outbox")) == (2, 1)
+    assert [message.subject for message in sent] == [
+        *(f"door.update.{VIN}", "room.access.changed"),
+        *("room.access.revoked", f"door.update.{VIN}", "room.access.changed"),
+    ]
+    assert (await count(database, "audit_entry"), await count(database, "outbox")) == (2, 5)
     assert await record.revoke("g-1", by="operator", at=later + timedelta(hours=1)) == revoked
-    assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 1, 1)
+    assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 5, 5)
     revived = await record.create(grant(), by="operator", at=later)
     assert revived.revoked_at == later
-    with pytest.raises(GrantUnknown):
+    with pytest.raises(GrantUnknownError):
         await record.revoke("g-2", by="operator", at=later)
 
 
 async def test_a_message_that_can_not_be_built_revokes_nothing(database: Database) -> None:
-    def fail(*_: Any) -> Any:
-        raise RuntimeError("no message")
+    class Failing(OutboxAnnouncements):
+        def ended(self, *_: Any) -> Any:
+            raise RuntimeError("no message")
 
     await record_of(database, Sent()).create(grant(), by="operator", at=NOW)
     with pytest.raises(RuntimeError):
-        await store.SqlGrantRecord(database, fail, Sent()).revoke("g-1", by="operator", at=NOW)
+        await store.SqlGrantRecord(database, Failing(), Sent()).revoke("g-1", by="operator", at=NOW)
     (kept,) = await record_of(database, Sent()).on_vehicle(VIN)
     assert kept.revoked_at is None
     assert await count(database, "audit_entry") == 1
@@ -248,7 +253,7 @@ async def test_a_key_is_given_an_earlier_end_and_never_a_later_one(database: Dat
         assert await record.expire_key(key.key_id, ends, by="operator", at=NOW) == shortened
     assert (len(sent), await count(database, "audit_entry")) == (1, 2)
     assert await database.read(lambda c: store.find_key(c, b"\x01" * 32, sooner)) is None
-    with pytest.raises(ApiKeyUnknown):
+    with pytest.raises(ApiKeyUnknownError):
         await record.expire_key("key_" + "0" * 32, sooner, by="operator", at=NOW)
 
 
@@ -292,11 +297,12 @@ async def test_a_key_ends_by_itself(database: Database) -> None:
 async def test_two_grants_that_end_at_once_do_not_count_on_each_other(database: Database) -> None:
     told: list[Any] = []
 
-    def outbox_messages(ended: Any) -> Any:
-        told.append(ended)
-        return translate.revocation(ended)
+    class Noted(OutboxAnnouncements):
+        def ended(self, ended: Any, /) -> Any:
+            told.append(ended)
+            return super().ended(ended)
 
-    record = store.SqlGrantRecord(database, outbox_messages, Sent())
+    record = store.SqlGrantRecord(database, Noted(), Sent())
     for name in ("g-1", "g-2"):
         await record.create(grant(name), by="operator", at=NOW)
     await asyncio.gather(*(record.revoke(name, by="operator", at=NOW) for name in ("g-1", "g-2")))

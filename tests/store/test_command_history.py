@@ -16,10 +16,10 @@ from services.command.adapters.store import tables
 from services.command.domain.commands import (
     AdvisoryState,
     CommandAction,
-    CommandAlreadyFinished,
-    CommandForbidden,
-    CommandInProgress,
-    CorrelationIdReused,
+    CommandAlreadyFinishedError,
+    CommandForbiddenError,
+    CommandInProgressError,
+    CorrelationIdReusedError,
     DoorAction,
     FailureReason,
     Status,
@@ -33,7 +33,7 @@ from services.command.usecases.history import (
     purge_expired_history,
     record_status_checks,
 )
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from tests.support.command_store_harness import (
     LOCK,
     OTHER,
@@ -184,7 +184,7 @@ async def test_pages_hold_while_two_replicas_write(
             with refused.noting(OWNER, VIN, CommandAction.LOCK, f"r-{name}-{n}", ("all",)):
                 try:
                     command = await replica.request(f"c-{name}-{n}")
-                except CommandInProgress:
+                except CommandInProgressError:
                     command = None
             ends = [replica.report(replica.succeeded(command, f"m-{name}-{n}"))] if command else []
             await asyncio.gather(*writes, *ends, refused.flush())
@@ -232,19 +232,19 @@ async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(
             await service.request(correlation_id, order)
 
     service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"driver"}))
-    with pytest.raises(CommandForbidden):
+    with pytest.raises(CommandForbiddenError):
         await ask(LOCK, "c-0")
     service.advisory_states[VIN] = AdvisoryState(service.now, speed_kmh=30.0)
-    with pytest.raises(CommandForbidden):
+    with pytest.raises(CommandForbiddenError):
         await ask(UNLOCK, "c-1")
     del service.advisory_states[VIN]
     command = await service.request("c-2")
-    with pytest.raises(CommandInProgress):
+    with pytest.raises(CommandInProgressError):
         await ask(UNLOCK, "c-3")
     await service.report(service.succeeded(command))
-    with pytest.raises(CommandAlreadyFinished), refused.noting(OWNER, VIN, CommandAction.CANCEL, "x-1"):
+    with pytest.raises(CommandAlreadyFinishedError), refused.noting(OWNER, VIN, CommandAction.CANCEL, "x-1"):
         await service.cancel("x-1", "c-2")
-    with pytest.raises(CorrelationIdReused):  # the caller's own fault, and nothing about the vehicle
+    with pytest.raises(CorrelationIdReusedError):  # the caller's own fault, and nothing about the vehicle
         await ask(DoorAction(CommandAction.UNLOCK, ("trunk",), UNLOCK.mode), "c-2")
 
     assert len((await service.history())[0]) == 1  # nobody waited
@@ -268,7 +268,7 @@ async def test_a_refused_request_does_not_use_up_its_id(service: CommandStoreHar
     service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"driver"}))
     for _ in range(3):
         with (
-            pytest.raises(CommandForbidden),
+            pytest.raises(CommandForbiddenError),
             refused.noting(OWNER, VIN, CommandAction.LOCK, "c-0", LOCK.target_doors),
         ):
             await service.request("c-0", LOCK)
@@ -292,12 +292,12 @@ async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(
     service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"driver"}))
     for n in range(5):
         with (
-            pytest.raises(CommandForbidden),
+            pytest.raises(CommandForbiddenError),
             refused.noting(OWNER, VIN, CommandAction.LOCK, f"c-{n}", LOCK.target_doors),
         ):
             await service.request(f"c-{n}", LOCK)
     service.database.fail_next = True
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await refused.flush()
     await refused.flush()
     assert (await service.history())[1] == 3

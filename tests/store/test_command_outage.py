@@ -9,7 +9,12 @@ import pytest
 
 from services.command.adapters.refusals import refusal_of
 from services.command.adapters.store.tables import command, history, outbox
-from services.command.domain.commands import CancelRequest, CannotDeliver, CorrelationIdReused, Status
+from services.command.domain.commands import (
+    CancelRequest,
+    CannotDeliverError,
+    CorrelationIdReusedError,
+    Status,
+)
 from services.command.usecases import requests as usecases
 from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
 
@@ -24,7 +29,7 @@ def cut_off(service: CommandStoreHarness) -> CommandDependencies:
 
 async def test_a_new_command_is_refused_and_leaves_nothing_behind(database_url: str) -> None:
     async with open_room(database_url) as service:
-        with pytest.raises(CannotDeliver) as raised:
+        with pytest.raises(CannotDeliverError) as raised:
             await usecases.request_doors(cut_off(service), OWNER, VIN, UNLOCK, "c-1")
         for table in (command, history, outbox.table):
             assert await service.count(table) == 0
@@ -43,11 +48,11 @@ async def test_a_repeated_command_gets_its_first_answer_and_what_has_not_left_is
         accepted = await service.request("c-1")
         again = await usecases.request_doors(cut_off(service), OWNER, VIN, UNLOCK, "c-1")
         assert again.command_id == accepted.command_id
-        with pytest.raises(CorrelationIdReused):
+        with pytest.raises(CorrelationIdReusedError):
             await usecases.request_doors(
                 cut_off(service), OWNER, VIN, replace(UNLOCK, target_doors=("x",)), "c-1"
             )
-        with pytest.raises(CannotDeliver):
+        with pytest.raises(CannotDeliverError):
             await usecases.request_doors(cut_off(service), OWNER, VIN, LOCK, "c-2")
         cancelled = await usecases.cancel(
             cut_off(service), OWNER, VIN, CancelRequest("c-1", "User cancellation", force=False), "x-1"

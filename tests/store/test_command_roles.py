@@ -16,8 +16,8 @@ from services.command.adapters import translate
 from services.command.adapters.store import tables
 from services.command.domain.commands import (
     CommandAction,
-    CommandNotFound,
-    NotYoursToCancel,
+    CommandNotFoundError,
+    NotYoursToCancelError,
     PersonRole,
     Requester,
     Status,
@@ -53,7 +53,7 @@ async def test_a_digital_key_does_not_cancel_the_owners_lock(
     if left:
         service.dispatch.leave()
     for who in (KEY, FAMILY):
-        with pytest.raises(NotYoursToCancel):
+        with pytest.raises(NotYoursToCancelError):
             await service.cancel(f"x-{who.subject}", force=True, who=who)
     assert (await service.find(command)).status is Status.PENDING
     assert await service.count(tables.cancellation) == 0
@@ -63,7 +63,7 @@ async def test_a_digital_key_does_not_cancel_the_owners_lock(
 async def test_the_role_a_command_was_given_in_outlives_it(service: CommandStoreHarness) -> None:
     await service.request(order=UNLOCK, who=FAMILY)
     service.dispatch.leave()
-    with pytest.raises(NotYoursToCancel):
+    with pytest.raises(NotYoursToCancelError):
         await service.cancel(who=KEY)
     assert (await service.cancel(who=OWNER)).requester.role is PersonRole.SHARED_USER
     assert await service.count(tables.cancellation) == 1
@@ -122,7 +122,7 @@ async def test_a_command_from_before_ones_right_is_not_there(service: CommandSto
     before = Viewer("guest-9", PersonRole.DIGITAL_KEY, service.now)
     assert (await usecases.read(service.deps, before, VIN, command.command_id)) == command
     after = replace(before, since=service.now + timedelta(microseconds=1))
-    with pytest.raises(CommandNotFound):
+    with pytest.raises(CommandNotFoundError):
         await usecases.read(service.deps, after, VIN, command.command_id)
 
 

@@ -19,10 +19,10 @@ from services.command.domain.commands import (
     AdvisoryState,
     Command,
     CommandAction,
-    CommandAlreadyFinished,
-    CommandForbidden,
-    CommandInProgress,
-    CorrelationIdReused,
+    CommandAlreadyFinishedError,
+    CommandForbiddenError,
+    CommandInProgressError,
+    CorrelationIdReusedError,
     DoorAction,
     DoorResult,
     Ending,
@@ -36,7 +36,7 @@ from services.command.domain.reports import CancellationDecision, CommandReceipt
 from services.command.usecases import requests as usecases
 from services.command.usecases.history import list_history, purge_expired_history, record_status_checks
 from services.command.usecases.vehicle_reports import wake_the_silent
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from tests.support.command_store_harness import (
     AGENT,
     LOCK,
@@ -81,7 +81,7 @@ async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(
     service: CommandStoreHarness,
 ) -> None:
     await service.request()
-    with pytest.raises(CorrelationIdReused):
+    with pytest.raises(CorrelationIdReusedError):
         await service.request(order=DoorAction(CommandAction.UNLOCK, ("driver",), Mode.NORMAL))
     assert await service.count(tables.command) == 1
 
@@ -129,7 +129,7 @@ async def test_of_twenty_different_requests_at_once_one_is_taken_and_named_to_th
 ) -> None:
     answers = await asyncio.gather(*(service.request(f"c-{n}") for n in range(20)), return_exceptions=True)
     taken = [a for a in answers if isinstance(a, Command)]
-    refused = [a for a in answers if isinstance(a, CommandInProgress)]
+    refused = [a for a in answers if isinstance(a, CommandInProgressError)]
     assert (len(taken), len(refused)) == (1, 19)
     assert {refusal.command_id for refusal in refused} == {taken[0].command_id}
 
@@ -138,10 +138,10 @@ async def test_a_condition_refuses_but_not_what_was_accepted_before(service: Com
     first = await service.request()
     service.advisory_states[VIN] = AdvisoryState(service.now, speed_kmh=3)
     assert (await service.request()).command_id == first.command_id
-    with pytest.raises(CommandForbidden):
+    with pytest.raises(CommandForbiddenError):
         await service.request("c-2")
     service.pass_seconds(16)
-    with pytest.raises(CommandInProgress):
+    with pytest.raises(CommandInProgressError):
         await service.request("c-2")
 
 
@@ -252,7 +252,7 @@ async def test_a_command_that_has_not_left_is_withdrawn(service: CommandStoreHar
         (CommandAction.CANCEL, Status.SUCCESS, None),
         (CommandAction.UNLOCK, Status.CANCELLED, None),
     ]
-    with pytest.raises(CommandAlreadyFinished):
+    with pytest.raises(CommandAlreadyFinishedError):
         await service.cancel("x-2")
 
 
@@ -270,7 +270,7 @@ async def test_withdrawing_and_taking_over_at_once_agree(service: CommandStoreHa
 async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(service: CommandStoreHarness) -> None:
     command = await service.request()
     service.database.fail_next = True
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await service.cancel()
     assert service.dispatch.restored == [command.command_id]
     assert await usecases.take_over(service.deps, [command.command_id]) == {command.command_id}
@@ -409,7 +409,7 @@ async def test_the_retention_period_is_kept(service: CommandStoreHarness) -> Non
 
 async def test_a_failed_write_is_no_command(service: CommandStoreHarness) -> None:
     service.database.fail_next = True
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await service.request()
     assert await service.count(tables.command) == 0
     assert service.dispatch.held == {}

@@ -17,7 +17,7 @@ from services.command.adapters.store.orders import SqlOrders
 from services.command.adapters.store.tables import sessions
 from services.command.domain.commands import (
     CommandAction,
-    CommandInProgress,
+    CommandInProgressError,
     DoorAction,
     Ending,
     FailureReason,
@@ -27,7 +27,7 @@ from services.command.domain.commands import (
 from services.command.domain.own_cancellations import superseded_id
 from services.command.domain.reports import CancellationDecision, CommandReceipt, OrderRefusal, ReportedResult
 from services.command.usecases import requests as usecases
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from tests.support.command_store_harness import LOCK, VIN, CommandStoreHarness, FakeDispatch, open_room
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ async def test_the_other_way_round_has_to_wait_and_so_has_a_second_lock(
         DoorAction(CommandAction.UNLOCK, ("all",), Mode.EMERGENCY),
         replace(LOCK, target_doors=("all",)),
     ):
-        with pytest.raises(CommandInProgress) as refused:
+        with pytest.raises(CommandInProgressError) as refused:
             await service.request("c-3", again)
         assert refused.value.command_id == lock.command_id
     assert await service.report(service.succeeded(lock)) == []
@@ -176,7 +176,7 @@ async def test_of_twenty_locks_at_once_one_takes_its_place(service: CommandStore
         *(service.request(f"c-{number}", LOCK) for number in range(2, 22)), return_exceptions=True
     )
     [taken] = [answer for answer in answers if not isinstance(answer, BaseException)]
-    assert {answer.command_id for answer in answers if isinstance(answer, CommandInProgress)} == {
+    assert {answer.command_id for answer in answers if isinstance(answer, CommandInProgressError)} == {
         taken.command_id
     }
     found = await service.find(
@@ -204,7 +204,7 @@ async def test_a_lock_that_cannot_be_kept_changes_nothing(service: CommandStoreH
             service.database.fail_next = True
 
     service.commands.write = then_fail  # type: ignore[method-assign]
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await service.request("c-2", LOCK)
     assert service.dispatch.restored == [unlock.command_id]
     found = await service.find(unlock)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 
 import services.config
 from protocol.cloud_side import AnswerReader, ReplayGuard, SessionSlot
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import OpenKeys, VehicleKeys
 from services.config.adapters import dispatch, store, translate
 from services.config.domain import (
@@ -23,7 +23,7 @@ from services.config.domain import (
     ApplicationState,
     ChangeRequest,
     ConfigAnswer,
-    ConfigCorrelationIdReused,
+    ConfigCorrelationIdReusedError,
     ConfigRightEnded,
     DoorSettings,
     Hello,
@@ -189,7 +189,7 @@ async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
 async def test_a_reused_id_is_refused_without_effect(record: store.ConfigStore) -> None:
     first = await record.change(wish(child_lock_enabled=True), T0)
 
-    with pytest.raises(ConfigCorrelationIdReused):
+    with pytest.raises(ConfigCorrelationIdReusedError):
         await record.change(wish(child_lock_enabled=False), T0)
 
     assert await record.find(VIN) == first
@@ -319,7 +319,7 @@ async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
     record: store.ConfigStore, database: Database
 ) -> None:
     def refuse(_replay_guard: ReplayGuard) -> News:
-        raise MessageRefused(Fault.WRONG_EPOCH, "not yet")
+        raise MessageRefusedError(Fault.WRONG_EPOCH, "not yet")
 
     refusals = await record.ingest(
         [

@@ -13,7 +13,7 @@ from services.platform.database import Database, open_database
 from services.platform.dead_letter_keeper import MOST_ATTEMPTS, DeadLetterKeeper, DeadLetterWriter
 from services.platform.dead_letters import DeadLetter, DeadLetters, KeptLetter, LetterLimits
 from services.platform.outbox import OutgoingMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.platform.subscriptions import Subscription
 from services.telematics.senders import sender_of
 
@@ -118,7 +118,7 @@ class Handler:
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         self.asked.append([each.data for each in deliveries])
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         if self.breaks.intersection(self.asked[-1]):
             raise RuntimeError("a defect")
         left: list[Unhandled] = []
@@ -152,7 +152,7 @@ async def test_what_waits_is_handed_over_again_until_it_is_taken(database: Datab
     assert handler.asked == []  # the hello has a moment to come
     handler.away = True
     now[0] += timedelta(seconds=5)
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await keeper.look()
     handler.away = False
     await keeper.look()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 import services.enrolment
 from services.enrolment.adapters import store
 from services.enrolment.adapters.seed import SeedVehicle, plant
-from services.enrolment.domain import CredentialInUse, Enrolment, PublicKeys
+from services.enrolment.domain import CredentialInUseError, Enrolment, PublicKeys
 from services.platform.database import Database, open_database
 from services.platform.migration import config_for, migrate
 from tests.support.databases import migrated
@@ -48,7 +48,7 @@ async def test_the_migrated_tables_are_the_models(database: Database) -> None:
 async def test_one_certificate_is_one_vehicle_s(database: Database) -> None:
     register = store.SqlEnrolmentRecord(database)
     await register.put(Enrolment(VIN, "aa", T0))
-    with pytest.raises(CredentialInUse):
+    with pytest.raises(CredentialInUseError):
         await register.put(Enrolment(OTHER, "aa", T0))
     await register.put(Enrolment(VIN, "bb", T0 + timedelta(seconds=1)))
     await register.put(Enrolment(OTHER, "aa", T0))
@@ -96,10 +96,10 @@ async def test_the_seed_says_whose_keys_became_others(database: Database) -> Non
 async def test_no_two_vehicles_share_a_key(database: Database, keys: PublicKeys) -> None:
     register = store.SqlEnrolmentRecord(database)
     await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
-    with pytest.raises(CredentialInUse, match="the keys are"):
+    with pytest.raises(CredentialInUseError, match="the keys are"):
         await register.put(Enrolment(OTHER, "bb", T0, keys=keys))
     await register.revoke(VIN, T0)
-    with pytest.raises(CredentialInUse, match="the keys are"):
+    with pytest.raises(CredentialInUseError, match="the keys are"):
         await register.put(Enrolment(OTHER, "bb", T0, keys=keys))
     await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
     assert await register.find(OTHER) is None

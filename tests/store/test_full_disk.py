@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from services.platform.database import PostgresDatabase
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def test_writes_are_refused_while_it_is_full_and_go_on_afterwards(
                 if on_it == "log":
                     assert answer == "kept"
                     continue
-                if answer != "StorageUnavailable":  # what was still there in its own files
+                if answer != "StorageUnavailableError":  # what was still there in its own files
                     assert answer == "kept"
             if on_it != "log":
-                assert running.ask("write") == "StorageUnavailable"
+                assert running.ask("write") == "StorageUnavailableError"
                 full = int(running.ask("count"))  # reads go on
                 assert full >= before
             disk.free()
@@ -141,9 +141,9 @@ async def test_postgresql_on_a_full_disk_refuses_and_goes_on_afterwards(
     database = PostgresDatabase(url)
     await database.write(lambda c: c.execute(BIG) and None)
     disk_of_postgres.fill()
-    with pytest.raises(StorageUnavailable, match="No space left") as full:
+    with pytest.raises(StorageUnavailableError, match="No space left") as full:
         await database.write(lambda c: [c.execute(BIG) for _ in range(20)] and None)
-    assert not isinstance(full.value, CommitUncertain)
+    assert not isinstance(full.value, CommitUncertainError)
     disk_of_postgres.free()
     await database.write(lambda c: c.execute(BIG) and None)
     assert await database.read(lambda c: c.execute(text("SELECT count(*) FROM big")).scalar_one()) == 60
@@ -166,8 +166,8 @@ async def test_a_commit_that_the_server_refuses_for_lack_of_space_is_not_uncerta
         " FOR EACH ROW EXECUTE FUNCTION full_disk()",
     ):
         await database.write(lambda c, statement=statement: c.execute(text(statement)) and None)
-    with pytest.raises(StorageUnavailable) as full:
+    with pytest.raises(StorageUnavailableError) as full:
         await database.write(lambda c: c.execute(text("INSERT INTO door VALUES ('a')")) and None)
-    assert not isinstance(full.value, CommitUncertain)
+    assert not isinstance(full.value, CommitUncertainError)
     assert await database.read(lambda c: c.execute(text("SELECT count(*) FROM door")).scalar_one()) == 0
     await database.close()

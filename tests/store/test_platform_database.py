@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, event, func,
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from services.platform.database import Database, Instant, PostgresDatabase, SqliteDatabase, open_database
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -181,7 +181,7 @@ async def test_a_full_disk_is_told_to_all_and_passes(sqlite_database: SqliteData
     outcomes = await asyncio.gather(
         *(sqlite_database.write(add(f"big-{n}", "x" * 4_000)) for n in range(8)), return_exceptions=True
     )
-    assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
+    assert {type(outcome) for outcome in outcomes} == {StorageUnavailableError}
     assert await sqlite_database.read(count) == 0
     await sqlite_database.write(lambda c: limit(c, 1_000_000))
     assert await sqlite_database.write(add("fits")) == "fits"
@@ -211,15 +211,15 @@ async def test_closing_finishes_what_was_asked_and_takes_no_more(tmp_path: Path)
     await asyncio.sleep(0)
     await database.close()
     assert len(await asyncio.gather(*asked)) == 300
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await database.write(add("late"))
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await database.read(count)
 
 
 async def test_a_database_that_cannot_be_opened_answers(tmp_path: Path) -> None:
     database = SqliteDatabase(f"sqlite:///{tmp_path}/missing/room.sqlite3")
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await database.write(add("lost"))
     (tmp_path / "missing").mkdir()
     await database.write(METADATA.create_all)
@@ -252,9 +252,9 @@ async def test_postgresql_that_drops_its_sessions_is_unavailable_once(
     database, operator = two_postgres
     await database.write(add("first"))
     await operator.read(lambda c: c.execute(KILL_OTHERS).all())
-    with pytest.raises(StorageUnavailable) as away:
+    with pytest.raises(StorageUnavailableError) as away:
         await database.write(add("second"))
-    assert not isinstance(away.value, CommitUncertain)
+    assert not isinstance(away.value, CommitUncertainError)
     assert await database.write(add("third")) == "third"
     assert await database.read(count) == 2
 
@@ -287,15 +287,15 @@ async def test_a_session_lost_in_its_commit_is_uncertain(
         while await operator.read(lambda c: c.execute(committing).scalar_one()) == 0:
             assert not writing.done()
     await operator.read(lambda c: c.execute(KILL_OTHERS).all())
-    with pytest.raises(CommitUncertain):
+    with pytest.raises(CommitUncertainError):
         await writing
 
 
 @pytest.mark.postgres
 async def test_postgresql_that_is_away_is_unavailable(unused_tcp_port: int) -> None:
     database = PostgresDatabase(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/nothing")
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await database.write(add("nowhere"))
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await database.read(count)
     await database.close()

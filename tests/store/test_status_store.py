@@ -22,6 +22,7 @@ from services.status.adapters import store, translate
 from services.status.adapters.update_budget import BURST, BudgetedMessages
 from services.status.adapters.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
 from services.status.domain.doors import (
+    KEPT_AT_MOST_MICROSECONDS,
     LOCKED,
     LONGEST_WAIT_MICROSECONDS,
     NEWEST_ORDER,
@@ -282,6 +283,17 @@ async def test_a_door_that_the_vehicle_has_no_longer_is_shown_no_longer(records:
     await records.take_reports([full_report(3, {1: True}, fitted_doors=[1, 2])], [], NOW_US)
     await records.take_reports([full_report(4, {1: True})], [], NOW_US)
     assert {each.name for each, _ in (await shown(records)).doors.ListFields()} == {"driver", "passenger"}
+    assert [row for row in await outbox_rows(records) if row.message_id.startswith("door")] == []
+
+
+async def test_a_door_that_nobody_has_named_for_a_month_is_shown_no_longer(
+    records: store.StatusStore,
+) -> None:
+    late = KEPT_AT_MOST_MICROSECONDS
+    await records.take_reports([full_report(1, {1: True, 2: True})], [], NOW_US)
+    for sequence, names in ((late, {"driver", "passenger"}), (late + 2, {"driver"}), (late + 3, {"driver"})):
+        await records.take_reports([full_report(sequence, {1: True})], [], NOW_US)
+        assert {each.name for each, _ in (await shown(records)).doors.ListFields()} == names
     assert [row for row in await outbox_rows(records) if row.message_id.startswith("door")] == []
 
 

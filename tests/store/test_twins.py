@@ -37,7 +37,7 @@ from services.platform.background import CONFLICTS_AT_MOST, regularly
 from services.platform.database import open_database
 from services.platform.migration import migrate
 from services.platform.outbox import OutgoingMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from tests.support.command_store_harness import (
     MAC,
     MIGRATIONS,
@@ -157,7 +157,7 @@ async def test_both_end_the_overdue_and_each_ends_once(twins: tuple[Replica, Rep
     async def sweep(each: Replica) -> None:
         try:
             await time_out_overdue(each.deps)
-        except StorageUnavailable:  # both had locked what the other wanted: the next round does it
+        except StorageUnavailableError:  # both had locked what the other wanted: the next round does it
             await time_out_overdue(each.deps)
 
     await asyncio.gather(*map(sweep, twins))
@@ -246,7 +246,7 @@ async def test_both_plant_the_same_grants(database_url: str) -> None:
             await database.close()
 
 
-class _Stop(Exception):
+class _StopError(Exception):
     """The job has run often enough."""
 
 
@@ -256,7 +256,7 @@ def job(*outcomes: Exception | None) -> Any:
 
     async def work() -> None:
         if not left:
-            raise _Stop
+            raise _StopError
         outcome = left.pop(0)
         if outcome is not None:
             raise outcome
@@ -273,12 +273,12 @@ def conflict() -> IntegrityError:
 
 
 @pytest.mark.parametrize(
-    "outcomes", [[conflict()], [StorageUnavailable("away")] * 50, [conflict(), None] * CONFLICTS_AT_MOST]
+    "outcomes", [[conflict()], [StorageUnavailableError("away")] * 50, [conflict(), None] * CONFLICTS_AT_MOST]
 )
 async def test_a_job_goes_on_after_a_conflict_and_after_the_store_was_away(
     outcomes: Sequence[Exception | None],
 ) -> None:
-    with pytest.raises(_Stop):
+    with pytest.raises(_StopError):
         await regularly("job", 0.0, job(*outcomes), _no_pause)
 
 

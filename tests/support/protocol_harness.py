@@ -18,7 +18,7 @@ from protocol.manifest import Trust, endorse
 from protocol.order import VehicleCommand, domain_of, order_id
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal, unseal
-from protocol.session import CloudSession, NotReachable, VehicleSession
+from protocol.session import CloudSession, NotReachableError, VehicleSession
 from protocol.signing import sign_order, sign_session_request
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, OutgoingEnvelope, RefusedOrder, VehicleSide
 
@@ -319,7 +319,7 @@ class Cloud:
     def _keys(self, vin: str) -> VehicleKeys:
         keys = self._enrolled.find(vin)
         if keys is None:
-            raise NotReachable
+            raise NotReachableError
         return keys
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from protocol.cloud_side import AnswerReader
 from protocol.keys import OpenKeys
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.reports import HelloIntake, ReportReader
 from tests.support.protocol_harness import CLOUD_REPORT, CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
@@ -34,7 +34,7 @@ class FakeDirectory:
     async def fetch(self, vins: Iterable[str]) -> None:
         self.asked.append(set(vins))
         if self.away and self.asked[-1]:
-            raise StorageUnavailable("the enrolment service is away")
+            raise StorageUnavailableError("the enrolment service is away")
 
     def find(self, vin: str) -> VehicleKeys | None:
         return None if self.away else self.known.get(vin)

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from protocol import order
 from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import REPORTS, Domain
-from protocol.faults import REPETITIONS, Fault, MessageRefused
+from protocol.faults import REPETITIONS, Fault, MessageRefusedError
 from protocol.keys import OpenKeys
 from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
@@ -138,11 +138,11 @@ class SignedCloud:
     def receive(self, event: EventKind, data: bytes) -> VerifiedUnitMessage | None:
         """Accepts it and files it; None for a repetition, and for what came before its hello and waits for it.
 
-        Raises MessageRefused for everything that a car must never send.
+        Raises MessageRefusedError for everything that a car must never send.
         """
         try:
             received = self._open(event, data)
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             if refused.fault in REPETITIONS:
                 self.repetitions.append(event)
             elif refused.fault is Fault.WRONG_EPOCH:

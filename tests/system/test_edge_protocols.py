@@ -132,6 +132,7 @@ async def test_two_hosts_are_none(edge: EdgeHarness, other: str) -> None:
     calls = len(edge.received.calls)
     answer = await send(edge, "GET", f"{BASE}/status", f"Host: {other}")
     assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
+    assert "more than one Host" in json.loads(answer.body)["detail"]
     assert len(edge.received.calls) == calls
 
 

@@ -56,6 +56,8 @@ def test_its_settings_arrive(app: App, car: Car) -> None:
 
 def test_out_of_reach_it_acts_on_coming_back(app: App, car: Car) -> None:
     car.do("leave-coverage")
+    # The broker says it as the connection breaks; silence alone would say it after two intervals of reports.
+    eventually(lambda: app.get("status").json()["connectivity"] == "LOST", 30)
     command_id = app.order("unlock").json()["commandId"]
     eventually(lambda: "SENT" in {stage["name"] for stage in app.command(command_id)["stages"]})
     assert car.actuations(command_id) == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from tests.tcu.wire import REPORT, Envelope, Refused, ReportSealer, Trust, key_id, parsed, raw, unseal
+from tests.tcu.wire import REPORT, Envelope, RefusedError, ReportSealer, Trust, key_id, parsed, raw, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ WITH_SESSION = {
 ANSWERED = WITH_SESSION | {"WRONG_TYPE", "WRONG_VEHICLE", "WRONG_DOMAIN", "ROLE_NOT_ALLOWED"}
 
 
-class OrderRefused(Refused):
+class OrderRefusedError(RefusedError):
     """A fault in something that is an envelope: its request hash is known."""
 
     def __init__(self, fault: str, request_hash: bytes) -> None:
@@ -99,26 +99,26 @@ class Gate:
     is_known: Callable[[str, str], bool]
 
     def order(self, domain: str, data: bytes, trust: Trust, epoch: Epoch) -> tuple[bool, Order]:
-        """Whether it is known, and the order. Raises Refused; OrderRefused from the signing key on."""
+        """Whether it is known, and the order. Raises RefusedError; OrderRefusedError from the signing key on."""
         envelope = unseal(data, self.seal_key, self.vin)
         signed = Envelope.read(envelope)
         request_hash = hashlib.sha256(envelope).digest()
         try:
             return self._checked(domain, signed, request_hash, trust, epoch)
-        except Refused as refused:
-            raise OrderRefused(str(refused), request_hash) from refused
+        except RefusedError as refused:
+            raise OrderRefusedError(str(refused), request_hash) from refused
 
     def challenge(self, data: bytes, trust: Trust) -> bytes:
-        """That of a session request. Raises Refused."""
+        """That of a session request. Raises RefusedError."""
         signed = Envelope.read(unseal(data, self.seal_key, self.vin))
         self._verify("cmd.session", signed, trust)
         if signed.content_type != "rdc-challenge+v1":
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         request = parsed(session_pb2.SessionRequest, signed.payload)
         if request.vin != self.vin:
-            raise Refused("WRONG_VEHICLE")
+            raise RefusedError("WRONG_VEHICLE")
         if len(request.challenge) != 16:
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         return bytes(request.challenge)
 
     def _verify(self, domain: str, signed: Envelope, trust: Trust) -> None:
@@ -131,10 +131,10 @@ class Gate:
         self._verify(domain, signed, trust)
         if signed.content_type != content_type:
             is_orders = signed.content_type in {one[0] for one in ORDERS.values()}
-            raise Refused("WRONG_DOMAIN" if is_orders else "WRONG_TYPE")
+            raise RefusedError("WRONG_DOMAIN" if is_orders else "WRONG_TYPE")
         message = parsed(session_pb2.SignedOrder, signed.payload)
         if message.WhichOneof("order") != member:
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         body = getattr(message, member)
         ids = {
             "door": lambda: [body.command_id],
@@ -142,9 +142,9 @@ class Gate:
             "config": lambda: [str(body.version)],
         }[member]()
         if not all(1 <= len(one) <= 128 for one in ids):
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         if message.vin != self.vin:
-            raise Refused("WRONG_VEHICLE")
+            raise RefusedError("WRONG_VEHICLE")
         order = Order(domain, body, ids[0], request_hash, message.expires_at_millis)
         if self.is_known(domain, order.order_id):
             return True, order
@@ -157,8 +157,8 @@ class Gate:
             (message.counter <= epoch.accepted.get(domain, 0), "COUNTER_NOT_NEW"),
         ):
             if is_wrong:
-                raise Refused(fault)
+                raise RefusedError(fault)
         epoch.accepted[domain] = message.counter
         if message.role not in roles:
-            raise Refused("ROLE_NOT_ALLOWED")
+            raise RefusedError("ROLE_NOT_ALLOWED")
         return False, order

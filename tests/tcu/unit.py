@@ -13,8 +13,8 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from tests.tcu.body import INTERVAL_SECONDS, Body
 from tests.tcu.links import LinkDownError, QueueGoneError
-from tests.tcu.orders import ANSWERED, WITH_SESSION, Epoch, Gate, OrderRefused
-from tests.tcu.wire import REPORT, SEAL, Envelope, Refused, Trust, seal, unseal
+from tests.tcu.orders import ANSWERED, WITH_SESSION, Epoch, Gate, OrderRefusedError
+from tests.tcu.wire import REPORT, SEAL, Envelope, RefusedError, Trust, seal, unseal
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -141,10 +141,10 @@ class Unit:
                 known, order = self._gate.order(delivery.domain, delivery.data, self._trust, self._epoch)
                 await self._obey(order, known=known)
             await delivery.settle()
-        except OrderRefused as refused:
+        except OrderRefusedError as refused:
             await self._refuse(delivery.domain, refused)
             await delivery.refuse()
-        except Refused as refused:
+        except RefusedError as refused:
             sys.stderr.write(f"{delivery.domain} refused: {refused}\n")
             await delivery.refuse()
 
@@ -243,7 +243,7 @@ class Unit:
         domain, content_type = ANSWERS[member]
         await self._publish(domain, content_type, request_hash, message_id, {member: answer})
 
-    async def _refuse(self, domain: str, refused: OrderRefused) -> None:
+    async def _refuse(self, domain: str, refused: OrderRefusedError) -> None:
         fault = str(refused)
         sys.stderr.write(f"{domain} refused: {fault}\n")
         if fault not in ANSWERED or not self._affords():

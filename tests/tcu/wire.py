@@ -22,7 +22,7 @@ HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 SIGN, SEAL, REPORT = session_pb2.KEY_USE_SIGN, session_pb2.KEY_USE_SEAL, session_pb2.KEY_USE_REPORT
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The name of a fault."""
 
 
@@ -50,7 +50,7 @@ def read_string(data: bytes, at: int) -> tuple[bytes, int]:
     start = at + 1 + width
     length = int.from_bytes(data[at + 1 : start], "big") if width else low
     if low > 0x19 or start + length > len(data):
-        raise Refused("MALFORMED")
+        raise RefusedError("MALFORMED")
     return data[start : start + length], start + length
 
 
@@ -58,7 +58,7 @@ def parsed(kind: Any, payload: bytes) -> Any:
     try:
         return kind.FromString(payload)
     except DecodeError as error:
-        raise Refused("MALFORMED") from error
+        raise RefusedError("MALFORMED") from error
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ class Envelope:
             content_type, at = read_string(protected, 4)
             found = cls(content_type.decode("ascii"), protected[at + 2 :], payload, signature)
         except (IndexError, UnicodeDecodeError) as error:
-            raise Refused("MALFORMED") from error
+            raise RefusedError("MALFORMED") from error
         if (len(found.kid), len(signature)) != (8, 64) or found.encoded() != data:
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         return found
 
     def verify(self, public: bytes, external: bytes) -> None:
         try:
             Ed25519PublicKey.from_public_bytes(public).verify(self.signature, self._to_sign(external))
         except InvalidSignature as error:
-            raise Refused("BAD_SIGNATURE") from error
+            raise RefusedError("BAD_SIGNATURE") from error
 
 
 def _info(direction: int, vin: str, receiver: bytes) -> bytes:
@@ -123,16 +123,16 @@ def seal(envelope: bytes, receiver: bytes, vin: str) -> bytes:
 def unseal(data: bytes, key: X25519PrivateKey, vin: str) -> bytes:
     """To the vehicle."""
     if len(data) > MOST_BYTES:
-        raise Refused("TOO_LARGE")
+        raise RefusedError("TOO_LARGE")
     if len(data) < 58 or data[:2] != b"\x01\x01":
-        raise Refused("MALFORMED")
+        raise RefusedError("MALFORMED")
     receiver = data[2:10]
     if receiver != key_id(raw(key)):
-        raise Refused("NOT_FOR_US")
+        raise RefusedError("NOT_FOR_US")
     try:
         return bytes(HPKE.decrypt(data[10:], key, _info(TO_VEHICLE, vin, receiver)))
     except InvalidTag as error:
-        raise Refused("NOT_FOR_US") from error
+        raise RefusedError("NOT_FOR_US") from error
 
 
 class ReportSealer:
@@ -179,10 +179,10 @@ class Trust:
         """Whether or not its time is up."""
         outer = Envelope.read(endorsed)
         if outer.kid != key_id(root):
-            raise Refused("UNKNOWN_KEY")
+            raise RefusedError("UNKNOWN_KEY")
         outer.verify(root, b"cloud.keys")
         if outer.content_type != "rdc-endorsement+v1":
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         inner = Envelope.read(outer.payload)
         manifest = parsed(session_pb2.KeyManifest, inner.payload)
         if (
@@ -190,12 +190,12 @@ class Trust:
             or len(manifest.root_public_key) != 32
             or not all(map(_possible, manifest.keys))
         ):
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         if inner.kid != key_id(manifest.root_public_key):
-            raise Refused("UNKNOWN_KEY")
+            raise RefusedError("UNKNOWN_KEY")
         inner.verify(manifest.root_public_key, b"cloud.keys")
         if inner.content_type != "rdc-manifest+v1":
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         return cls(endorsed, root, manifest)
 
     def adopt(self, endorsed: bytes, wall: int) -> Trust:
@@ -203,9 +203,9 @@ class Trust:
             return self
         new = Trust.read(self.manifest.root_public_key, endorsed)
         if new.manifest.version <= self.manifest.version:
-            raise Refused("MANIFEST_ROLLBACK")
+            raise RefusedError("MANIFEST_ROLLBACK")
         if new.manifest.expires_at_seconds <= max(self._now(wall), new.manifest.issued_at_seconds):
-            raise Refused("EXPIRED_KEY")
+            raise RefusedError("EXPIRED_KEY")
         return new
 
     def signer(self, kid: bytes, wall: int) -> bytes:
@@ -213,17 +213,17 @@ class Trust:
         for key in self.manifest.keys:
             if key.use == SIGN and key_id(key.public_key) == kid:
                 if key.revoked:
-                    raise Refused("REVOKED_KEY")
+                    raise RefusedError("REVOKED_KEY")
                 if self._is_over(key, wall):
-                    raise Refused("EXPIRED_KEY")
+                    raise RefusedError("EXPIRED_KEY")
                 return bytes(key.public_key)
-        raise Refused("UNKNOWN_KEY")
+        raise RefusedError("UNKNOWN_KEY")
 
     def first(self, use: int, wall: int) -> bytes:
         """To seal to, or to agree reports with: the first in its time; if all are over, the first not revoked."""
         left = [key for key in self.manifest.keys if key.use == use and not key.revoked]
         if not left:
-            raise Refused("UNKNOWN_KEY")
+            raise RefusedError("UNKNOWN_KEY")
         return bytes(next((key for key in left if not self._is_over(key, wall)), left[0]).public_key)
 
     def has(self, use: int, public: bytes) -> bool:

@@ -63,11 +63,11 @@ class LockPosition(StrEnum):
     DEADLOCKED = "DEADLOCKED"
 
 
-class MechanicsRefused(ValueError):
+class MechanicsError(ValueError):
     """The body cannot do this now; the text says why."""
 
 
-class NotFitted(ValueError):
+class NotFittedError(ValueError):
     """This door does not have that part."""
 
 
@@ -147,16 +147,16 @@ class Body:
         return replace(self, doors=MappingProxyType(doors), failed_actuators=failed, equipment=equipment)
 
     def with_lock(self, name: DoorName, position: LockPosition) -> Body:
-        """Return the lock brought to `position`. Raises NotFitted (hood) or MechanicsRefused (door open)."""
+        """Return the lock brought to `position`. Raises NotFittedError (hood) or MechanicsError (door open)."""
         self._needs_lock(name)
         door = self.doors[name]
         if position is not LockPosition.UNLOCKED and door.open:
-            raise MechanicsRefused(f"{name.value} is open: shut it to lock it")
+            raise MechanicsError(f"{name.value} is open: shut it to lock it")
         locked = position is not LockPosition.UNLOCKED
         return self._with(name, replace(door, locked=locked, deadlocked=position is LockPosition.DEADLOCKED))
 
     def with_open(self, name: DoorName, *, is_open: bool) -> Body:
-        """Return the door opened or shut by hand. Raises MechanicsRefused when it is locked.
+        """Return the door opened or shut by hand. Raises MechanicsError when it is locked.
 
         The hood's latch is pulled to open it and catches when it is shut.
         """
@@ -164,14 +164,14 @@ class Body:
         if name is DoorName.HOOD:
             return self._with(name, replace(door, open=is_open, locked=not is_open))
         if is_open and door.locked:
-            raise MechanicsRefused(f"{name.value} is locked: unlock it to open it")
+            raise MechanicsError(f"{name.value} is locked: unlock it to open it")
         return self._with(name, replace(door, open=is_open))
 
     def with_window(self, name: DoorName, *, is_open: bool) -> Body:
-        """Return the window opened or shut. Raises NotFitted where there is none."""
+        """Return the window opened or shut. Raises NotFittedError where there is none."""
         door = self._door(name)
         if name not in WINDOWED:
-            raise NotFitted(f"{name.value} has no window")
+            raise NotFittedError(f"{name.value} has no window")
         return self._with(name, replace(door, window_open=is_open))
 
     def with_child_lock(self, *, engaged: bool) -> Body:
@@ -181,27 +181,27 @@ class Body:
         return replace(self, doors=MappingProxyType({**self.doors, **changed}))
 
     def with_actuator(self, name: DoorName, *, failed: bool) -> Body:
-        """Return the door's actuator broken or repaired. Raises NotFitted for the hood."""
+        """Return the door's actuator broken or repaired. Raises NotFittedError for the hood."""
         self._needs_lock(name)
         others = self.failed_actuators - {name}
         return replace(self, failed_actuators=others | {name} if failed else others)
 
     def with_ignition(self, ignition: Ignition) -> Body:
-        """Return the key turned. Raises MechanicsRefused for switching off while moving."""
+        """Return the key turned. Raises MechanicsError for switching off while moving."""
         if ignition is not Ignition.ON and self.speed_kmh > 0:
-            raise MechanicsRefused("the car is moving")
+            raise MechanicsError("the car is moving")
         return replace(self, ignition=ignition)
 
     def with_gear(self, gear: Gear) -> Body:
-        """Return the lever moved. Raises MechanicsRefused for P while moving."""
+        """Return the lever moved. Raises MechanicsError for P while moving."""
         if gear is Gear.P and self.speed_kmh > 0:
-            raise MechanicsRefused("the car is moving")
+            raise MechanicsError("the car is moving")
         return replace(self, gear=gear)
 
     def driven(self, speed_kmh: float) -> Body:
         """Driving at this speed, 0 to MAX_SPEED_KMH: ignition on, gear D. 0 waits at a light."""
         if not 0 <= speed_kmh <= MAX_SPEED_KMH:
-            raise MechanicsRefused(f"speed must be 0 to {MAX_SPEED_KMH:.0f} km/h")
+            raise MechanicsError(f"speed must be 0 to {MAX_SPEED_KMH:.0f} km/h")
         return replace(self, ignition=Ignition.ON, gear=Gear.D, speed_kmh=float(speed_kmh))
 
     def parked(self) -> Body:
@@ -209,9 +209,9 @@ class Body:
         return replace(self, ignition=Ignition.OFF, gear=Gear.P, speed_kmh=0.0)
 
     def with_battery(self, percent: int) -> Body:
-        """Charge, 0-100 percent. Raises MechanicsRefused for anything else."""
+        """Charge, 0-100 percent. Raises MechanicsError for anything else."""
         if not 0 <= percent <= 100:  # noqa: PLR2004 - percent
-            raise MechanicsRefused("battery must be 0 to 100 percent")
+            raise MechanicsError("battery must be 0 to 100 percent")
         return replace(self, battery_percent=percent)
 
     def _with(self, name: DoorName, door: Door) -> Body:
@@ -219,10 +219,10 @@ class Body:
 
     def _door(self, name: DoorName) -> Door:
         if name not in self.doors:
-            raise NotFitted(f"this car has no door {name.value}")
+            raise NotFittedError(f"this car has no door {name.value}")
         return self.doors[name]
 
     def _needs_lock(self, name: DoorName) -> None:
         self._door(name)
         if name not in LOCKABLE:
-            raise NotFitted(f"{name.value} has no lock actuator")
+            raise NotFittedError(f"{name.value} has no lock actuator")

@@ -107,7 +107,7 @@ class Car:
         """Make the door's lock one that does not hold, or mend it, until the process ends.
 
         It moves, the unit sees that it moved and answers so; as soon as the actuators are let go of it springs back to
-        where it was. Raises NotFitted for the hood.
+        where it was. Raises NotFittedError for the hood.
         """
         self._body.with_actuator(door, failed=False)  # for what it raises
         self._slipping = self._slipping | {door} if slips else self._slipping - {door}
@@ -134,7 +134,7 @@ class Car:
     def change(self, change: Callable[[Body], Body], cause: ActuationCause) -> None:
         """Change the body, keep it, tell the observers, and start what the change calls for.
 
-        Raises what `change` raises (MechanicsRefused, NotFitted), and then nothing has changed.
+        Raises what `change` raises (MechanicsError, NotFittedError), and then nothing has changed.
         """
         before, self._body = self._body, change(self._body)
         if before == self._body:

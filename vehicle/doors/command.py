@@ -61,7 +61,7 @@ class CancelOutcome(StrEnum):
     TOO_LATE = "TOO_LATE"
 
 
-class MalformedCommand(ValueError):
+class MalformedCommandError(ValueError):
     """A command this car cannot carry out as written; the text says what is wrong with it."""
 
 

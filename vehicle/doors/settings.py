@@ -19,13 +19,13 @@ class UnlockMode(StrEnum):
     SEQUENCE = "SEQUENCE"
 
 
-class DoorSettingsRefused(ValueError):
+class DoorSettingsError(ValueError):
     """A setting out of its range; the text names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
-    """All settings. By default nothing happens by itself. Raises DoorSettingsRefused."""
+    """All settings. By default nothing happens by itself. Raises DoorSettingsError."""
 
     auto_lock_enabled: bool = False
     auto_lock_delay_seconds: int = 30
@@ -41,9 +41,7 @@ class DoorSettings:
             ("speed_lock_threshold_kmh", self.speed_lock_threshold_kmh, SPEED_LOCK_THRESHOLD_KMH),
         ):
             if value not in allowed:
-                raise DoorSettingsRefused(
-                    f"{name} must be {allowed.start} to {allowed.stop - 1}, not {value}"
-                )
+                raise DoorSettingsError(f"{name} must be {allowed.start} to {allowed.stop - 1}, not {value}")
 
 
 FACTORY_SETTINGS = DoorSettings(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from vehicle.link.port import LinkDown
+from vehicle.link.port import LinkDownError
 
 if TYPE_CHECKING:
     import ssl
@@ -97,7 +97,7 @@ class MqttConnection:
         return self._socket is not None and self._client.is_connected()
 
     async def open(self) -> None:
-        """Connect, and waits for the broker's greeting. Raises LinkDown."""
+        """Connect, and waits for the broker's greeting. Raises LinkDownError."""
         account = self._account
         connect = partial(self._client.connect, account.host, account.port, KEEPALIVE_SECONDS)
         connecting = self._loop.run_in_executor(None, connect)
@@ -107,25 +107,25 @@ class MqttConnection:
             connecting.add_done_callback(self._hang_up)
             raise
         except (OSError, ValueError) as error:  # ValueError: TLS could not be agreed on
-            raise LinkDown(f"cannot connect: {error!r}") from error
+            raise LinkDownError(f"cannot connect: {error!r}") from error
         self._attach()
         await self._in_time(self._greeting, "no greeting")
 
     async def subscribe(self, topic: str) -> None:
-        """Return once the broker has granted QoS 1. Raises LinkDown."""
+        """Return once the broker has granted QoS 1. Raises LinkDownError."""
         code, number = self._client.subscribe(topic, _QOS)
         await self._answer(code, number, "subscription")
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the broker has stored it. Raises LinkDown."""
+        """Return once the broker has stored it. Raises LinkDownError."""
         sent = self._client.publish(topic, payload, _QOS)
         await self._answer(sent.rc, sent.mid, "message")
 
     def acknowledge(self, message: MQTTMessage) -> None:
-        """Tell the broker never to deliver it again. Raises LinkDown."""
+        """Tell the broker never to deliver it again. Raises LinkDownError."""
         code = self._client.ack(message.mid, message.qos)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise LinkDown(f"cannot acknowledge: {code.name}")
+            raise LinkDownError(f"cannot acknowledge: {code.name}")
 
     def close(self) -> None:
         """Say goodbye, so that the will is not published, and end the connection."""
@@ -134,9 +134,16 @@ class MqttConnection:
             self._client.disconnect()
         self._detach()
 
+    def abort(self) -> None:
+        """End the connection without a goodbye: the broker publishes the will."""
+        socket = self._client.socket()
+        self._detach()
+        if socket is not None:
+            socket.close()
+
     async def _answer(self, code: MQTTErrorCode, number: int | None, what: str) -> None:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or number is None:
-            raise LinkDown(f"cannot send {what}: {code.name}")
+            raise LinkDownError(f"cannot send {what}: {code.name}")
         answer = self._answers[number] = self._loop.create_future()
         try:
             await self._in_time(answer, f"{what} not confirmed")
@@ -148,7 +155,7 @@ class MqttConnection:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 await answer
         except TimeoutError as error:
-            raise LinkDown(failure) from error
+            raise LinkDownError(failure) from error
 
     def _hang_up(self, connecting: asyncio.Future[MQTTErrorCode]) -> None:
         """End what nobody waits for any more."""
@@ -158,7 +165,7 @@ class MqttConnection:
     def _attach(self) -> None:
         socket = self._client.socket()
         if socket is None:
-            raise LinkDown("connection lost")
+            raise LinkDownError("connection lost")
         self._socket = socket.fileno()
         self._loop.add_reader(self._socket, self._read)
         self._client.on_socket_register_write = self._want_write
@@ -230,10 +237,10 @@ class MqttConnection:
         if failure is None:
             answer.set_result(None)
         else:
-            answer.set_exception(LinkDown(failure))
+            answer.set_exception(LinkDownError(failure))
 
 
 def _fail(waiting: asyncio.Future[None], reason: str) -> None:
     if not waiting.done():
-        waiting.set_exception(LinkDown(reason))
+        waiting.set_exception(LinkDownError(reason))
         waiting.exception()  # seen: nobody may be waiting any more

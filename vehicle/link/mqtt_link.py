@@ -21,7 +21,7 @@ from protocol.subjects import (
 )
 from vehicle.link.addresses import Endpoint, Endpoints
 from vehicle.link.mqtt_connection import LastWill, MqttAccount, MqttConnection
-from vehicle.link.port import CloudDelivery, LinkDown
+from vehicle.link.port import CloudDelivery, LinkDownError
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -85,13 +85,13 @@ class MqttLink:
         return self._connection is not None and self._connection.is_open
 
     async def open(self) -> None:
-        """Connect, takes up the session and says that the car is there. Raises LinkDown; the next attempt tries
+        """Connect, takes up the session and says that the car is there. Raises LinkDownError; the next attempt tries
         another node.
         """
         await self.close()
         try:
             await self._open_at(self._endpoints.current())
-        except LinkDown:
+        except LinkDownError:
             self._endpoints.failed()
             raise
 
@@ -111,13 +111,13 @@ class MqttLink:
         self._awake_at = asyncio.get_running_loop().time() + WAKING_SECONDS
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:  # noqa: ARG002 - MQTT has no such id; counters and message ids are looked at behind the broker
-        """Return on the broker's PUBACK, which it sends once the event is stored. Raises LinkDown."""
+        """Return on the broker's PUBACK, which it sends once the event is stored. Raises LinkDownError."""
         if self._connection is None:
-            raise LinkDown("not connected")
+            raise LinkDownError("not connected")
         await self._connection.publish(mqtt_topic(event_subject(self._vin, event)), data)
 
     async def receive(self) -> list[CloudDelivery]:
-        """Return all that is here; just after waking, all that waited. Raises LinkDown."""
+        """Return all that is here; just after waking, all that waited. Raises LinkDownError."""
         deliveries: list[CloudDelivery] = [await self._next()]
         waking = asyncio.get_running_loop().time() < self._awake_at
         while True:
@@ -131,6 +131,12 @@ class MqttLink:
             except TimeoutError:
                 return deliveries
 
+    async def drop(self) -> None:
+        """End the connection without a word; the broker tells of it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
     async def close(self) -> None:
         """Say that the car sleeps, and disconnects."""
         connection, self._connection = self._connection, None
@@ -140,7 +146,7 @@ class MqttLink:
             if connection.is_open:
                 async with asyncio.timeout(GOODBYE_SECONDS):
                     await connection.publish(self._presence, ASLEEP)
-        except (LinkDown, TimeoutError):
+        except (LinkDownError, TimeoutError):
             return  # gone already; the broker's own word for that is the will
         finally:
             connection.close()
@@ -149,5 +155,5 @@ class MqttLink:
         delivery = await self._arrived.get()
         if delivery is None:
             self._arrived.put_nowait(None)
-            raise LinkDown("connection lost")
+            raise LinkDownError("connection lost")
         return delivery

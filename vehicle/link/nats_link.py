@@ -22,7 +22,7 @@ from nats.aio.transport import TcpTransport
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import CommandKind, EventKind, event_subject
 from vehicle.link.addresses import Endpoint, Endpoints, read_endpoints
-from vehicle.link.port import CloudDelivery, LinkDown, QueueGone
+from vehicle.link.port import CloudDelivery, LinkDownError, QueueGoneError
 
 if TYPE_CHECKING:
     import ssl
@@ -93,14 +93,14 @@ class NatsDelivery:
         try:
             await self._message.ack()
         except nats.errors.Error as error:
-            raise LinkDown(str(error)) from error
+            raise LinkDownError(str(error)) from error
 
     async def terminate(self) -> None:
         """Tell the broker never to deliver it again."""
         try:
             await self._message.term()
         except nats.errors.Error as error:
-            raise LinkDown(str(error)) from error
+            raise LinkDownError(str(error)) from error
 
 
 class NatsLink:
@@ -129,7 +129,9 @@ class NatsLink:
         return self._client is not None and self._client.is_connected
 
     async def open(self) -> None:
-        """Connect and subscribes below the car's own inbox. Raises LinkDown; the next attempt tries another node."""
+        """Connect and subscribes below the car's own inbox. Raises LinkDownError; the next attempt tries
+        another node.
+        """
         await self.close()
         self._arrived = asyncio.Queue()
         self._outstanding, self._drained = 0, False
@@ -177,22 +179,22 @@ class NatsLink:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             await self.close()
             self._endpoints.failed()
-            raise LinkDown(f"cannot connect: {error!r}") from error
+            raise LinkDownError(f"cannot connect: {error!r}") from error
         self._jetstream = client.jetstream(timeout=CONFIRM_SECONDS)
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
-        """Return on the broker's PubAck. Raises LinkDown when it does not come."""
+        """Return on the broker's PubAck. Raises LinkDownError when it does not come."""
         if self._jetstream is None:
-            raise LinkDown("not connected")
+            raise LinkDownError("not connected")
         try:
             await self._jetstream.publish(
                 event_subject(self._vin, event), data, headers={"Nats-Msg-Id": deduplication_id}
             )
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            raise LinkDown(f"{event.value} not confirmed: {error!r}") from error
+            raise LinkDownError(f"{event.value} not confirmed: {error!r}") from error
 
     async def receive(self) -> list[CloudDelivery]:
-        """Return all that waits; the first time after `open` or QueueGone, everything stored so far."""
+        """Return all that waits; the first time after `open` or QueueGoneError, everything stored so far."""
         if not self._drained:
             waiting = await self._drain()
             self._drained = True
@@ -204,6 +206,12 @@ class NatsLink:
             deliveries = self._sort([await self._next(), *self._already_here()])
             if deliveries:
                 return deliveries
+
+    async def drop(self) -> None:
+        """End the connection without a word."""
+        if self._client is not None:
+            _hang_up(self._client)
+        await self.close()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -223,7 +231,7 @@ class NatsLink:
         while self._outstanding > 0:
             try:
                 message = await self._next(self._answer_seconds)
-            except QueueGone:
+            except QueueGoneError:
                 self._answer_seconds = min(LONGEST_ANSWER_SECONDS, 2 * self._answer_seconds)
                 raise
             deliveries += self._sort([message])
@@ -232,7 +240,7 @@ class NatsLink:
 
     async def _pull(self, request: dict[str, int | bool], *, heartbeat: bool = True) -> None:
         if self._client is None:
-            raise LinkDown("not connected")
+            raise LinkDownError("not connected")
         if heartbeat:
             request = {**request, "idle_heartbeat": HEARTBEAT_SECONDS * _NANOSECONDS}
         # A reply subject of its own for each pull tells this pull's end from an earlier one's.
@@ -242,7 +250,7 @@ class NatsLink:
             body = json.dumps({"batch": BATCH, **request}).encode()
             await self._client.publish(self._next_subject, body, reply=self._pull_inbox)
         except nats.errors.Error as error:
-            raise LinkDown(str(error)) from error
+            raise LinkDownError(str(error)) from error
         self._outstanding = BATCH
 
     async def _next(self, seconds: float = 2 * HEARTBEAT_SECONDS + 1) -> Msg:
@@ -252,7 +260,7 @@ class NatsLink:
         except TimeoutError as error:
             raise self._gone(f"no word in {seconds:g} s") from error
         if message is None:
-            raise LinkDown("connection lost")
+            raise LinkDownError("connection lost")
         return message
 
     def _already_here(self) -> list[Msg]:
@@ -268,7 +276,7 @@ class NatsLink:
     def _sort(self, messages: list[Msg]) -> list[CloudDelivery]:
         """Return the deliveries among the messages, after acting on the broker's status messages."""
         deliveries: list[CloudDelivery] = []
-        gone: QueueGone | None = None
+        gone: QueueGoneError | None = None
         for message in messages:
             status = (message.headers or {}).get("Status")
             if status is None:
@@ -280,7 +288,7 @@ class NatsLink:
             raise gone
         return deliveries
 
-    def _status(self, status: str, description: str) -> QueueGone | None:
+    def _status(self, status: str, description: str) -> QueueGoneError | None:
         if status == "100":  # idle heartbeat
             return None
         self._outstanding = 0
@@ -290,9 +298,9 @@ class NatsLink:
             return None
         return self._gone(f"{status} {description}")
 
-    def _gone(self, reason: str) -> QueueGone:
+    def _gone(self, reason: str) -> QueueGoneError:
         self._outstanding, self._drained = 0, False
-        return QueueGone(reason)
+        return QueueGoneError(reason)
 
 
 def _in_url(host: str) -> str:

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from protocol.subjects import CommandKind, EventKind
 
 
-class LinkDown(ConnectionError):
+class LinkDownError(ConnectionError):
     """There is no connection, or the broker did not confirm. What was sent may have arrived."""
 
 
-class QueueGone(Exception):
+class QueueGoneError(Exception):
     """The broker holds no command queue for this car: say hello again."""
 
 
@@ -30,11 +30,11 @@ class CloudDelivery(Protocol):
         ...
 
     async def acknowledge(self) -> None:
-        """Done: not to come again. Raises LinkDown."""
+        """Done: not to come again. Raises LinkDownError."""
         ...
 
     async def terminate(self) -> None:
-        """Never to come again: it cannot be understood. Raises LinkDown."""
+        """Never to come again: it cannot be understood. Raises LinkDownError."""
         ...
 
 
@@ -47,20 +47,24 @@ class VehicleLink(Protocol):
         ...
 
     async def open(self) -> None:
-        """Connect. Raises LinkDown."""
+        """Connect. Raises LinkDownError."""
         ...
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
-        """Return once the broker has stored the event. The same id twice is stored once. Raises LinkDown."""
+        """Return once the broker has stored the event. The same id twice is stored once. Raises LinkDownError."""
         ...
 
     async def receive(self) -> list[CloudDelivery]:
         """Wait for messages and return all that wait, so that a cancellation can be looked at first.
 
-        Raises QueueGone, or LinkDown when the connection ended.
+        Raises QueueGoneError, or LinkDownError when the connection ended.
         """
         ...
 
+    async def drop(self) -> None:
+        """End the connection without a goodbye, as where the signal ends; a waiting `receive` raises LinkDownError."""
+        ...
+
     async def close(self) -> None:
-        """End the connection; a `receive` under way raises LinkDown. Closing twice is fine."""
+        """End the connection; a `receive` under way raises LinkDownError. Closing twice is fine."""
         ...

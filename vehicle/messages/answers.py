@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from vehicle.link.port import CloudDelivery, LinkDown
+from vehicle.link.port import CloudDelivery, LinkDownError
 from vehicle.messages.channel import Channel, new_message_id
 from vehicle.messages.journal import AnswerKind, Journal, StoredAnswer
 
@@ -146,7 +146,7 @@ class Answers:
     ) -> None:
         try:
             await self._outbox.send(seal)
-        except LinkDown as error:
+        except LinkDownError as error:
             # The message comes again on the next connection, and its answer is made afresh.
             logger.info("not_answered", vin_tail=self._vin_tail, reason=str(error))
         else:
@@ -159,6 +159,6 @@ class Answers:
     async def _finish(self, settle: Callable[[], Awaitable[None]]) -> None:
         try:
             await settle()
-        except LinkDown as error:
+        except LinkDownError as error:
             # It comes again on the next connection, and the answer is known then.
             logger.info("not_settled", vin_tail=self._vin_tail, reason=str(error))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol.domains import Domain
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.keys import key_id
 from protocol.session import EPOCH_BYTES, VehicleSession
 from protocol.vehicle_side import (
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 MESSAGE_ID_BYTES = 16
 
 
-class NoReportKey(RuntimeError):
+class NoReportKeyError(RuntimeError):
     """The manifest in use leaves no key of the cloud to report to: the car needs another before it can speak."""
 
 
 class Channel:
     """One boot of one car's agent. Its first epoch begins with it; nothing of an epoch is ever stored.
 
-    Raises NoReportKey. What seals raises MessageRefused when every key of the cloud to seal to is revoked.
+    Raises NoReportKeyError. What seals raises MessageRefusedError when every key of the cloud to seal to is revoked.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Channel:
         self._begin_epoch(trust)
 
     def begin_epoch(self) -> None:
-        """From now on, what was signed for the epoch before is worth nothing. Raises NoReportKey."""
+        """From now on, what was signed for the epoch before is worth nothing. Raises NoReportKeyError."""
         self._begin_epoch(self._side.trust)
 
     def open_order(self, domain: Domain, data: bytes) -> AcceptedOrder | KnownOrder | RefusedOrder:
@@ -69,12 +69,12 @@ class Channel:
 
     def open_session_request(self, data: bytes) -> session_pb2.SessionRequest:
         """Return a session request: answer its challenge with `seal_hello`, within a budget, because a request can be
-        replayed. Raise MessageRefused.
+        replayed. Raise MessageRefusedError.
         """
         return self._side.open_session_request(data)
 
     def adopt(self, data: bytes) -> bool:
-        """Adopt a manifest; False when it is the one in use. Raises MessageRefused, OSError."""
+        """Adopt a manifest; False when it is the one in use. Raises MessageRefusedError, OSError."""
         before = self._side.trust
         self._side.open_manifest(data)
         return self._side.trust != before
@@ -108,8 +108,8 @@ class Channel:
     def _begin_epoch(self, trust: Trust) -> None:
         try:
             self._report_key_id = trust.report_key(self._wall_seconds()).key_id
-        except MessageRefused as refused:
-            raise NoReportKey(refused.detail) from refused
+        except MessageRefusedError as refused:
+            raise NoReportKeyError(refused.detail) from refused
         self._began_at_millis = began_at_millis = self._clock.uptime_millis()
         self._side = VehicleSide(
             self._vin,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from key_files.pem import KeyFileRefused, private_pem, public_pem, read_car_private, read_public, write_new
-from protocol.faults import MessageRefused
+from key_files.pem import KeyFileError, private_pem, public_pem, read_car_private, read_public, write_new
+from protocol.faults import MessageRefusedError
 from protocol.keys import KeySigner, OpenKeys, Signer
 from protocol.manifest import Trust
 
@@ -33,24 +33,24 @@ def read_credentials(keys_file: Path, root_file: Path, manifest_file: Path) -> C
     """From the car's private keys (PEM: one Ed25519 and one X25519, PKCS8, in either order), the root's public
     key (PEM, Ed25519) and the manifest that this root endorsed (raw bytes; its time may be up by now).
 
-    Raises KeyFileRefused, OSError.
+    Raises KeyFileError, OSError.
     """
     signing_key, opening_key = read_car_private(keys_file)
     root = read_public(root_file, Ed25519PublicKey)
     try:
         trust = Trust.restore(root, manifest_file.read_bytes())
-    except MessageRefused as refused:
-        raise KeyFileRefused(f"{manifest_file} is no manifest of the root in {root_file}") from refused
+    except MessageRefusedError as refused:
+        raise KeyFileError(f"{manifest_file} is no manifest of the root in {root_file}") from refused
     return Credentials(KeySigner(signing_key), OpenKeys(opening_key), trust)
 
 
 def make_car_keys(out: Path, public: Path) -> None:
     """Make a car's keys: the private halves into `out`, readable for nobody else, the public halves into
-    `public`. Raises KeyFileRefused, when one of the files is there already too.
+    `public`. Raises KeyFileError, when one of the files is there already too.
     """
     for path in (out, public):
         if path.exists():
-            raise KeyFileRefused(f"{path} is there already; keys are never overwritten")
+            raise KeyFileError(f"{path} is there already; keys are never overwritten")
     keys = (Ed25519PrivateKey.generate(), X25519PrivateKey.generate())
     write_new(out, private_pem(*keys))
     write_new(public, public_pem(*(key.public_key() for key in keys)), 0o644)

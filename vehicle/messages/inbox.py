@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from protocol.domains import Domain
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.subjects import CommandKind as Kind
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from vehicle.messages.channel import Channel, new_message_id
@@ -73,7 +73,7 @@ class AgentInbox:
         for delivery in sorted(deliveries, key=lambda one: _ORDER[one.kind]):
             try:
                 self._take_one(delivery)
-            except MessageRefused as refused:
+            except MessageRefusedError as refused:
                 self._refuse(delivery, refused.fault.name, refused.detail)
 
     def _take_one(self, delivery: CloudDelivery) -> None:

@@ -56,7 +56,7 @@ class BegunCommand:
     request_hash: bytes
 
 
-class JournalDamaged(RuntimeError):
+class JournalDamagedError(RuntimeError):
     """A whole line is unreadable: the file cannot say what was done, so the agent must not start."""
 
 
@@ -145,7 +145,7 @@ class Journal:
             try:
                 self._replay(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
-                raise JournalDamaged(f"{self._path.name} line {number}: {error}") from error
+                raise JournalDamagedError(f"{self._path.name} line {number}: {error}") from error
 
     def _replay(self, record: dict[str, Any]) -> None:
         if "begun" in record:

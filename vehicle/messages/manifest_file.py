@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.keys import KEY_BYTES
 from protocol.manifest import Trust
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class ManifestDamaged(RuntimeError):
+class ManifestDamagedError(RuntimeError):
     """What the car accepted last is unreadable, so it must not start; the text names the file."""
 
 
@@ -31,7 +31,7 @@ class ManifestStore:
 
     def load(self) -> Trust:
         """Return what was kept, whether or not its time is up; the factory's before the first. Raises
-        ManifestDamaged.
+        ManifestDamagedError.
         """
         try:
             kept = self._path.read_bytes()
@@ -39,8 +39,8 @@ class ManifestStore:
             return self._factory
         try:
             return Trust.restore(kept[:KEY_BYTES], kept[KEY_BYTES:])
-        except (MessageRefused, ValueError) as error:  # ValueError: the root is cut short
-            raise ManifestDamaged(f"{self._path.name} is damaged: have a workshop renew it") from error
+        except (MessageRefusedError, ValueError) as error:  # ValueError: the root is cut short
+            raise ManifestDamagedError(f"{self._path.name} is damaged: have a workshop renew it") from error
 
     def save(self, endorsed_by: bytes, endorsed: bytes) -> None:
         """Replace it. On the disk when it returns."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import structlog
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-from vehicle.doors.command import Cancellation, CancelOutcome, MalformedCommand, Result
+from vehicle.doors.command import Cancellation, CancelOutcome, MalformedCommandError, Result
 from vehicle.doors.executor import Execution, cancelled, interrupted, not_understood, target_doors
-from vehicle.doors.settings import DoorSettingsRefused
+from vehicle.doors.settings import DoorSettingsError
 from vehicle.messages import translate
 from vehicle.messages.channel import new_message_id
 from vehicle.messages.journal import AnswerKind, BegunCommand, Journal, StoredAnswer
@@ -135,7 +135,7 @@ class OrderProcessor:
     ) -> None:
         try:
             command = translate.command_from(message, self._channel.deadline_millis(accepted))
-        except MalformedCommand as reason:
+        except MalformedCommandError as reason:
             now = self._clock.now()
             result = not_understood(message.command_id, str(reason), now)
             answer = self._result_answer(result, accepted.request_hash)
@@ -226,7 +226,7 @@ class OrderProcessor:
         try:
             settings, left_out = translate.settings_from(message.settings, self._car.body.equipment)
             self._car.configure(message.version, settings)
-        except DoorSettingsRefused as reason:
+        except DoorSettingsError as reason:
             refused = str(reason)
         report = translate.config_report(
             message.version, self._car.settings, self._clock.now(), refused, left_out

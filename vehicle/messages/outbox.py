@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.subjects import EventKind
 from vehicle.link.backoff import Backoff
-from vehicle.link.port import LinkDown, VehicleLink
+from vehicle.link.port import LinkDownError, VehicleLink
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -57,13 +57,13 @@ class AgentOutbox:
         self.run(self._deliver(seal, then))
 
     async def send(self, seal: Seal) -> None:
-        """Send once. Raises LinkDown: a report is made afresh, not repeated."""
+        """Send once. Raises LinkDownError: a report is made afresh, not repeated."""
         if not self._is_connected:
-            raise LinkDown("held back")
+            raise LinkDownError("held back")
         await self._transmit(seal)
 
     async def send_last(self, seal: Seal) -> None:
-        """Hold everything else back from now on, as `shut` does, and send this. Raises LinkDown."""
+        """Hold everything else back from now on, as `shut` does, and send this. Raises LinkDownError."""
         self.shut()
         await self._transmit(seal)
 
@@ -95,7 +95,7 @@ class AgentOutbox:
             try:
                 await self._transmit(seal)
                 break
-            except LinkDown as error:
+            except LinkDownError as error:
                 logger.info("event_unconfirmed", vin_tail=self._vin[-6:], reason=str(error))
                 await asyncio.sleep(backoff.next_seconds())
         if then:
@@ -104,9 +104,9 @@ class AgentOutbox:
     async def _transmit(self, seal: Seal) -> None:
         try:
             outgoing = seal()
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             # Every key of the cloud to seal to is revoked: until the next manifest.
-            raise LinkDown(f"nobody to tell: {refused.detail}") from refused
+            raise LinkDownError(f"nobody to tell: {refused.detail}") from refused
         await self._link.publish(_event(outgoing.domain), outgoing.message_id, outgoing.data)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

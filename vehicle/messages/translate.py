@@ -18,11 +18,11 @@ from vehicle.doors.command import (
     CommandOutcome,
     DoorOutcome,
     LockAction,
-    MalformedCommand,
+    MalformedCommandError,
     Mode,
     Result,
 )
-from vehicle.doors.settings import DoorSettings, DoorSettingsRefused, UnlockMode
+from vehicle.doors.settings import DoorSettings, DoorSettingsError, UnlockMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,14 +102,14 @@ _CONDITIONS = {
 
 
 def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Command:
-    """Return the command. Raises MalformedCommand for what this car cannot carry out as written."""
+    """Return the command. Raises MalformedCommandError for what this car cannot carry out as written."""
     action, mode = _ACTIONS.get(message.action), _MODES.get(message.mode)
     if action is None or mode not in _MODES_OF[action]:
-        raise MalformedCommand("action and mode do not belong together")
+        raise MalformedCommandError("action and mode do not belong together")
     if message.all_doors == bool(message.doors):
-        raise MalformedCommand("name doors, or all of them, and not both")
+        raise MalformedCommandError("name doors, or all of them, and not both")
     if len(set(message.doors)) != len(message.doors) or not set(message.doors) <= _COMMANDED.keys():
-        raise MalformedCommand("a door is named twice or cannot be commanded")
+        raise MalformedCommandError("a door is named twice or cannot be commanded")
     return Command(
         command_id=message.command_id,
         action=action,
@@ -132,11 +132,11 @@ def cancellation_from(message: command_pb2.CancelCommand) -> Cancellation:
 
 def settings_from(message: body_pb2.DoorSettings, equipment: Equipment) -> tuple[DoorSettings, str]:
     """Return what of these settings a car of this equipment runs with, and which members it left out and why; empty
-    when none. Raise DoorSettingsRefused for a value that no car takes: then nothing of them is applied.
+    when none. Raise DoorSettingsError for a value that no car takes: then nothing of them is applied.
     """
     mode = _UNLOCK_MODES.get(message.unlock_mode)
     if mode is None:
-        raise DoorSettingsRefused("unlock_mode is unknown to this car")
+        raise DoorSettingsError("unlock_mode is unknown to this car")
     lacks_child_locks = message.child_lock_enabled and not any(
         name in equipment.child_locks and name in equipment.doors for name in REAR
     )

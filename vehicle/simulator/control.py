@@ -25,8 +25,8 @@ from vehicle.doors.body import (
     Gear,
     Ignition,
     LockPosition,
-    MechanicsRefused,
-    NotFitted,
+    MechanicsError,
+    NotFittedError,
 )
 from vehicle.doors.equipment import read_equipment
 from vehicle.simulator.local_only import LocalOnly
@@ -43,7 +43,7 @@ LONGEST_DOOR_TIME_SECONDS = 60.0
 _Word = TypeVar("_Word", bound=Enum)
 
 
-class ControlRefused(Exception):
+class ControlError(Exception):
     """An answer other than 200."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -78,7 +78,7 @@ def control_app(cars: Mapping[str, SimulatedCar]) -> Starlette:
             Route("/vehicles/{vin}/{handler}", control.handler, methods=post),
         ],
         middleware=[Middleware(LocalOnly)],
-        exception_handlers={ControlRefused: _refused, MechanicsRefused: _conflict, NotFitted: _unfit},
+        exception_handlers={ControlError: _refused, MechanicsError: _conflict, NotFittedError: _unfit},
     )
 
 
@@ -140,7 +140,7 @@ class _Control:
         one, door = self._car(request), _door(request)
         handler = _BY_HAND.get(request.path_params["handler"])
         if handler is None:
-            raise ControlRefused(404, f"a hand can {', '.join(_BY_HAND)} a door")
+            raise ControlError(404, f"a hand can {', '.join(_BY_HAND)} a door")
         one.car.change(lambda body: handler(body, door), ActuationCause.HAND)
         if request.path_params["handler"] == "unlock":
             one.car.unlocked(ActuationCause.HAND)
@@ -150,7 +150,7 @@ class _Control:
         """Return a broken or repaired actuator, or one that moves its lock and does not hold it."""
         one, door, handler = self._car(request), _door(request), request.path_params["handler"]
         if handler not in {"fail", "slip", "repair"}:
-            raise ControlRefused(404, "an actuator can fail, slip, repair")
+            raise ControlError(404, "an actuator can fail, slip, repair")
         one.car.set_slipping(door, slips=handler == "slip")
         one.car.change(lambda body: body.with_actuator(door, failed=handler == "fail"), ActuationCause.HAND)
         return JSONResponse(_view(one))
@@ -163,7 +163,7 @@ class _Control:
         elif handler == "duplicate-next":
             one.link.duplicate_next()
         else:
-            raise ControlRefused(404, "messages can drop-next, duplicate-next")
+            raise ControlError(404, "messages can drop-next, duplicate-next")
         return JSONResponse(_view(one))
 
     async def handler(self, request: Request) -> JSONResponse:
@@ -171,7 +171,7 @@ class _Control:
         one = self._car(request)
         handler = self._handlers.get(request.path_params["handler"])
         if handler is None:
-            raise ControlRefused(404, f"a car can {', '.join(self._handlers)}")
+            raise ControlError(404, f"a car can {', '.join(self._handlers)}")
         await handler(one, request)
         return JSONResponse(_view(one))
 
@@ -201,7 +201,7 @@ class _Control:
         try:
             equipment = read_equipment(await _member(request, "equipment"))
         except ValueError as error:
-            raise ControlRefused(422, str(error)) from error
+            raise ControlError(422, str(error)) from error
         await one.rebuild(equipment)
 
     async def _wake(self, one: SimulatedCar, _request: Request) -> None:
@@ -216,7 +216,7 @@ class _Control:
     def _car(self, request: Request) -> SimulatedCar:
         one = self._cars.get(request.path_params["vin"])
         if one is None:
-            raise ControlRefused(404, "no such car in this simulator")
+            raise ControlError(404, "no such car in this simulator")
         return one
 
 
@@ -263,23 +263,23 @@ def _door(request: Request) -> DoorName:
     try:
         return DoorName(request.path_params["door"])
     except ValueError as error:
-        raise ControlRefused(404, f"the doors are {', '.join(name.value for name in DoorName)}") from error
+        raise ControlError(404, f"the doors are {', '.join(name.value for name in DoorName)}") from error
 
 
 async def _member(request: Request, name: str) -> Any:
     try:
         body = json.loads(await request.body())
     except ValueError as error:
-        raise ControlRefused(422, f"the body must be JSON with {name}") from error
+        raise ControlError(422, f"the body must be JSON with {name}") from error
     if not isinstance(body, dict) or set(body) != {name}:
-        raise ControlRefused(422, f"the body must be a JSON object with {name} and nothing else")
+        raise ControlError(422, f"the body must be a JSON object with {name} and nothing else")
     return body[name]
 
 
 async def _number(request: Request, name: str, least: float, most: float) -> float:
     value = await _member(request, name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise ControlRefused(422, f"{name} must be a number from {least:g} to {most:g}")
+        raise ControlError(422, f"{name} must be a number from {least:g} to {most:g}")
     return float(value)
 
 
@@ -288,13 +288,13 @@ async def _word(request: Request, name: str, words: type[_Word]) -> _Word:
     try:
         return words(value)
     except ValueError as error:
-        raise ControlRefused(
+        raise ControlError(
             422, f"{name} must be one of {', '.join(str(word.value) for word in words)}"
         ) from error
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, ControlRefused) else 500
+    status = error.status if isinstance(error, ControlError) else 500
     return JSONResponse({"error": str(error)}, status)
 
 

@@ -29,7 +29,7 @@ class SimulatedCar:
     """One car and its present agent, with its files in one folder.
 
     The folder holds `car.json` (the car at rest), `journal.jsonl`, `actuations.jsonl`, and `adopted.manifest`
-    once the car adopted one. Raises JournalDamaged, ManifestDamaged, NoReportKey.
+    once the car adopted one. Raises JournalDamagedError, ManifestDamagedError, NoReportKeyError.
     """
 
     def __init__(

@@ -33,11 +33,11 @@ class UnreliableLink:
         return self._link.is_open
 
     async def open(self) -> None:
-        """Connect. Raises LinkDown."""
+        """Connect. Raises LinkDownError."""
         await self._link.open()
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
-        """Return once the broker has stored the event, or as if it had. Raises LinkDown."""
+        """Return once the broker has stored the event, or as if it had. Raises LinkDownError."""
         if self._drop_next:
             self._drop_next = False
             self.dropped_count += 1
@@ -50,8 +50,12 @@ class UnreliableLink:
             await self._link.publish(event, f"{deduplication_id}-again", data)
 
     async def receive(self) -> list[CloudDelivery]:
-        """Return what the link below receives. Raises QueueGone, LinkDown."""
+        """Return what the link below receives. Raises QueueGoneError, LinkDownError."""
         return await self._link.receive()
+
+    async def drop(self) -> None:
+        """End the connection without a word."""
+        await self._link.drop()
 
     async def close(self) -> None:
         """End the connection."""

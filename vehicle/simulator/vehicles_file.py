@@ -13,11 +13,11 @@ from vehicle.link.addresses import read_endpoints
 from vehicle.link.mqtt_connection import MqttAccount
 from vehicle.link.mqtt_link import MqttLink
 from vehicle.link.nats_link import NatsAccount, NatsLink
-from vehicle.messages.channel import NoReportKey
+from vehicle.messages.channel import NoReportKeyError
 from vehicle.messages.credentials import read_credentials
-from vehicle.messages.journal import JournalDamaged
-from vehicle.messages.manifest_file import ManifestDamaged
-from vehicle.settings import LINKS, SettingsMissing
+from vehicle.messages.journal import JournalDamagedError
+from vehicle.messages.manifest_file import ManifestDamagedError
+from vehicle.settings import LINKS, SettingsMissingError
 from vehicle.simulator.simulated_car import MakeLink, SimulatedCar
 
 if TYPE_CHECKING:
@@ -32,17 +32,19 @@ _MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 def read_cars(settings: AgentSettings) -> dict[str, SimulatedCar]:
-    """Return the cars of the configuration file, by VIN; not started. Raises SettingsMissing."""
+    """Return the cars of the configuration file, by VIN; not started. Raises SettingsMissingError."""
     try:
         entries: list[dict[str, Any]] = json.loads(settings.vehicles_file.read_text())
         return {entry["vin"]: _car(entry, settings) for entry in entries}
     except OSError as error:
         where = error.filename or settings.vehicles_file
-        raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: {where}: {error.strerror or error}") from error
+        raise SettingsMissingError(
+            f"vehicle: DOORS_VEHICLES_FILE: {where}: {error.strerror or error}"
+        ) from error
     except KeyError as error:
-        raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: a car has no {error.args[0]}") from error
+        raise SettingsMissingError(f"vehicle: DOORS_VEHICLES_FILE: a car has no {error.args[0]}") from error
     except (ValueError, TypeError) as error:
-        raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: {error}") from error
+        raise SettingsMissingError(f"vehicle: DOORS_VEHICLES_FILE: {error}") from error
 
 
 def _car(entry: dict[str, Any], settings: AgentSettings) -> SimulatedCar:
@@ -69,8 +71,10 @@ def _car(entry: dict[str, Any], settings: AgentSettings) -> SimulatedCar:
             door_time_seconds=float(entry["doorTimeSeconds"]),
             equipment=read_equipment(entry.get("equipment", {})),
         )
-    except (JournalDamaged, ManifestDamaged, NoReportKey) as error:
-        raise SettingsMissing(f"vehicle: the car ...{entry['vin'][-6:]} cannot start: {error}") from error
+    except (JournalDamagedError, ManifestDamagedError, NoReportKeyError) as error:
+        raise SettingsMissingError(
+            f"vehicle: the car ...{entry['vin'][-6:]} cannot start: {error}"
+        ) from error
 
 
 def _link_maker(
@@ -81,13 +85,13 @@ def _link_maker(
     name = f"DOORS_{link.upper()}_URL"
     url = settings.nats_url if link == "nats" else settings.mqtt_url
     if not url:
-        raise SettingsMissing(f"vehicle: {name} is not set")
+        raise SettingsMissingError(f"vehicle: {name} is not set")
 
     if link == "nats":
         try:
             nats_account = NatsAccount(url, *login)
         except ValueError as error:
-            raise SettingsMissing(f"vehicle: {name} {error}") from error
+            raise SettingsMissingError(f"vehicle: {name} {error}") from error
 
         def over_nats() -> VehicleLink:
             return NatsLink(vin, nats_account)
@@ -109,9 +113,9 @@ def _mqtt_account(
     try:
         scheme, (first, *others) = read_endpoints(url, _MQTT_PORTS)
     except ValueError as error:
-        raise SettingsMissing(f"vehicle: {name} {error}") from error
+        raise SettingsMissingError(f"vehicle: {name} {error}") from error
     if scheme == "mqtts" and tls is None:
-        raise SettingsMissing(f"vehicle: {name} is mqtts://, which needs DOORS_NATS_CA")
+        raise SettingsMissingError(f"vehicle: {name} is mqtts://, which needs DOORS_NATS_CA")
     nodes = tuple((each.host, each.port) for each in others)
     used = tls if scheme == "mqtts" else None
     return MqttAccount(first.host, first.port, user, password, used, nodes)

@@ -13,7 +13,7 @@ import structlog
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
 from services.access.adapters.dpop import ProofOfRequest
-from services.access.adapters.issuer_keys import IssuerUnavailable
+from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
@@ -28,7 +28,7 @@ from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import resource_not_found
 from services.platform.logs import masked_id
 from services.platform.step_up import challenge, not_made_for
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
@@ -49,6 +49,14 @@ _WHAT = {
     step_up.RESTORE: "To give an account its rights back",
 }
 """Every line of the step-up table, as the beginning of a sentence."""
+_DENIED = {
+    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
+    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
+    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
+    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
+    "signed in themselves.",
+    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
+}
 _log = structlog.get_logger()
 
 
@@ -86,7 +94,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Refused, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
+    """RefusedError, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
 
     correlation_id: str
     refusal: Refusal
@@ -217,7 +225,7 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, _refusal_of(denied))
         except StepUpRequiredError as weak:
             return _denied(asked, path, correlation_id, _step_up_refusal(weak))
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
             away = Refusal(
                 errors.STORAGE_UNAVAILABLE,
@@ -225,7 +233,7 @@ class EdgeAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
-        except IssuerUnavailable as error:
+        except IssuerUnavailableError as error:
             _log.error("token_issuer_unavailable", reason=str(error))
             away = Refusal(
                 errors.DEPENDENCY_UNAVAILABLE,
@@ -331,24 +339,9 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
         )
     if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
         return resource_not_found()
-    if denied.denial is DenialReason.ACTION_NOT_GRANTED:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            ACTION_NOT_GRANTED_DETAIL.format(action=action),
-            facts={"action": action},
-        )
-    if denied.denial is DenialReason.CLOSED_TO_AGENTS:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            "An agent changes no rights, factors, contact data or ownership; the customer does, signed in themselves.",
-            facts={"action": action},
-        )
-    if denied.denial is DenialReason.KEY_OUT_OF_SCOPE:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            f"This API key was not created for {action}; use one that was.",
-            facts={"action": action},
-        )
+    detail = _DENIED.get(denied.denial)
+    if detail is not None:
+        return Refusal(errors.ACTION_NOT_GRANTED, detail.format(action=action), facts={"action": action})
     scope = needed_for(action)
     return Refusal(
         errors.ACTION_NOT_GRANTED,

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.access.domain.authorization import Purpose
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
 
 _MAX_KEPT = 100_000
 _USED_SHARE = 2 / 3
@@ -35,7 +36,7 @@ _UNSETTLED_SECONDS = 1.0
 most of a minute because of what was read within some milliseconds of the change."""
 
 
-class SigningKeyRefused(Exception):
+class SigningKeyError(Exception):
     """The private key is not an Ed25519 key, or the services do not know its public half."""
 
 
@@ -48,16 +49,16 @@ class SigningKey:
 
 
 def read_signing_key(private: Path, jwks: Path) -> SigningKey:
-    """Return the key in the PEM file `private`, named as in the services' `jwks`. Raises SigningKeyRefused."""
+    """Return the key in the PEM file `private`, named as in the services' `jwks`. Raises SigningKeyError."""
     key = load_pem_private_key(private.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise SigningKeyRefused("DOORS_CAPABILITY_KEY is not an Ed25519 private key")
+        raise SigningKeyError("DOORS_CAPABILITY_KEY is not an Ed25519 private key")
     known = jwt.PyJWKSet.from_dict(json.loads(jwks.read_text(encoding="utf-8")))
     public = key.public_key()
     for candidate in known.keys:
         if candidate.key == public and candidate.key_id is not None:
             return SigningKey(key, candidate.key_id)
-    raise SigningKeyRefused("DOORS_CAPABILITY_JWKS does not hold the public half of DOORS_CAPABILITY_KEY")
+    raise SigningKeyError("DOORS_CAPABILITY_JWKS does not hold the public half of DOORS_CAPABILITY_KEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class CapabilityIssuer:
                 "iat": issued_at,
                 "exp": expires_at,
                 "jti": str(uuid.uuid4()),
-                "role": permissions.role.value if permissions.role else "",
+                "role": permissions.role.as_told.value if permissions.role else "",
                 "since": permissions.since,
                 **_what_ends_it(caller, permissions, purpose),
                 **({"cert": certificate} if certificate else {}),

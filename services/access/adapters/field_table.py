@@ -62,7 +62,7 @@ def _rule_of(field: FieldDescriptor) -> FieldRule:
         checks = (check, check)
     elif field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp":
         checks = (_timestamp, _timestamp)
-    elif field.message_type is not None and not field.is_repeated:
+    elif field.message_type is not None:
         checks = (_object_check(table_of(field.message_type)), _no_query)
     else:
         raise TypeError(f"{field.full_name}: no rule for this kind of field in REST")

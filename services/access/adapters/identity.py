@@ -37,7 +37,7 @@ class FindKey(Protocol):
     """Where keys are kept, by their keyed hash."""
 
     async def __call__(self, key_hash: bytes, /) -> Caller | None:
-        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailable."""
+        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailableError."""
 
 
 def key_hash(pepper: bytes, key: str) -> bytes:
@@ -76,7 +76,8 @@ class CallerIdentifier:
         """Return the bearer's digest and its caller.
 
         `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED or
-        PROOF_INVALID, with the challenge of RFC 6750 or RFC 9449, StorageUnavailable, and IssuerUnavailable.
+        PROOF_INVALID, with the challenge of RFC 6750 or RFC 9449, StorageUnavailableError, and
+        IssuerUnavailableError.
         """
         scheme, bearer = _bearer_in(authorization)
         digest = hashlib.sha256(bearer.encode()).digest()

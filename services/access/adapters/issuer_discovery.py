@@ -42,7 +42,7 @@ _OK = 200
 _log = structlog.get_logger()
 
 
-class DiscoveryRefused(ValueError):
+class DiscoveryError(ValueError):
     """The issuer's answer is not taken; the text says why."""
 
 
@@ -153,10 +153,10 @@ class DiscoveredKeys:
             async with asyncio.timeout(FETCH_SECONDS):
                 metadata = await self._document(self._url)
                 if metadata.get("issuer") != self._issuer:
-                    raise DiscoveryRefused("its metadata are those of another issuer")
+                    raise DiscoveryError("its metadata are those of another issuer")
                 where = metadata.get("jwks_uri")
                 if not isinstance(where, str):
-                    raise DiscoveryRefused("its metadata do not say where its keys are")
+                    raise DiscoveryError("its metadata do not say where its keys are")
                 keys = keys_in(await self._document(checked_url(where)), self._algorithms)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
@@ -177,11 +177,11 @@ class DiscoveredKeys:
         """Return one JSON object from there. Raises httpx.HTTPError, ValueError."""
         async with self._client.stream("GET", url, headers={"accept": "application/json"}) as answer:
             if answer.status_code != _OK:
-                raise DiscoveryRefused(f"{url} answered {answer.status_code}")
+                raise DiscoveryError(f"{url} answered {answer.status_code}")
             content = b""
             async for piece in answer.aiter_bytes(8_192):
                 content += piece
                 if len(content) > MAX_DOCUMENT_BYTES:
-                    raise DiscoveryRefused(f"{url} answered more than {MAX_DOCUMENT_BYTES} bytes")
+                    raise DiscoveryError(f"{url} answered more than {MAX_DOCUMENT_BYTES} bytes")
         self._client.cookies.clear()
         return strict_json.members(content)

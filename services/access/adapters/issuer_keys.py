@@ -39,7 +39,7 @@ _THUMBPRINT_MEMBERS = ("crv", "e", "kty", "n", "x", "y")
 _log = structlog.get_logger()
 
 
-class IssuerUnavailable(Exception):
+class IssuerUnavailableError(Exception):
     """Which keys the issuer has is not known, or no longer, so that no token can be judged."""
 
 
@@ -98,9 +98,9 @@ class KeyRing:
         return self._keys.get(key_id)
 
     def trusts(self, credential: str) -> bool:
-        """Return whether it is a key that is trusted now, or no key of the issuer. Raises IssuerUnavailable."""
+        """Return whether it is a key that is trusted now, or no key of the issuer. Raises IssuerUnavailableError."""
         if credential.startswith(CREDENTIAL_PREFIX) and not self._is_known:
-            raise IssuerUnavailable("the issuer's keys are not known")
+            raise IssuerUnavailableError("the issuer's keys are not known")
         return not credential.startswith(CREDENTIAL_PREFIX) or credential in self.credentials
 
     def replace(self, keys: dict[str, IssuerKey]) -> None:

@@ -34,7 +34,7 @@ class KeyUseLog:
             self._noted[key_id] = self._now()
 
     async def write(self) -> None:
-        """Write what was noted. What cannot be written is written the next time. Raises StorageUnavailable."""
+        """Write what was noted. What cannot be written is written the next time. Raises StorageUnavailableError."""
         noted = dict(self._noted)
         if not noted:
             return

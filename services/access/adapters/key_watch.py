@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.access.adapters.capability_issuer import SigningKeyRefused
-from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.access.adapters.capability_issuer import SigningKeyError
+from services.platform.storage import CommitUncertainError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,7 +24,9 @@ class IssuerKeyRecord(Protocol):
     """Where it is kept which keys of the issuer were trusted."""
 
     async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:
-        """Keep it, and tell the other services of those that are not trusted any more. Raises StorageUnavailable."""
+        """Keep it, and tell the other services of those that are not trusted any more. Raises
+        StorageUnavailableError.
+        """
 
 
 class KeyWatch:
@@ -68,7 +70,7 @@ class KeyWatch:
         self._withdrawn.clear()
         try:
             self._issuer.use(self._read_signing_key())
-        except (OSError, ValueError, SigningKeyRefused) as error:
+        except (OSError, ValueError, SigningKeyError) as error:
             # Caught in the middle of a change, or a mistake: the key known so far signs on.
             _log.error("signing_key_not_read", reason=str(error))
         trusted = self._keys.ring.credentials
@@ -76,7 +78,7 @@ class KeyWatch:
         if self._keys.ring.is_known and trusted != self._noted:
             try:
                 await self._record.note_issuer_keys(trusted, at=self._now())
-            except (StorageUnavailable, CommitUncertain) as error:
+            except (StorageUnavailableError, CommitUncertainError) as error:
                 _log.error("token_keys_not_noted", reason=str(error))
             else:
                 self._noted = trusted

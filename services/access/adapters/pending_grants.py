@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Connection, Index, Row, insert, select, update
 from sqlmodel import Field
 
-from services.access.adapters.store import AccessModel, create_grant
+from services.access.adapters.store import AccessModel, create_grant, give_grant
 from services.access.domain.grants import (
     Grant,
-    GrantConflict,
-    GrantNotPending,
+    GrantConflictError,
+    GrantNotPendingError,
     GrantRole,
     NewGrant,
     PendingGrant,
@@ -20,7 +20,11 @@ from services.access.domain.grants import (
 from services.platform.database import Instant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.access.adapters.store import Announcements
     from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
 
 
 class PendingGrantRow(AccessModel, table=True):
@@ -48,8 +52,15 @@ _audit = AccessModel.metadata.tables["audit_entry"]
 class SqlPendingGrants:
     """approvals.PendingGrants on a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        announcements: Announcements,
+        sent: Callable[[Sequence[OutgoingMessage]], None],
+    ) -> None:
         self._database = database
+        self._announcements = announcements
+        self._sent = sent
 
     async def request(self, new: NewGrant, *, by: str, at: datetime) -> Grant | PendingGrant:
         """See the port."""
@@ -57,7 +68,11 @@ class SqlPendingGrants:
 
     async def approve(self, grant_id: str, *, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
         """See the port."""
-        return await self._database.write(lambda connection: _approve(connection, grant_id, by, at))
+        grant, pending, messages = await self._database.write(
+            lambda connection: _approve(connection, grant_id, by, at, self._announcements)
+        )
+        self._sent(messages)
+        return grant, pending
 
     async def cancel(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
         """See the port."""
@@ -94,14 +109,16 @@ def _request(connection: Connection, new: NewGrant, by: str, at: datetime) -> Gr
         _write_audit(connection, "GRANT_REQUESTED", new, by, at)
         return pending
     if known.asked != new:
-        raise GrantConflict(new.grant_id)
+        raise GrantConflictError(new.grant_id)
     return known if known.approved_by is None else create_grant(connection, new, by, at)
 
 
-def _approve(connection: Connection, grant_id: str, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
+def _approve(
+    connection: Connection, grant_id: str, by: str, at: datetime, announcements: Announcements
+) -> tuple[Grant, PendingGrant, list[OutgoingMessage]]:
     known = _find(connection, grant_id, lock=True)
     if known is None:
-        raise GrantNotPending(grant_id)
+        raise GrantNotPendingError(grant_id)
     if known.approved_by is None:
         known.check_approval(by, at)
         approve = update(_pending).where(_pending.c.grant_id == grant_id).values(approved_by=by)
@@ -109,7 +126,8 @@ def _approve(connection: Connection, grant_id: str, by: str, at: datetime) -> tu
         _write_audit(connection, "GRANT_APPROVED", known.asked, by, at)
         known = PendingGrant(known.asked, known.requested_by, known.requested_at, by)
     # Its row in the audit names who asked; the one above, who approved.
-    return create_grant(connection, known.asked, known.requested_by, at), known
+    grant, messages = give_grant(connection, known.asked, known.requested_by, at, announcements)
+    return grant, known, messages
 
 
 def _cancel(connection: Connection, grant_id: str, by: str, at: datetime) -> PendingGrant | None:

@@ -13,7 +13,7 @@ from sqlmodel import Field
 
 from services.access.adapters import store
 from services.access.adapters.store import AccessModel
-from services.access.domain.grants import ApiKey, ApiKeyNotPending, NewApiKey, PendingApiKey, Source
+from services.access.domain.grants import ApiKey, ApiKeyNotPendingError, NewApiKey, PendingApiKey, Source
 from services.platform.database import Instant
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _request(connection: Connection, new: NewApiKey, by: str, at: datetime) -> P
 def _approve(connection: Connection, key_id: str, by: str, at: datetime) -> tuple[ApiKey, PendingApiKey]:
     known = _find(connection, key_id)
     if known is None:
-        raise ApiKeyNotPending(key_id)
+        raise ApiKeyNotPendingError(key_id)
     if known.approved_by is not None:
         return store.key_by_id(connection, key_id), known
     known.check_approval(by, at)

@@ -13,7 +13,7 @@ from services.access.adapters.recent import ExpiringCache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.access.domain.grants import EffectivePermissions
+    from services.access.domain.permissions import EffectivePermissions
 
 MAX_AGE_SECONDS = 5.0
 """A right that another replica ended is unknown here for no longer than this, whatever gets lost."""
@@ -26,7 +26,7 @@ class LoadPermissions(Protocol):
     """Where grants and accounts are kept."""
 
     async def __call__(self, subject: str, actor: str, vin: str, /) -> EffectivePermissions:
-        """Return what they amount to now. Raises StorageUnavailable."""
+        """Return what they amount to now. Raises StorageUnavailableError."""
 
 
 class PermissionCache:
@@ -42,7 +42,7 @@ class PermissionCache:
         self._ended = 0
 
     async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
-        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
+        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailableError."""
         key = (vin, subject, actor)
         now = self._now()
         permissions = self._known.get(key, now) or self._strangers.get(key, now)

@@ -191,7 +191,9 @@ def _rule_violations(route: Route, document: strict_json.Object, found: list[Vio
 
 
 def _plain(value: object) -> object:
-    return {name: _plain(each) for name, each in value} if isinstance(value, strict_json.Object) else value
+    if isinstance(value, strict_json.Object):
+        return {name: _plain(each) for name, each in value}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 def _parse(body: bytes) -> strict_json.Object:
@@ -199,7 +201,7 @@ def _parse(body: bytes) -> strict_json.Object:
         raise _malformed("it begins with a byte order mark; leave that out")
     try:
         document = strict_json.parse(body)
-    except strict_json.NotStrictJson as error:
+    except strict_json.NotStrictJsonError as error:
         raise _malformed(str(error)) from None
     if not isinstance(document, strict_json.Object):
         raise _malformed("it is not an object")

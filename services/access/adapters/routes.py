@@ -13,6 +13,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
+    door_grant_service_pb2,
     door_status_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
@@ -103,6 +104,7 @@ def _services() -> list[ServiceDescriptor]:
             door_status_service_pb2,
             door_config_service_pb2,
             door_diagnostics_service_pb2,
+            door_grant_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]

@@ -58,7 +58,7 @@ class Seed(_Entry):
 
 
 def plant(connection: Connection, seed: Seed, pepper: bytes, at: datetime) -> None:
-    """Add what is not there; what was revoked stays so. Raises GrantConflict."""
+    """Add what is not there; what was revoked stays so. Raises GrantConflictError."""
     store.add_vehicles(connection, seed.vehicles, at)
     for grant in seed.grants:
         new = NewGrant(grant.grant_id, grant.principal, grant.vin, grant.role)

@@ -11,9 +11,9 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
-from services.access.adapters import translate
+from services.access.adapters import grant_server, grant_translate, translate
 from services.access.adapters.identity import KEY_PREFIX
-from services.access.domain.grants import ApiKeyNotPending, GrantNotPending, key_id_of
+from services.access.domain.grants import ApiKeyNotPendingError, GrantNotPendingError, key_id_of
 from services.access.usecases import grants as usecases
 from services.access.usecases.approvals import needs_two_operators
 from services.access.usecases.grants import AccountRecord, GrantRecord
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2
+    from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2, severance_pb2
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.adapters.authorizer import EdgeAuthorizer
     from services.access.domain.grants import ApiKey
     from services.access.usecases.approvals import PendingApiKeys, PendingGrants
     from services.access.usecases.grants import InvalidateCaches
+    from services.access.usecases.severance import SeveredAccess
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE)
+SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE)
 DEFAULT_PAGE = 50
 _KEY_BYTES = 32
 
@@ -48,6 +49,7 @@ class Record(GrantRecord, AccountRecord, Protocol):
 POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
+    **grant_server.POLICY,
 }
 
 
@@ -84,7 +86,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         *,
         trusts: Callable[[str], bool],
         hash_key: Callable[[str], bytes],
+        severed: SeveredAccess,
     ) -> None:
+        self._severed = severed
         self._pending = pending
         self._pending_keys = pending_keys
         self._record = record
@@ -123,7 +127,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> grant_pb2.Grant:
         if self._pending is None:
-            raise GrantNotPending(request.grant_id)
+            raise GrantNotPendingError(request.grant_id)
         grant, pending = await self._pending.approve(request.grant_id, by=current_call().peer, at=self._now())
         self._invalidate()
         return translate.grant_message(grant, pending)
@@ -243,7 +247,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> account_pb2.ApiKey:
         if self._pending_keys is None:
-            raise ApiKeyNotPending(request.key_id)
+            raise ApiKeyNotPendingError(request.key_id)
         by, at = current_call().peer, self._now()
         key, pending = await self._pending_keys.approve(request.key_id, by=by, at=at)
         return translate.key_message(key, pending)
@@ -274,6 +278,35 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
                 return translate.pending_key_message(cancelled)
         key = await usecases.revoke_key(self._record, self._invalidate, key_id, by=by, at=at)
         return translate.key_message(key)
+
+    @override
+    async def SeverVehicleAccess(
+        self,
+        request: access_service_pb2.SeverVehicleAccessRequest,
+        context: Context,
+    ) -> severance_pb2.VehicleSeverance:
+        new = translate.operators_severance(request, current_call().peer)
+        return translate.vehicle_severance(await self._severed.sever_for(new))
+
+    @override
+    async def ListSeverances(
+        self,
+        request: access_service_pb2.ListSeverancesRequest,
+        context: Context,
+    ) -> access_service_pb2.ListSeverancesResponse:
+        found = await self._severed.listed(request.vin)
+        return access_service_pb2.ListSeverancesResponse(severances=map(translate.vehicle_severance, found))
+
+    @override
+    async def ReverseSeverance(
+        self,
+        request: access_service_pb2.ReverseSeveranceRequest,
+        context: Context,
+    ) -> severance_pb2.VehicleSeverance:
+        grant_translate.check_text("reason", request.reason, grant_translate.MOST_EVIDENCE)
+        by = current_call().peer
+        severance = await self._severed.reverse(request.severance_id, request.reason, by=by)
+        return translate.vehicle_severance(severance)
 
     async def _told_keys(self, principal: str, keys: Sequence[ApiKey]) -> list[account_pb2.ApiKey]:
         """Return an account's API keys as they are told, those that wait for approval after the others."""

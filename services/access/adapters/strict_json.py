@@ -22,12 +22,12 @@ class Object(tuple[tuple[str, Any], ...]):
     __slots__ = ()
 
 
-class NotStrictJson(ValueError):
+class NotStrictJsonError(ValueError):
     """It is not JSON, or says what may be read in more than one way; the text says which."""
 
 
 def _refuse_constant(name: str) -> None:
-    raise NotStrictJson(f"{name} is not JSON")
+    raise NotStrictJsonError(f"{name} is not JSON")
 
 
 def _integer(digits: str) -> int:
@@ -41,49 +41,49 @@ _DECODER = json.JSONDecoder(object_pairs_hook=Object, parse_constant=_refuse_con
 def parse(text: bytes) -> Any:
     """Return the one document in `text`, which is UTF-8 without a byte order mark. Objects are `Object`s.
 
-    Raises NotStrictJson.
+    Raises NotStrictJsonError.
     """
     try:
         return _DECODER.decode(text.decode("utf-8"))
     except UnicodeDecodeError:
-        raise NotStrictJson("it is not UTF-8") from None
+        raise NotStrictJsonError("it is not UTF-8") from None
     except RecursionError:
-        raise NotStrictJson("it is nested too deeply") from None
+        raise NotStrictJsonError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise NotStrictJson(f"{error.msg} at character {error.pos}") from None
+        raise NotStrictJsonError(f"{error.msg} at character {error.pos}") from None
 
 
 def members(text: bytes) -> dict[str, Any]:
     """Return the one object in `text`, with plain objects in it.
 
-    Raises NotStrictJson also for a name that is given twice, for half of a surrogate pair, for a number that is not
-    finite or does not fit in 64 bits, and for what is nested deeper than anybody needs.
+    Raises NotStrictJsonError also for a name that is given twice, for half of a surrogate pair, for a
+    number that is not finite or does not fit in 64 bits, and for what is nested deeper than anybody needs.
     """
     document = parse(text)
     if not isinstance(document, Object):
-        raise NotStrictJson("it is not an object")
+        raise NotStrictJsonError("it is not an object")
     plain: dict[str, Any] = _plain(document, 1)
     return plain
 
 
 def _plain(value: Any, depth: int) -> Any:
     if depth > _DEEPEST:
-        raise NotStrictJson("it is nested too deeply")
+        raise NotStrictJsonError("it is nested too deeply")
     if isinstance(value, Object):
         named = {_text(name): _plain(each, depth + 1) for name, each in value}
         if len(named) < len(value):
-            raise NotStrictJson("a name is given more than once")
+            raise NotStrictJsonError("a name is given more than once")
         return named
     if isinstance(value, list):
         return [_plain(each, depth + 1) for each in value]
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= _MAX_INTEGER):
-        raise NotStrictJson("a number is out of range")
+        raise NotStrictJsonError("a number is out of range")
     return value
 
 
 def _text(text: str) -> str:
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise NotStrictJson("it holds half of a surrogate pair")
+        raise NotStrictJsonError("it holds half of a surrogate pair")
     return text

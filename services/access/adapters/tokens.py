@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from services.access.adapters import compact_jws
-from services.access.adapters.issuer_keys import IssuerUnavailable
+from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.token_claims import ClaimsReader, check_header, invalid, is_time
 from services.platform import errors
 from services.platform.errors import Refusal
@@ -62,14 +62,14 @@ class TokenVerifier:
     async def prove(self, token: str) -> Caller:
         """Return who the token speaks for; a key that is not known yet is looked for, within bounds.
 
-        Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED, and IssuerUnavailable.
+        Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED, and IssuerUnavailableError.
         """
         try:
             return self.verify(token)
         except UnknownKeyRefused:
             if not await self.keys.learn():
                 raise
-        except IssuerUnavailable:
+        except IssuerUnavailableError:
             await self.keys.learn()
         return self.verify(token)
 
@@ -115,7 +115,7 @@ class TokenVerifier:
     def _key_for(self, header: Mapping[str, Any]) -> IssuerKey:
         key_id = check_header(header)
         if not self.keys.ring.is_known:
-            raise IssuerUnavailable("the issuer's keys are not known")
+            raise IssuerUnavailableError("the issuer's keys are not known")
         key = self.keys.ring.find(key_id)
         if key is None:
             refusal = invalid("no key of the issuer fits it")

@@ -8,31 +8,33 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2
+from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2, severance_pb2
 from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
+from services.access.adapters import grant_translate
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
-from services.access.adapters.issuer_keys import IssuerUnavailable
+from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
+from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
-    ActionsBeyondRole,
+    ActionsBeyondRoleError,
     ApiKey,
-    ApiKeyNotPending,
-    ApiKeyUnknown,
-    EndedKind,
+    ApiKeyNotPendingError,
+    ApiKeyUnknownError,
     Grant,
-    GrantConflict,
-    GrantNotPending,
+    GrantConflictError,
+    GrantNotPendingError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewApiKey,
     NewGrant,
     PendingApiKey,
     PendingGrant,
-    SameOperator,
+    SameOperatorError,
     Source,
 )
+from services.access.domain.severance import NewSeverance
 from services.access.usecases.grants import GrantQuery
 from services.platform import errors
 from services.platform.capability import METADATA_KEY
@@ -46,7 +48,11 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.access.domain.grants import Account, AccountOverview, AccountSummary, Allowance, EndedRight
+    from services.access.domain.ended_rights import EndedRight
+    from services.access.domain.grants import Account
+    from services.access.domain.overviews import AccountOverview, AccountSummary
+    from services.access.domain.permissions import Allowance
+    from services.access.domain.severance import AccessSeverance
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -54,6 +60,8 @@ _ROLES = {
     grant_pb2.GRANT_ROLE_OWNER: GrantRole.OWNER,
     grant_pb2.GRANT_ROLE_SHARED_USER: GrantRole.SHARED_USER,
     grant_pb2.GRANT_ROLE_DIGITAL_KEY: GrantRole.DIGITAL_KEY,
+    grant_pb2.GRANT_ROLE_VALET: GrantRole.VALET,
+    grant_pb2.GRANT_ROLE_SERVICE: GrantRole.SERVICE,
 }
 _ENDED = {
     EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
@@ -145,7 +153,9 @@ def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGran
     """Return what allows each, as it is told."""
     return access_service_pb2.CheckGrantsResponse(
         allowed=[each is not None for each in allowed],
-        roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
+        roles=[
+            _ROLE_NUMBERS[each.role.as_told] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed
+        ],
         ends_at_millis=[milliseconds(each.ends_at) if each and each.ends_at else 0 for each in allowed],
     )
 
@@ -246,6 +256,7 @@ def overview_message(
         account=account_message(overview.account),
         grants=[grant_message(each) for each in overview.grants],
         api_keys=keys,
+        known=overview.known or bool(keys),
     )
 
 
@@ -265,6 +276,11 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         revoked_at=exact_time(ended.at),
         kind=_ENDED[ended.kind],
         credential=ended.credential,
+        remaining_role=(
+            _ROLE_NUMBERS[ended.remaining_role.as_told]
+            if ended.remaining_role
+            else grant_pb2.GRANT_ROLE_UNSPECIFIED
+        ),
     )
     for action, until in sorted(ended.remaining.items()):
         told.remaining.add(action=action, until=_moment(until))
@@ -274,6 +290,35 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         subject=GRANT_REVOKED_SUBJECT,
         payload=told.SerializeToString(),
         created_at=ended.at,
+    )
+
+
+def operators_severance(request: access_service_pb2.SeverVehicleAccessRequest, operator: str) -> NewSeverance:
+    """Return a severance as an operator asks for it. Raises Refusal INVALID_REQUEST."""
+    for field, text in (("evidence", request.evidence), ("onBehalfOf", request.on_behalf_of)):
+        grant_translate.check_text(field, text, grant_translate.MOST_EVIDENCE)
+    return NewSeverance(
+        request.severance_id, request.vin, request.person, request.evidence, operator, request.on_behalf_of
+    )
+
+
+def vehicle_severance(severance: AccessSeverance) -> severance_pb2.VehicleSeverance:
+    """Return a severance as operators are told."""
+    asked = severance.asked
+    return severance_pb2.VehicleSeverance(
+        severance_id=asked.severance_id,
+        vin=asked.vin,
+        person=asked.person,
+        requested_by=asked.requested_by,
+        on_behalf_of=asked.on_behalf_of,
+        evidence=asked.evidence,
+        requested_at=_timestamp(severance.requested_at),
+        due_at=_timestamp(severance.due_at),
+        completed_at=_timestamp(severance.completed_at),
+        reversal_requested_by=severance.reversal_requested_by,
+        reversal_reason=severance.reversal_reason,
+        reversed_by=severance.reversed_by,
+        reversed_at=_timestamp(severance.reversed_at),
     )
 
 
@@ -287,31 +332,31 @@ def _timestamp(at: datetime | None) -> Timestamp | None:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, GrantConflict):
+    if isinstance(error, GrantConflictError):
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
         )
-    if isinstance(error, IssuerUnavailable):
+    if isinstance(error, IssuerUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             "Tokens cannot be checked at the moment; try again shortly.",
             retry_after_seconds=2,
         )
-    if isinstance(error, SameOperator):
+    if isinstance(error, SameOperatorError):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
             "Another operator than the one who asked for it must approve it.",
         )
-    if isinstance(error, GrantUnknown | ApiKeyUnknown):
+    if isinstance(error, GrantUnknownError | ApiKeyUnknownError):
         return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRole | key_scopes.KeyScopeUnknownError):
+    if isinstance(error, ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
         return _beyond(error)
-    return None
+    return grant_translate.refusal_of(error)
 
 
-def _beyond(error: ActionsBeyondRole | key_scopes.KeyScopeUnknownError) -> Refusal:
-    if isinstance(error, ActionsBeyondRole):
+def _beyond(error: ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:
+    if isinstance(error, ActionsBeyondRoleError):
         field, why = "actions", "is not an action of this role"
         detail = "The grant names actions that its role does not have."
     else:
@@ -321,11 +366,11 @@ def _beyond(error: ActionsBeyondRole | key_scopes.KeyScopeUnknownError) -> Refus
     return Refusal(errors.INVALID_REQUEST, detail, violations=violations)
 
 
-def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:
-    if isinstance(error, GrantNotPending):
+def _unknown(error: GrantUnknownError | ApiKeyUnknownError) -> str:
+    if isinstance(error, GrantNotPendingError):
         return "No grant with this id waits for approval: list those of its vehicle."
-    if isinstance(error, ApiKeyNotPending):
+    if isinstance(error, ApiKeyNotPendingError):
         return "No API key with this id waits for approval: list those of its account."
-    if isinstance(error, GrantUnknown):
+    if isinstance(error, GrantUnknownError):
         return "There is no grant with this id: list those of its vehicle."
     return "There is no such API key: list those of its account."

@@ -7,7 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
     from services.access.domain.step_up import Requirement
 
 
@@ -20,6 +21,8 @@ class DenialReason(Enum):
     ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
     CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
     """Not for who acts for somebody else."""
+    NOT_NOW = "NOT_NOW"
+    """A grant allows it that is suspended, not accepted yet, or outside of its hours."""
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
     """An API key that was not created for it."""
@@ -45,7 +48,7 @@ def denial_of(
     if not permissions.actions or (caller.only_vins is not None and vin not in caller.only_vins):
         return DenialReason.VEHICLE_NOT_FOUND
     if action not in permissions.actions:
-        return DenialReason.ACTION_NOT_GRANTED
+        return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE if caller.carries is None else DenialReason.KEY_OUT_OF_SCOPE
     return None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    from services.access.domain.schedule import Schedule
 
 UNLOCK = "door.unlock"
 LOCK = "door.lock"
@@ -21,6 +22,11 @@ CONFIG_READ = "door.config.read"
 CONFIG_WRITE = "door.config.write"
 DIAGNOSTICS_READ = "door.diagnostics.read"
 UPDATES_READ = "door.updates.read"
+GRANTS_READ = "door.grants.read"
+GRANTS_WRITE = "door.grants.write"
+GRANTS_ACCEPT = "door.grants.accept"
+GRANTS_END = "door.grants.end"
+SEVER = "door.access.sever"
 
 ACTIONS = frozenset(
     {
@@ -33,8 +39,17 @@ ACTIONS = frozenset(
         CONFIG_WRITE,
         DIAGNOSTICS_READ,
         UPDATES_READ,
+        GRANTS_READ,
+        GRANTS_WRITE,
+        GRANTS_ACCEPT,
+        GRANTS_END,
+        SEVER,
     }
 )
+PEOPLES = frozenset({GRANTS_WRITE, GRANTS_ACCEPT, GRANTS_END, SEVER})
+"""What people do themselves: neither an API key nor an agent decides who has which right."""
+OWN_GRANTS = frozenset({GRANTS_READ, GRANTS_ACCEPT, GRANTS_END})
+"""What anybody may do about their own grant: look at it, accept it, give it back."""
 COMMANDS = frozenset({UNLOCK, LOCK, CANCEL, CONFIG_WRITE})
 """The actions that change something; their rate is limited apart from that of reads."""
 
@@ -45,12 +60,23 @@ class GrantRole(Enum):
     OWNER = "OWNER"
     SHARED_USER = "SHARED_USER"
     DIGITAL_KEY = "DIGITAL_KEY"
+    VALET = "VALET"
+    SERVICE = "SERVICE"
+
+    @property
+    def as_told(self) -> GrantRole:
+        """The role as other services and vehicles know it: to them whoever parks the car, or helps it, has a key."""
+        return GrantRole.DIGITAL_KEY if self in LONGEST_SECONDS else self
 
 
+LONGEST_SECONDS = {GrantRole.VALET: 24 * 3_600, GrantRole.SERVICE: 3_600}
+"""Roles that end by themselves, and after how long at the latest."""
 ROLE_ACTIONS = {
     GrantRole.OWNER: ACTIONS,
-    GrantRole.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ},
-    GrantRole.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}),
+    GrantRole.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ, GRANTS_WRITE},
+    GrantRole.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}) | OWN_GRANTS,
+    GrantRole.VALET: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ}) | OWN_GRANTS,
+    GrantRole.SERVICE: frozenset({UNLOCK}) | OWN_GRANTS,
 }
 
 
@@ -72,31 +98,31 @@ SANDBOX_CLIENTS = {
 """The sandbox's OAuth clients, by the client id of a token."""
 
 
-class GrantConflict(Exception):
+class GrantConflictError(Exception):
     """A grant with this id exists and says something else."""
 
 
-class SameOperator(Exception):
+class SameOperatorError(Exception):
     """Who asked for a grant cannot approve it."""
 
 
-class GrantUnknown(Exception):
+class GrantUnknownError(Exception):
     """There is no grant with this id."""
 
 
-class ApiKeyUnknown(Exception):
+class ApiKeyUnknownError(Exception):
     """There is no API key with this id."""
 
 
-class GrantNotPending(GrantUnknown):
+class GrantNotPendingError(GrantUnknownError):
     """No grant with this id waits for approval."""
 
 
-class ApiKeyNotPending(ApiKeyUnknown):
+class ApiKeyNotPendingError(ApiKeyUnknownError):
     """No API key with this id waits for approval."""
 
 
-class ActionsBeyondRole(Exception):
+class ActionsBeyondRoleError(Exception):
     """A grant names actions that its role does not have: (position, action) of each."""
 
     def __init__(self, surplus: list[tuple[int, str]]) -> None:
@@ -104,9 +130,20 @@ class ActionsBeyondRole(Exception):
         self.surplus = surplus
 
 
+class TooLongError(Exception):
+    """A grant of this role may not last so long."""
+
+    def __init__(self, role: GrantRole, longest_seconds: int) -> None:
+        super().__init__(role.value)
+        self.role = role
+        self.longest_seconds = longest_seconds
+
+
 @dataclass(frozen=True, slots=True)
 class NewGrant:
-    """A right as asked for. Empty `actions` are all of the role's; `valid_seconds` None is until revoked."""
+    """A right as asked for. Empty `actions` are all of the role's; `valid_seconds` None is until revoked, or for as
+    long as the role may be given. Without a `schedule` it holds at all hours.
+    """
 
     grant_id: str
     principal: str
@@ -114,22 +151,62 @@ class NewGrant:
     role: GrantRole
     actions: tuple[str, ...] = ()
     valid_seconds: int | None = None
+    schedule: Schedule | None = None
+    label: str = ""
+    """What people call it: "Anna's phone"."""
 
     def check(self) -> None:
-        """Raise ActionsBeyondRole when it names an action that its role does not have."""
+        """Raise ActionsBeyondRoleError when it names an action that its role does not have; TooLongError."""
         surplus = [(n, a) for n, a in enumerate(self.actions) if a not in ROLE_ACTIONS[self.role]]
         if surplus:
-            raise ActionsBeyondRole(surplus)
+            raise ActionsBeyondRoleError(surplus)
+        longest = LONGEST_SECONDS.get(self.role)
+        if longest is not None and (self.valid_seconds or 0) > longest:
+            raise TooLongError(self.role, longest)
+
+    def end_from(self, begin: datetime) -> datetime | None:
+        """Return when it ends by itself, when it begins then."""
+        seconds = self.valid_seconds or LONGEST_SECONDS.get(self.role)
+        return None if seconds is None else begin + timedelta(seconds=seconds)
+
+
+class GrantState(Enum):
+    """Where a grant is in its life, in the words that the Car Connectivity Consortium has for digital keys."""
+
+    CREATED = "CREATED"
+    """Offered; it allows nothing yet but to accept it."""
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    TERMINATED = "TERMINATED"
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a grant allows at a moment, since when and until when without a change (None: until it is revoked)."""
+
+    actions: frozenset[str]
+    since: datetime
+    until: datetime | None
+    is_dormant: bool = False
+    """It allows its actions at another time, or to who accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A right on a vehicle as it is kept."""
+    """A right on a vehicle as it is kept.
+
+    One that somebody gives (`given_by`) is offered until `offered_until`, and begins when it is accepted.
+    """
 
     asked: NewGrant
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    given_by: str = ""
+    offered_until: datetime | None = None
+    accepted_at: datetime | None = None
+    suspended_at: datetime | None = None
+    resumed_at: datetime | None = None
 
     @property
     def actions(self) -> frozenset[str]:
@@ -137,8 +214,40 @@ class Grant:
         return frozenset(self.asked.actions) or ROLE_ACTIONS[self.asked.role]
 
     def is_live(self, now: datetime) -> bool:
-        """Return whether it is neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+        """Return whether it has not ended: it is neither revoked nor expired, nor was its offer left to lapse."""
+        return self.revoked_at is None and (self._ends_at is None or self._ends_at > now)
+
+    def state(self, now: datetime) -> GrantState:
+        """Return where it is in its life."""
+        if not self.is_live(now):
+            return GrantState.TERMINATED
+        if self._is_offer:
+            return GrantState.CREATED
+        return GrantState.ACTIVE if self.suspended_at is None else GrantState.SUSPENDED
+
+    def in_force(self, now: datetime) -> InForce:
+        """Return what it allows now, being live."""
+        state, ends_at = self.state(now), self._ends_at
+        if state is GrantState.CREATED:
+            return InForce(OWN_GRANTS, self.created_at, ends_at, is_dormant=True)
+        since = max(filter(None, (self.created_at, self.accepted_at, self.resumed_at)))
+        if state is not GrantState.ACTIVE:
+            return InForce(OWN_GRANTS - {GRANTS_ACCEPT}, since, ends_at, is_dormant=True)
+        if self.asked.schedule is None:
+            return InForce(self.actions, since, ends_at)
+        opening = self.asked.schedule.opening(now)
+        until = opening.until if ends_at is None else min(ends_at, opening.until)
+        if not opening.is_open:
+            return InForce(OWN_GRANTS - {GRANTS_ACCEPT}, since, until, is_dormant=True)
+        return InForce(self.actions, max(since, opening.since), until)
+
+    @property
+    def _is_offer(self) -> bool:
+        return self.offered_until is not None and self.accepted_at is None
+
+    @property
+    def _ends_at(self) -> datetime | None:
+        return self.offered_until if self._is_offer else self.expires_at
 
 
 APPROVAL_TIME = timedelta(hours=24)
@@ -161,36 +270,11 @@ class PendingGrant:
         return not decided and now < self.requested_at + APPROVAL_TIME
 
     def check_approval(self, by: str, now: datetime) -> None:
-        """Raise unless this operator may approve it now: GrantNotPending, SameOperator."""
+        """Raise unless this operator may approve it now: GrantNotPendingError, SameOperatorError."""
         if not self.is_waiting(now):
-            raise GrantNotPending(self.asked.grant_id)
+            raise GrantNotPendingError(self.asked.grant_id)
         if by == self.requested_by:
-            raise SameOperator(self.asked.grant_id)
-
-
-class EndedKind(Enum):
-    """What a principal had that has ended."""
-
-    GRANT = "GRANT"
-    ACCOUNT = "ACCOUNT"
-    CREDENTIAL = "CREDENTIAL"
-
-
-@dataclass(frozen=True, slots=True)
-class EndedRight:
-    """A right that ended before its time, as the other services are told.
-
-    No `vin` means every vehicle. `remaining` is what the principal may still do to the vehicle, and until when, in
-    seconds since 1970.
-    """
-
-    kind: EndedKind
-    at: datetime
-    principal: str = ""
-    vin: str = ""
-    grant_id: str = ""
-    credential: str = ""
-    remaining: Mapping[str, float] = field(default_factory=dict)
+            raise SameOperatorError(self.asked.grant_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,29 +352,11 @@ class PendingApiKey:
         return not decided and now < self.requested_at + APPROVAL_TIME
 
     def check_approval(self, by: str, now: datetime) -> None:
-        """Raise unless this operator may approve it now: ApiKeyNotPending, SameOperator."""
+        """Raise unless this operator may approve it now: ApiKeyNotPendingError, SameOperatorError."""
         if not self.is_waiting(now):
-            raise ApiKeyNotPending(self.asked.key_id)
+            raise ApiKeyNotPendingError(self.asked.key_id)
         if by == self.requested_by:
-            raise SameOperator(self.asked.key_id)
-
-
-@dataclass(frozen=True, slots=True)
-class AccountSummary:
-    """An account in a list: how many grants have not ended, and how many API keys are good."""
-
-    account: Account
-    grants: int
-    api_keys: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountOverview:
-    """An account with the grants that have not ended, and all of its API keys."""
-
-    account: Account
-    grants: Sequence[Grant]
-    api_keys: Sequence[ApiKey]
+            raise SameOperatorError(self.asked.key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,72 +399,3 @@ class Caller:
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""
         return replace(self, expires_at=at, ends_at=at)
-
-
-@dataclass(frozen=True, slots=True)
-class EffectivePermissions:
-    """What a caller is to a vehicle at a moment. Times are in seconds since 1970.
-
-    No actions means that the vehicle is not theirs, or is no vehicle. `ends_at` is when the first of the grants
-    behind it ends by itself, `until` when the last does that allows an action. It says what was true at `read_at`.
-    """
-
-    actions: frozenset[str]
-    ends_at: float = math.inf
-    locked: frozenset[str] = field(default_factory=frozenset)
-    """Those of subject and actor whose accounts are locked."""
-    role: GrantRole | None = None
-    """The highest of the grants behind it."""
-    since: float = 0.0
-    """When the first of them began, in seconds since 1970; an owner's, when the first of an owner did."""
-    until: Mapping[str, float] = field(default_factory=dict)
-    read_at: float = field(default=0.0, compare=False)
-
-
-def effective_permissions(
-    grants: Iterable[Grant], locked: Iterable[str], now: datetime
-) -> EffectivePermissions:
-    """Return what these grants of one principal on one vehicle amount to."""
-    live = [grant for grant in grants if grant.is_live(now)]
-    role, since = _beginning(live)
-    until: dict[str, float] = {}
-    first_end = math.inf
-    for grant in live:
-        end = math.inf if grant.expires_at is None else grant.expires_at.timestamp()
-        first_end = min(first_end, end)
-        for action in grant.actions:
-            until[action] = max(until.get(action, 0.0), end)
-    return EffectivePermissions(
-        actions=frozenset(until),
-        ends_at=first_end,
-        locked=frozenset(locked),
-        role=role,
-        since=since,
-        until=until,
-        read_at=now.timestamp(),
-    )
-
-
-def _beginning(live: Sequence[Grant]) -> tuple[GrantRole | None, float]:
-    """Return the highest role of these, and since when: an owner's former rights on the vehicle do not count."""
-    role = next((role for role in GrantRole if role in {grant.asked.role for grant in live}), None)
-    counted = [grant for grant in live if role is not GrantRole.OWNER or grant.asked.role is role]
-    return role, min((grant.created_at.timestamp() for grant in counted), default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What allows an action at a moment: the highest role, and when the last of the grants that do ends by itself."""
-
-    role: GrantRole
-    ends_at: datetime | None = None
-
-
-def allowance(live: Iterable[Grant], action: str) -> Allowance | None:
-    """Return what those grants that allow the action amount to; None when none does."""
-    allowing = [grant for grant in live if action in grant.actions]
-    role = next((role for role in GrantRole if role in {grant.asked.role for grant in allowing}), None)
-    if role is None:
-        return None
-    ends = [grant.expires_at for grant in allowing if grant.expires_at is not None]
-    return Allowance(role, max(ends) if len(ends) == len(allowing) else None)

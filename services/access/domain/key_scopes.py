@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _READS = frozenset(action for action in grants.ACTIONS if action.endswith(".read"))
 _ACTIONS = {
     "door.read": _READS,
-    **{action: frozenset({action}) for action in grants.ACTIONS},
+    **{action: frozenset({action}) for action in grants.ACTIONS - grants.PEOPLES},
     step_up.EMERGENCY: frozenset({grants.UNLOCK}),
     step_up.WEAKEN: frozenset({grants.CONFIG_WRITE}),
 }

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 
 
 class PendingGrants(Protocol):
-    """Where requests for grants are kept. Every method may raise StorageUnavailable."""
+    """Where requests for grants are kept. Every method may raise StorageUnavailableError."""
 
     async def request(self, new: NewGrant, *, by: str, at: datetime) -> Grant | PendingGrant:
-        """Keep the request, with its audit row. The same again answers with what became of it; else GrantConflict."""
+        """Keep the request, with its audit row. The same again answers with what became of it; else
+        GrantConflictError.
+        """
 
     async def approve(self, grant_id: str, *, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
         """Make it a grant, with the audit rows of both operators, in one commit. Repeating it changes nothing.
 
-        Raises GrantNotPending, SameOperator, GrantConflict.
+        Raises GrantNotPendingError, SameOperatorError, GrantConflictError.
         """
 
     async def cancel(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
@@ -32,7 +34,7 @@ class PendingGrants(Protocol):
 
 
 class PendingApiKeys(Protocol):
-    """Where API keys wait for a second operator. Every method may raise StorageUnavailable."""
+    """Where API keys wait for a second operator. Every method may raise StorageUnavailableError."""
 
     async def request(self, new: NewApiKey, *, by: str, at: datetime) -> PendingApiKey:
         """Keep it, with its audit row."""
@@ -40,7 +42,7 @@ class PendingApiKeys(Protocol):
     async def approve(self, key_id: str, *, by: str, at: datetime) -> tuple[ApiKey, PendingApiKey]:
         """Make it an API key, with the audit rows of both operators, in one commit. Repeating it changes nothing.
 
-        Raises ApiKeyNotPending, SameOperator.
+        Raises ApiKeyNotPendingError, SameOperatorError.
         """
 
     async def cancel(self, key_id: str, *, by: str, at: datetime) -> PendingApiKey | None:

@@ -12,7 +12,8 @@ from services.platform.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.access.domain.grants import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller
+    from services.access.domain.permissions import EffectivePermissions
     from services.access.domain.step_up import Requirement
 
 
@@ -102,7 +103,7 @@ class Callers(Protocol[Proof_contra]):
     """Who is behind a bearer."""
 
     async def caller_of(self, authorization: str | None, proof: Proof_contra) -> tuple[bytes, Caller]:
-        """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailable."""
+        """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailableError."""
 
     def invalidate(self, credential: str) -> None:
         """Know nobody by this credential any more; an empty one means all."""
@@ -112,7 +113,7 @@ class Permissions(Protocol):
     """What callers are to vehicles."""
 
     async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
-        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
+        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailableError."""
 
     def invalidate(self) -> None:
         """Ask the record anew for everything."""
@@ -184,7 +185,7 @@ class RequestAuthorizer(Generic[Proof]):
 
     async def authorize(self, asked: AccessRequest[Proof]) -> str:
         """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError, Refusal,
-        StorageUnavailable.
+        StorageUnavailableError.
         """
         digest, caller = await self._caller_of(asked)
         vin = asked.vin()

@@ -9,16 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.access.domain.grants import (
-        Account,
-        AccountOverview,
-        AccountSummary,
-        Allowance,
-        ApiKey,
-        Grant,
-        NewApiKey,
-        NewGrant,
-    )
+    from services.access.domain.grants import Account, ApiKey, Grant, NewApiKey, NewGrant
+    from services.access.domain.overviews import AccountOverview, AccountSummary
+    from services.access.domain.permissions import Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +28,13 @@ class GrantQuery:
 
 
 class GrantRecord(Protocol):
-    """Where grants are kept. Every method may raise StorageUnavailable."""
+    """Where grants are kept. Every method may raise StorageUnavailableError."""
 
     async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
-        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflict."""
+        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflictError."""
 
     async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
-        """End it, with its audit row and the message to the other services. Raises GrantUnknown."""
+        """End it, with its audit row and the message to the other services. Raises GrantUnknownError."""
 
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """Return all of a vehicle's, ended ones included, oldest first."""
@@ -53,7 +46,7 @@ class GrantRecord(Protocol):
 
 
 class AccountRecord(Protocol):
-    """Where accounts and API keys are kept. Every method may raise StorageUnavailable."""
+    """Where accounts and API keys are kept. Every method may raise StorageUnavailableError."""
 
     async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
         """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
@@ -78,11 +71,11 @@ class AccountRecord(Protocol):
     async def expire_key(self, key_id: str, ends: datetime, *, by: str, at: datetime) -> ApiKey:
         """Have it end then, unless it ends before, with its audit row and the message to the other services.
 
-        Raises ApiKeyUnknown.
+        Raises ApiKeyUnknownError.
         """
 
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
-        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknown."""
+        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknownError."""
 
 
 class InvalidateCaches(Protocol):
@@ -95,7 +88,7 @@ class InvalidateCaches(Protocol):
 async def create_grant(
     record: GrantRecord, invalidate: InvalidateCaches, new: NewGrant, *, by: str, at: datetime
 ) -> Grant:
-    """Give a right. Raises ActionsBeyondRole, GrantConflict. Repeating it changes nothing."""
+    """Give a right. Raises ActionsBeyondRoleError, GrantConflictError. Repeating it changes nothing."""
     new.check()
     grant = await record.create(new, by=by, at=at)
     invalidate(principal=new.principal)
@@ -105,7 +98,7 @@ async def create_grant(
 async def revoke_grant(
     record: GrantRecord, invalidate: InvalidateCaches, grant_id: str, *, by: str, at: datetime
 ) -> Grant:
-    """End a right: when this returns, this process lets nothing through for it. Raises GrantUnknown."""
+    """End a right: when this returns, this process lets nothing through for it. Raises GrantUnknownError."""
     principal = ""
     try:
         grant = await record.revoke(grant_id, by=by, at=at)
@@ -174,7 +167,7 @@ async def expire_key(
     by: str,
     at: datetime,
 ) -> ApiKey:
-    """Have an API key end earlier: when this returns, this process knows its new end. Raises ApiKeyUnknown."""
+    """Have an API key end earlier: when this returns, this process knows its new end. Raises ApiKeyUnknownError."""
     try:
         return await record.expire_key(key_id, ends, by=by, at=at)
     finally:
@@ -184,7 +177,7 @@ async def expire_key(
 async def revoke_key(
     record: AccountRecord, invalidate: InvalidateCaches, key_id: str, *, by: str, at: datetime
 ) -> ApiKey:
-    """End an API key: when this returns, this process knows nobody by it. Raises ApiKeyUnknown."""
+    """End an API key: when this returns, this process knows nobody by it. Raises ApiKeyUnknownError."""
     try:
         return await record.revoke_key(key_id, by=by, at=at)
     finally:

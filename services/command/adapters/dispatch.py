@@ -23,7 +23,7 @@ from protocol.subjects import CommandKind, command_subject, is_vin
 from services.command.adapters.outbox_messages import TO_VEHICLES
 from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -46,7 +46,7 @@ _log = structlog.get_logger()
 
 
 class IssuedOrders(Protocol):
-    """The record of what is issued to vehicles. Every method may raise StorageUnavailable."""
+    """The record of what is issued to vehicles. Every method may raise StorageUnavailableError."""
 
     async def reserve_slots(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[SessionSlot | None]:
         """For each (VIN, domain, milliseconds of validity) the next slot in the vehicle's session; None for a vehicle
@@ -65,7 +65,7 @@ class Keys(Protocol):
     """The vehicles' keys."""
 
     async def fetch(self, vins: Iterable[str]) -> None:
-        """Have the answers for these. Raises StorageUnavailable."""
+        """Have the answers for these. Raises StorageUnavailableError."""
 
     def find(self, vin: str) -> VehicleKeys | None:
         """Return what was fetched."""
@@ -220,7 +220,7 @@ class CommandDispatcher:
             return [False] * len(messages)
         try:
             fates = await self._sent([each for each in map(_leaving, messages) if each is not None])
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("dispatch_waits_for_store", reason=str(error))
             return [False] * len(messages)
         return [fates.get(message.message_id, True) for message in messages]

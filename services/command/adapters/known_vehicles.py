@@ -29,7 +29,7 @@ class SessionsKnown:
         self._known: set[str] = set()
 
     async def load(self) -> None:
-        """Remember who is in the record, so that the first command of each need not ask. Raises StorageUnavailable."""
+        """Remember who is in the record: the first command of each need not ask. Raises StorageUnavailableError."""
         self._known.update(await self._some(self._limit))
 
     def add(self, vin: str) -> None:
@@ -40,7 +40,7 @@ class SessionsKnown:
             self._known.add(vin)
 
     async def has(self, vin: str) -> bool:
-        """Return whether the vehicle was ever heard of. Raises StorageUnavailable."""
+        """Return whether the vehicle was ever heard of. Raises StorageUnavailableError."""
         if vin in self._known:
             return True
         if await self._has_one(vin):

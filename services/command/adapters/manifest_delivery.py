@@ -39,7 +39,7 @@ class ManifestDelivery:
 
     async def bring(self, vin: str, version: int, occasion: str) -> None:
         """Send what follows the vehicle's version. `occasion` is the id of the message that told it. Raises
-        StorageUnavailable when nobody can tell the vehicle's keys.
+        StorageUnavailableError when nobody can tell the vehicle's keys.
         """
         lacking = [file for file in self._files if file.version > version]
         if not lacking:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from services.command.domain.commands import (
-    CannotDeliver,
-    CommandAlreadyFinished,
-    CommandForbidden,
-    CommandInProgress,
-    CommandNotFound,
-    CorrelationIdReused,
+    CannotDeliverError,
+    CommandAlreadyFinishedError,
+    CommandForbiddenError,
+    CommandInProgressError,
+    CommandNotFoundError,
+    CorrelationIdReusedError,
     FailureReason,
-    NotYoursToCancel,
+    NotYoursToCancelError,
 )
 from services.platform import errors
 from services.platform.errors import REASONS, Refusal
@@ -26,15 +26,15 @@ VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how a refusal of this service is told; None for what is not one."""
     match error:
-        case CommandNotFound() | NotYoursToCancel():
+        case CommandNotFoundError() | NotYoursToCancelError():
             return _out_of_reach(error)
-        case CorrelationIdReused():
+        case CorrelationIdReusedError():
             return Refusal(
                 errors.CORRELATION_ID_REUSED,
                 "This correlation id was used before with another body; use a new one for a new request.",
                 may_have_succeeded=False,
             )
-        case CommandInProgress(command_id):
+        case CommandInProgressError(command_id):
             return Refusal(
                 COMMAND_IN_PROGRESS,
                 "Another command is in flight on this vehicle; wait for its end or cancel it.",
@@ -42,15 +42,15 @@ def refusal_of(error: Exception) -> Refusal | None:
                 retry_after_seconds=5,
                 facts={"commandId": command_id},
             )
-        case CommandAlreadyFinished(command_id, status):
+        case CommandAlreadyFinishedError(command_id, status):
             return Refusal(
                 COMMAND_ALREADY_FINISHED,
                 f"The command has ended as {status.value}; there is nothing to cancel.",
                 facts={"commandId": command_id, "commandStatus": status.value},
             )
-        case CommandForbidden(reason, doors):
+        case CommandForbiddenError(reason, doors):
             return _forbidden(reason, doors)
-    return _cannot_deliver() if isinstance(error, CannotDeliver) else None
+    return _cannot_deliver() if isinstance(error, CannotDeliverError) else None
 
 
 def _cannot_deliver() -> Refusal:
@@ -62,8 +62,8 @@ def _cannot_deliver() -> Refusal:
     )
 
 
-def _out_of_reach(error: CommandNotFound | NotYoursToCancel) -> Refusal:
-    if isinstance(error, CommandNotFound):
+def _out_of_reach(error: CommandNotFoundError | NotYoursToCancelError) -> Refusal:
+    if isinstance(error, CommandNotFoundError):
         return Refusal(COMMAND_NOT_FOUND, "This vehicle has no such command; check the id.")
     return Refusal(
         errors.ACTION_NOT_GRANTED,

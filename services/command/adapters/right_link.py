@@ -14,7 +14,7 @@ from protocol import streams, subjects
 from services.command.adapters import vehicle_translate
 from services.command.usecases.rights import end_rights
 from services.platform.consumer import ConsumerPlan, PoisonMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.order_signer import MOST_AT_ONCE
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class CommandRevocationHandler:
         self._queue = queue
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
-        """End what these rights carried. Raises StorageUnavailable, also while nobody can tell of a right."""
+        """End what these rights carried. Raises StorageUnavailableError, also while nobody can tell of a right."""
         poison: list[PoisonMessage] = []
         for delivery in deliveries:
             try:
@@ -68,7 +68,7 @@ class SignerReview:
         self._signer = signer
 
     async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
-        """Return the ids of those to which there is no right any more. Raises StorageUnavailable when nobody can
+        """Return the ids of those to which there is no right any more. Raises StorageUnavailableError when nobody can
         tell.
         """
         gone: set[str] = set()
@@ -78,7 +78,7 @@ class SignerReview:
                 [signing.RequestedOrder.FromString(command.order) for command in some]
             )
             if verdicts is None:
-                raise StorageUnavailable("nobody can tell whether the right has ended")
+                raise StorageUnavailableError("nobody can tell whether the right has ended")
             for command, verdict in zip(some, verdicts, strict=True):
                 if verdict == signing.SIGNING_VERDICT_NOT_ALLOWED:
                     gone.add(command.command_id)

@@ -12,7 +12,7 @@ from services.command.adapters.outbox_messages import TO_VEHICLES
 from services.platform.background import BackgroundTasks
 from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         """Where challenges are kept."""
 
         async def challenge(self, vins: Sequence[str]) -> list[bytes]:
-            """Return a new challenge for each vehicle. Raises StorageUnavailable."""
+            """Return a new challenge for each vehicle. Raises StorageUnavailableError."""
 
 
 ASK_AGAIN_SECONDS = 5.0
@@ -87,7 +87,7 @@ class SessionRequests:
             if keys is None:
                 return
             challenges = await self._challenges.challenge([vin])
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("session_request_waits_for_store", reason=str(error))
             return
         envelopes = await self._signer.sign_session_requests([(vin, challenges[0])], refused)

@@ -17,7 +17,7 @@ from nats.js.errors import APIError
 from protocol import streams, subjects
 from protocol.cloud_side import ReplayGuard
 from protocol.domains import Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.stream_config import command_queue
 from services.command.adapters import vehicle_translate
 from services.command.adapters.mqtt_queue import MqttSessions, forward_waiting
@@ -31,7 +31,7 @@ from services.command.usecases.vehicle_reports import (
 )
 from services.platform.consumer import ConsumerPlan, PoisonMessage, RetryLater
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.platform.subscriptions import Subscription
 from services.telematics.messages import by_vehicle, disposition, noticed
 
@@ -148,7 +148,7 @@ class CommandEventHandler:
                     if domain is Domain.CONFIGURED:  # the config service's, but for the keys that are lacking
                         continue
                     one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd))
-            except MessageRefused as refused:
+            except MessageRefusedError as refused:
                 unhandled += disposition(delivery, refused)
             else:
                 received[one] = delivery
@@ -178,7 +178,7 @@ class CommandEventHandler:
         ):
             if isinstance(trouble, (NatsError, APIError, TimeoutError)):
                 unhandled.append(RetryLater(delivery, f"its queue was not opened: {type(trouble).__name__}"))
-            elif isinstance(trouble, Exception) and not isinstance(trouble, StorageUnavailable):
+            elif isinstance(trouble, Exception) and not isinstance(trouble, StorageUnavailableError):
                 unhandled.append(PoisonMessage(delivery, f"{type(trouble).__name__}: {trouble}", waits=True))
             elif trouble is not None:
                 raise trouble
@@ -188,7 +188,7 @@ class CommandEventHandler:
         vin, epochs = info.vin, self._deps.epochs
         try:
             self._replay_guard(vin, delivery, odd, store).learn(info)
-        except MessageRefused as refused:
+        except MessageRefusedError as refused:
             session = store.load(vin) if refused.fault is Fault.STALE_SESSION else None
             if session is not None:
                 what = epochs.refused(vin, session, info.epoch, self._arrived_at_millis(delivery))
@@ -217,12 +217,12 @@ class CommandEventHandler:
         odd: _Odd,
         store: CloudStore,
     ) -> Report:
-        """Raise NotUnderstood as MessageRefused: both are the vehicle's fault."""
+        """Raise NotUnderstood as MessageRefusedError: both are the vehicle's fault."""
         opened = self._replay_guard(answer.vin, delivery, odd, store).admit(domain, answer)
         try:
             return vehicle_translate.report(opened, self._deps.now())
-        except vehicle_translate.InconsistentReport as error:
-            raise MessageRefused(Fault.MALFORMED, str(error)) from error
+        except vehicle_translate.InconsistentReportError as error:
+            raise MessageRefusedError(Fault.MALFORMED, str(error)) from error
 
     async def _bring_manifests(self, answer: session_pb2.SignedAnswer) -> None:
         """Before the order is signed again: a vehicle that knows the signing key no more needs them first."""

@@ -13,7 +13,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from protocol import streams, subjects
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from services.platform.jetstream import Broker
@@ -46,5 +46,5 @@ class BrokerQueue:
             except NotFoundError:  # a broker that lost its disk: with the stream went what was in it
                 continue
             except (NatsError, APIError, TimeoutError) as error:
-                raise StorageUnavailable(f"the queue cannot be reached: {error}") from error
+                raise StorageUnavailableError(f"the queue cannot be reached: {error}") from error
         _log.info("queue_emptied", vin=masked_id(subjects.vin_of(subject)), kind=subject.rpartition(".")[2])

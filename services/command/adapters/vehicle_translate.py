@@ -85,7 +85,7 @@ _FAULTS = {
 }
 
 
-class InconsistentReport(ValueError):
+class InconsistentReportError(ValueError):
     """A report whose parts do not fit together; the text says why."""
 
 
@@ -185,7 +185,7 @@ def right_ended(message: grant_pb2.GrantRevoked) -> CommandRightEnded:
 
 
 def report(opened: OpenedAnswer, now: datetime) -> Report:
-    """Return what a vehicle's answer says of a command. Raises InconsistentReport."""
+    """Return what a vehicle's answer says of a command. Raises InconsistentReportError."""
     issued, answer = opened.issued, opened.answer
     match answer:
         case report_pb2.CommandReceived():
@@ -208,7 +208,7 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
                 signed_at=datetime.fromtimestamp(issued.issued_at_millis / 1_000, UTC),
             )
         case _:
-            raise InconsistentReport("settings do not belong on this subject")
+            raise InconsistentReportError("settings do not belong on this subject")
 
 
 def observed(message: room_event_pb2.CommandVerdicts) -> list[ObservedOutcome]:
@@ -231,7 +231,7 @@ def _cancel_decided(
     opened: OpenedAnswer, message: report_pb2.CancelResult, now: datetime
 ) -> CancellationDecision:
     if message.outcome == report_pb2.CANCEL_OUTCOME_UNSPECIFIED:
-        raise InconsistentReport("a cancellation without an outcome")
+        raise InconsistentReportError("a cancellation without an outcome")
     will_not_act = message.outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
     return CancellationDecision(
         opened.message_id,

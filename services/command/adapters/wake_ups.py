@@ -9,7 +9,7 @@ import structlog
 
 from services.platform.background import BackgroundTasks
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -20,7 +20,7 @@ _TAP_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
-class WakeUpFailed(Exception):
+class WakeUpError(Exception):
     """The gateway did not take the wake-up; the text says why."""
 
 
@@ -28,7 +28,7 @@ class WakeUpGateway(Protocol):
     """A way to a vehicle that sleeps: an SMS gateway, a modem's operator, the sandbox's simulator."""
 
     async def send_wake_up(self, vin: str) -> None:
-        """Ask it to connect. That it does is not promised. Raises WakeUpFailed."""
+        """Ask it to connect. That it does is not promised. Raises WakeUpError."""
 
 
 class HttpWakeUpGateway:
@@ -38,13 +38,13 @@ class HttpWakeUpGateway:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TAP_SECONDS)
 
     async def send_wake_up(self, vin: str) -> None:
-        """Ask it to connect. That it does is not promised. Raises WakeUpFailed."""
+        """Ask it to connect. That it does is not promised. Raises WakeUpError."""
         try:
             answer = await self._client.post(f"/vehicles/{vin}/tap")
         except httpx.HTTPError as error:
-            raise WakeUpFailed(type(error).__name__) from error
+            raise WakeUpError(type(error).__name__) from error
         if not answer.is_success:
-            raise WakeUpFailed(f"status {answer.status_code}")
+            raise WakeUpError(f"status {answer.status_code}")
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -55,8 +55,8 @@ class NoWakeUpGateway:
     """Where no gateway is configured."""
 
     async def send_wake_up(self, vin: str) -> None:  # noqa: ARG002  # the port's signature
-        """Ask it to connect. That it does is not promised. Raises WakeUpFailed."""
-        raise WakeUpFailed("no wake-up gateway is configured")
+        """Ask it to connect. That it does is not promised. Raises WakeUpError."""
+        raise WakeUpError("no wake-up gateway is configured")
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -100,9 +100,9 @@ class VehicleWaker:
                 _log.info("wake_up_not_in_budget", vin=masked_id(vin))
                 return
             await self._gateway.send_wake_up(vin)
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("wake_up_waits_for_store", reason=str(error))
-        except WakeUpFailed as error:
+        except WakeUpError as error:
             _log.warning("wake_up_not_sent", vin=masked_id(vin), reason=str(error))
         else:
             _log.info("wake_up_sent", vin=masked_id(vin))

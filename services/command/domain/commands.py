@@ -354,35 +354,35 @@ class AdvisoryState:
         return None
 
 
-class CommandRefused(Exception):
+class CommandRefusedError(Exception):
     """A request that is not carried out."""
 
 
-class CorrelationIdReused(CommandRefused):
+class CorrelationIdReusedError(CommandRefusedError):
     """The same id came before with another body."""
 
 
-class CannotDeliver(CommandRefused):
+class CannotDeliverError(CommandRefusedError):
     """Nothing can leave for vehicles at this time: what cannot be sent is not accepted."""
 
 
 @dataclass(slots=True, eq=False)
-class CommandInProgress(CommandRefused):
+class CommandInProgressError(CommandRefusedError):
     """Another command is in flight on this vehicle."""
 
     command_id: str
 
 
-class NotYoursToCancel(CommandRefused):
+class NotYoursToCancelError(CommandRefusedError):
     """Somebody else gave the command, whose role is higher; or it locks."""
 
 
-class CommandNotFound(CommandRefused):
+class CommandNotFoundError(CommandRefusedError):
     """This vehicle has no such command."""
 
 
 @dataclass(slots=True, eq=False)
-class CommandAlreadyFinished(CommandRefused):
+class CommandAlreadyFinishedError(CommandRefusedError):
     """Stop tracking a command that has ended."""
 
     command_id: str
@@ -390,7 +390,7 @@ class CommandAlreadyFinished(CommandRefused):
 
 
 @dataclass(slots=True, eq=False)
-class CommandForbidden(CommandRefused):
+class CommandForbiddenError(CommandRefusedError):
     """The vehicle said moments ago what stands in the way."""
 
     reason: FailureReason

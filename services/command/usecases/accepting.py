@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.command.domain import lifecycle
-from services.command.domain.commands import CommandInProgress
-from services.command.usecases.ports import CommandConflict
+from services.command.domain.commands import CommandInProgressError
+from services.command.usecases.ports import CommandConflictError
 from services.command.usecases.recording import change, commit, standing
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ async def accept(
     deps: CommandDependencies, command: Command, repeated: Callable[[], Awaitable[Command | None]]
 ) -> Command:
     """Keep a new command; return it, or the one that `repeated` finds for the same request. Raises
-    CommandInProgress.
+    CommandInProgressError.
     """
     in_the_way = ""
     for _ in range(_ATTEMPTS):
         try:
             await keep(deps, command)
-        except CommandConflict:
+        except CommandConflictError:
             first = await repeated()
             if first:
                 return first
@@ -44,12 +44,12 @@ async def accept(
             break
         if await _supersede(deps, command, in_the_way):
             return command
-    raise CommandInProgress(in_the_way)
+    raise CommandInProgressError(in_the_way)
 
 
 async def keep(deps: CommandDependencies, command: Command) -> None:
     """Keep a new command, its history and audit entries and what is to be sent, in one commit. Raises
-    CommandConflict.
+    CommandConflictError.
     """
     await commit(deps, partial(_keep, deps.outbox_messages, command))
 
@@ -73,7 +73,7 @@ async def _supersede(deps: CommandDependencies, lock: Command, unlock_id: str) -
         kept = await commit(
             deps, partial(_take_its_place, deps.outbox_messages, lock, unlock_id, surely_unsent=held)
         )
-    except CommandConflict:
+    except CommandConflictError:
         return False
     finally:
         if held and not kept:

@@ -12,15 +12,15 @@ import structlog
 from services.command.domain.commands import (
     IDEMPOTENCY_KEPT,
     CommandAction,
-    CommandAlreadyFinished,
-    CommandForbidden,
-    CommandInProgress,
+    CommandAlreadyFinishedError,
+    CommandForbiddenError,
+    CommandInProgressError,
     FailureReason,
 )
 from services.command.domain.history import RefusedRequest
 from services.platform.isolation import by_halves
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,14 +85,14 @@ class RefusedRequests:
         """Run a request; note it if it is refused for a reason that the history tells."""
         try:
             yield
-        except CommandForbidden as refused:
+        except CommandForbiddenError as refused:
             self._note(requester, vin, action, correlation_id, target_doors, refused.reason)
             raise
-        except CommandInProgress:
+        except CommandInProgressError:
             reason = FailureReason.COMMAND_IN_PROGRESS
             self._note(requester, vin, action, correlation_id, target_doors, reason)
             raise
-        except CommandAlreadyFinished as refused:
+        except CommandAlreadyFinishedError as refused:
             self._note(requester, vin, action, correlation_id, (), FailureReason.TOO_LATE, refused.command_id)
             raise
 
@@ -122,12 +122,12 @@ class RefusedRequests:
             await self._arrived.wait()
             try:
                 await self.flush()
-            except StorageUnavailable as error:
+            except StorageUnavailableError as error:
                 _log.warning("refused_requests_wait", waiting=len(self._waiting), reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def flush(self) -> None:
-        """Commit what waits now. Raises StorageUnavailable; what was not committed waits on."""
+        """Commit what waits now. Raises StorageUnavailableError; what was not committed waits on."""
         while self._waiting:
             batch = list(self._waiting.values())[:_BATCH]
             await by_halves(batch, self._commit, _unkept)
@@ -142,7 +142,7 @@ class RefusedRequests:
         """Commit what waits, if the store is there. Nothing rests on these entries: without it they are lost."""
         try:
             await self.flush()
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("refused_requests_lost", waiting=len(self._waiting), reason=str(error))
 
     async def _commit(self, batch: Sequence[RefusedRequest]) -> None:

@@ -41,7 +41,7 @@ class Commands(Protocol):
     async def write(self, work: Callable[[CommandTransaction], T]) -> T:
         """Run `work` in a transaction and return its answer once that is durable; what it raises undoes everything.
 
-        Raises StorageUnavailable, CommitUncertain.
+        Raises StorageUnavailableError, CommitUncertainError.
         """
 
     async def prior(
@@ -128,11 +128,11 @@ class CommandTransaction(Protocol):
         """
 
     def add_command(self, command: Command) -> None:
-        """Keep a new command, with its history and audit entries. Raises CommandConflict."""
+        """Keep a new command, with its history and audit entries. Raises CommandConflictError."""
 
     def add_cancellation(self, cancellation: Cancellation, answered: Status) -> None:
         """Keep a cancellation and what the command was told, with its history and audit entries. Raises
-        CommandConflict.
+        CommandConflictError.
         """
 
     def keep_outcome(self, outcome: ObservedOutcome) -> Command | None:
@@ -178,7 +178,7 @@ class OutboxMessages(Protocol):
         """Return those of an unlock whose place a lock takes."""
 
 
-class CommandConflict(Exception):
+class CommandConflictError(Exception):
     """The store holds a command with the same idempotency key, or one in flight on the vehicle."""
 
 
@@ -239,7 +239,7 @@ class KnownVehicles(Protocol):
     """Which vehicles have ever been heard of."""
 
     async def has(self, vin: str) -> bool:
-        """Return whether this one was. Raises StorageUnavailable."""
+        """Return whether this one was. Raises StorageUnavailableError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,22 +12,22 @@ from services.command.domain.commands import (
     IDEMPOTENCY_KEPT,
     Cancellation,
     CancelRequest,
-    CannotDeliver,
+    CannotDeliverError,
     Command,
     CommandAction,
-    CommandAlreadyFinished,
-    CommandForbidden,
-    CommandNotFound,
-    CorrelationIdReused,
+    CommandAlreadyFinishedError,
+    CommandForbiddenError,
+    CommandNotFoundError,
+    CorrelationIdReusedError,
     DoorAction,
     FailureReason,
-    NotYoursToCancel,
+    NotYoursToCancelError,
     Requester,
     Viewer,
 )
 from services.command.domain.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
 from services.command.usecases.accepting import accept
-from services.command.usecases.ports import CommandConflict
+from services.command.usecases.ports import CommandConflictError
 from services.command.usecases.recording import change, commit, finish, standing
 from services.platform.isolation import by_halves
 
@@ -47,7 +47,7 @@ async def request_doors(
 ) -> Command:
     """Take in a command. The same request again gives the first command as it was first answered.
 
-    Raises CorrelationIdReused, CommandInProgress, Forbidden, CannotDeliver.
+    Raises CorrelationIdReusedError, CommandInProgressError, Forbidden, CannotDeliverError.
     """
     now = deps.now()
     if not deps.can_deliver():
@@ -56,7 +56,7 @@ async def request_doors(
         )
         if first:
             return first
-        raise CannotDeliver
+        raise CannotDeliverError
     condition = deps.advisory_states.of(vin)
     reason = condition.forbids(order, now) if condition else None
     if condition and reason:
@@ -66,7 +66,7 @@ async def request_doors(
         if first:
             return first
         doors = tuple(sorted(d for d in condition.open_doors if order.concerns(d)))
-        raise CommandForbidden(reason, doors if reason is FailureReason.DOOR_OPEN else ())
+        raise CommandForbiddenError(reason, doors if reason is FailureReason.DOOR_OPEN else ())
     asleep = condition is not None and condition.asleep
     lost = condition is not None and condition.lost
     never_connected = condition is None and not await deps.known_vehicles.has(vin)
@@ -98,7 +98,7 @@ async def _first_answer(
     fingerprint: str,
 ) -> Command | None:
     """Return the command of an earlier request under this key; None when the key is free. Raises
-    CorrelationIdReused.
+    CorrelationIdReusedError.
     """
     prior = await deps.commands.prior(requester, vin, operation, correlation_id)
     if prior is None:
@@ -108,7 +108,7 @@ async def _first_answer(
         return None
     # An older version kept the fingerprint of the doors in the order they were written in.
     if fingerprint not in {prior.fingerprint, prior.command.order.fingerprint()}:
-        raise CorrelationIdReused
+        raise CorrelationIdReusedError
     return prior.as_answered()
 
 
@@ -121,7 +121,7 @@ async def cancel(
 ) -> Command:
     """Cancel a command, or ask the vehicle to. The command as it stands then.
 
-    Raises CommandNotFound, NotYoursToCancel, CommandAlreadyFinished, CorrelationIdReused.
+    Raises CommandNotFoundError, NotYoursToCancelError, CommandAlreadyFinishedError, CorrelationIdReusedError.
     """
     fingerprint = cancel_request.fingerprint()
     first = await _first_answer(deps, requester, vin, "CANCEL", correlation_id, fingerprint)
@@ -129,11 +129,11 @@ async def cancel(
         return first
     command = await deps.commands.latest_by_correlation_id(vin, cancel_request.correlation_id)
     if command is None:
-        raise CommandNotFound
+        raise CommandNotFoundError
     if not requester.may_cancel(command):
-        raise NotYoursToCancel
+        raise NotYoursToCancelError
     if command.status.final:
-        raise CommandAlreadyFinished(command.command_id, command.status)
+        raise CommandAlreadyFinishedError(command.command_id, command.status)
     cancellation = Cancellation(
         cancel_id=f"cancel-{uuid.uuid4()}",
         command_id=command.command_id,
@@ -152,7 +152,7 @@ async def cancel(
         asking = partial(_ask_to_cancel, deps.outbox_messages, cancellation, command.status)
         if await commit(deps, asking):
             return command
-    except CommandConflict:  # the same cancellation came twice at once
+    except CommandConflictError:  # the same cancellation came twice at once
         first = await _first_answer(deps, requester, vin, "CANCEL", correlation_id, fingerprint)
         return first or command
     # The same cancellation may have ended it a moment ago, asked for by another agent of the same customer.
@@ -160,7 +160,7 @@ async def cancel(
     if first:
         return first
     current = await find(deps, vin, command.command_id)
-    raise CommandAlreadyFinished(current.command_id, current.status)
+    raise CommandAlreadyFinishedError(current.command_id, current.status)
 
 
 async def _cancelled_unsent(deps: CommandDependencies, cancellation: Cancellation, command: Command) -> bool:
@@ -212,18 +212,18 @@ def _ask_to_cancel(
 
 
 async def find(deps: CommandDependencies, vin: str, command_id: str) -> Command:
-    """Return one command with its life so far. Raises CommandNotFound."""
+    """Return one command with its life so far. Raises CommandNotFoundError."""
     command = await deps.commands.get(vin, command_id)
     if command is None:
-        raise CommandNotFound
+        raise CommandNotFoundError
     return command
 
 
 async def read(deps: CommandDependencies, viewer: Viewer, vin: str, command_id: str) -> Command:
-    """Return the same for somebody: nothing from before the right began. Raises CommandNotFound."""
+    """Return the same for somebody: nothing from before the right began. Raises CommandNotFoundError."""
     command = await find(deps, vin, command_id)
     if command.accepted_at < viewer.since:
-        raise CommandNotFound
+        raise CommandNotFoundError
     return command
 
 

@@ -22,13 +22,13 @@ class CommandRightsReview(Protocol):
     """The signer, which asks the access service."""
 
     async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
-        """Return the ids of those to which there is no right any more. Raises StorageUnavailable when nobody can
+        """Return the ids of those to which there is no right any more. Raises StorageUnavailableError when nobody can
         tell.
         """
 
 
 class VehicleQueue(Protocol):
-    """What waits at the broker. Every method raises StorageUnavailable while the broker is away."""
+    """What waits at the broker. Every method raises StorageUnavailableError while the broker is away."""
 
     async def take_out_commands(self, vin: str) -> None:
         """Take everything that moves a door out of this vehicle's queue."""
@@ -43,7 +43,7 @@ async def end_rights(
     """End what is alive and was asked for under a right that has ended; safe to repeat, and on each replica.
 
     What never left fails at once. What may have left is taken out of the vehicle's queue, and the vehicle is sent
-    the cloud's own cancellation: had it acted before, its result says so. Raises StorageUnavailable.
+    the cloud's own cancellation: had it acted before, its result says so. Raises StorageUnavailableError.
     """
     live = await deps.commands.live(ended)
     if not live:

@@ -7,14 +7,14 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from services.command.domain import lifecycle
 from services.command.domain.changes import CommandState, ReportRejection
 from services.command.domain.endings import not_accepted
 from services.command.domain.reports import OrderRefusal, ReportedResult
 from services.command.domain.wake_budget import WAKE_AFTER, WAKES_REMEMBERED
 from services.command.usecases.recording import change, commit, finish, standing
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -41,7 +41,7 @@ class VerifiedMessage:
     """Something a vehicle signed.
 
     `admit` takes it into the vehicle's session, in the transaction that ingests the report it returns (None for
-    a hello). It raises MessageRefused when it does not belong there.
+    a hello). It raises MessageRefusedError when it does not belong there.
     """
 
     vin: str
@@ -53,7 +53,7 @@ class IngestResult:
     """What was accepted; what was not, and why."""
 
     accepted: Sequence[Report]
-    rejected: Mapping[VerifiedMessage, MessageRefused | str]
+    rejected: Mapping[VerifiedMessage, MessageRefusedError | str]
 
 
 async def vehicle_connected(deps: CommandDependencies, vin: str) -> None:
@@ -103,15 +103,15 @@ def _ingest(
 
 def _admit(
     sessions: CloudStore, arrived: Sequence[VerifiedMessage]
-) -> tuple[dict[VerifiedMessage, Report], dict[VerifiedMessage, MessageRefused | str]]:
+) -> tuple[dict[VerifiedMessage, Report], dict[VerifiedMessage, MessageRefusedError | str]]:
     """Return what their sessions take, but for hellos; what they do not take, and why."""
     reports: dict[VerifiedMessage, Report | None] = {}
-    refused: dict[VerifiedMessage, MessageRefused | str] = {}
+    refused: dict[VerifiedMessage, MessageRefusedError | str] = {}
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
     for received in sorted(arrived, key=lambda each: each.vin):
         try:
             reports[received] = received.admit(sessions)
-        except MessageRefused as refusal:
+        except MessageRefusedError as refusal:
             refused[received] = refusal
     admitted = {received: report for received in arrived if (report := reports.get(received)) is not None}
     return admitted, refused
@@ -158,7 +158,7 @@ async def sign_again(deps: CommandDependencies) -> None:
     due = deps.again.take_due()
     try:
         again = await deps.commands.outgoing(due, deps.now()) if due else ()
-    except StorageUnavailable:
+    except StorageUnavailableError:
         for order_id in due:
             deps.again.refused(order_id)
         raise
@@ -174,7 +174,7 @@ async def wake_the_silent(deps: CommandDependencies, wake: Callable[[str, str], 
     for command_id in deps.left_asleep.without(silent):
         try:
             await wake(silent[command_id], command_id)
-        except StorageUnavailable:
+        except StorageUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001  # one that cannot be woken must not let the others sleep
             deps.left_asleep.add(command_id, error)

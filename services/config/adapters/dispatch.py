@@ -23,8 +23,8 @@ from services.config.domain import NOT_PROVEN, RIGHT_ENDED
 from services.config.usecases import SignedSettings, UnsignedSettings
 from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
-from services.platform.storage import StorageUnavailable
-from services.telematics.keys import KeysUnknown
+from services.platform.storage import StorageUnavailableError
+from services.telematics.keys import KeysUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -106,13 +106,13 @@ class ConfigDispatcher:
         """
         try:
             waiting = await self._deliver(_newest(messages))
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.warning("dispatch_waits", reason=str(error))
             return [False] * len(messages)
         return [message.message_id not in waiting for message in messages]
 
     async def _deliver(self, newest: Mapping[str, _Waiting]) -> set[str]:
-        """Return the ids of those that must be tried again. Raises StorageUnavailable when all must."""
+        """Return the ids of those that must be tried again. Raises StorageUnavailableError when all must."""
         await self._keys.fetch(newest)
         versions = {vin: each.requested.config.version for vin, each in newest.items()}
         reserve_slots = await self._orders.reserve_slots(versions, VALID_MILLIS, self._now())
@@ -145,7 +145,7 @@ class ConfigDispatcher:
         for each in signed:
             try:
                 keys = self._keys.find(each.vin)
-            except KeysUnknown:  # they changed a moment ago: it is signed again, for the new ones
+            except KeysUnknownError:  # they changed a moment ago: it is signed again, for the new ones
                 continue
             if keys is None:
                 keyless.add(each.vin)

@@ -15,7 +15,7 @@ from services.config import usecases
 from services.config.adapters import translate
 from services.config.domain import ConfigRightEnded
 from services.platform.consumer import ConsumerPlan, PoisonMessage
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.order_signer import MOST_AT_ONCE
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ConfigRevocationHandler:
         self._now = now
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
-        """Give up what these rights carried. Raises StorageUnavailable, also while nobody can tell of a right."""
+        """Give up what these rights carried. Raises StorageUnavailableError, also while nobody can tell of a right."""
         poison: list[PoisonMessage] = []
         for delivery in deliveries:
             try:
@@ -61,13 +61,13 @@ class _SignerReview:
         self._signer = signer
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:
-        """Return those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
+        """Return those to which there is no right any more. Raises StorageUnavailableError when nobody can tell."""
         gone: list[Push] = []
         for start in range(0, len(pushes), MOST_AT_ONCE):
             some = pushes[start : start + MOST_AT_ONCE]
             verdicts = await self._signer.review([translate.requested_order(push) for push in some])
             if verdicts is None:
-                raise StorageUnavailable("nobody can tell whether the right has ended")
+                raise StorageUnavailableError("nobody can tell whether the right has ended")
             not_allowed = signing.SIGNING_VERDICT_NOT_ALLOWED
             gone += [push for push, verdict in zip(some, verdicts, strict=True) if verdict == not_allowed]
         if gone:

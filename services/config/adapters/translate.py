@@ -15,13 +15,13 @@ from services.config.domain import (
     ApplicationState,
     ChangeRequest,
     ConfigAnswer,
-    ConfigCorrelationIdReused,
+    ConfigCorrelationIdReusedError,
     ConfigFault,
     DoorSettings,
     Hello,
     LeftOutSettings,
     ReadBack,
-    ReadOnlyChanged,
+    ReadOnlyChangedError,
     SettingsChange,
     UnlockMode,
     WeakeningNotAllowedError,
@@ -82,7 +82,7 @@ SPEED_LOCK = range(5, 61)
 """Seconds and km/h, as the contract bounds them."""
 
 
-class NewsRefused(ValueError):
+class NewsError(ValueError):
     """A vehicle's message that means nothing; the text says why."""
 
 
@@ -226,7 +226,7 @@ def _vehicle_settings(settings: DoorSettings) -> body_pb2.DoorSettings:
 
 def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
     """Return what a hello says that arrived at `at`, and was said before that whatever the vehicle's clock says. Raises
-    NewsRefused.
+    NewsError.
     """
     _check_id(info.message_id)
     hello = info.hello
@@ -237,7 +237,7 @@ def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
 def answer_reader(
     message: session_pb2.SignedAnswer, at: datetime
 ) -> Callable[[IssuedOrder], ConfigAnswer | ConfigFault]:
-    """Return what an answer says that arrived at `at`, once it is known which order it answers. Raises NewsRefused
+    """Return what an answer says that arrived at `at`, once it is known which order it answers. Raises NewsError
     here, and nothing afterwards.
     """
     _check_id(message.message_id)
@@ -294,12 +294,12 @@ def _running(report: report_pb2.ConfigReport) -> DoorSettings | None:
 
 def _check_id(message_id: str) -> None:
     if not message_id.isprintable():
-        raise NewsRefused("message id with control characters")
+        raise NewsError("message id with control characters")
 
 
 def _version(version: int) -> int:
     if not 0 <= version <= HIGHEST_VERSION:
-        raise NewsRefused(f"config version {version}")
+        raise NewsError(f"config version {version}")
     return version
 
 
@@ -307,18 +307,18 @@ def _time(timestamp: Timestamp) -> datetime:
     try:
         return time_of(timestamp)
     except ValueError as error:
-        raise NewsRefused("a time that is none") from error
+        raise NewsError("a time that is none") from error
 
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, ConfigCorrelationIdReused):
+    if isinstance(error, ConfigCorrelationIdReusedError):
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "This correlation id was used before with another body; send this change under a new one.",
             may_have_succeeded=False,
         )
-    if isinstance(error, ReadOnlyChanged):
+    if isinstance(error, ReadOnlyChangedError):
         return Refusal(
             errors.INVALID_REQUEST,
             "The settings are not as the request says that they were read; read them again and go on from that.",

@@ -52,7 +52,7 @@ class ConfigEventHandler:
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Take in what can be accepted, in one commit; the rest is poison, or for later.
 
-        Raises StorageUnavailable, also when nobody can tell the vehicles' keys.
+        Raises StorageUnavailableError, also when nobody can tell the vehicles' keys.
         """
         addressed, unhandled = by_vehicle(deliveries)
         await self._keys.fetch(vin for vin, _ in addressed)
@@ -60,7 +60,7 @@ class ConfigEventHandler:
         for vin, delivery in addressed:
             try:
                 verified.append((delivery, self._received(vin, delivery)))
-            except ValueError as refused:  # MessageRefused, NewsRefused
+            except ValueError as refused:  # MessageRefusedError, NewsError
                 unhandled.append(PoisonMessage(delivery, str(refused)))
         refusals = await usecases.ingest_messages(
             self._record, self._now, [received for _, received in verified]
@@ -71,7 +71,7 @@ class ConfigEventHandler:
         return unhandled
 
     def _received(self, vin: str, delivery: Delivery) -> VerifiedConfigMessage:
-        """Raise MessageRefused, NewsRefused."""
+        """Raise MessageRefusedError, NewsError."""
         now_us = int(self._now().timestamp() * 1_000_000)
         at = datetime.fromtimestamp(delivery.arrived_at_us(now_us) / 1_000_000, UTC)
         if delivery.subject.endswith(Domain.HELLO.value):

@@ -144,7 +144,7 @@ class DiagnosisStore:
     async def tell_due(self) -> None:
         """Tell of what has waited for its time: alerts that come and go, and what the vehicle's share had no room for.
 
-        Raises StorageUnavailable.
+        Raises StorageUnavailableError.
         """
         at = self._now()
         for vin in await self._database.read(lambda connection: told_alerts.due(connection, at)):

@@ -13,7 +13,7 @@ from services.diagnostics.domain.diagnosis import (
     OLDEST_SHOWN,
     ComponentHealth,
     ComponentStatus,
-    DiagnosisNotYetReported,
+    DiagnosisNotYetReportedError,
     SelfCheck,
 )
 from services.platform import errors
@@ -54,18 +54,18 @@ _CONDITIONS = {
 }
 
 
-class ReportRefused(ValueError):
+class ReportError(ValueError):
     """What is no report; the text says why."""
 
 
 def self_check(opened: OpenedReport, received_at: datetime) -> SelfCheck:
     """Return what a DiagnosticsReport says. What is not understood in it is left out or put right, and named in `cut`;
-    the rules are those of the contract (proto/.../vehicle/v1/report.proto). Raise ReportRefused when it is no report.
+    the rules are those of the contract (proto/.../vehicle/v1/report.proto). Raise ReportError when it is no report.
     """
     try:
         report = report_pb2.DiagnosticsReport.FromString(opened.payload)
     except DecodeError as error:
-        raise ReportRefused("not a diagnostics report") from error
+        raise ReportError("not a diagnostics report") from error
     cut: set[str] = set()
     observed_at = _time(report.observed_at)
     if observed_at is None:
@@ -212,7 +212,7 @@ def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, DiagnosisNotYetReported):
+    if isinstance(error, DiagnosisNotYetReportedError):
         return Refusal(
             errors.NOT_YET_REPORTED,
             "The vehicle has not reported a self-check yet. One that sleeps is woken by a command (lock, unlock), and "

@@ -73,7 +73,7 @@ class VehicleReports:
             received_at = moment(delivery.arrived_at_us(now_us))
             try:
                 check = translate.self_check(report, received_at)
-            except translate.ReportRefused as refused:
+            except translate.ReportError as refused:
                 unhandled.append(PoisonMessage(delivery, str(refused)))
                 continue
             if check.cut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -47,8 +48,8 @@ _ACTUATOR_SILENT = (
     "Check the door by hand and have the actuator replaced in a workshop."
 )
 
-# The codes are the vehicle's (vehicle/README.md). One that is not listed is told all the same, because cars
-# in the field are older and newer than this table.
+# The codes are the vehicle's (vehicle/README.md, docs/api.md). One that is not listed is told all the same, because
+# cars in the field are older and newer than this table, but as unknown and with its number alone.
 _KNOWN = {
     each.code: each
     for each in (
@@ -83,14 +84,22 @@ _KNOWN = {
 }
 
 
+UNKNOWN_FAULT = "UNKNOWN_FAULT"
+_NUMBER = re.compile(r"(?=.*[0-9])[0-9A-Z]{1,8}(?:[.-][0-9A-F]{1,4})?")
+"""What a fault's number looks like (SAE J2012 and makers' own): what else a vehicle says is its own words."""
+
+
 def finding(code: str) -> DiagnosticFinding:
-    """Return what is known of `code`; a plain warning when nothing is."""
+    """Return what is known of `code`; a plain warning when nothing is, with its number if it is one."""
     known = _KNOWN.get(code)
     if known is not None:
         return known
-    told = code.replace("{", "(").replace("}", ")")  # the message is a template
+    numbered = _NUMBER.fullmatch(code) is not None
+    number = f", number {code}" if numbered else ""
     return DiagnosticFinding(
-        code, Severity.WARNING, f"{{component}} reports the fault {told}. Have it read out in a workshop."
+        code if numbered else UNKNOWN_FAULT,
+        Severity.WARNING,
+        f"{{component}} reports a fault that is not known here{number}. Have it read out in a workshop.",
     )
 
 
@@ -234,7 +243,7 @@ class AlertChange:
     deferred: bool = False
 
 
-class DiagnosisNotYetReported(Exception):
+class DiagnosisNotYetReportedError(Exception):
     """The vehicle has never reported a self-check."""
 
 

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from services.enrolment.adapters.translate import NotACertificate, vehicle_certificate
+from services.enrolment.adapters.translate import NotACertificateError, vehicle_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,11 +46,11 @@ class CertificateCheck:
     def admissible(self, pem: bytes) -> tuple[str, x509.Certificate]:
         """Return the VIN and the certificate, the first in the PEM text.
 
-        Others in it are CAs between it and the vehicles' CA. Raise NotACertificate or NotAVin where the broker would
-        not let the vehicle in with it, or must not.
+        Others in it are CAs between it and the vehicles' CA. Raise NotACertificateError or NotAVinError
+        where the broker would not let the vehicle in with it, or must not.
         """
         if b"PRIVATE KEY" in pem:
-            raise NotACertificate(
+            raise NotACertificateError(
                 "this holds a private key, which must not leave the vehicle: make it a new one"
             )
         vin, certificate = vehicle_certificate(pem)
@@ -61,7 +61,7 @@ class CertificateCheck:
         try:
             between = x509.load_pem_x509_certificates(pem)[1:]
         except ValueError as error:
-            raise NotACertificate("what follows the certificate is no PEM certificate") from error
+            raise NotACertificateError("what follows the certificate is no PEM certificate") from error
         self._check_issuer(certificate, between)
         return vin, certificate
 
@@ -77,7 +77,7 @@ class CertificateCheck:
                 break
             _check_time("a CA between the certificate and the vehicles' CA", step, self.now())
             current = step
-        raise NotACertificate(self._foreign(current))
+        raise NotACertificateError(self._foreign(current))
 
     def _foreign(self, certificate: x509.Certificate) -> str:
         ours = " or ".join(_name(ca.subject) for ca in self.cas)
@@ -87,44 +87,48 @@ class CertificateCheck:
 
 
 def _check_names(certificate: x509.Certificate) -> None:
-    """Raise NotACertificate unless the SPIFFE URI is the only name: a DNS name is a service's to the broker."""
+    """Raise NotACertificateError unless the SPIFFE URI is the only name: a DNS name is a service's to the broker."""
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     if len(list(names)) != 1:
-        raise NotACertificate("it has a name besides its SPIFFE URI, which no vehicle may have")
+        raise NotACertificateError("it has a name besides its SPIFFE URI, which no vehicle may have")
 
 
 def _check_key(certificate: x509.Certificate) -> None:
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise NotACertificate("its key must be P-256 (ECDSA), and is of a kind unknown here") from error
+        raise NotACertificateError("its key must be P-256 (ECDSA), and is of a kind unknown here") from error
     if isinstance(key, ec.EllipticCurvePublicKey):
         kind = key.curve.name
         if isinstance(key.curve, ec.SECP256R1):
             return
     else:
         kind = next((word for each, word in _KINDS.items() if isinstance(key, each)), "of another kind")
-    raise NotACertificate(f"its key must be P-256 (ECDSA), and is {kind}")
+    raise NotACertificateError(f"its key must be P-256 (ECDSA), and is {kind}")
 
 
 def _check_purpose(certificate: x509.Certificate) -> None:
     for extension in certificate.extensions:
         value = extension.value
         if isinstance(value, x509.ExtendedKeyUsage) and not _CLIENTS.intersection(value):
-            raise NotACertificate("it is not for clients (extended key usage clientAuth)")
+            raise NotACertificateError("it is not for clients (extended key usage clientAuth)")
         if isinstance(value, x509.KeyUsage) and not value.digital_signature:
-            raise NotACertificate("its key may not sign (key usage digitalSignature)")
+            raise NotACertificateError("its key may not sign (key usage digitalSignature)")
         if isinstance(value, x509.BasicConstraints) and value.ca:
-            raise NotACertificate("it is a CA's certificate")
+            raise NotACertificateError("it is a CA's certificate")
         if extension.critical and isinstance(value, x509.UnrecognizedExtension):
-            raise NotACertificate(f"its critical extension {extension.oid.dotted_string} is not understood")
+            raise NotACertificateError(
+                f"its critical extension {extension.oid.dotted_string} is not understood"
+            )
 
 
 def _check_time(which: str, certificate: x509.Certificate, now: datetime) -> None:
     if certificate.not_valid_after_utc <= now:
-        raise NotACertificate(f"{which} expired at {certificate.not_valid_after_utc.isoformat()}")
+        raise NotACertificateError(f"{which} expired at {certificate.not_valid_after_utc.isoformat()}")
     if now < certificate.not_valid_before_utc:
-        raise NotACertificate(f"{which} is not valid before {certificate.not_valid_before_utc.isoformat()}")
+        raise NotACertificateError(
+            f"{which} is not valid before {certificate.not_valid_before_utc.isoformat()}"
+        )
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

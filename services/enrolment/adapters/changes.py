@@ -12,7 +12,7 @@ import nats.errors
 
 from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
 from services.enrolment.adapters import translate
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilentError
 
 if TYPE_CHECKING:
     from services.platform.jetstream import Broker
@@ -27,7 +27,7 @@ class BrokerKeyChanges:
         self._broker = broker
 
     async def publish(self, *vins: str) -> None:
-        """Have them forget these vehicles', once the change is recorded. Raises BrokerSilent.
+        """Have them forget these vehicles', once the change is recorded. Raises BrokerSilentError.
 
         A hint: who does not hear it remembers for some minutes longer.
         """
@@ -36,4 +36,4 @@ class BrokerKeyChanges:
                 await self._broker.client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, translate.keys_changed(vin))
             await self._broker.client.flush(_FLUSH_SECONDS)
         except (nats.errors.Error, TimeoutError) as error:
-            raise BrokerSilent(f"{type(error).__name__}") from error
+            raise BrokerSilentError(f"{type(error).__name__}") from error

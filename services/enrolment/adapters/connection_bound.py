@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.enrolment.domain import MOST_CONNECTIONS, Stays
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilentError
 from services.platform.background import BackgroundTasks
 from services.platform.logs import masked_id
 
@@ -52,7 +52,7 @@ class ConnectionBound:
                 await self._sleep(SETTLED_SECONDS)
                 try:
                     cut = await self._connections.keep_newest(vin, MOST_CONNECTIONS)
-                except BrokerSilent as silent:
+                except BrokerSilentError as silent:
                     _log.error("vehicle_not_bounded", vin=masked_id(vin), reason=str(silent))
                     return  # it is looked after when it comes again
                 if cut.closed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 
-from services.enrolment.usecases import BrokerSilent, Cut
+from services.enrolment.usecases import BrokerSilentError, Cut
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -28,11 +28,11 @@ class BrokerConnections:
         self._client = client
 
     async def cut(self, vin: str) -> int:
-        """End all of the vehicle's; how many. Raises BrokerSilent."""
+        """End all of the vehicle's; how many. Raises BrokerSilentError."""
         return (await self.keep_newest(vin, 0)).closed
 
     async def keep_newest(self, vin: str, most: int) -> Cut:
-        """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilent."""
+        """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilentError."""
         try:
             question = {"auth": True, "user": vin, "limit": _MOST_AT_ONCE}
             nodes = await ask_every_node(self._client, question)
@@ -44,7 +44,7 @@ class BrokerConnections:
                     f"$SYS.REQ.SERVER.{one.server}.KICK", kick, timeout=_FIRST_ANSWER_SECONDS
                 )
         except (nats.errors.Error, TimeoutError, ValueError, KeyError) as error:
-            raise BrokerSilent(f"{type(error).__name__}") from error
+            raise BrokerSilentError(f"{type(error).__name__}") from error
         return Cut(len(oldest), len(found) - len(oldest))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilentError
 from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class Traffic(Protocol):
     """What the broker has counted of vehicles' connections."""
 
     async def latest(self) -> Sequence[ConnectionTraffic]:
-        """Return the connections that sent something last. Raises BrokerSilent."""
+        """Return the connections that sent something last. Raises BrokerSilentError."""
 
     async def end(self, server_id: str, number: int) -> None:
-        """End this connection. Raises BrokerSilent."""
+        """End this connection. Raises BrokerSilentError."""
 
 
 class FloodWatch:
@@ -51,7 +51,7 @@ class FloodWatch:
         while True:
             try:
                 await self.look()
-            except BrokerSilent as silent:
+            except BrokerSilentError as silent:
                 if not self._blind:
                     _log.warning("vehicle_traffic_not_seen", reason=str(silent))
                 self._blind = True
@@ -60,7 +60,7 @@ class FloodWatch:
             await asyncio.sleep(random.uniform(*LOOK_SECONDS))  # noqa: S311  # nothing secret
 
     async def look(self) -> None:
-        """Look once. Raises BrokerSilent."""
+        """Look once. Raises BrokerSilentError."""
         seen = await self._traffic.latest()
         excessive = self._rates.excessive(seen, asyncio.get_running_loop().time())
         for vin, messages in excessive.items():

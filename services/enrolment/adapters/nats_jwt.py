@@ -24,7 +24,7 @@ _KEY = slice(1, 33)
 """In an nkey's bytes: the role before it, a checksum after it."""
 
 
-class TokenRefused(ValueError):
+class TokenError(ValueError):
     """Not a token that can be accepted."""
 
 
@@ -50,23 +50,23 @@ class Issuer:
 
 
 def claims_of(token: bytes) -> dict[str, Any]:
-    """Return what the token claims, once its issuer's signature is verified. Raises TokenRefused.
+    """Return what the token claims, once its issuer's signature is verified. Raises TokenError.
 
     Whether the issuer may claim it is the caller's question.
     """
     parts = token.split(b".")
     if len(parts) != _PARTS:
-        raise TokenRefused("not a token")
+        raise TokenError("not a token")
     try:
         header, claims = (json.loads(_bytes(part)) for part in parts[:2])
         key = base64.b32decode(claims["iss"])[_KEY]
         Ed25519PublicKey.from_public_bytes(key).verify(_bytes(parts[2]), b".".join(parts[:2]))
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise TokenRefused("not a token") from error
+        raise TokenError("not a token") from error
     except InvalidSignature as error:
-        raise TokenRefused("a wrong signature") from error
+        raise TokenError("a wrong signature") from error
     if header != _HEADER or not isinstance(claims, dict):
-        raise TokenRefused("another kind of token")
+        raise TokenError("another kind of token")
     return claims
 
 

@@ -17,27 +17,31 @@ _FIELD = 2**255 - 19
 _LOW_255_BITS = 2**255 - 1
 
 
-class NotPublicKeys(ValueError):
+class NotPublicKeysError(ValueError):
     """Not the public keys of a car; the text says why, and holds nothing of them."""
 
 
 def read_public_keys(pem: bytes) -> PublicKeys:
-    """Return the two keys, in either order. Raises NotPublicKeys, also for keys with which nothing can be kept safe."""
+    """Return the two keys, in either order. Raises NotPublicKeysError, also for keys with which nothing
+    can be kept safe.
+    """
     if b"PRIVATE KEY" in pem:
-        raise NotPublicKeys("this holds a private key, which must not leave the car: make the car new ones")
+        raise NotPublicKeysError(
+            "this holds a private key, which must not leave the car: make the car new ones"
+        )
     try:
         keys = [load_pem_public_key(block) for block in _BLOCK.findall(pem)]
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise NotPublicKeys("not a PEM file of public keys") from error
+        raise NotPublicKeysError("not a PEM file of public keys") from error
     verify = [key.public_bytes_raw() for key in keys if isinstance(key, Ed25519PublicKey)]
     seal = [key.public_bytes_raw() for key in keys if isinstance(key, X25519PublicKey)]
     if len(keys) != 2 or len(verify) != 1 or len(seal) != 1:  # noqa: PLR2004  # one of each
-        raise NotPublicKeys("not one Ed25519 and one X25519 public key (PEM) and nothing else")
+        raise NotPublicKeysError("not one Ed25519 and one X25519 public key (PEM) and nothing else")
     try:
         SealKey.checked(seal[0])
         SealKey.checked(_as_montgomery(verify[0]))
     except ValueError as error:
-        raise NotPublicKeys("a key of small order: everybody knows what is made with it") from error
+        raise NotPublicKeysError("a key of small order: everybody knows what is made with it") from error
     return PublicKeys(verify[0], seal[0])
 
 

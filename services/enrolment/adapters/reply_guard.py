@@ -20,10 +20,11 @@ from typing_extensions import override
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import is_vin
 from services.enrolment.domain import HarmReports, is_own_reply
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilentError
 from services.platform.background import BackgroundTasks
 from services.platform.broker_client import BrokerClient, open_client
-from services.platform.jetstream import CONNECT_SECONDS, BrokerLost
+from services.platform.broker_connection import CONNECT_SECONDS
+from services.platform.jetstream import BrokerLostError
 from services.platform.logs import masked_id
 
 if TYPE_CHECKING:
@@ -61,13 +62,13 @@ class ReplyGuard:
         await asyncio.wait([listening, self._ended], return_when=asyncio.FIRST_COMPLETED)
         if self._ended.done():
             await self._ended
-            raise BrokerLost("the reply guard ended")
+            raise BrokerLostError("the reply guard ended")
 
     async def watch(self) -> None:
-        """Wait until it listens no longer. Raises BrokerLost, or what ended it."""
+        """Wait until it listens no longer. Raises BrokerLostError, or what ended it."""
         if self._ended is not None:
             await asyncio.shield(self._ended)
-        raise BrokerLost("the reply guard ended")
+        raise BrokerLostError("the reply guard ended")
 
     async def close(self) -> None:
         """End it."""
@@ -126,7 +127,7 @@ class ReplyGuard:
         _log.error("vehicle_shut_out", vin=masked_id(vin), reason="a reply subject that is not its own")
         try:
             await self._deps.connections.cut(vin)
-        except BrokerSilent as silent:
+        except BrokerSilentError as silent:
             _log.error("vehicle_not_cut", vin=masked_id(vin), reason=str(silent))
 
 

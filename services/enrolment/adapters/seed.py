@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from services.enrolment.adapters import store, translate
 from services.enrolment.adapters.public_keys import read_public_keys
-from services.enrolment.adapters.translate import NotACertificate
+from services.enrolment.adapters.translate import NotACertificateError
 from services.enrolment.adapters.vins import checked_vin
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.platform.logs import masked_id
@@ -70,7 +70,7 @@ def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> See
         if certificates is not None:
             try:
                 certificates.admissible(pem)
-            except NotACertificate as refused:
+            except NotACertificateError as refused:
                 _log.warning("seeded_certificate_not_admitted", vin=masked_id(vin), reason=str(refused))
     keys = None if entry.keys_file is None else read_public_keys(entry.keys_file.read_bytes())
     return SeedVehicle(checked_vin(entry.vin), fingerprint, keys, ends_at)
@@ -79,7 +79,7 @@ def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> See
 def plant(connection: Connection, seed_vehicles: list[SeedVehicle], at: datetime) -> list[str]:
     """Enrol what is not there and what has another certificate or other keys; what was revoked stays so.
 
-    The VINs of those that had other keys before. Raises CredentialInUse.
+    The VINs of those that had other keys before. Raises CredentialInUseError.
     """
     changed = []
     for seed_vehicle in seed_vehicles:

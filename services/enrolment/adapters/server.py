@@ -17,7 +17,7 @@ from typing_extensions import override
 from services.enrolment import usecases
 from services.enrolment.adapters import translate
 from services.enrolment.adapters.public_keys import read_public_keys
-from services.enrolment.adapters.translate import NotACertificate
+from services.enrolment.adapters.translate import NotACertificateError
 from services.platform.logs import masked_id
 from services.platform.policy import policy_of
 from services.platform.server import ServedApi
@@ -70,7 +70,7 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
     ) -> vehicle_enrolment_service_pb2.VehicleEnrolment:
         vin, certificate = self._certificates.admissible(request.certificate)
         if vin != request.vin:
-            raise NotACertificate("the certificate names another vehicle")
+            raise NotACertificateError("the certificate names another vehicle")
         keys = read_public_keys(request.public_keys)
         enrolment = await usecases.enrol(
             self._deps,

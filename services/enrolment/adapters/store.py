@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
-from services.enrolment.domain import CredentialInUse, Enrolment, PublicKeys
+from services.enrolment.domain import CredentialInUseError, Enrolment, PublicKeys
 from services.platform.database import Instant
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class SqlEnrolmentRecord:
         return await self._database.read(lambda connection: find(connection, vin))
 
     async def put(self, enrolment: Enrolment) -> None:
-        """Enrol, in place of what was there. Raises CredentialInUse."""
+        """Enrol, in place of what was there. Raises CredentialInUseError."""
         await self._database.write(lambda connection: put(connection, enrolment))
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
@@ -102,7 +102,7 @@ def find(connection: Connection, vin: str) -> Enrolment | None:
 
 
 def put(connection: Connection, enrolment: Enrolment) -> None:
-    """Enrol, in place of what was there. Raises CredentialInUse."""
+    """Enrol, in place of what was there. Raises CredentialInUseError."""
     keys = enrolment.keys
     values = {
         "fingerprint": enrolment.fingerprint,
@@ -120,7 +120,7 @@ def put(connection: Connection, enrolment: Enrolment) -> None:
         # What another replica enrols at this moment is waited for, and looked at again.
         if connection.execute(change).rowcount or connection.execute(begin).rowcount:
             return
-    raise CredentialInUse("the certificate or the keys are just being enrolled for another vehicle")
+    raise CredentialInUseError("the certificate or the keys are just being enrolled for another vehicle")
 
 
 def _check_free(connection: Connection, enrolment: Enrolment) -> None:
@@ -136,7 +136,7 @@ def _check_free(connection: Connection, enrolment: Enrolment) -> None:
     for owner in connection.execute(query):
         same_certificate = owner.fingerprint is not None and owner.fingerprint == enrolment.fingerprint
         what = "the certificate is" if same_certificate else "the keys are"
-        raise CredentialInUse(f"{what} enrolled for another vehicle")
+        raise CredentialInUseError(f"{what} enrolled for another vehicle")
 
 
 def _revoke(connection: Connection, vin: str, at: datetime) -> Enrolment | None:

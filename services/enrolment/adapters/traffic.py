@@ -13,7 +13,7 @@ from protocol.streams import CARS_ACCOUNT, MQTT_CARS_ACCOUNT
 from protocol.subjects import is_vin
 from services.enrolment.adapters.connections import ask_every_node
 from services.enrolment.domain import ConnectionTraffic
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class BrokerTraffic:
     async def latest(self) -> list[ConnectionTraffic]:
         """Return what is counted of the MOST_LISTED vehicles' connections of each link and node that sent last.
 
-        Raises BrokerSilent.
+        Raises BrokerSilentError.
         """
         found = await asyncio.gather(
             *(self._latest_of(account) for account in (CARS_ACCOUNT, MQTT_CARS_ACCOUNT))
@@ -60,16 +60,16 @@ class BrokerTraffic:
             nodes = await ask_every_node(self._client, question)
             return [each for node in nodes for each in _traffic_of(node)]
         except (nats.errors.Error, TimeoutError, ValueError, KeyError) as error:
-            raise BrokerSilent(f"{type(error).__name__}") from error
+            raise BrokerSilentError(f"{type(error).__name__}") from error
 
     async def end(self, server_id: str, number: int) -> None:
-        """End this connection, and wait for nobody. Raises BrokerSilent."""
+        """End this connection, and wait for nobody. Raises BrokerSilentError."""
         try:
             await self._client.publish(
                 f"$SYS.REQ.SERVER.{server_id}.KICK", json.dumps({"cid": number}).encode()
             )
         except nats.errors.Error as error:
-            raise BrokerSilent(f"{type(error).__name__}") from error
+            raise BrokerSilentError(f"{type(error).__name__}") from error
 
 
 def _traffic_of(node: dict[str, Any]) -> Iterator[ConnectionTraffic]:

@@ -13,19 +13,19 @@ from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
 
 from protocol import streams, subjects
 from protocol.keys import key_id
-from services.enrolment.adapters.public_keys import NotPublicKeys
+from services.enrolment.adapters.public_keys import NotPublicKeysError
 from services.enrolment.adapters.vins import checked_vin
 from services.enrolment.domain import (
     BrokerAdmission,
     ConnectingVehicle,
-    CredentialInUse,
+    CredentialInUseError,
     Enrolment,
     LinkProtocol,
-    NotAdmitted,
-    NotAVin,
-    NotEnrolled,
+    NotAdmittedError,
+    NotAVinError,
+    NotEnrolledError,
 )
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilentError
 from services.platform import errors
 from services.platform.errors import REASONS, Refusal, Violation
 from services.platform.times import shown_time
@@ -43,7 +43,7 @@ _LINKS = {"nats": LinkProtocol.NATS, "mqtt": LinkProtocol.MQTT}
 _ACCOUNTS = {LinkProtocol.NATS: streams.CARS_ACCOUNT, LinkProtocol.MQTT: streams.MQTT_CARS_ACCOUNT}
 
 
-class NotACertificate(ValueError):
+class NotACertificateError(ValueError):
     """Not a PEM certificate, or not a vehicle's."""
 
 
@@ -57,18 +57,18 @@ class AuthCalloutRequest:
 
 
 def question_of(claims: dict[str, Any]) -> AuthCalloutRequest:
-    """Return whom the answer is for. Raises NotAdmitted."""
+    """Return whom the answer is for. Raises NotAdmittedError."""
     try:
         nats = claims["nats"]
         if claims["aud"] != _REQUEST or claims["iss"] != nats["server_id"]["id"]:
-            raise NotAdmitted("not the broker's question")
+            raise NotAdmittedError("not the broker's question")
         return AuthCalloutRequest(nats["user_nkey"], nats["server_id"]["id"], int(nats["client_info"]["id"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise NotAdmitted("not the broker's question") from error
+        raise NotAdmittedError("not the broker's question") from error
 
 
 def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> ConnectingVehicle:
-    """Return who asks to be let in. Raises NotAdmitted.
+    """Return who asks to be let in. Raises NotAdmittedError.
 
     `vehicle_cas` are the CAs of vehicles (DER): the broker trusts the services' CA, too, which signs no vehicle.
     """
@@ -79,18 +79,18 @@ def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> Connecti
         signed = [chain for chain in chains if _der(chain[-1]) in vehicle_cas]
         leaf = signed[0][0].encode() if signed else b""
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise NotAdmitted("not the broker's question") from error
+        raise NotAdmittedError("not the broker's question") from error
     if not chains:
-        raise NotAdmitted("no certificate")
+        raise NotAdmittedError("no certificate")
     if not leaf:
-        raise NotAdmitted("not a certificate of the vehicles' CA")
+        raise NotAdmittedError("not a certificate of the vehicles' CA")
     try:
         vin, certificate = vehicle_certificate(leaf)
         link = _LINKS[client["type"]]
-    except (NotACertificate, NotAVin) as error:
-        raise NotAdmitted(str(error)) from error
+    except (NotACertificateError, NotAVinError) as error:
+        raise NotAdmittedError(str(error)) from error
     except KeyError as error:
-        raise NotAdmitted("neither NATS nor MQTT") from error
+        raise NotAdmittedError("neither NATS nor MQTT") from error
     return ConnectingVehicle(
         vin, fingerprint_of(certificate), certificate.not_valid_after_utc, link, client.get("mqtt_id")
     )
@@ -106,15 +106,15 @@ def _der(pem: str) -> bytes:
 
 
 def vehicle_certificate(pem: bytes) -> tuple[str, x509.Certificate]:
-    """Return the certificate and the VIN it names. Raises NotACertificate, NotAVin."""
+    """Return the certificate and the VIN it names. Raises NotACertificateError, NotAVinError."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
-        raise NotACertificate("not a PEM certificate with a SPIFFE URI") from error
+        raise NotACertificateError("not a PEM certificate with a SPIFFE URI") from error
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1 or not uris[0].startswith(VEHICLE_URI):
-        raise NotACertificate(f"not a vehicle's certificate ({VEHICLE_URI}<VIN>)")
+        raise NotACertificateError(f"not a vehicle's certificate ({VEHICLE_URI}<VIN>)")
     return checked_vin(uris[0].removeprefix(VEHICLE_URI)), certificate
 
 
@@ -193,17 +193,17 @@ def enrolment_message(enrolment: Enrolment) -> enrolment_contract.VehicleEnrolme
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, NotEnrolled):
+    if isinstance(error, NotEnrolledError):
         return Refusal(errors.RESOURCE_NOT_FOUND, "the vehicle is not enrolled")
-    if isinstance(error, CredentialInUse):
+    if isinstance(error, CredentialInUseError):
         return Refusal(ALREADY_ENROLLED, str(error))
-    if isinstance(error, BrokerSilent):
+    if isinstance(error, BrokerSilentError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             f"recorded, but live connections and remembered keys may remain ({error}): do it again",
         )
-    if isinstance(error, (NotACertificate, NotAVin, NotPublicKeys)):
-        field, reason = "publicKeys" if isinstance(error, NotPublicKeys) else "certificate", str(error)
+    if isinstance(error, (NotACertificateError, NotAVinError, NotPublicKeysError)):
+        field, reason = "publicKeys" if isinstance(error, NotPublicKeysError) else "certificate", str(error)
         return Refusal(errors.INVALID_REQUEST, reason, violations=[Violation(field, reason)])
     return None
 

@@ -8,10 +8,10 @@ import structlog
 
 from services.enrolment import usecases
 from services.enrolment.adapters import translate
-from services.enrolment.adapters.nats_jwt import Issuer, TokenRefused, claims_of
-from services.enrolment.domain import Connection, NotAdmitted
+from services.enrolment.adapters.nats_jwt import Issuer, TokenError, claims_of
+from services.enrolment.domain import Connection, NotAdmittedError
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -64,7 +64,7 @@ class AuthCalloutResponder:
 
     def _check_prepared(self) -> None:
         if self._prepared_connect != self._connect_number():
-            raise NotAdmitted("the broker's streams are not ready")
+            raise NotAdmittedError("the broker's streams are not ready")
 
     def _connect_number(self) -> int:
         return self._broker.client.stats["reconnects"]
@@ -73,7 +73,7 @@ class AuthCalloutResponder:
         try:
             claims = claims_of(message.data)
             question = translate.question_of(claims)
-        except (TokenRefused, NotAdmitted) as refused:
+        except (TokenError, NotAdmittedError) as refused:
             _log.warning("question_not_understood", reason=str(refused))
             return
         vin = ""
@@ -82,7 +82,7 @@ class AuthCalloutResponder:
             caller = translate.caller_of(claims, self._vehicle_cas)
             vin = caller.vin
             admission = await usecases.admit(self._deps, caller)
-        except (NotAdmitted, StorageUnavailable) as refused:
+        except (NotAdmittedError, StorageUnavailableError) as refused:
             _log.warning("vehicle_not_admitted", vin=masked_id(vin), reason=str(refused))
             answer = translate.answer_claims(question, error=_REFUSED)
         else:

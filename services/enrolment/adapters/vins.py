@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from protocol.subjects import is_vin
-from services.enrolment.domain import NotAVin
+from services.enrolment.domain import NotAVinError
 
 
 def checked_vin(vin: str) -> str:
-    """`vin` itself. Raises NotAVin."""
+    """`vin` itself. Raises NotAVinError."""
     if not is_vin(vin):
-        raise NotAVin("a VIN has 17 characters, digits and capital letters without I, O and Q")
+        raise NotAVinError("a VIN has 17 characters, digits and capital letters without I, O and Q")
     return vin

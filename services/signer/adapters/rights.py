@@ -11,7 +11,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from services.platform.channel import ask
 from services.platform.times import moment
 from services.signer.domain import CurrentRight
-from services.signer.usecases import AccessUnavailable
+from services.signer.usecases import AccessUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class GrpcRights:
         self._stub = access_service_pb2_grpc.AccessServiceStub(channel)
 
     async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
-        """For each the right that allows it now; None where none does. Raises AccessUnavailable."""
+        """For each the right that allows it now; None where none does. Raises AccessUnavailableError."""
         request = access_service_pb2.CheckGrantsRequest()
         for asked in questions:
             request.questions.add(
@@ -46,12 +46,12 @@ class GrpcRights:
             answer = await ask(self._stub.CheckGrants, request, seconds=_SECONDS, attempts=3)
         except grpc.aio.AioRpcError as error:
             _log.warning("rights_unknown", code=error.code().name, detail=error.details())
-            raise AccessUnavailable from error
+            raise AccessUnavailableError from error
         # An access service of the version before says nothing of when rights end.
         ends = answer.ends_at_millis or [0] * len(questions)
         if not len(answer.allowed) == len(answer.roles) == len(ends) == len(questions):
             _log.error("rights_unknown", code="WRONG_COUNT", detail=f"{len(answer.allowed)} answers")
-            raise AccessUnavailable
+            raise AccessUnavailableError
         return [
             CurrentRight(role, _moment(millis)) if allowed else None
             for allowed, role, millis in zip(answer.allowed, answer.roles, ends, strict=True)

@@ -26,7 +26,7 @@ from services.signer.domain import (
     SigningOutcome,
     SigningRequest,
 )
-from services.signer.usecases import AccessUnavailable, EvidencedOrder, SigningResult
+from services.signer.usecases import AccessUnavailableError, EvidencedOrder, SigningResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ def requested_of(
         else:
             signing_request, capability = _signing_request(requested), requested.capability
         return EvidencedOrder(requested, signing_request, _proof(verifier.proven(capability)))
-    except (MalformedOrder, Refusal):
+    except (MalformedOrderError, Refusal):
         return EvidencedOrder(requested, None, None)
 
 
@@ -112,7 +112,7 @@ def review_message(verdicts: Iterable[SigningOutcome]) -> contract.ReviewOrdersR
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how a refusal of this service is told; None for what is not one."""
-    if isinstance(error, AccessUnavailable):
+    if isinstance(error, AccessUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             "Whether the right still exists cannot be asked for now; nothing was signed. Try again shortly.",
@@ -154,20 +154,20 @@ class Ed25519OrderSigner:
         return sign_order(self._signer, message)
 
 
-class MalformedOrder(ValueError):
+class MalformedOrderError(ValueError):
     """Not an order that could be signed."""
 
 
 def _signing_request(requested: contract.RequestedOrder) -> SigningRequest:
     if not is_vin(requested.vin):
-        raise MalformedOrder
+        raise MalformedOrderError
     asked_at = _time(requested.asked_at)
     match requested.WhichOneof("order"):
         case "door":
             door = requested.door
             action = _DOOR_ACTIONS.get(door.action)
             if action is None or door.mode not in _MODES_OF[action]:
-                raise MalformedOrder
+                raise MalformedOrderError
             return SigningRequest(
                 OrderKind.DOORS,
                 requested.vin,
@@ -183,7 +183,7 @@ def _signing_request(requested: contract.RequestedOrder) -> SigningRequest:
         case "config":
             return SigningRequest(OrderKind.SETTINGS, requested.vin, "door.config.write", asked_at)
         case _:
-            raise MalformedOrder
+            raise MalformedOrderError
 
 
 def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[SigningRequest, str]:
@@ -195,7 +195,7 @@ def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Sign
         or not _stamped_for(cancelled, requested.vin, mac)
         or cancelled.door.command_id != requested.cancel.command_id
     ):
-        raise MalformedOrder
+        raise MalformedOrderError
     return replace(_signing_request(cancelled), cancelled_at=_time(requested.asked_at)), cancelled.capability
 
 
@@ -206,14 +206,14 @@ def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Sig
     unlock, _ = _withdrawal(requested, mac)
     lock = requested.superseded_by
     if not _stamped_for(lock, requested.vin, mac):
-        raise MalformedOrder
+        raise MalformedOrderError
     proving = _signing_request(lock)
     if (
         (unlock.action, proving.action) != ("door.unlock", "door.lock")
         or proving.asked_at != _time(requested.asked_at)
         or proving.asked_at < unlock.asked_at - CLOCK_SKEW
     ):
-        raise MalformedOrder
+        raise MalformedOrderError
     return replace(proving, kind=OrderKind.CANCELLATION, expires_at=None), lock.capability
 
 
@@ -245,4 +245,4 @@ def _time(timestamp: Timestamp) -> datetime:
     try:
         return time_of(timestamp)
     except ValueError as error:
-        raise MalformedOrder from error
+        raise MalformedOrderError from error

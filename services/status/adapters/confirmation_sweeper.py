@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.status.usecases.door_status import resolve_confirmations
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ConfirmationSweeper:
         while True:
             try:
                 await self._look()
-            except StorageUnavailable as error:
+            except StorageUnavailableError as error:
                 _log.warning("doubts_wait_for_store", reason=str(error))
             await self._sleep(LOOK_SECONDS)
 

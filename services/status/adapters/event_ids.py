@@ -25,7 +25,7 @@ _FORM = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
 _HALF = 8
 
 
-class EventIdKeyRefused(Exception):
+class EventIdKeyError(Exception):
     """The file does not hold a key for ids."""
 
 
@@ -34,7 +34,7 @@ class EventIds:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
-            raise EventIdKeyRefused(f"the key of update ids has {KEY_BYTES} bytes, and not {len(key)}")
+            raise EventIdKeyError(f"the key of update ids has {KEY_BYTES} bytes, and not {len(key)}")
         # One block of its own each, so no mode that chains them is wanted.
         cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305  # one block is a permutation, not a message
         self._seal = cipher.encryptor()
@@ -42,10 +42,10 @@ class EventIds:
 
     @classmethod
     def read(cls, file: Path) -> EventIds:
-        """With a key made of the secret in `file`. Raises EventIdKeyRefused."""
+        """With a key made of the secret in `file`. Raises EventIdKeyError."""
         secret = file.read_bytes().strip()
         if len(secret) < _MIN_SECRET_BYTES:
-            raise EventIdKeyRefused(f"DOORS_UPDATE_ID_KEY holds fewer than {_MIN_SECRET_BYTES} bytes")
+            raise EventIdKeyError(f"DOORS_UPDATE_ID_KEY holds fewer than {_MIN_SECRET_BYTES} bytes")
         return cls(hashlib.sha256(b"update ids\0" + secret).digest())
 
     def id_of(self, position: LogPosition) -> str:

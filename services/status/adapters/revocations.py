@@ -62,6 +62,7 @@ def _ending_of(told: grant_pb2.GrantRevoked) -> RightEnding:
         told.vin,
         told.credential,
         remaining_until,
+        remains_owner=told.remaining_role == grant_pb2.GRANT_ROLE_OWNER,
     )
 
 

@@ -13,18 +13,20 @@ from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import (
 )
 from google.protobuf.message import DecodeError
 
+from protocol.subjects import origin_of_update
 from services.platform.call import current_call
 from services.platform.policy import policy_of
 from services.status.adapters import translate
 from services.status.domain.doors import (
-    ForeignUpdate,
+    ForeignUpdateError,
     Heartbeat,
-    LogUnavailable,
+    LogUnavailableError,
     Reset,
     StatusRead,
-    StreamEnded,
+    StreamEndedError,
 )
 from services.status.domain.rights import EndingCause, WatchRight
+from services.status.domain.update_origins import is_for_owners
 from services.status.usecases.door_status import read_status, watch_updates
 from services.status.usecases.hub import Watcher
 
@@ -52,6 +54,8 @@ T = TypeVar("T")
 
 SERVICE = "ecarus.remotecontrol.door.v1.DoorStatusService"
 LAST_EVENT_ID = "last-event-id"
+OWNER = "OWNER"
+"""The role in a capability."""
 POLICY = policy_of(SERVICE)
 
 _log = structlog.get_logger()
@@ -122,6 +126,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
                         continue
                     if isinstance(item, Reset):
                         yield self._reset_message(request.vin, item)
+                    elif not self._may_be_told(watcher, item):
+                        continue
                     elif (message := self._readable(translate.update_message, item)) is not None:
                         yield message
 
@@ -144,9 +150,11 @@ class DoorStatusServer(DoorStatusServiceServicer):
                             yield translate.comment_body("heartbeat")
                         elif isinstance(item, Reset):
                             yield translate.event_body(self._reset_message(request.vin, item))
+                        elif not self._may_be_told(watcher, item):
+                            continue
                         elif (body := self._readable(translate.update_body, item)) is not None:
                             yield body
-            except (StreamEnded, LogUnavailable) as ended:
+            except (StreamEndedError, LogUnavailableError) as ended:
                 # The headers have left: only the stream itself can still say why.
                 yield translate.ending_body(ended)
 
@@ -154,6 +162,9 @@ class DoorStatusServer(DoorStatusServiceServicer):
         self, watcher: Watcher, after: LogPosition | None
     ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
         return watch_updates(self._log, watcher, after)
+
+    def _may_be_told(self, watcher: Watcher, update: Update) -> bool:
+        return watcher.right.is_owner or not is_for_owners(origin_of_update(update.subject))
 
     def _reset_message(self, vin: str, reset: Reset) -> DoorUpdate:
         return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
@@ -164,7 +175,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         """
         try:
             return render(self._ids, update)
-        except ForeignUpdate as error:
+        except ForeignUpdateError as error:
             _log.error("update_rejected", position=str(update.position), told_by=str(error))
             return None
         except (DecodeError, ValueError, OverflowError) as error:
@@ -185,5 +196,6 @@ def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
         capability.credential,
         capability.key_id,
         capability.since,
+        is_owner=capability.role == OWNER,
     )
     return Watcher(vin, right, heartbeats=heartbeats)

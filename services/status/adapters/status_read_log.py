@@ -9,7 +9,7 @@ import structlog
 
 from services.platform.isolation import by_halves
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class MessageStore(Protocol):
     """Where messages become durable."""
 
     async def send(self, messages: Sequence[OutgoingMessage], /) -> None:
-        """Commit them. Raises StorageUnavailable."""
+        """Commit them. Raises StorageUnavailableError."""
 
 
 class StatusReadLog:
@@ -56,9 +56,9 @@ class StatusReadLog:
         self._full = asyncio.Event()
 
     def record(self, check: StatusRead) -> None:
-        """Take it in; it is durable soon. Raises StorageUnavailable when too many wait already."""
+        """Take it in; it is durable soon. Raises StorageUnavailableError when too many wait already."""
         if len(self._waiting) >= self._limit:
-            raise StorageUnavailable("too many looks wait to be recorded")
+            raise StorageUnavailableError("too many looks wait to be recorded")
         self._waiting.append(check)
         self._arrived.set()
         if len(self._waiting) >= self._batch:
@@ -75,12 +75,12 @@ class StatusReadLog:
                 pass  # the time to gather is over
             try:
                 await self.flush()
-            except StorageUnavailable as error:
+            except StorageUnavailableError as error:
                 _log.warning("status_checks_wait_for_store", waiting=len(self._waiting), reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def flush(self) -> None:
-        """Commit what waits now. Raises StorageUnavailable; what was not committed waits on.
+        """Commit what waits now. Raises StorageUnavailableError; what was not committed waits on.
 
         What comes meanwhile is left to gather: a commit for every few reads would cost more than the reads.
         """

@@ -324,7 +324,7 @@ class StatusStore:
 
     async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
         """Tell of pending confirmations that nothing has explained since, some hundreds at a time; how many. Raises
-        StorageUnavailable.
+        StorageUnavailableError.
         """
         unexplained = await self._database.read(
             partial(expectations.unexplained, before_us=unexplained_before_us)
@@ -358,7 +358,7 @@ class StatusStore:
         await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
     async def purge_expectations(self, before_us: int) -> None:
-        """Drop what was expected before. Raises StorageUnavailable."""
+        """Drop what was expected before. Raises StorageUnavailableError."""
         await self._database.write(partial(expectations.purge_expired, before_us=before_us))
 
     async def last_report(self, vin: str) -> LastReport | None:
@@ -389,6 +389,6 @@ class StatusStore:
             self._reading = None  # however it ends: the next look begins another
 
     async def send(self, messages: Sequence[OutgoingMessage]) -> None:
-        """Commit messages that belong to no other change. Raises StorageUnavailable."""
+        """Commit messages that belong to no other change. Raises StorageUnavailableError."""
         await self._database.write(lambda connection: outbox.add(connection, messages))
         self._relay.hand_over(messages)

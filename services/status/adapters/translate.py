@@ -19,6 +19,7 @@ from protocol.subjects import (
     update_subject,
     vin_of,
 )
+from services.platform.free_text import readable
 from services.platform.outbox import OutgoingMessage
 from services.platform.public_values import amount, seconds
 from services.platform.times import moment, set_microseconds, time_text
@@ -32,6 +33,7 @@ from services.status.domain.update_origins import (
     UPDATES_COALESCED,
     UPDATES_RESET,
     is_accepted,
+    shown_code,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ _TYPES = door_update_pb2.DoorUpdateType.Value
 _SOURCES = CommandSource.Value
 _CONNECTIVITIES = door_status_pb2.Connectivity.Value
 _STATES = door_command_pb2.Confirmation
+_MAX_COMPONENT_ID = 64
 _TIMEOUT = door_command_pb2.CommandStatus.TIMEOUT
 _SAYS_TIMEOUT = door_update_pb2.CommandStatusChange(status=_TIMEOUT).SerializeToString()
 """Stands in every update that tells of a timeout: the others, which are most, need not be read for it."""
@@ -182,7 +185,7 @@ def unanswered_at_us(payload: bytes) -> int | None:
 def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
     """Return the update as the typed stream sends it.
 
-    Raise DecodeError or ValueError when it is none, ForeignUpdate when it is not its publisher's to tell.
+    Raise DecodeError or ValueError when it is none, ForeignUpdateError when it is not its publisher's to tell.
     """
     message = door_update_pb2.DoorUpdate.FromString(update.payload)
     told_by = origin_of_update(update.subject)
@@ -191,9 +194,19 @@ def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
         not is_accepted(told_by, kind, member, message.system_alert.code)
         or vin_of(update.subject) != message.vin
     ):
-        raise domain.ForeignUpdate(told_by)
+        raise domain.ForeignUpdateError(told_by)
+    if member == "system_alert":
+        _bound_alert(message.system_alert)
     message.id = ids.id_of(update.position)
     return message
+
+
+def _bound_alert(alert: door_update_pb2.SystemAlert) -> None:
+    """Leave of an alert what people may be shown, whatever its publisher, or a vehicle behind it, put there."""
+    alert.code = shown_code(alert.code)
+    alert.message = readable(alert.message)
+    if alert.HasField("component_id"):
+        alert.component_id = readable(alert.component_id, _MAX_COMPONENT_ID)
 
 
 def update_body(ids: EventIds, update: Update) -> HttpBody:
@@ -267,7 +280,7 @@ def ending_body(error: Exception) -> HttpBody:
     """Return the last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
     # Whoever had to give way would push out the next one by coming back at once.
-    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvicted) else ""
+    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvictedError) else ""
     return _body(f"{again}: the stream ends: {refusal}\n")
 
 

@@ -16,7 +16,7 @@ from nats.js.errors import APIError, NotFoundError
 from protocol.streams import DOOR_UPDATES
 from protocol.subjects import kept_update_subject
 from services.platform.jetstream import heed_cancellation
-from services.status.domain.doors import Bounds, LogPosition, LogUnavailable, Update, base36
+from services.status.domain.doors import Bounds, LogPosition, LogUnavailableError, Update, base36
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,17 +176,17 @@ class JetStreamLog:
         self._broker = broker
 
     async def bounds(self) -> Bounds:
-        """Return what is kept now. Raises LogUnavailable."""
+        """Return what is kept now. Raises LogUnavailableError."""
         self._check_connected()
         try:
             info = await self._broker.jetstream.stream_info(DOOR_UPDATES)
         except (NatsError, APIError, TimeoutError) as error:
-            raise LogUnavailable from error
+            raise LogUnavailableError from error
         heed_cancellation()
         return Bounds(epoch_of(info), info.state.first_seq, info.state.last_seq)
 
     async def next_after(self, vin: str, position: LogPosition) -> Update | None:
-        """Return the vehicle's first update after `position`; None when there is none. Raises LogUnavailable."""
+        """Return the vehicle's first update after `position`; None when there is none. Raises LogUnavailableError."""
         self._check_connected()
         try:
             found = await self._broker.jetstream.get_msg(
@@ -199,7 +199,7 @@ class JetStreamLog:
         except NotFoundError:
             return None
         except (NatsError, APIError, TimeoutError) as error:
-            raise LogUnavailable from error
+            raise LogUnavailableError from error
         heed_cancellation()
         published_at = found.time.timestamp() if found.time is not None else math.inf
         place = LogPosition(position.epoch, found.seq or 0)
@@ -207,11 +207,11 @@ class JetStreamLog:
 
     def _check_connected(self) -> None:
         if not self._broker.connected:
-            raise LogUnavailable
+            raise LogUnavailableError
 
 
 def epoch_of(info: StreamInfo) -> str:
     """Return what tells this stream from one of the same name made before or after it."""
     if info.created is None:
-        raise LogUnavailable
+        raise LogUnavailableError
     return base36(int(info.created.timestamp() * 1_000_000))

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
 
 from protocol.domains import Domain
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from protocol.session import CloudSession
 from protocol.streams import VEHICLE_EVENTS, status_stream
 from protocol.subjects import (
@@ -121,7 +121,7 @@ class VehicleIntake:
         ]
 
     async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Handle status reports. Raises StorageUnavailable."""
+        """Handle status reports. Raises StorageUnavailableError."""
         opened, unhandled = await self._reports.open(deliveries)
         now_us = self._now_us()
         accepted: list[Report] = []
@@ -146,14 +146,14 @@ class VehicleIntake:
         return unhandled
 
     async def take_results(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Handle what command results say of the vehicle and of its doors. Raises StorageUnavailable."""
+        """Handle what command results say of the vehicle and of its doors. Raises StorageUnavailableError."""
         addressed, unhandled = by_vehicle(deliveries)
         await self._directory.fetch({vin for vin, _ in addressed})
         answered: list[tuple[Delivery, SignedAnswer]] = []
         for vin, delivery in addressed:
             try:
                 answer = self._answers.answer(vin, Domain.RESULT, delivery.data)
-            except MessageRefused as refused:
+            except MessageRefusedError as refused:
                 unhandled.append(PoisonMessage(delivery, str(refused)))
             else:
                 if answer.result.HasField("status"):  # a refused order has no result
@@ -166,7 +166,7 @@ class VehicleIntake:
             result, session = answer.result, sessions.get(answer.vin, CloudSession())
             try:
                 record = session.record_of(answer.epoch, result.status.boot_id)
-            except MessageRefused as refused:
+            except MessageRefusedError as refused:
                 unhandled += disposition(delivery, refused)
                 continue
             said = ReportOrigin(record.epoch, session.order_of(record), 0, delivery.arrived_at_us(now_us))

@@ -199,6 +199,9 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
             still[name] = [received_at_us, named[index].SerializeToString().hex()]
         else:
             continue
+        if report.received_at_us - still[name][0] > domain.KEPT_AT_MOST_MICROSECONDS:
+            del still[name]  # nobody has named it for so long: it may be another's, or none at all
+            continue
         flags[index] = known_doors[index]
         if index in report.commanded:
             flags[index] = _without_lock(flags[index])

@@ -23,6 +23,9 @@ DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
 PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN, LOCK_UNKNOWN, OPEN_UNKNOWN = 1, 2, 4, 8, 16, 32, 64
 
+KEPT_AT_MOST_MICROSECONDS = 30 * 24 * 3_600 * 1_000_000
+"""So long a door that no report names is shown as it was."""
+
 LONGEST_WAIT_MICROSECONDS = 10 * 60 * 1_000_000
 """What arrives from a vehicle later than this after a result says nothing about its command any more."""
 
@@ -45,35 +48,35 @@ def is_open(flags: int) -> bool | None:
     return None if flags & OPEN_UNKNOWN else bool(flags & OPEN)
 
 
-class StatusNotYetReported(Exception):
+class StatusNotYetReportedError(Exception):
     """The vehicle has never reported, so there is nothing to show."""
 
 
-class StreamEnded(Exception):
+class StreamEndedError(Exception):
     """A stream of updates ends before its reader wanted it to."""
 
 
-class ReaderTooSlow(StreamEnded):
+class ReaderTooSlowError(StreamEndedError):
     """This reader is too far behind its updates, in time or in bytes."""
 
 
-class StreamEvicted(StreamEnded):
+class StreamEvictedError(StreamEndedError):
     """There were too many streams, and this one was the oldest of whoever had the most."""
 
 
-class ShuttingDown(StreamEnded):
+class ShuttingDownError(StreamEndedError):
     """This process goes away; another one takes over."""
 
 
-class TooManyStreams(Exception):
+class TooManyStreamsError(Exception):
     """This process serves as many streams as it can."""
 
 
-class ForeignUpdate(Exception):
+class ForeignUpdateError(Exception):
     """A live update that its publisher may not tell of; the text is who that was."""
 
 
-class LogUnavailable(Exception):
+class LogUnavailableError(Exception):
     """What was missed cannot be looked up now."""
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from services.status.domain.doors import StreamEnded
+from services.status.domain.doors import StreamEndedError
 
 UPDATES_READ = "door.updates.read"
 LONGEST_CAPABILITY_SECONDS = 60.0
@@ -30,7 +30,7 @@ class EndingCause(Enum):
     """The token expired."""
 
 
-class WatchRightEnded(StreamEnded):
+class WatchRightEndedError(StreamEndedError):
     """The right to watch this vehicle has ended."""
 
     def __init__(self, cause: EndingCause = EndingCause.GRANT) -> None:
@@ -54,6 +54,7 @@ class WatchRight:
     signed_by: str = ""
     since: float = 0.0
     """When the first of the grants behind it was made: what happened before is not shown to it."""
+    is_owner: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class RightEnding:
     vin: str = ""
     credential: str = ""
     remaining_until: float | None = None
+    remains_owner: bool = False
+    """Whether the principal still owns the vehicle."""
     ended_at: float = math.inf
     """When the record says that it ended; `at` is when that was surely known to whoever read the record."""
 
@@ -81,7 +84,7 @@ class RightEnding:
         return bool(self.credential) and self.credential == right.credential
 
     def left_of(self, right: WatchRight) -> WatchRight:
-        """Return what is left of a right that this concerns. Raises WatchRightEnded when it is nothing."""
+        """Return what is left of a right that this concerns. Raises WatchRightEndedError when it is nothing."""
         if right.read_at > self.at:  # it was given since
             return right
         if (
@@ -89,7 +92,9 @@ class RightEnding:
         ):  # by grants that were all made since
             return right
         if self.remaining_until is None:
-            raise WatchRightEnded(self.cause)
+            raise WatchRightEndedError(self.cause)
+        if right.is_owner and not self.remains_owner:
+            right = replace(right, is_owner=False)
         if self.remaining_until >= right.until:
             return right
         return replace(right, until=self.remaining_until, ends_with=EndingCause.GRANT)
@@ -128,7 +133,7 @@ class EndedRightCache:
         return ending
 
     def left_of(self, right: WatchRight, vin: str) -> WatchRight:
-        """Return what is left of this right after all that has ended. Raises WatchRightEnded."""
+        """Return what is left of this right after all that has ended. Raises WatchRightEndedError."""
         for key in (
             (EndingCause.GRANT, right.subject, vin),
             (EndingCause.ACCOUNT, right.subject, ""),

@@ -9,10 +9,10 @@ from services.status.domain.doors import (
     Bounds,
     Heartbeat,
     LogPosition,
-    LogUnavailable,
+    LogUnavailableError,
     Report,
     Reset,
-    StatusNotYetReported,
+    StatusNotYetReportedError,
     StatusRead,
     Update,
 )
@@ -60,11 +60,11 @@ class ConfirmationStore(Protocol):
 
     async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
         """Tell of pending confirmations that nothing has explained since, some hundreds at a time; how many. Raises
-        StorageUnavailable.
+        StorageUnavailableError.
         """
 
     async def purge_expectations(self, before_us: int) -> None:
-        """Drop what was expected before. Raises StorageUnavailable."""
+        """Drop what was expected before. Raises StorageUnavailableError."""
 
 
 class StatusReader(Protocol):
@@ -95,17 +95,17 @@ class StatusReadRecorder(Protocol):
     """Tells the history of status reads."""
 
     def record(self, check: StatusRead) -> None:
-        """Take it in; it is durable soon. Raises StorageUnavailable when too many wait already."""
+        """Take it in; it is durable soon. Raises StorageUnavailableError when too many wait already."""
 
 
 class UpdateLog(Protocol):
     """What was published before."""
 
     async def bounds(self) -> Bounds:
-        """Return what is kept now. Raises LogUnavailable."""
+        """Return what is kept now. Raises LogUnavailableError."""
 
     async def next_after(self, vin: str, position: LogPosition) -> Update | None:
-        """Return the vehicle's first update after `position`; None when there is none. Raises LogUnavailable."""
+        """Return the vehicle's first update after `position`; None when there is none. Raises LogUnavailableError."""
 
 
 async def take_reports(
@@ -130,10 +130,10 @@ async def resolve_confirmations(store: ConfirmationStore, doubt_us: int, now_us:
 
 
 async def read_status(reader: StatusReader, vin: str) -> LastReport:
-    """Return the last report of a vehicle. Raises StatusNotYetReported."""
+    """Return the last report of a vehicle. Raises StatusNotYetReportedError."""
     found = await reader.last_report(vin)
     if found is None:
-        raise StatusNotYetReported
+        raise StatusNotYetReportedError
     return found
 
 
@@ -144,14 +144,14 @@ async def watch_updates(
 
     No gap, no duplicate, no reorder. Begins with Reset when `after` is not kept any more, and where something
     was published after it and before the watcher's right began. The watcher
-    is in the hub already, so what happens during the replay waits in its queue. Raises StreamEnded,
-    LogUnavailable.
+    is in the hub already, so what happens during the replay waits in its queue. Raises StreamEndedError,
+    LogUnavailableError.
     """
     live_after = watcher.joined_at
     if after is not None:
         bounds = await log.bounds()
         if bounds.epoch != live_after.epoch:
-            raise LogUnavailable  # the log was made anew, and the hub has yet to find it
+            raise LogUnavailableError  # the log was made anew, and the hub has yet to find it
         kept = (
             after.epoch == bounds.epoch
             and bounds.first_sequence - 1 <= after.sequence <= bounds.last_sequence

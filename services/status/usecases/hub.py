@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from services.status.domain.doors import (
     Heartbeat,
     LogPosition,
-    ReaderTooSlow,
+    ReaderTooSlowError,
     Reset,
-    ShuttingDown,
-    StreamEnded,
-    StreamEvicted,
+    ShuttingDownError,
+    StreamEndedError,
+    StreamEvictedError,
     Update,
 )
-from services.status.domain.rights import EndedRightCache, EndingCause, WatchRightEnded
+from services.status.domain.rights import EndedRightCache, EndingCause, WatchRightEndedError
 from services.status.usecases.streams import Streams
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Watcher:
         self._items: deque[tuple[float, Update | Reset | Heartbeat]] = deque()
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
-        self._ended: StreamEnded | None = None
+        self._ended: StreamEndedError | None = None
 
     @property
     def waiting(self) -> int:
@@ -78,7 +78,7 @@ class Watcher:
         self._waiting_bytes += _size_of(item)
         self._arrived.set()
 
-    def end(self, reason: StreamEnded) -> None:
+    def end(self, reason: StreamEndedError) -> None:
         """End it now; what still waits is dropped, because the reader can resume after its last id."""
         if self._ended is None:
             self._ended = reason
@@ -87,12 +87,12 @@ class Watcher:
             self._arrived.set()
 
     def check(self) -> None:
-        """Raise the StreamEnded that ended this watcher, if one did."""
+        """Raise the StreamEndedError that ended this watcher, if one did."""
         if self._ended is not None:
             raise self._ended
 
     async def next(self) -> Update | Reset | Heartbeat:
-        """Return the next item. Raises the StreamEnded that ended this watcher."""
+        """Return the next item. Raises the StreamEndedError that ended this watcher."""
         while not self._items:
             self.check()
             self._arrived.clear()
@@ -147,15 +147,15 @@ class Hub:
     def watching(self, watcher: Watcher) -> Iterator[Watcher]:
         """Have `watcher` in the hub; the task that asks is the one that reads.
 
-        Raises WatchRightEnded when its right has ended, TooManyStreams, ShuttingDown.
+        Raises WatchRightEndedError when its right has ended, TooManyStreamsError, ShuttingDownError.
         """
         if self._closed:
-            raise ShuttingDown
+            raise ShuttingDownError
         watcher.right = self._ended_rights.left_of(watcher.right, watcher.vin)
         if watcher.right.until <= self._now():
-            raise WatchRightEnded(watcher.right.ends_with)
+            raise WatchRightEndedError(watcher.right.ends_with)
         while (oldest := self._streams.giving_way_to(watcher)) is not None:
-            self._end(oldest, StreamEvicted())
+            self._end(oldest, StreamEvictedError())
             self._streams.remove(oldest)
         watcher.joined_at = self.position
         self._streams.add(watcher)
@@ -177,7 +177,7 @@ class Hub:
         for watcher in watchers:
             too_late = watcher.behind(now) > self._max_behind_seconds
             if too_late or watcher.waiting_bytes + len(payload) > self._max_waiting_bytes:
-                self._end(watcher, ReaderTooSlow())
+                self._end(watcher, ReaderTooSlowError())
             else:
                 watcher.put(update, now)
 
@@ -200,7 +200,7 @@ class Hub:
                 continue
             try:
                 left = ending.left_of(watcher.right)
-            except WatchRightEnded as ended:
+            except WatchRightEndedError as ended:
                 self._end(watcher, ended)
                 continue
             if left != watcher.right:
@@ -211,7 +211,7 @@ class Hub:
         """End every stream whose right was signed with another key than these of the access service."""
         for watcher in self._streams.all():
             if watcher.right.signed_by and watcher.right.signed_by not in key_ids:
-                self._end(watcher, WatchRightEnded(EndingCause.CREDENTIAL))
+                self._end(watcher, WatchRightEndedError(EndingCause.CREDENTIAL))
 
     def end_overdue(self) -> None:
         """End the streams whose right has ended by itself, and cut those that were ended and do not read it."""
@@ -219,7 +219,7 @@ class Hub:
         while self._ends and self._ends[0][0] <= now:
             until, _, watcher = heapq.heappop(self._ends)
             if watcher.right.until <= until:
-                self._end(watcher, WatchRightEnded(watcher.right.ends_with))
+                self._end(watcher, WatchRightEndedError(watcher.right.ends_with))
         cut_before = self._monotonic() - _LAST_WORD_SECONDS
         while self._ending and self._ending[0][0] <= cut_before:
             _, watcher = self._ending.popleft()
@@ -254,9 +254,9 @@ class Hub:
         """End every stream, so that its reader comes back to another process."""
         self._closed = True
         for watcher in self._streams.all():
-            watcher.end(ShuttingDown())
+            watcher.end(ShuttingDownError())
 
-    def _end(self, watcher: Watcher, reason: StreamEnded) -> None:
+    def _end(self, watcher: Watcher, reason: StreamEndedError) -> None:
         if not watcher.ended:
             watcher.end(reason)
             self._ending.append((self._monotonic(), watcher))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from services.status.domain.doors import TooManyStreams
+from services.status.domain.doors import TooManyStreamsError
 
 if TYPE_CHECKING:
     from services.status.usecases.hub import Watcher
@@ -40,7 +40,8 @@ class Streams:
         return tuple(self._by_vehicle.get(vin, ()))
 
     def giving_way_to(self, watcher: Watcher) -> Watcher | None:
-        """Return which stream must go so that this one can come; None when there is service. Raises TooManyStreams.
+        """Return which stream must go so that this one can come; None when there is service. Raises
+        TooManyStreamsError.
 
         The oldest of the same user, when that one has too many. Where a vehicle or the process is full, the oldest of
         whoever has the most there: one user cannot keep others out, and nobody loses the only stream they have.
@@ -83,4 +84,4 @@ def _who_gives_way(counts: Counter[str], newcomer: str) -> str:
         return user
     if mine:
         return newcomer
-    raise TooManyStreams
+    raise TooManyStreamsError

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ecarus.remotecontrol.access.v1 import grant_pb2
 from envoy_ext_authz import external_auth_pb2
 
+from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.domain.key_scopes import WORDS
 from services.access.domain.step_up import TWO_FACTORS
@@ -43,7 +45,7 @@ SEED = {
 }
 
 
-RATES = {"command": 3, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
+RATES = {"command": 3, "cancel": 60, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
 
 
 CheckEdge = Callable[..., Awaitable[external_auth_pb2.CheckResponse]]
@@ -65,20 +67,32 @@ class TokenIssuer:
         public = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
         self.jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
 
-    def token(self) -> str:
+    def token(self, subject: str = "user-123", **more: Any) -> str:
         now = int(time.time())
         claims = {
             "iss": "i",
             "aud": "a",
-            "sub": "user-123",
+            "sub": subject,
             "client_id": "web",
             "iat": now,
             "exp": now + 600,
             "jti": "1",
             "acr": TWO_FACTORS,
             "auth_time": now,
+            **more,
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
+
+
+def acting(agent: str, vin: str = VIN) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {
+        "client_id": "call-center",
+        "act": {"sub": agent},
+        "vin": vin,
+        "case": "case-1",
+        "exp": int(time.time()) + 300,
+    }
 
 
 def door(path: str, vin: str = VIN) -> str:
@@ -101,3 +115,12 @@ def problem_in(answer: external_auth_pb2.CheckResponse) -> dict[str, Any]:
 
 
 ALICE, BOB = "team/operator/alice", "team/operator/bob"
+
+
+def revocations(sent: list[Any]) -> list[grant_pb2.GrantRevoked]:
+    """What other services were told of rights that ended."""
+    return [
+        grant_pb2.GrantRevoked.FromString(message.payload)
+        for message in sent
+        if message.subject == GRANT_REVOKED_SUBJECT
+    ]

@@ -14,13 +14,16 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
     AccessServiceStub,
     add_AccessServiceServicer_to_server,
 )
+from ecarus.remotecontrol.door.v1.door_grant_service_pb2_grpc import DoorGrantServiceStub
 from envoy_ext_authz import external_auth_pb2
 from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
 
 import services.access
 from services.access.adapters import seed, store, translate
+from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.key_watch import KeyWatch
@@ -34,11 +37,15 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.severance import SeveredAccess
+from services.access.usecases.sharing import SharedAccess
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
+from tests.contract.access.door_of_rights import DoorOfRights
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -74,6 +81,12 @@ def production() -> bool:
 
 
 @pytest.fixture
+def rates() -> dict[str, int]:
+    """How often who may ask for what in a minute; a test that asks often overrides this."""
+    return RATES
+
+
+@pytest.fixture
 def sent() -> list[Any]:
     """What the service announced."""
     return []
@@ -86,7 +99,13 @@ def room_name() -> str:
 
 @pytest.fixture
 async def build_room(
-    signer: Any, tmp_path: Path, token_issuer: TokenIssuer, sent: list[Any], *, production: bool
+    signer: Any,
+    tmp_path: Path,
+    token_issuer: TokenIssuer,
+    sent: list[Any],
+    rates: dict[str, int],
+    *,
+    production: bool,
 ) -> AsyncIterator[Any]:
     """The service with the sandbox's seed and a token issuer of its own."""
     url = f"sqlite:///{tmp_path}/access-record.sqlite3"
@@ -116,16 +135,24 @@ async def build_room(
             now=time.time,
         ),
         permissions=permission_cache,
-        rates=RateLimits(RATES, time.monotonic),
+        rates=RateLimits(rates, time.monotonic),
         counted=CountedRequests(time.monotonic),
         capabilities=issuer,
         step_up_table=STRICT,
         now=time.time,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
-    pending = SqlPendingGrants(database) if production else None
+    announcements = OutboxAnnouncements()
+    pending = SqlPendingGrants(database, announcements, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
-    record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
+    record = store.SqlGrantRecord(database, announcements, sent.extend)
+    limits = GrantLimits(per_vehicle=8, per_giver=10)
+    severed = SeveredAccess(
+        store.SqlSeverances(database, announcements, sent.extend), authorizer.invalidate, utc_now
+    )
+    sharing = SharedAccess(
+        store.SqlSharedGrants(database, announcements, sent.extend, limits), authorizer.invalidate, utc_now
+    )
     watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
@@ -140,8 +167,10 @@ async def build_room(
                 pending_keys,
                 trusts=keys.ring.trusts,
                 hash_key=partial(key_hash, PEPPER),
+                severed=severed,
             )
             add_AccessServiceServicer_to_server(servicer, server)
+            DoorGrantServicer(sharing, severed).register(server)
 
         return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
@@ -196,3 +225,10 @@ async def clerk(access: Any) -> AsyncIterator[AccessServiceStub]:
     service, _ = access
     async with service.channel("operator") as channel:
         yield AccessServiceStub(channel)
+
+
+@pytest.fixture
+async def rights(access: Any, check: CheckEdge, token_issuer: TokenIssuer) -> AsyncIterator[DoorOfRights]:
+    service, _ = access
+    async with service.channel("edge") as channel:
+        yield DoorOfRights(check, DoorGrantServiceStub(channel), token_issuer)

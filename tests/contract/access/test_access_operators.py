@@ -31,6 +31,7 @@ from tests.contract.access.access_service import (
     door,
     headers_of,
     problem_in,
+    revocations,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
         assert (list(answer.allowed), list(answer.roles)) == ([False], [grant_pb2.GRANT_ROLE_UNSPECIFIED])
         listed = await operator.ListGrants(access_service_pb2.ListGrantsRequest(vin=FOREIGN), timeout=5)
         assert [grant.grant_id for grant in listed.grants] == ["sandbox-2", "g-9"]
-    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    (told,) = revocations(sent)
     assert (told.grant_id, told.principal, told.vin) == ("g-9", "user-123", FOREIGN)
     assert (told.kind, list(told.remaining)) == (grant_pb2.ENDED_RIGHT_GRANT, [])
 
@@ -114,7 +115,7 @@ async def test_what_another_grant_still_allows_is_told_with_the_end_of_one(acces
         operator = AccessServiceStub(channel)
         kept = await operator.CreateGrant(second, timeout=5)
         await operator.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="sandbox-1"), timeout=5)
-    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    (told,) = revocations(sent)
     assert [(each.action, each.until.seconds) for each in told.remaining] == [
         ("door.updates.read", kept.expires_at.seconds)
     ]
@@ -141,7 +142,7 @@ async def test_an_account_is_locked_and_unlocked(access: Any, check: CheckEdge) 
             assert not (await operator.UnlockAccount(unlock, timeout=5)).HasField("locked_at")
         assert (await check(door("status"))).HasField("ok_response")
         assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
-    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    (told,) = revocations(sent)
     assert (told.kind, told.principal, told.vin) == (grant_pb2.ENDED_RIGHT_ACCOUNT, "user-123", "")
 
 
@@ -166,7 +167,7 @@ async def test_an_api_key_is_revoked(access: Any, check: CheckEdge, by: str) -> 
         assert problem_in(await check(door("status")))["code"] == "TOKEN_INVALID"
         unknown = access_service_pb2.RevokeApiKeyRequest(key_id="key_" + "0" * 32)
         assert await code_of(operator.RevokeApiKey(unknown, timeout=5)) is grpc.StatusCode.NOT_FOUND
-    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    (told,) = revocations(sent)
     assert (told.kind, told.credential) == (grant_pb2.ENDED_RIGHT_CREDENTIAL, key.key_id)
 
 
@@ -190,7 +191,7 @@ async def test_a_withdrawn_key_of_the_issuer_ends_all_that_rests_on_it(
         await token_issuer.watch.look()
         assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [False]
     assert problem_in(await check(door("status"), headers=bearer))["code"] == "TOKEN_INVALID"
-    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    (told,) = revocations(sent)
     assert (told.kind, told.credential, told.principal, told.vin) == (
         grant_pb2.ENDED_RIGHT_CREDENTIAL,
         credential,

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from tests.protocol.independent import hpke, verifier
-from tests.protocol.independent.verifier import Cloud, Refused, Vehicle, manifest_after, report
+from tests.protocol.independent.verifier import Cloud, RefusedError, Vehicle, manifest_after, report
 
 VECTORS = Path(__file__).resolve().parents[3] / "protocol" / "vectors"
 
@@ -76,7 +76,7 @@ def test_session_requests(case: dict[str, Any]) -> None:
     said, challenge = "ACCEPTED", bytes.fromhex(REQUESTS["context"]["challenge"])
     try:
         challenge = vehicle(REQUESTS["context"], case).challenge(bytes.fromhex(case["sealed"]))
-    except Refused as refused:
+    except RefusedError as refused:
         said = str(refused)
     assert (said, challenge.hex()) == (case["expect"], REQUESTS["context"]["challenge"])
 
@@ -92,7 +92,7 @@ def test_manifests(case: dict[str, Any]) -> None:
     try:
         manifest_after(root, in_use.version, current, endorsed, wall, in_use.issued_at_seconds)
         said = "ACCEPTED"
-    except Refused as refused:
+    except RefusedError as refused:
         said = str(refused)
     assert said == case["expect"]
 

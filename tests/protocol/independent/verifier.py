@@ -40,7 +40,7 @@ ANSWERS = {
 PROTECTED = re.compile(rb"\xa3\x01\x27\x03(?P<head>[\x60-\x77]|\x78[\x18-\xff])(?P<rest>.*)", re.DOTALL)
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The fault's name."""
 
 
@@ -58,16 +58,16 @@ def byte_string(value: bytes) -> bytes:
 
 def unseal(data: bytes, key: X25519PrivateKey, direction: int, vin: str) -> bytes:
     if len(data) > 16384:
-        raise Refused("TOO_LARGE")
+        raise RefusedError("TOO_LARGE")
     if len(data) < 58 or data[:2] != b"\x01\x01":
-        raise Refused("MALFORMED")
+        raise RefusedError("MALFORMED")
     if data[2:10] != key_id(key.public_key().public_bytes_raw()):
-        raise Refused("NOT_FOR_US")
+        raise RefusedError("NOT_FOR_US")
     info = b"rdc-seal\x01" + bytes([direction]) + vin.encode() + data[2:10]
     try:
         return hpke.unseal(data[10:], key, info)
     except (InvalidTag, ValueError) as error:
-        raise Refused("NOT_FOR_US") from error
+        raise RefusedError("NOT_FOR_US") from error
 
 
 @dataclass
@@ -77,19 +77,19 @@ class Envelope:
     def __post_init__(self) -> None:
         """Reads by the template: only what comes out again byte for byte went in."""
         if self.raw[:2] != b"\xd2\x84" or len(self.raw) < 80:
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         self.protected, after = self._string(2)
         if self.raw[after : after + 1] != b"\xa0":
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         self.payload, after = self._string(after + 1)
         self.signature, after = self._string(after)
         match = PROTECTED.fullmatch(self.protected)
         if after != len(self.raw) or len(self.signature) != 64 or match is None:
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         head, rest = match["head"], match["rest"]
         length = head[0] - 0x60 if len(head) == 1 else head[1]
         if len(rest) != length + 10 or rest[length : length + 2] != b"\x04\x48":
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         self.content_type, self.kid = rest[:length].decode("latin-1"), rest[length + 2 :]
 
     def _string(self, at: int) -> tuple[bytes, int]:
@@ -101,10 +101,10 @@ class Envelope:
         elif head == b"\x59":
             start, length = at + 3, int.from_bytes(self.raw[at + 1 : at + 3], "big")
         else:
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         value = self.raw[start : start + length]
         if self.raw[at : start + length] != byte_string(value):
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         return value, start + length
 
     def verify(self, public: bytes, external: bytes) -> None:
@@ -117,14 +117,14 @@ class Envelope:
         try:
             Ed25519PublicKey.from_public_bytes(public).verify(self.signature, signed)
         except InvalidSignature as error:
-            raise Refused("BAD_SIGNATURE") from error
+            raise RefusedError("BAD_SIGNATURE") from error
 
 
 def parsed(kind: Any, payload: bytes) -> Any:
     try:
         return kind.FromString(payload)
     except DecodeError as error:
-        raise Refused("MALFORMED") from error
+        raise RefusedError("MALFORMED") from error
 
 
 def possible(key: Any) -> bool:
@@ -150,23 +150,23 @@ def manifest_after(
         return None
     outer = Envelope(endorsed)
     if outer.kid != key_id(root):
-        raise Refused("UNKNOWN_KEY")
+        raise RefusedError("UNKNOWN_KEY")
     outer.verify(root, b"cloud.keys")
     if outer.content_type != "rdc-endorsement+v1":
-        raise Refused("WRONG_TYPE")
+        raise RefusedError("WRONG_TYPE")
     inner = Envelope(outer.payload)
     manifest = parsed(session_pb2.KeyManifest, inner.payload)
     if manifest.version < 1 or len(manifest.root_public_key) != 32 or not all(map(possible, manifest.keys)):
-        raise Refused("MALFORMED")
+        raise RefusedError("MALFORMED")
     if inner.kid != key_id(manifest.root_public_key):
-        raise Refused("UNKNOWN_KEY")
+        raise RefusedError("UNKNOWN_KEY")
     inner.verify(manifest.root_public_key, b"cloud.keys")
     if inner.content_type != "rdc-manifest+v1":
-        raise Refused("WRONG_TYPE")
+        raise RefusedError("WRONG_TYPE")
     if manifest.version <= version:
-        raise Refused("MANIFEST_ROLLBACK")
+        raise RefusedError("MANIFEST_ROLLBACK")
     if manifest.expires_at_seconds <= max(wall, since, manifest.issued_at_seconds):
-        raise Refused("EXPIRED_KEY")
+        raise RefusedError("EXPIRED_KEY")
     return manifest
 
 
@@ -181,7 +181,7 @@ class Vehicle:
         """ACCEPTED, KNOWN or a fault."""
         try:
             return self._taken(domain, data)
-        except Refused as refused:
+        except RefusedError as refused:
             return str(refused)
 
     def _taken(self, domain: str, data: bytes) -> str:
@@ -191,18 +191,18 @@ class Vehicle:
         envelope.verify(self._signing_key(envelope.kid), f"vehicle.{self.vin}.{domain}".encode())
         if envelope.content_type != content_type:
             known_types = {types[0] for types in ORDERS.values()}
-            raise Refused("WRONG_DOMAIN" if envelope.content_type in known_types else "WRONG_TYPE")
+            raise RefusedError("WRONG_DOMAIN" if envelope.content_type in known_types else "WRONG_TYPE")
         order = parsed(session_pb2.SignedOrder, envelope.payload)
         if order.WhichOneof("order") != member:
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         body = getattr(order, member)
         order_id = {"door": "command_id", "cancel": "cancel_id", "config": "version"}[member]
         own_id = str(getattr(body, order_id))
         ids = [own_id, body.command_id] if member == "cancel" else [own_id]
         if not all(1 <= len(one) <= 128 for one in ids):
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         if order.vin != self.vin:
-            raise Refused("WRONG_VEHICLE")
+            raise RefusedError("WRONG_VEHICLE")
         if [domain, own_id] in context["known"]:
             return "KNOWN"
         left = order.expires_at_millis - context["clockMillis"]
@@ -215,20 +215,20 @@ class Vehicle:
             (order.role not in roles, "ROLE_NOT_ALLOWED"),
         ):
             if wrong:
-                raise Refused(fault)
+                raise RefusedError(fault)
         return "ACCEPTED"
 
     def challenge(self, data: bytes) -> bytes:
-        """The challenge of a session request. Raises Refused."""
+        """The challenge of a session request. Raises RefusedError."""
         envelope = Envelope(unseal(data, self.key, 1, self.vin))
         envelope.verify(self._signing_key(envelope.kid), f"vehicle.{self.vin}.cmd.session".encode())
         if envelope.content_type != "rdc-challenge+v1":
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         request = parsed(session_pb2.SessionRequest, envelope.payload)
         if request.vin != self.vin:
-            raise Refused("WRONG_VEHICLE")
+            raise RefusedError("WRONG_VEHICLE")
         if len(request.challenge) != 16:
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         return bytes(request.challenge)
 
     def _signing_key(self, kid: bytes) -> bytes:
@@ -238,11 +238,11 @@ class Vehicle:
         for key in manifest.keys:
             if key.use == session_pb2.KEY_USE_SIGN and key_id(key.public_key) == kid:
                 if key.revoked:
-                    raise Refused("REVOKED_KEY")
+                    raise RefusedError("REVOKED_KEY")
                 if min(key.expires_at_seconds, manifest.expires_at_seconds) <= wall:
-                    raise Refused("EXPIRED_KEY")
+                    raise RefusedError("EXPIRED_KEY")
                 return bytes(key.public_key)
-        raise Refused("UNKNOWN_KEY")
+        raise RefusedError("UNKNOWN_KEY")
 
 
 @dataclass
@@ -256,36 +256,36 @@ class Cloud:
         """ACCEPTED or a fault."""
         try:
             return self._answered(domain, self._envelope(domain, data))
-        except Refused as refused:
+        except RefusedError as refused:
             return str(refused)
 
     def hello(self, data: bytes) -> str:
         """ACCEPTED or a fault."""
         try:
             return self._greeted(self._envelope("evt.hello", data))
-        except Refused as refused:
+        except RefusedError as refused:
             return str(refused)
 
     def _greeted(self, envelope: Envelope) -> str:
         if envelope.content_type != "rdc-session+v1":
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         info = parsed(session_pb2.SessionInfo, envelope.payload)
         if info.vin != self.vin:
-            raise Refused("WRONG_VEHICLE")
+            raise RefusedError("WRONG_VEHICLE")
         if (len(info.epoch), len(info.report_public_key), len(info.report_key_id)) != (16, 32, 8):
-            raise Refused("MALFORMED")
+            raise RefusedError("MALFORMED")
         if info.challenge:
             fresh = info.challenge.hex() == self.context["challenge"]
         else:
             fresh = info.epoch.hex() not in self.context["endedEpochs"]
         if not fresh:
-            raise Refused("STALE_SESSION")
+            raise RefusedError("STALE_SESSION")
         return "ACCEPTED"
 
     def _envelope(self, domain: str, data: bytes) -> Envelope:
         envelope = Envelope(unseal(data, self.key, 2, self.vin))
         if envelope.kid != key_id(self.vehicle_public):
-            raise Refused("UNKNOWN_KEY")
+            raise RefusedError("UNKNOWN_KEY")
         envelope.verify(self.vehicle_public, f"vehicle.{self.vin}.{domain}".encode())
         return envelope
 
@@ -295,18 +295,18 @@ class Cloud:
             content_type, member = "rdc-fault+v1", "refused"
         message = parsed(session_pb2.SignedAnswer, envelope.payload)
         if envelope.content_type != content_type or message.WhichOneof("answer") != member:
-            raise Refused("WRONG_TYPE")
+            raise RefusedError("WRONG_TYPE")
         if message.vin != self.vin:
-            raise Refused("WRONG_VEHICLE")
+            raise RefusedError("WRONG_VEHICLE")
         issued = {one["requestHash"]: one for one in self.context["issued"]}.get(message.request_hash.hex())
         if issued is None or not self._fits(issued, asked_in, getattr(message, member)):
-            raise Refused("WRONG_REQUEST")
+            raise RefusedError("WRONG_REQUEST")
         if message.epoch.hex() != self.context["epoch"]:
-            raise Refused("WRONG_EPOCH")
+            raise RefusedError("WRONG_EPOCH")
         if message.counter > LAST_COUNTER:
-            raise Refused("COUNTER_TOO_LARGE")
+            raise RefusedError("COUNTER_TOO_LARGE")
         if message.counter in {0, *self.context["seen"].get(domain, [])}:
-            raise Refused("COUNTER_NOT_NEW")
+            raise RefusedError("COUNTER_NOT_NEW")
         return "ACCEPTED"
 
     @staticmethod

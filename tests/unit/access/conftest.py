@@ -20,18 +20,12 @@ from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
 from services.access.adapters.tokens import TokenVerifier
-from services.access.domain.grants import (
-    ROLE_ACTIONS,
-    SANDBOX_CLIENTS,
-    Caller,
-    EffectivePermissions,
-    GrantRole,
-    Source,
-)
+from services.access.domain.grants import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, GrantRole, Source
+from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +120,7 @@ class Record:
 
     def _ask(self, what: str) -> None:
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.asked.append(what)
 
 

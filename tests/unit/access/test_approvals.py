@@ -10,10 +10,10 @@ import pytest
 from services.access.domain.grants import (
     APPROVAL_TIME,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewGrant,
     PendingGrant,
-    SameOperator,
+    SameOperatorError,
 )
 from services.access.usecases.approvals import needs_two_operators
 
@@ -32,7 +32,7 @@ def test_another_operator_approves_within_the_time() -> None:
     last = END - timedelta(microseconds=1)
     ASKED.check_approval("bob", NOW)
     ASKED.check_approval("bob", last)
-    with pytest.raises(SameOperator):
+    with pytest.raises(SameOperatorError):
         ASKED.check_approval("alice", last)
 
 
@@ -42,5 +42,5 @@ def test_another_operator_approves_within_the_time() -> None:
 )
 def test_what_lapsed_was_revoked_or_is_decided_waits_no_longer(pending: PendingGrant, now: datetime) -> None:
     assert not pending.is_waiting(now)
-    with pytest.raises(GrantUnknown):
+    with pytest.raises(GrantUnknownError):
         pending.check_approval("bob", now)

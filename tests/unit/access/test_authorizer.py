@@ -14,7 +14,8 @@ from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_
 from services.access.adapters.capability_issuer import SigningKey
 from services.access.adapters.identity import CallerIdentifier
 from services.access.adapters.published_key import PUBLISHED_KEY
-from services.access.domain.grants import EffectivePermissions, GrantRole
+from services.access.domain.grants import GrantRole
+from services.access.domain.permissions import EffectivePermissions
 from services.platform.errors import Refusal
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES, acting

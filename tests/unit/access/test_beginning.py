@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.access.domain.grants import Grant, GrantRole, NewGrant, effective_permissions
+from services.access.domain.grants import Grant, GrantRole, NewGrant
+from services.access.domain.permissions import effective_permissions
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from services.access.adapters import permission_cache as standings_module
 from services.access.adapters.limits import RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.recent import ExpiringCache
-from services.access.domain.grants import EffectivePermissions
+from services.access.domain.permissions import EffectivePermissions
 from services.platform.errors import Refusal
 
 

@@ -16,7 +16,7 @@ from services.access.adapters.issuer_discovery import DiscoveredKeys, checked_ur
 from services.access.adapters.issuer_keys import (
     MAX_KEYS,
     SUPPORTED_ALGORITHMS,
-    IssuerUnavailable,
+    IssuerUnavailableError,
     KeyRing,
     keys_in,
 )
@@ -143,9 +143,9 @@ async def test_keys_go_on_for_a_bounded_time_while_the_issuer_is_away(harness: D
     credential = next(iter(harness.ring.credentials))
     harness.at += 1
     await harness.keys.refresh()
-    with pytest.raises(IssuerUnavailable):
+    with pytest.raises(IssuerUnavailableError):
         harness.tokens.verify(token)
-    with pytest.raises(IssuerUnavailable):
+    with pytest.raises(IssuerUnavailableError):
         harness.ring.trusts(credential)
     assert harness.ring.trusts("key-1")
     await harness.issuer.start()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.access.adapters.key_use import KeyUseLog
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from tests.unit.access.conftest import KEY
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Shelf:
 
     async def keep(self, uses: Mapping[str, datetime]) -> None:
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.written.append(uses)
 
 
@@ -50,7 +50,7 @@ async def test_what_can_not_be_written_is_written_later_and_no_more_than_fits() 
     shelf.away = True
     for key_id in ("key_a", "key_b", "key_c"):
         log.note(key_id)
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await log.write()
     shelf.away = False
     await log.write()

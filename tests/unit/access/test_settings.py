@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import OKPAlgorithm
 
-from services.access.adapters.capability_issuer import SigningKeyRefused, read_signing_key
+from services.access.adapters.capability_issuer import SigningKeyError, read_signing_key
 from services.access.adapters.limits import WHAT
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
 from services.access.settings import AccessSettings
-from services.platform.settings import SettingsRefused, load
+from services.platform.settings import SettingsError, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,14 +87,14 @@ def test_a_setting_out_of_its_bounds_stops_the_start(
     environment: dict[str, str], name: str, value: str
 ) -> None:
     environment[name] = value
-    with pytest.raises(SettingsRefused, match=name):
+    with pytest.raises(SettingsError, match=name):
         load(AccessSettings, environment)
 
 
 @pytest.mark.parametrize("profile", [None, "prod", "SANDBOX"])
 def test_there_is_no_default_profile(environment: dict[str, str], profile: str | None) -> None:
     environment["DOORS_PROFILE"] = profile or ""
-    with pytest.raises(SettingsRefused, match="DOORS_PROFILE"):
+    with pytest.raises(SettingsError, match="DOORS_PROFILE"):
         load(AccessSettings, environment)
 
 
@@ -103,7 +103,7 @@ def test_known_keys_are_for_the_sandbox_only(environment: dict[str, str]) -> Non
         "DOORS_PROFILE": "production",
         "DOORS_SANDBOX_SEED": environment["DOORS_TLS_CA"],
     }
-    with pytest.raises(SettingsRefused, match="DOORS_SANDBOX_SEED"):
+    with pytest.raises(SettingsError, match="DOORS_SANDBOX_SEED"):
         load(AccessSettings, environment)
 
 
@@ -125,10 +125,10 @@ def test_the_signing_key_is_one_the_rooms_know(tmp_path: Path) -> None:
     publish(other=other, mine=mine)
     assert read_signing_key(pem, jwks).key_id == "mine"
     publish(other=other)
-    with pytest.raises(SigningKeyRefused, match="DOORS_CAPABILITY_JWKS"):
+    with pytest.raises(SigningKeyError, match="DOORS_CAPABILITY_JWKS"):
         read_signing_key(pem, jwks)
     write(generate_private_key(SECP256R1()))
-    with pytest.raises(SigningKeyRefused, match="Ed25519"):
+    with pytest.raises(SigningKeyError, match="Ed25519"):
         read_signing_key(pem, jwks)
 
 
@@ -140,23 +140,23 @@ def test_the_issuers_clients_are_a_setting_and_the_sandbox_has_its_own(environme
     environment["DOORS_PROFILE"] = "production"
     assert load(AccessSettings, environment).clients == clients
     del environment["DOORS_TOKEN_CLIENTS"]
-    with pytest.raises(SettingsRefused, match="DOORS_TOKEN_CLIENTS"):
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_CLIENTS"):
         load(AccessSettings, environment)
 
 
 @pytest.mark.parametrize("wrong", ["app", "app=APP", "=WEB", "app=WEB,app=WEB", "app=WEB,", "app=web"])
 def test_clients_that_are_not_spelt_so_stop_the_start(environment: dict[str, str], wrong: str) -> None:
     environment["DOORS_TOKEN_CLIENTS"] = wrong
-    with pytest.raises(SettingsRefused, match="DOORS_TOKEN_CLIENTS"):
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_CLIENTS"):
         load(AccessSettings, environment)
 
 
 def test_the_issuers_keys_come_from_one_place(environment: dict[str, str]) -> None:
     url = "https://issuer.test/.well-known/openid-configuration"
-    with pytest.raises(SettingsRefused, match="DOORS_TOKEN_DISCOVERY_URL"):
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_DISCOVERY_URL"):
         load(AccessSettings, environment | {"DOORS_TOKEN_DISCOVERY_URL": url})
     del environment["DOORS_TOKEN_JWKS"]
-    with pytest.raises(SettingsRefused, match="DOORS_TOKEN_JWKS"):
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_JWKS"):
         load(AccessSettings, environment)
     environment["DOORS_TOKEN_DISCOVERY_URL"] = url
     assert load(AccessSettings, environment).token_discovery_url == url
@@ -168,7 +168,7 @@ def test_the_issuers_keys_come_from_one_place(environment: dict[str, str]) -> No
 
 def test_keys_may_not_be_older_than_they_are_fetched_often(environment: dict[str, str]) -> None:
     environment |= {"DOORS_TOKEN_KEYS_FETCH_SECONDS": "600", "DOORS_TOKEN_KEYS_STALE_SECONDS": "300"}
-    with pytest.raises(SettingsRefused, match="DOORS_TOKEN_KEYS_STALE_SECONDS"):
+    with pytest.raises(SettingsError, match="DOORS_TOKEN_KEYS_STALE_SECONDS"):
         load(AccessSettings, environment)
 
 
@@ -187,7 +187,7 @@ def test_how_strongly_somebody_must_have_signed_in_is_a_table(environment: dict[
     assert (changed["door.unlock"].acr_values, changed["door.unlock"].max_age_seconds) == (("phr",), 60)
     assert changed["grant.write"].max_age_seconds == 300
     environment["DOORS_STEP_UP"] = "door.lock=60:phr"
-    with pytest.raises(SettingsRefused, match="line=seconds"):
+    with pytest.raises(SettingsError, match="line=seconds"):
         load(AccessSettings, environment)
 
 
@@ -196,7 +196,7 @@ def test_clients_that_must_prove_to_hold_a_key_are_clients(environment: dict[str
     environment["DOORS_DPOP_CLIENTS"] = "mobile-app, web"
     assert load(AccessSettings, environment).bound_clients == {"mobile-app", "web"}
     environment["DOORS_DPOP_CLIENTS"] = "mobile-app,toaster"
-    with pytest.raises(SettingsRefused, match="DOORS_DPOP_CLIENTS names toaster"):
+    with pytest.raises(SettingsError, match="DOORS_DPOP_CLIENTS names toaster"):
         load(AccessSettings, environment)
 
 
@@ -205,5 +205,5 @@ def test_origins_are_written_in_one_way(environment: dict[str, str]) -> None:
     environment["DOORS_PUBLIC_ORIGINS"] = "https://API.example.com:443,http://127.0.0.1:8080/"
     assert load(AccessSettings, environment).origins == {"https://api.example.com", "http://127.0.0.1:8080"}
     for wrong in ("api.example.com", "https://api.example.com/v1", "ftp://a", "https://"):
-        with pytest.raises(SettingsRefused):
+        with pytest.raises(SettingsError):
             load(AccessSettings, {**environment, "DOORS_PUBLIC_ORIGINS": wrong})

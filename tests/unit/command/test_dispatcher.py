@@ -27,7 +27,7 @@ from services.command.domain.commands import (
     Mode,
     Requester,
 )
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.signer.adapters.translate import Ed25519OrderSigner
 from tests.support.command_store_harness import MAC
 from tests.support.protocol_harness import CLOUD_SIGNER, exchange_key, public, signer
@@ -76,7 +76,7 @@ class DispatcherHarness:
 
     def _reach_store(self) -> None:
         if self.store_away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
 
     async def publish_all(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
         self.published += messages

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from protocol.cloud_side import IssuedOrder, OpenedAnswer
 from protocol.domains import Domain
-from services.command.adapters.vehicle_translate import InconsistentReport, report
+from services.command.adapters.vehicle_translate import InconsistentReportError, report
 from services.command.domain.commands import CommandAction, DoorAction, Ending, FailureReason, Mode, Status
 from services.command.domain.endings import held_against
 from services.command.domain.reports import CancellationDecision, CommandReceipt, OrderRefusal, ReportedResult
@@ -129,7 +129,7 @@ def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None
     ids=str,
 )
 def test_what_does_not_fit_together_is_not_understood(message: Message) -> None:
-    with pytest.raises(InconsistentReport):
+    with pytest.raises(InconsistentReportError):
         told(message)
 
 

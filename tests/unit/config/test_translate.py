@@ -171,9 +171,9 @@ def test_a_fault_is_of_the_version_that_was_issued(number: int, name: str, out_o
 
 @pytest.mark.parametrize("version", [-1, 2**31 - 1])
 def test_a_version_that_is_none_is_refused(version: int) -> None:
-    with pytest.raises(translate.NewsRefused):
+    with pytest.raises(translate.NewsError):
         translate.hello_of(info(config_version=version), ARRIVED)
-    with pytest.raises(translate.NewsRefused):
+    with pytest.raises(translate.NewsError):
         translate.answer_reader(report(version=version), ARRIVED)
 
 
@@ -189,12 +189,12 @@ def test_a_time_that_is_none_and_an_id_with_control_characters_are_refused() -> 
     answer, greeting = report(version=1), info()
     answer.config.applied_at.seconds = 2**62
     greeting.hello.said_at.seconds = 2**62
-    with pytest.raises(translate.NewsRefused):
+    with pytest.raises(translate.NewsError):
         translate.answer_reader(answer, ARRIVED)
-    with pytest.raises(translate.NewsRefused):
+    with pytest.raises(translate.NewsError):
         translate.answer_reader(report("m\x00", version=1), ARRIVED)
     for said in (greeting, info("m\x00")):
-        with pytest.raises(translate.NewsRefused):
+        with pytest.raises(translate.NewsError):
             translate.hello_of(said, ARRIVED)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conformance import bench
-from conformance.bench import BenchLock, BenchTaken, IssuedHashes
+from conformance.bench import BenchLock, BenchTakenError, IssuedHashes
 from conformance.cloud import Cloud
 from conformance.throwaway_broker import ThrowawayBroker
 from protocol.subjects import EventKind
@@ -26,7 +26,7 @@ def hashed(text: str) -> bytes:
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     lock = BenchLock(tmp_path / "bench")
-    with pytest.raises(BenchTaken, match="bench"):
+    with pytest.raises(BenchTakenError, match="bench"):
         BenchLock(tmp_path / "bench")
     lock.release()
     BenchLock(tmp_path / "bench").release()

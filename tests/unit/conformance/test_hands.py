@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from conformance.finding import RuleSkipped
+from conformance.finding import RuleSkippedError
 from conformance.hands import Hands
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def test_actuations_are_counted(hands: Callable[[int, bytes], Hands]) -> N
 async def test_an_odd_answer_is_a_rule_that_cannot_be_played(
     hands: Callable[[int, bytes], Hands], status: int, body: bytes, says: str
 ) -> None:
-    with pytest.raises(RuleSkipped) as skipped:
+    with pytest.raises(RuleSkippedError) as skipped:
         await hands(status, body).actuations("cmd-1")
     assert says in str(skipped.value)
     assert VIN not in str(skipped.value)
@@ -74,5 +74,5 @@ async def test_a_deed_that_is_not_known_is_a_rule_that_cannot_be_played(
     hands: Callable[[int, bytes], Hands], handler: str
 ) -> None:
     one: Any = hands(404, b"")
-    with pytest.raises(RuleSkipped, match=f"answered 404 to POST /vehicles/VIN/{handler}"):
+    with pytest.raises(RuleSkippedError, match=f"answered 404 to POST /vehicles/VIN/{handler}"):
         await getattr(one, handler)()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conformance.keys import KitCloudKeys, read_unit_keys
-from key_files.pem import KeyFileRefused
-from protocol.faults import Fault, MessageRefused
+from key_files.pem import KeyFileError
+from protocol.faults import Fault, MessageRefusedError
 from protocol.manifest import Trust
 from vehicle.messages.credentials import make_car_keys
 
@@ -28,7 +28,7 @@ def test_the_first_manifest_has_a_key_of_each_standing(tmp_path: Path) -> None:
     trust.verify_key(good.key_id, now)
     for key, fault in ((over, Fault.EXPIRED_KEY), (revoked, Fault.REVOKED_KEY)):
         for wall_clock in (0, now):
-            with pytest.raises(MessageRefused) as refused:
+            with pytest.raises(MessageRefusedError) as refused:
                 trust.verify_key(key.key_id, wall_clock)
             assert refused.value.fault is fault
     assert keys.signer.key_id == good.key_id
@@ -50,7 +50,7 @@ def test_a_folder_keeps_what_was_rotated(tmp_path: Path) -> None:
     trust = factory(again)
     for version in (2, 3):
         trust = trust.adopt(again.endorsed(version), int(time.time()))
-    with pytest.raises(MessageRefused, match="REVOKED_KEY"):
+    with pytest.raises(MessageRefusedError, match="REVOKED_KEY"):
         trust.verify_key(old_signer.key_id, int(time.time()))
 
 
@@ -66,7 +66,7 @@ def test_a_key_that_no_manifest_names_is_not_used(tmp_path: Path) -> None:
 def test_a_lost_key_is_said(tmp_path: Path, lost: str) -> None:
     KitCloudKeys(tmp_path)
     (tmp_path / lost).unlink()
-    with pytest.raises(KeyFileRefused, match="lost"):
+    with pytest.raises(KeyFileError, match="lost"):
         KitCloudKeys(tmp_path)
 
 
@@ -80,5 +80,5 @@ def test_a_units_keys_are_read(tmp_path: Path) -> None:
     make_car_keys(private, public)
     assert len(read_unit_keys(public).verify_key_id) == 8
     for path in (private, tmp_path / "nothing"):
-        with pytest.raises(KeyFileRefused, match=path.name):
+        with pytest.raises(KeyFileError, match=path.name):
             read_unit_keys(path)

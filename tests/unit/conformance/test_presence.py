@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from conformance.finding import RuleViolated
+from conformance.finding import RuleViolatedError
 from conformance.orders import DRIVER, is_locked
 
 
@@ -15,5 +15,5 @@ def test_a_lock_that_a_report_does_not_tell_is_not_taken_for_unlocked() -> None:
     assert not is_locked(report, DRIVER)
     # What a unit sends whose code was generated before there was presence.
     report.doors[0].ClearField("locked")
-    with pytest.raises(RuleViolated, match="false must be written"):
+    with pytest.raises(RuleViolatedError, match="false must be written"):
         is_locked(report, DRIVER)

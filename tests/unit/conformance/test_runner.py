@@ -14,11 +14,11 @@ import pytest
 from conformance import report, runner
 from conformance.finding import (
     Group,
-    NotApplicable,
+    NotApplicableError,
     RuleFinding,
-    RuleSkipped,
+    RuleSkippedError,
     RuleVerdict,
-    RuleViolated,
+    RuleViolatedError,
     require,
 )
 from conformance.rules import GROUPS, RULES
@@ -85,9 +85,9 @@ async def test_a_rule_passes_or_says_why_not(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("error", "verdict", "says"),
     [
-        (RuleViolated("it moved"), RuleVerdict.FAIL, "it moved"),
-        (RuleSkipped("no hands"), RuleVerdict.SKIP, "no hands"),
-        (NotApplicable("over MQTT only"), RuleVerdict.MOOT, "over MQTT only"),
+        (RuleViolatedError("it moved"), RuleVerdict.FAIL, "it moved"),
+        (RuleSkippedError("no hands"), RuleVerdict.SKIP, "no hands"),
+        (NotApplicableError("over MQTT only"), RuleVerdict.MOOT, "over MQTT only"),
         (nats.errors.ConnectionClosedError(), RuleVerdict.FAIL, "the broker"),
         (nats.errors.TimeoutError(), RuleVerdict.FAIL, "the broker"),
         (httpx.ConnectError("gone"), RuleVerdict.FAIL, "the control interface"),
@@ -110,7 +110,7 @@ async def test_a_mistake_in_a_rule_is_no_finding() -> None:
 
 def test_require() -> None:
     require(1, "never said")
-    with pytest.raises(RuleViolated, match="said"):
+    with pytest.raises(RuleViolatedError, match="said"):
         require((), "said")
 
 
@@ -191,7 +191,7 @@ async def test_what_the_unit_said_meanwhile_is_told_with_what_it_failed() -> Non
     async def waits_in_vain(unit: Unit) -> None:
         """Nothing that can be taken came."""
         unit.cloud.rejected.append("evt.result: a result without an outcome")
-        raise RuleViolated("an answer did not come")
+        raise RuleViolatedError("an answer did not come")
 
     (finding,) = await played(*group.rules)
     assert finding.detail == (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
-from conformance.finding import RuleViolated
+from conformance.finding import RuleViolatedError
 from conformance.orders import lock
 from conformance.unit import Unit
 
@@ -53,12 +53,12 @@ def result(guidance: str) -> report_pb2.CommandResult:
 async def test_a_refused_good_order_names_its_fault_and_guidance(guidance: str, said: str) -> None:
     unit: Any = Refusing(result(guidance))
     for asked in (Unit.does(unit, lock()), Unit.succeeds(unit, unit)):
-        with pytest.raises(RuleViolated) as violated:
+        with pytest.raises(RuleViolatedError) as violated:
             await asked
         assert str(violated.value) == said
 
 
 async def test_a_good_order_that_the_protocol_refused_names_the_fault() -> None:
     unit: Any = Refusing(session_pb2.OrderRefused(fault=session_pb2.PROTOCOL_FAULT_WRONG_VEHICLE))
-    with pytest.raises(RuleViolated, match="a good order was refused as WRONG_VEHICLE"):
+    with pytest.raises(RuleViolatedError, match="a good order was refused as WRONG_VEHICLE"):
         await Unit.obeys(unit, lock())

@@ -63,11 +63,23 @@ def test_a_fault_code_is_an_alert_with_a_next_step() -> None:
     assert "workshop" in alert.message
 
 
-def test_an_unknown_code_is_told_all_the_same() -> None:
-    (alert,) = diagnose(check(replace(FAILED, error_codes=("X{0}Y",)))).alerts
+@pytest.mark.parametrize("code", ["U0140", "B1C22-4F", "9A02F1", "X1.3"])
+def test_an_unknown_code_is_told_as_unknown_with_its_number(code: str) -> None:
+    (alert,) = diagnose(check(replace(FAILED, error_codes=(code,)))).alerts
 
-    assert (alert.code, alert.severity) == ("X{0}Y", Severity.WARNING)
-    assert "X(0)Y" in alert.message
+    assert (alert.code, alert.severity) == (code, Severity.WARNING)
+    assert f"a fault that is not known here, number {code}." in alert.message
+
+
+@pytest.mark.parametrize(
+    "code", ["X{0}Y", "CALL 0900-1234", "FIRE", "https://x.y/1", "b1a01", "B" * 30 + "1"]
+)
+def test_what_is_no_fault_s_number_is_not_spelt(code: str) -> None:
+    (alert,) = diagnose(check(replace(FAILED, error_codes=(code,)))).alerts
+
+    assert (alert.code, alert.severity) == ("UNKNOWN_FAULT", Severity.WARNING)
+    assert "a fault that is not known here." in alert.message
+    assert code not in alert.message
 
 
 @pytest.mark.parametrize(

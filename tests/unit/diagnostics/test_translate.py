@@ -139,7 +139,7 @@ def test_an_alert_in_the_response_and_as_an_update() -> None:
 
 
 def test_what_is_no_report_is_refused() -> None:
-    with pytest.raises(translate.ReportRefused):
+    with pytest.raises(translate.ReportError):
         said(b"\xff")
 
 

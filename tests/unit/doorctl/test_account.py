@@ -87,7 +87,17 @@ def test_an_account_is_shown_with_its_grants_and_keys(run: Any) -> None:
     assert (told["account"], told["grants"][0]["role"]) == ({"principal": "user-123"}, "OWNER")
     nothing = account_pb2.AccountOverview(account=account_pb2.Account(principal="who"))
     done, _ = run(nothing, "account", "show", "who")
-    assert done.output == "who not locked\nno grants, no API keys\n"
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "nobody called 'who' is known: no grant, no API key, no lock" in done.stderr
+    nothing.known = True  # a grant that has ended
+    done, _ = run(nothing, "account", "show", "who")
+    assert (done.exit_code, done.output) == (0, "who not locked\nno grants, no API keys\n")
+    locked = account_pb2.AccountOverview(account=account_pb2.Account(principal="who"))
+    locked.account.locked_at.seconds = (
+        1_768_228_200  # told by a service that does not say whether it is known
+    )
+    done, _ = run(locked, "account", "show", "who")
+    assert done.exit_code == 0
 
 
 def test_accounts_are_listed_page_by_page(run: Any) -> None:

@@ -12,7 +12,7 @@ import doorctl.conformance
 from conformance.bench import BenchLock
 from conformance.finding import RuleFinding, RuleVerdict
 from conformance.rules import RULES
-from conformance.throwaway_broker import BrokerFailed
+from conformance.throwaway_broker import BrokerError
 from doorctl.__main__ import app
 from vehicle.messages.credentials import make_car_keys
 
@@ -146,7 +146,7 @@ def test_what_can_not_be_played_is_one_clear_line(unit: list[str], words: list[s
 
 def test_no_broker_is_one_clear_line(unit: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     async def certify(_order: Assignment, _tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
-        raise BrokerFailed("no broker")
+        raise BrokerError("no broker")
         yield
 
     monkeypatch.setattr(doorctl.conformance, "certify", certify)

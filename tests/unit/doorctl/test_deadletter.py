@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
-from doorctl.operator_channel import OperationFailed, Operator
+from doorctl.operator_channel import OperationError, Operator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ class FakeServices:
     def ask(self, service: str, rpc: str, request: Any, _answer: Any) -> Any:
         self.asked.append((service, rpc.rpartition("/")[2], request))
         if service not in self.letters:
-            raise OperationFailed(NOT_RUNNING)
+            raise OperationError(NOT_RUNNING)
         if rpc.endswith("/ListDeadLetters"):
             before = request.before if request.HasField("before") else 99
             found = [one for one in self.letters[service] if one.id < before]

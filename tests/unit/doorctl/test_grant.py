@@ -10,7 +10,7 @@ import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import grant_pb2
 
-from doorctl.operator_channel import OperationFailed
+from doorctl.operator_channel import OperationError
 
 VIN = "KMHSH81C7LU123456"
 GIVE = ["grant", "give", "guest", VIN, "--role", "digital-key"]
@@ -43,11 +43,11 @@ def test_a_grant_is_given_under_a_persons_name(run: Any) -> None:
 
 
 def test_an_id_is_made_and_told_where_nobody_knows_what_happened(run: Any) -> None:
-    done, operator = run(OperationFailed("it does not answer", may_have_happened=True), *GIVE)
+    done, operator = run(OperationError("it does not answer", may_have_happened=True), *GIVE)
     made = operator.asked[0][2].grant_id
     assert uuid.UUID(made)
     assert (done.exit_code, done.stderr) == (1, f"doorctl: it does not answer (--id {made})\n")
-    done, _ = run(OperationFailed("no"), *GIVE)
+    done, _ = run(OperationError("no"), *GIVE)
     assert done.stderr == "doorctl: no\n"
 
 

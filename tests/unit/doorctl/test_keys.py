@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from doorctl.__main__ import app
 from key_files.pem import read_open_keys, read_public, read_signer
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import key_id
 from protocol.manifest import Trust
 
@@ -74,7 +74,7 @@ def now() -> int:
 def fault_of(trust: Trust, key: bytes) -> Fault | None:
     try:
         trust.verify_key(key, now())
-    except MessageRefused as refused:
+    except MessageRefusedError as refused:
         return refused.fault
     return None
 

@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
-from doorctl.operator_channel import OperationFailed, Operator
+from doorctl.operator_channel import OperationError, Operator
 from mesh.pki import CertificateIdentity, Pki
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write(folder: Path, **changed: Any) -> dict[str, str]:
 
 
 def ask(environment: dict[str, str]) -> str:
-    with pytest.raises(OperationFailed) as failed:
+    with pytest.raises(OperationError) as failed:
         Operator.from_environment(environment).ask(
             "config", RPC, contract.ListDeadLettersRequest(), contract.ListDeadLettersResponse
         )
@@ -60,9 +60,7 @@ def test_without_a_setting_the_file_is_the_repositorys_from_any_folder(
 
 
 def test_rights_are_given_under_a_persons_own_certificate_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(
-        OperationFailed, match="the operator's file names none: add person, with cert and key"
-    ):
+    with pytest.raises(OperationError, match="the operator's file names none: add person, with cert and key"):
         Operator.from_environment(write(tmp_path)).as_person()
     environment = write(tmp_path, person={"cert": "/alice.crt", "key": "/alice.key"})
     operator = Operator.from_environment(environment)

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mesh.pki import SERVICE_CA, VEHICLE_CA, Pki
 from mesh.sandbox import TRUST_DOMAIN, vehicle_identity
 from services.enrolment.adapters.certificates import MOST_BETWEEN, CertificateCheck
-from services.enrolment.adapters.translate import NotACertificate
+from services.enrolment.adapters.translate import NotACertificateError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,11 +125,11 @@ def test_cas_between_come_with_the_certificate() -> None:
         chain.append(Authority(f"factory {number}", chain[-1]))
     between = b"".join(one.pem for one in reversed(chain[1:-1]))
     assert CHECK.admissible(chain[-2].certify() + between)[0] == VIN
-    with pytest.raises(NotACertificate, match="not signed by the vehicles' CA"):
+    with pytest.raises(NotACertificateError, match="not signed by the vehicles' CA"):
         CHECK.admissible(chain[-2].certify())
-    with pytest.raises(NotACertificate, match="not signed by the vehicles' CA"):
+    with pytest.raises(NotACertificateError, match="not signed by the vehicles' CA"):
         CHECK.admissible(chain[-1].certify() + chain[-1].pem + between)
-    with pytest.raises(NotACertificate, match="what follows"):
+    with pytest.raises(NotACertificateError, match="what follows"):
         CHECK.admissible(MAKERS.certify() + b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 
 
@@ -138,7 +138,7 @@ def test_a_leaf_signs_no_vehicle() -> None:
     leaf = MAKERS.certify(key=key)
     impostor = Authority("car")
     impostor.key = key
-    with pytest.raises(NotACertificate, match="not signed by the vehicles' CA"):
+    with pytest.raises(NotACertificateError, match="not signed by the vehicles' CA"):
         CHECK.admissible(impostor.certify() + leaf)
 
 
@@ -146,10 +146,11 @@ def test_of_whom_it_is_instead_is_said(tmp_path: Path) -> None:
     services = Pki(tmp_path, NOW, SERVICE_CA)
     pem = services.ensure(vehicle_identity(VIN)).cert.read_bytes()
     with pytest.raises(
-        NotACertificate, match=r"the vehicles' CA \(CN=makers of vehicles\), but by CN=ecarus development CA"
+        NotACertificateError,
+        match=r"the vehicles' CA \(CN=makers of vehicles\), but by CN=ecarus development CA",
     ):
         CHECK.admissible(pem)
-    with pytest.raises(NotACertificate, match="by another of the same name"):
+    with pytest.raises(NotACertificateError, match="by another of the same name"):
         CHECK.admissible(Authority("makers of vehicles").certify())
 
 
@@ -189,19 +190,19 @@ def test_of_whom_it_is_instead_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_broker_would_refuse_is_refused(changes: dict[str, Any], reason: str) -> None:
-    with pytest.raises(NotACertificate, match=reason):
+    with pytest.raises(NotACertificateError, match=reason):
         CHECK.admissible(MAKERS.certify(**changes))
 
 
 def test_cas_that_are_over_sign_nothing() -> None:
     over = Authority("makers of before", lasts=-DAY)
-    with pytest.raises(NotACertificate, match="the vehicles' CA expired at 2030-12-31"):
+    with pytest.raises(NotACertificateError, match="the vehicles' CA expired at 2030-12-31"):
         CertificateCheck.read(over.pem, lambda: NOW).admissible(over.certify())
     between = Authority("factory of before", MAKERS, lasts=-DAY)
-    with pytest.raises(NotACertificate, match=r"a CA between .* expired"):
+    with pytest.raises(NotACertificateError, match=r"a CA between .* expired"):
         CHECK.admissible(between.certify() + between.pem)
 
 
 def test_a_private_key_is_refused() -> None:
-    with pytest.raises(NotACertificate, match="private key"):
+    with pytest.raises(NotACertificateError, match="private key"):
         CHECK.admissible(MAKERS.certify() + b"-----BEGIN PRIVATE KEY-----\n")

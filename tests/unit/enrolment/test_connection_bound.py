@@ -10,7 +10,7 @@ from services.enrolment import domain
 from services.enrolment.adapters.connection_bound import ConnectionBound
 from services.enrolment.adapters.connections import _since
 from services.enrolment.domain import MOST_CONNECTIONS, Stays
-from services.enrolment.usecases import BrokerSilent, Cut
+from services.enrolment.usecases import BrokerSilentError, Cut
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -30,7 +30,7 @@ class Broker:
     async def keep_newest(self, vin: str, most: int) -> Cut:
         self.asked.append(vin)
         if self.silent:
-            raise BrokerSilent
+            raise BrokerSilentError
         there = self.open.get(vin, 0)
         self.open[vin] = min(there, most)
         return Cut(there - self.open[vin], self.open[vin])

@@ -12,8 +12,8 @@ from services.enrolment.domain import (
     ConnectingVehicle,
     Enrolment,
     LinkProtocol,
-    NotAdmitted,
-    NotAVin,
+    NotAdmittedError,
+    NotAVinError,
     admission,
 )
 
@@ -48,7 +48,7 @@ def test_not_longer_than_the_certificate_lives() -> None:
     ],
 )
 def test_nobody_else_is(caller: ConnectingVehicle, enrolment: Enrolment | None, reason: str) -> None:
-    with pytest.raises(NotAdmitted, match=reason):
+    with pytest.raises(NotAdmittedError, match=reason):
         admission(caller, enrolment, NOW)
 
 
@@ -56,5 +56,5 @@ def test_nobody_else_is(caller: ConnectingVehicle, enrolment: Enrolment | None, 
     "vin", ["", "KMHSH81C7LU12345", "KMHSH81C7LU12345O", f"{VIN}\n", "*" * 17, f"{VIN}.>"]
 )
 def test_what_is_no_vin_never_becomes_a_subject(vin: str) -> None:
-    with pytest.raises(NotAVin):
+    with pytest.raises(NotAVinError):
         checked_vin(vin)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import nkeys
 import pytest
 
-from services.enrolment.adapters.nats_jwt import Issuer, TokenRefused, claims_of
+from services.enrolment.adapters.nats_jwt import Issuer, TokenError, claims_of
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 SEED = bytes(nkeys.encode_seed(bytes(32), nkeys.PREFIX_BYTE_ACCOUNT)).decode()
@@ -39,7 +39,7 @@ def test_nothing_else_is() -> None:
         b".".join((header, part({"iss": "short"}), signature)),
     ]
     for forgery in forgeries:
-        with pytest.raises(TokenRefused):
+        with pytest.raises(TokenError):
             claims_of(forgery)
 
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from key_files.pem import private_pem, public_pem
-from services.enrolment.adapters.public_keys import NotPublicKeys, read_public_keys
+from services.enrolment.adapters.public_keys import NotPublicKeysError, read_public_keys
 from services.enrolment.domain import PublicKeys
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def test_the_two_keys_in_either_order() -> None:
     ],
 )
 def test_nothing_else_is_taken(content: bytes) -> None:
-    with pytest.raises(NotPublicKeys, match="public key"):
+    with pytest.raises(NotPublicKeysError, match="public key"):
         read_public_keys(content)
 
 
 def test_a_private_key_is_refused_and_not_repeated() -> None:
-    with pytest.raises(NotPublicKeys, match="must not leave the car") as refused:
+    with pytest.raises(NotPublicKeysError, match="must not leave the car") as refused:
         read_public_keys(private_pem(SIGN, EXCHANGE))
     assert "BEGIN" not in str(refused.value)
 
@@ -59,7 +59,7 @@ def test_a_private_key_is_refused_and_not_repeated() -> None:
 @pytest.mark.parametrize("y", [1, FIELD - 1, 0, ORDER_8, FIELD - ORDER_8, FIELD, FIELD + 1])
 def test_a_verify_key_that_fits_forged_signatures_is_refused(y: int, sign_bit: int) -> None:
     weak = Ed25519PublicKey.from_public_bytes((y | sign_bit).to_bytes(32, "little"))
-    with pytest.raises(NotPublicKeys, match="small order"):
+    with pytest.raises(NotPublicKeysError, match="small order"):
         read_public_keys(pem(weak, SEAL))
 
 
@@ -71,5 +71,5 @@ def test_such_a_key_would_believe_everybody() -> None:
 @pytest.mark.parametrize("u", [0, 1, FIELD - 1, FIELD])
 def test_a_seal_key_of_small_order_is_refused(u: int) -> None:
     weak = X25519PublicKey.from_public_bytes(u.to_bytes(32, "little"))
-    with pytest.raises(NotPublicKeys, match="small order"):
+    with pytest.raises(NotPublicKeysError, match="small order"):
         read_public_keys(pem(VERIFY, weak))

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from services.enrolment import usecases
-from services.enrolment.domain import NotEnrolled, PublicKeys
-from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
+from services.enrolment.domain import NotEnrolledError, PublicKeys
+from services.enrolment.usecases import BrokerSilentError, Cut, EnrolmentDependencies
 from tests.messaging.broker_harness import InMemory
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -37,7 +37,7 @@ class Broker:
     def _answer(self, asked: str) -> None:
         if asked == self.fall_silent_at:
             self.fall_silent_at = ""
-            raise BrokerSilent(asked)
+            raise BrokerSilentError(asked)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def test_what_a_silent_broker_left_undone_is_done_with_the_next_try(
         broker.told.clear()
         broker.cuts.clear()
         broker.fall_silent_at = silent_at
-        with pytest.raises(BrokerSilent):
+        with pytest.raises(BrokerSilentError):
             await deed()
         await deed()
         assert broker.told[-1:] == broker.cuts[-1:] == [VIN]
@@ -86,6 +86,6 @@ async def test_a_revoked_vehicle_has_no_keys_until_it_is_enrolled_again(
 
 
 async def test_who_is_not_enrolled_cannot_be_revoked(deps: EnrolmentDependencies, broker: Broker) -> None:
-    with pytest.raises(NotEnrolled):
+    with pytest.raises(NotEnrolledError):
         await usecases.revoke(deps, VIN)
     assert broker.told == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.environment import MAY_SET
+from mesh.environment import MAY_SET, ignored
 from mesh.plan import Planner
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
@@ -148,6 +148,22 @@ def test_every_setting_of_a_room_is_the_mesh_s_or_the_user_s_to_say(
     optional = {"DOORS_SANDBOX_SEED", "DOORS_ENROLMENT_SEED", "DOORS_WAKE_URL"}
     assert users <= settings_of(service)
     assert settings_of(service) - users - optional <= components[service].keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("DOORS_BOGUS", "; see docs/deployment.md"),
+        ("DOORS_X", "; see docs/deployment.md"),
+        ("DOORS_PORT", "; see docs/deployment.md"),
+        ("DOORS_SIGNING_KEY", "; see docs/deployment.md"),
+        ("DOORS_PORTBASE", "; did you mean DOORS_PORT_BASE?"),
+        ("DOORS_READS_PER_MINUT", "; did you mean DOORS_READS_PER_MINUTE?"),
+        ("DOORS_LOG_LEVLE", "; did you mean DOORS_LOG_LEVEL?"),
+    ],
+)
+def test_only_what_is_near_a_setting_is_taken_for_it(name: str, hint: str) -> None:
+    assert ignored({name: "1"}) == [f"{name} is no setting of the sandbox and is ignored{hint}"]
 
 
 def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, str]]) -> None:

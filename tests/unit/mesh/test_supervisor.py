@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.activity import activity_of
 from mesh.component import ComponentFailedError, MeshComponent, RunningComponent, last_line
 from mesh.edge_config import ROOT
 from mesh.plan import Plan
 from mesh.ports import Ports
 from mesh.probes import ready_line
 from mesh.sandbox import Sandbox
-from mesh.supervisor import FAILED_LOOKS, LONGEST_PAUSE_SECONDS, ProbeTolerance, RestartBackoff, Supervisor
+from mesh.supervisor import (
+    FAILED_LOOKS,
+    HUNG_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    ProbeTolerance,
+    RestartBackoff,
+    Supervisor,
+    hung_seconds,
+)
 from mesh.welcome import welcome
 
 if TYPE_CHECKING:
@@ -53,7 +62,7 @@ class Console:
         self._changed.set()
 
     async def wait_for(self, is_it: Callable[[str], bool]) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not (found := [line for line in self.lines if is_it(line)]):
                 self._changed.clear()
                 await self._changed.wait()
@@ -65,6 +74,7 @@ def supervisor(
     console: Console,
     command: str = READY,
     is_alive: Callable[[], Awaitable[bool]] | None = None,
+    hung_seconds: float = 3600.0,
 ) -> Supervisor:
     plan = Plan(
         nats=component(folder, "nats", READY),
@@ -73,7 +83,12 @@ def supervisor(
         vehicles=component(folder, "vehicles", READY),
     )
     return Supervisor(
-        plan, NO_SOCKET, say=console.say, welcome=lambda: console.say("welcome"), look_seconds=0.02
+        plan,
+        NO_SOCKET,
+        say=console.say,
+        welcome=lambda: console.say("welcome"),
+        look_seconds=0.02,
+        hung_seconds=hung_seconds,
     )
 
 
@@ -226,6 +241,63 @@ async def test_one_that_runs_and_does_not_serve_is_started_again(tmp_path: Path)
     assert not is_gone(pid_in(again))
     stop.set()
     await run
+
+
+class Silence:
+    """A look that is answered until `begin`, and then by nobody."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self._answers = True
+
+    def begin(self) -> None:
+        self._answers = False
+
+    def end(self) -> None:
+        self._answers = True
+
+    async def __call__(self) -> bool:
+        if self._answers:
+            return True
+        self.looks += 1
+        await asyncio.sleep(0.6)  # what a probe waits at most
+        return False
+
+
+@pytest.mark.skipif(activity_of("self") is None, reason="the system does not tell what threads do")
+async def test_one_that_answers_nothing_and_does_nothing_is_started_again_before_one_that_is_busy(
+    tmp_path: Path,
+) -> None:
+    looks: dict[str, int] = {}
+    for name, script in (("hangs", READY), ("busy", READY.replace("exec sleep 60", "while :; do :; done"))):
+        folder, silence, console, stop = tmp_path / name, Silence(), Console(), asyncio.Event()
+        folder.mkdir()
+        run = asyncio.create_task(supervisor(folder, console, script, silence, hung_seconds=0.1).run(stop))
+        ready = await console.wait_for(lambda line: line.startswith("command ready"))
+        await console.wait_for(lambda line: line == "welcome")
+        silence.begin()
+        await console.wait_for(lambda line: line.startswith("command ran and did not serve; restarting"))
+        looks[name] = silence.looks
+        silence.end()
+        again = await console.wait_for(
+            lambda line, ready=ready: line.startswith("command ready") and line != ready  # type: ignore[misc]  # of this round
+        )
+        assert is_gone(pid_in(ready))
+        assert not is_gone(pid_in(again))
+        stop.set()
+        await run
+    assert looks["hangs"] < looks["busy"] == FAILED_LOOKS
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(None, HUNG_SECONDS), ("", HUNG_SECONDS), ("3600", 3600.0)])
+def test_how_long_one_may_hang_is_a_setting(text: str | None, seconds: float) -> None:
+    assert hung_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["1", "3601", "8.5", "-8", "long"])
+def test_how_long_one_may_hang_has_bounds(text: str) -> None:
+    with pytest.raises(ValueError, match="DOORS_HUNG_SECONDS must be a number from 2 to 3600"):
+        hung_seconds(text)
 
 
 def test_backoff_grows_to_its_longest_and_forgets() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.platform.boot import BackgroundTaskDied, run_until
+from services.platform.boot import BackgroundTaskDiedError, run_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +156,7 @@ async def test_a_loop_that_just_ends_is_dead_too_and_stops_the_room() -> None:
     async def ends() -> None:
         return
 
-    with pytest.raises(BackgroundTaskDied, match="ends: it ended"):
+    with pytest.raises(BackgroundTaskDiedError, match="ends: it ended"):
         await run_until(stop, ends())
     assert stop.is_set()
 

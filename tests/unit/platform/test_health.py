@@ -10,7 +10,7 @@ from services.platform.background import BackgroundTasks
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.health import ALIVE, CALLS, COMMANDS, STREAMS, Health
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,12 @@ def test_a_condition_fails_after_its_patience_and_is_good_at_once() -> None:
     broker.good()
     health.look()
     assert health.serves("")
+    broker.bad("it answers nothing", since=clock.seconds - 10)  # it was found out late
+    health.look()
+    assert health.failing == {"broker": "it answers nothing"}
+    broker.good()
+    health.look()
+    assert health.serves("")
     broker.bad("again")
     health.look()
     assert health.serves(COMMANDS)  # patience begins anew
@@ -113,7 +119,7 @@ def watched(database: Any, clock: Clock, answer_seconds: float = 0.05) -> tuple[
 
 
 async def test_a_full_disk_is_said_and_calls_go_on() -> None:
-    clock, database = Clock(), FakeDatabase(writes=StorageUnavailable("disk full"))
+    clock, database = Clock(), FakeDatabase(writes=StorageUnavailableError("disk full"))
     health, watch = watched(database, clock)
     await watch.look()
     clock.seconds = 100
@@ -128,7 +134,7 @@ async def test_a_full_disk_is_said_and_calls_go_on() -> None:
 
 
 async def test_a_database_that_is_away_takes_the_process_out_after_a_while() -> None:
-    away = StorageUnavailable("away")
+    away = StorageUnavailableError("away")
     clock, database = Clock(), FakeDatabase(reads=away, writes=away)
     health, watch = watched(database, clock)
     await watch.look()

@@ -14,15 +14,15 @@ from services.status.domain.doors import (
     Bounds,
     Heartbeat,
     LogPosition,
-    LogUnavailable,
-    ReaderTooSlow,
+    LogUnavailableError,
+    ReaderTooSlowError,
     Reset,
-    ShuttingDown,
-    StreamEvicted,
-    TooManyStreams,
+    ShuttingDownError,
+    StreamEvictedError,
+    TooManyStreamsError,
     Update,
 )
-from services.status.domain.rights import EndingCause, RightEnding, WatchRight, WatchRightEnded
+from services.status.domain.rights import EndingCause, RightEnding, WatchRight, WatchRightEndedError
 from services.status.usecases.door_status import watch_updates
 from services.status.usecases.hub import Hub, Watcher
 
@@ -105,7 +105,7 @@ async def test_a_reader_that_does_not_read_is_ended_and_nobody_else(hub: Hub) ->
             assert not slow.ended
             hub._monotonic.seconds += 4.9  # type: ignore[attr-defined]  # the test's clock
         hub.publish(VIN, LogPosition("e", 4), b"x")
-        with pytest.raises(ReaderTooSlow):
+        with pytest.raises(ReaderTooSlowError):
             await slow.next()
         hub.publish(VIN, LogPosition("e", 5), b"x")
         assert (slow.waiting, slow.waiting_bytes) == (0, 0)
@@ -130,7 +130,7 @@ async def test_what_waits_for_a_reader_is_bounded(hub: Hub) -> None:
         hub.publish(VIN, LogPosition("e", 11), b"x" * 100)
         assert not reader.ended
         hub.publish(VIN, LogPosition("e", 12), b"x")
-        with pytest.raises(ReaderTooSlow):
+        with pytest.raises(ReaderTooSlowError):
             await reader.next()
 
 
@@ -138,7 +138,7 @@ async def test_streams_are_counted(hub: Hub) -> None:
     with contextlib.ExitStack() as stack:
         for n in range(3):
             stack.enter_context(hub.watching(watcher(principal=f"user-{n}")))
-        with pytest.raises(TooManyStreams), hub.watching(watcher(principal="user-9")):
+        with pytest.raises(TooManyStreamsError), hub.watching(watcher(principal="user-9")):
             pass
     with hub.watching(watcher()):
         assert hub.watcher_count == 1
@@ -151,10 +151,10 @@ async def test_the_oldest_stream_of_the_same_user_gives_way(hub: Hub) -> None:
         for each in (mine[0], theirs, mine[1]):
             stack.enter_context(hub.watching(each))
         newer = stack.enter_context(hub.watching(watcher()))
-        with pytest.raises(StreamEvicted):
+        with pytest.raises(StreamEvictedError):
             await mine[0].next()
         newest = stack.enter_context(hub.watching(watcher()))
-        with pytest.raises(StreamEvicted):
+        with pytest.raises(StreamEvictedError):
             await mine[1].next()
         assert [each.ended for each in (theirs, newer, newest)] == [False] * 3
         assert hub.watcher_count == 3
@@ -187,7 +187,7 @@ async def test_a_user_and_a_vehicle_have_limits_of_their_own() -> None:
             True,
             True,
         ]
-        with pytest.raises(TooManyStreams), hub.watching(watcher(principal="fifth")):
+        with pytest.raises(TooManyStreamsError), hub.watching(watcher(principal="fifth")):
             pass  # everybody who is there has one stream
         elsewhere = stack.enter_context(hub.watching(watcher(OTHER, principal="fifth")))
         assert not elsewhere.ended
@@ -220,11 +220,11 @@ def revoked(principal: str = "user-123", vin: str = VIN, at: float = 1_000.0, **
 async def test_a_revocation_ends_what_it_carried_and_refuses_older_rights(hub: Hub) -> None:
     with hub.watching(watcher()) as mine, hub.watching(watcher(principal="user-9")) as others:
         hub.right_ended(revoked())
-        with pytest.raises(WatchRightEnded):
+        with pytest.raises(WatchRightEndedError):
             await mine.next()
         hub.publish(VIN, LogPosition("e", 1), b"x")
         assert others.waiting == 1
-    with pytest.raises(WatchRightEnded), hub.watching(watcher(read_at=1_000.0)):
+    with pytest.raises(WatchRightEndedError), hub.watching(watcher(read_at=1_000.0)):
         pass
     with hub.watching(watcher(read_at=1_000.2)):  # a right given after the revocation
         assert hub.watcher_count == 1
@@ -234,7 +234,7 @@ async def test_a_revocation_ends_what_it_carried_and_refuses_older_rights(hub: H
 
 async def test_a_right_that_was_read_before_its_end_was_committed_is_ended_too(hub: Hub) -> None:
     hub.right_ended(revoked(at=997.0))  # told at 1,000: until then the record may have said otherwise
-    with pytest.raises(WatchRightEnded), hub.watching(watcher(read_at=999.9)):
+    with pytest.raises(WatchRightEndedError), hub.watching(watcher(read_at=999.9)):
         pass
     hub.right_ended(revoked("user-9", at=900.0))  # told again, long after
     with hub.watching(watcher(principal="user-9", read_at=911.0)):
@@ -252,9 +252,12 @@ async def test_a_stream_goes_on_while_another_grant_carries_it(hub: Hub) -> None
         assert not mine.ended
         hub._monotonic.seconds += 0.1  # type: ignore[attr-defined]  # the test's clock
         hub.end_overdue()
-        with pytest.raises(WatchRightEnded):
+        with pytest.raises(WatchRightEndedError):
             await mine.next()
-    with pytest.raises(WatchRightEnded), hub.watching(watcher(read_at=999.0)):  # the rest has ended meanwhile
+    with (
+        pytest.raises(WatchRightEndedError),
+        hub.watching(watcher(read_at=999.0)),
+    ):  # the rest has ended meanwhile
         pass
 
 
@@ -263,11 +266,11 @@ async def test_a_right_that_ends_by_itself_ends_its_stream(hub: Hub, cause: Endi
     with hub.watching(watcher(until=1_010.0, ends_with=cause)) as mine, hub.watching(watcher()) as endless:
         hub._monotonic.seconds = 1_010.0  # type: ignore[attr-defined]  # the test's clock
         hub.end_overdue()
-        with pytest.raises(WatchRightEnded) as ended:
+        with pytest.raises(WatchRightEndedError) as ended:
             await mine.next()
         assert ended.value.cause is cause
         assert not endless.ended
-    with pytest.raises(WatchRightEnded), hub.watching(watcher(until=1_010.0, ends_with=cause)):
+    with pytest.raises(WatchRightEndedError), hub.watching(watcher(until=1_010.0, ends_with=cause)):
         pass
 
 
@@ -276,11 +279,11 @@ async def test_a_locked_account_ends_what_it_watches_and_what_it_watches_for_oth
     with hub.watching(as_agent), hub.watching(own), hub.watching(others):
         hub.right_ended(revoked("agent-7", "", cause=EndingCause.ACCOUNT))
         for each in (as_agent, own):
-            with pytest.raises(WatchRightEnded) as ended:
+            with pytest.raises(WatchRightEndedError) as ended:
                 await each.next()
             assert ended.value.cause is EndingCause.ACCOUNT
         assert not others.ended
-    with pytest.raises(WatchRightEnded), hub.watching(watcher(actor="agent-7", read_at=999.0)):
+    with pytest.raises(WatchRightEndedError), hub.watching(watcher(actor="agent-7", read_at=999.0)):
         pass
 
 
@@ -332,7 +335,7 @@ async def test_a_right_that_ends_during_the_replay_ends_the_replay(hub: Hub) -> 
         items = watch_updates(log, reader, LogPosition("e", 1))
         await anext(items)
         hub.right_ended(revoked())
-        with pytest.raises(WatchRightEnded):
+        with pytest.raises(WatchRightEndedError):
             await anext(items)
 
 
@@ -353,9 +356,9 @@ async def test_ends_of_readers_that_left_are_not_kept(hub: Hub) -> None:
 async def test_closing_ends_every_stream_and_takes_no_new_one(hub: Hub) -> None:
     with hub.watching(watcher()) as reader:
         hub.close()
-        with pytest.raises(ShuttingDown):
+        with pytest.raises(ShuttingDownError):
             await reader.next()
-    with pytest.raises(ShuttingDown), hub.watching(watcher()):
+    with pytest.raises(ShuttingDownError), hub.watching(watcher()):
         pass
 
 
@@ -387,7 +390,7 @@ async def test_what_happens_before_the_reader_begins_to_read_is_not_lost(hub: Hu
 
 async def test_a_hub_that_has_not_found_the_new_log_yet_resumes_nobody(hub: Hub) -> None:
     log = FakeLog(hub, epoch="f")
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(LogUnavailableError):
         await collect(hub, log, LogPosition("f", 0), 1)
 
 

@@ -11,7 +11,7 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
 from ecarus.remotecontrol.door.v1.door_update_pb2 import CommandStatusChange, DoorUpdate, DoorUpdateType
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCondition
 
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
 from services.status.adapters.status_read_log import StatusReadLog
 from services.status.adapters.translate import checks_message
@@ -41,7 +41,7 @@ class FakeStore:
 
     async def send(self, messages: Sequence[OutgoingMessage], /) -> None:
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.during_commit()
         self.sent += messages
         self.arrived.set()
@@ -91,9 +91,9 @@ async def test_looks_wait_for_a_store_that_is_away_and_are_bounded() -> None:
     log = log_of(store)
     for number in range(10):
         log.record(check(number))
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         await log.flush()
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailableError):
         log.record(check(10))
     store.away = False
     await log.flush()
@@ -255,7 +255,7 @@ class FakeDoubts:
     async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
         if self.away:
             self.away = False
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.asked.append((unexplained_before_us, now_us))
         self.left -= 1
         return int(self.left >= 0)

@@ -15,7 +15,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 from tests.tcu.body import Body
 from tests.tcu.disk import Disk
 from tests.tcu.orders import ANSWERED, WITH_SESSION, Epoch, Gate, Order
-from tests.tcu.wire import Refused, Trust
+from tests.tcu.wire import RefusedError, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def named(file: str) -> pytest.MarkDecorator:
 def said(what: Callable[[], str]) -> str:
     try:
         return what()
-    except Refused as refused:
+    except RefusedError as refused:
         return str(refused)
 
 

@@ -13,7 +13,7 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as stu
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
 from services.platform.validation import violations_of
-from services.telematics.order_signer import OrderSigningClient, SigningFailed
+from services.telematics.order_signer import OrderSigningClient, SigningError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,5 +117,5 @@ async def test_a_signer_that_is_not_there_signs_nothing() -> None:
 async def test_what_is_wrong_with_a_request_is_not_taken_for_a_signer_that_is_away(
     signer: OrderSigningClient,
 ) -> None:
-    with pytest.raises(SigningFailed):
+    with pytest.raises(SigningError):
         await signer.sign([order(1)] * 257)

@@ -103,6 +103,8 @@ async def test_it_is_short_printable_and_of_few_kinds() -> None:
 async def test_hints_of_other_services_are_told_with_the_own() -> None:
     told = Told()
     told.reports.note(VIN, [RefusedReport(domain="evt.diagnostics", reason="cut", accepted=True, count=4)])
+    # No service refuses messages of another kind, whatever a hint says.
+    told.reports.note(VIN, [RefusedReport(domain="evt.x" * 1_000, reason="cut"), RefusedReport(reason="cut")])
     await told.dead_letter([poison(RESULT, "bad")])
     assert {(each.domain, each.count) for each in await told.hears()} == {
         ("evt.diagnostics", 4),

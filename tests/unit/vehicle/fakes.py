@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from vehicle.link.port import LinkDown
+from vehicle.link.port import LinkDownError
 
 if TYPE_CHECKING:
     from protocol.subjects import CommandKind, EventKind
@@ -40,6 +40,7 @@ class FakeLink:
         self.is_reachable = True
         self.published: list[tuple[EventKind, bytes]] = []
         self.closed_after = 0
+        self.dropped = 0
         self._cloud = cloud
         self._ids: set[str] = set()
         self._arrived: asyncio.Queue[list[CloudDelivery] | None] = asyncio.Queue()
@@ -63,13 +64,13 @@ class FakeLink:
 
     async def open(self) -> None:
         if not self.is_reachable:
-            raise LinkDown("away")
+            raise LinkDownError("away")
         self._arrived = asyncio.Queue()
         self._is_open = True
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
         if not self.is_open:
-            raise LinkDown("away")
+            raise LinkDownError("away")
         self.published.append((event, data))
         if deduplication_id not in self._ids:
             self._ids.add(deduplication_id)
@@ -78,8 +79,13 @@ class FakeLink:
     async def receive(self) -> list[CloudDelivery]:
         arrived = await self._arrived.get()
         if arrived is None:
-            raise LinkDown("connection lost")
+            raise LinkDownError("connection lost")
         return arrived
+
+    async def drop(self) -> None:
+        self.dropped += 1
+        self._is_open = False
+        self._arrived.put_nowait(None)
 
     async def close(self) -> None:
         self._is_open = False

@@ -12,7 +12,7 @@ from protocol.subjects import CommandKind, EventKind
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.doors.automation import ActuationCause
 from vehicle.doors.body import DoorName, LockPosition
-from vehicle.link.port import LinkDown
+from vehicle.link.port import LinkDownError
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.agent_harness import AgentHarness
@@ -150,7 +150,7 @@ async def test_a_result_that_is_late_is_not_too_far_behind_the_others(harness: A
         if event is EventKind.RESULT and not sent.is_set():
             sent.set()
             await lost.wait()
-            raise LinkDown("not confirmed")
+            raise LinkDownError("not confirmed")
         await publish(event, deduplication_id, data)
 
     harness.link.publish = without_the_first  # type: ignore[method-assign]  # a broker that misses one event

@@ -4,7 +4,7 @@ import pytest
 
 from vehicle.doors.automation import ActuationCause, Automation, AutomationKind
 from vehicle.doors.body import LOCKABLE, Body, DoorName, Gear, LockPosition
-from vehicle.doors.settings import DoorSettings, DoorSettingsRefused, UnlockMode, doors_to_unlock
+from vehicle.doors.settings import DoorSettings, DoorSettingsError, UnlockMode, doors_to_unlock
 
 NOW = 7_000_000
 LOCKED = Body()
@@ -163,5 +163,5 @@ def test_sequence_opens_the_drivers_door_first() -> None:
     [{"auto_lock_delay_seconds": 4}, {"auto_lock_delay_seconds": 601}, {"speed_lock_threshold_kmh": 0}],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(DoorSettingsRefused, match=next(iter(wrong))):
+    with pytest.raises(DoorSettingsError, match=next(iter(wrong))):
         DoorSettings(**wrong)  # type: ignore[arg-type]  # each names an integer

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from key_files.pem import KeyFileRefused
+from key_files.pem import KeyFileError
 from protocol.keys import key_id
 from protocol.manifest import Trust
 from tests.support import protocol_harness
 from tests.support.signed_cloud import endorsed, manifest
 from vehicle.messages.credentials import make_car_keys, read_credentials
-from vehicle.messages.manifest_file import ManifestDamaged, ManifestStore
+from vehicle.messages.manifest_file import ManifestDamagedError, ManifestStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def test_private_keys_are_readable_for_nobody_else(made: Path) -> None:
 @pytest.mark.parametrize("there", ["keys.pem", "public.pem"])
 def test_keys_are_never_overwritten(tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_text("precious")
-    with pytest.raises(KeyFileRefused, match=there):
+    with pytest.raises(KeyFileError, match=there):
         make_car_keys(tmp_path / "keys.pem", tmp_path / "public.pem")
     assert [path.name for path in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text() == "precious"
@@ -104,7 +104,7 @@ def _an_exchange_key_as_root(folder: Path) -> None:
 )
 def test_what_is_not_right_is_named(made: Path, damage: Callable[[Path], object], names: str) -> None:
     damage(made)
-    with pytest.raises(KeyFileRefused, match=names):
+    with pytest.raises(KeyFileError, match=names):
         read(made)
 
 
@@ -133,5 +133,5 @@ def test_a_damaged_manifest_is_not_replaced_by_the_factorys(tmp_path: Path) -> N
     whole = (tmp_path / "adopted.manifest").read_bytes()
     for damaged in (b"", whole[:20], whole[:-1], whole[:50] + b"\x00" + whole[51:], whole + b"\x00"):
         (tmp_path / "adopted.manifest").write_bytes(damaged)
-        with pytest.raises(ManifestDamaged, match=r"adopted\.manifest"):
+        with pytest.raises(ManifestDamagedError, match=r"adopted\.manifest"):
             kept.load()

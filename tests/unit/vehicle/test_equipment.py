@@ -9,7 +9,7 @@ import pytest
 
 from vehicle.doors.actuation_log import ActuationLog
 from vehicle.doors.automation import ActuationCause
-from vehicle.doors.body import FULL_EQUIPMENT, Body, DoorName, Equipment, LockPosition, NotFitted
+from vehicle.doors.body import FULL_EQUIPMENT, Body, DoorName, Equipment, LockPosition, NotFittedError
 from vehicle.doors.car import Car
 from vehicle.doors.car_state import StateFile
 from vehicle.doors.command import Command, CommandFault, CommandOutcome, LockAction, Mode
@@ -69,7 +69,7 @@ def test_a_coupe_tells_of_the_doors_it_has() -> None:
         lambda: body.with_window(DoorName.REAR_LEFT, is_open=True),
         lambda: body.with_actuator(DoorName.REAR_LEFT, failed=True),
     ):
-        with pytest.raises(NotFitted, match="this car has no door rearLeft"):
+        with pytest.raises(NotFittedError, match="this car has no door rearLeft"):
             change()
 
 

@@ -13,7 +13,7 @@ from protocol.subjects import CommandKind, EventKind
 from tests.support import protocol_harness
 from tests.support.signed_cloud import FAR_SECONDS, endorsed, manifest
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.messages.channel import NoReportKey
+from vehicle.messages.channel import NoReportKeyError
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.agent_harness import AgentHarness
@@ -146,9 +146,9 @@ async def test_without_a_report_key_the_car_does_not_go_on(harness: AgentHarness
     for key in made.keys:
         if key.use == session_pb2.KEY_USE_REPORT:
             key.revoked = True
-    with pytest.raises(NoReportKey):
+    with pytest.raises(NoReportKeyError):
         harness.take(keys(harness, made))
-    with pytest.raises(NoReportKey):
+    with pytest.raises(NoReportKeyError):
         harness.boot()
 
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vehicle.messages.journal import KEEP, AnswerKind, BegunCommand, Journal, JournalDamaged, StoredAnswer
+from vehicle.messages.journal import (
+    KEEP,
+    AnswerKind,
+    BegunCommand,
+    Journal,
+    JournalDamagedError,
+    StoredAnswer,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +79,7 @@ def test_a_line_cut_short_anywhere_was_never_promised(path: Path, tmp_path: Path
 def test_damage_in_the_middle_stops_the_agent(path: Path) -> None:
     Journal(path, NOW).begin("c1", BEGUN)
     path.write_bytes(b"not json\n" + path.read_bytes())
-    with pytest.raises(JournalDamaged, match="line 1"):
+    with pytest.raises(JournalDamagedError, match="line 1"):
         Journal(path, NOW)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from vehicle.link import nats_link as link_nats
 from vehicle.link.nats_link import NatsAccount, NatsLink
-from vehicle.link.port import LinkDown
+from vehicle.link.port import LinkDownError
 
 INFO = b'INFO {"server_id":"s","version":"2.15.0","max_payload":1024,"headers":true,"tls_required":true}\r\n'
 
@@ -35,7 +35,7 @@ async def test_a_handshake_that_never_ends_is_given_up_and_tried_again(
     link = NatsLink("KMHSH81C7LU123456", NatsAccount(f"tls://127.0.0.1:{port}", tls=tls))
     async with broker, asyncio.timeout(10):
         for _ in range(2):
-            with pytest.raises(LinkDown):
+            with pytest.raises(LinkDownError):
                 await link.open()
     assert len(callers) == 2
 
@@ -50,6 +50,6 @@ async def test_an_address_that_is_not_found_in_time_is_a_link_that_is_down(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(link._endpoints, "current_address", never)
-    with pytest.raises(LinkDown):
+    with pytest.raises(LinkDownError):
         await link.open()
     await link.close()

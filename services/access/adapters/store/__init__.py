@@ -14,18 +14,25 @@ from services.access.adapters.store.accounts import (
     note_key_uses,
     words_in,
 )
-from services.access.adapters.store.grants import add_vehicles, create_grant, load_permissions
+from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.record import SqlGrantRecord
+from services.access.adapters.store.severances import SqlSeverances
+from services.access.adapters.store.sharing import SqlSharedGrants
 from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
+from services.access.adapters.store.telling import Announcements
 
 __all__ = [
     "HEAD",
     "AccessModel",
+    "Announcements",
     "SqlGrantRecord",
+    "SqlSeverances",
+    "SqlSharedGrants",
     "add_key",
     "add_vehicles",
     "create_grant",
     "find_key",
+    "give_grant",
     "has_key_id",
     "issue_key",
     "key_by_id",

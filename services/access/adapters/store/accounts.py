@@ -17,14 +17,13 @@ from services.access.adapters.store.tables import (
     write_audit,
 )
 from services.access.domain import key_scopes
+from services.access.domain.ended_rights import EndedKind, EndedRight
 from services.access.domain.grants import (
     KEY_ID_PREFIX,
     Account,
     ApiKey,
-    ApiKeyUnknown,
+    ApiKeyUnknownError,
     Caller,
-    EndedKind,
-    EndedRight,
     Source,
     key_id_of,
 )
@@ -127,10 +126,10 @@ def words_in(text: str | None) -> tuple[str, ...]:
 
 
 def key_by_id(connection: Connection, key_id: str) -> ApiKey:
-    """Return the key of this id. Raises ApiKeyUnknown."""
+    """Return the key of this id. Raises ApiKeyUnknownError."""
     row = connection.execute(select(keys).where(_has_id(key_id))).first()
     if row is None:
-        raise ApiKeyUnknown(key_id)
+        raise ApiKeyUnknownError(key_id)
     return _key_of(row)
 
 
@@ -143,7 +142,9 @@ def keys_of(connection: Connection, principal: str) -> list[ApiKey]:
 def revoke_key(
     connection: Connection, key_id: str, by: str, at: datetime, announce: Announce
 ) -> tuple[ApiKey, list[OutgoingMessage]]:
-    """End the key with its audit row and its message. No message when it had ended before. Raises ApiKeyUnknown."""
+    """End the key with its audit row and its message. No message when it had ended before. Raises
+    ApiKeyUnknownError.
+    """
     ended = connection.execute(
         update(keys).where(_has_id(key_id), keys.c.revoked_at.is_(None)).values(revoked_at=at)
     )
@@ -161,7 +162,7 @@ def expire_key(
 ) -> tuple[ApiKey, list[OutgoingMessage]]:
     """Move the key's end forward to `ends`, with its audit row; nothing when it has ended or ends before that.
 
-    What was opened with it knows the end that it had: the message ends that. Raises ApiKeyUnknown.
+    What was opened with it knows the end that it had: the message ends that. Raises ApiKeyUnknownError.
     """
     later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > ends)
     moved = connection.execute(

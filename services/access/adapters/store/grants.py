@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, update
 
 from services.access.adapters.store.accounts import barred
+from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.tables import (
     add_if_new,
     grants,
@@ -16,89 +16,108 @@ from services.access.adapters.store.tables import (
     vehicles,
     write_audit,
 )
-from services.access.domain.grants import (
+from services.access.adapters.store.telling import check_not_severed, owners_of, tell
+from services.access.domain.ended_rights import EndedKind, EndedRight
+from services.access.domain.grants import Grant, GrantConflictError, GrantUnknownError, NewGrant
+from services.access.domain.permissions import (
     Allowance,
     EffectivePermissions,
-    EndedKind,
-    EndedRight,
-    Grant,
-    GrantConflict,
-    GrantRole,
-    GrantUnknown,
-    NewGrant,
     allowance,
     effective_permissions,
 )
+from services.access.domain.sharing import ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
+    from services.access.adapters.store.telling import Announcements
     from services.access.usecases.grants import GrantQuery
     from services.platform.outbox import OutgoingMessage
-
-    Announce = Callable[[EndedRight], OutgoingMessage]
 
 
 def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -> Grant:
     """Keep the grant and its audit row. The same again changes nothing, not even when it was revoked since:
-    a repeated message must not bring a right back. Raises GrantConflict when the id says something else.
+    a repeated message must not bring a right back. Raises GrantConflictError when the id says something else.
     """
     add_if_new(connection, vehicles, {"vin": new.vin, "registered_at": at})
-    expires_at = None if new.valid_seconds is None else at + timedelta(seconds=new.valid_seconds)
-    row = {
-        "grant_id": new.grant_id,
-        "principal": new.principal,
-        "vin": new.vin,
-        "role": new.role.value,
-        "actions": " ".join(new.actions),
-        "valid_seconds": new.valid_seconds,
-        "created_at": at,
-        "expires_at": expires_at,
-    }
-    if not add_if_new(connection, grants, row):
-        known = _grant_by_id(connection, new.grant_id)
+    grant = Grant(new, at, new.end_from(at))
+    if not add_if_new(connection, grants, row_of(grant)):
+        known = grant_by_id(connection, new.grant_id)
         if known.asked != new:
-            raise GrantConflict(new.grant_id)
+            raise GrantConflictError(new.grant_id)
         return known
-    _audit(connection, "GRANT_CREATED", new, by, at)
-    return Grant(new, at, expires_at)
+    audit_grant(connection, "GRANT_CREATED", new, by, at)
+    return grant
+
+
+def give_grant(
+    connection: Connection, new: NewGrant, by: str, at: datetime, announcements: Announcements
+) -> tuple[Grant, list[OutgoingMessage]]:
+    """Create the grant, and tell of it once it is new. Raises GrantConflictError."""
+    known = connection.execute(select(grants.c.grant_id).where(grants.c.grant_id == new.grant_id)).first()
+    if known is None:
+        check_not_severed(connection, new.vin, new.principal)
+    grant = create_grant(connection, new, by, at)
+    if known is not None:
+        return grant, []
+    owners = owners_of(connection, new.vin, at)
+    return grant, tell(connection, grant, ChangeKind.BEGUN, by, at, owners, announcements)
 
 
 def revoke_grant(
-    connection: Connection, grant_id: str, by: str, at: datetime, announce: Announce
+    connection: Connection, grant_id: str, by: str, at: datetime, announcements: Announcements
 ) -> tuple[Grant, list[OutgoingMessage]]:
     """End the grant with its audit row and its message. No message when it had ended before.
 
-    Raises GrantUnknown.
+    Raises GrantUnknownError.
     """
-    asked = _grant_by_id(connection, grant_id).asked
-    # All of the holder's rows, and in one order: of two that end at once, the second must not count on the first.
-    held = [
-        _grant_of(row) for row in connection.execute(_HELD, {"vin": asked.vin, "subject": asked.principal})
-    ]
+    asked = grant_by_id(connection, grant_id).asked
+    held = held_by(connection, asked.vin, asked.principal)
     ended = connection.execute(
         update(grants)
         .where(grants.c.grant_id == grant_id, grants.c.revoked_at.is_(None))
         .values(revoked_at=at)
     )
-    grant = _grant_by_id(connection, grant_id)
+    grant = grant_by_id(connection, grant_id)
     if ended.rowcount == 0:
         return grant, []
-    _audit(connection, "GRANT_REVOKED", asked, by, at)
-    left = effective_permissions([other for other in held if other.asked.grant_id != grant_id], (), at)
-    told = EndedRight(EndedKind.GRANT, at, asked.principal, asked.vin, grant_id, remaining=left.until)
-    messages = [announce(told)]
+    audit_grant(connection, "GRANT_REVOKED", asked, by, at)
+    owners = owners_of(connection, asked.vin, at)
+    left = [each for each in held if each.asked.grant_id != grant_id]
+    messages = [announcements.ended(ending_of(asked, left, at))]
     outbox.add(connection, messages)
-    return grant, messages
+    return grant, messages + tell(connection, grant, ChangeKind.ENDED, by, at, owners, announcements)
+
+
+def held_by(connection: Connection, vin: str, principal: str) -> list[Grant]:
+    """Return all of the principal's grants on the vehicle, and keep others from changing them meanwhile.
+
+    In one order: of two that end at once, the second must not count on the first.
+    """
+    return [grant_of(row) for row in connection.execute(_HELD, {"vin": vin, "subject": principal})]
+
+
+def ending_of(asked: NewGrant, after: Sequence[Grant], at: datetime) -> EndedRight:
+    """Return what other services are told when those grants of one principal are left."""
+    left = effective_permissions(after, (), at)
+    return EndedRight(
+        EndedKind.GRANT,
+        at,
+        asked.principal,
+        asked.vin,
+        asked.grant_id,
+        remaining=left.until,
+        remaining_role=left.role,
+    )
 
 
 def grants_on(connection: Connection, vin: str) -> list[Grant]:
     """Return all of a vehicle's grants, oldest first."""
     query = select(grants).where(grants.c.vin == vin).order_by(grants.c.created_at, grants.c.grant_id)
-    return [_grant_of(row) for row in connection.execute(query)]
+    return [grant_of(row) for row in connection.execute(query)]
 
 
 def grants_of(connection: Connection, principal: str) -> list[Grant]:
@@ -106,7 +125,7 @@ def grants_of(connection: Connection, principal: str) -> list[Grant]:
     query = (
         select(grants).where(grants.c.principal == principal).order_by(grants.c.created_at, grants.c.grant_id)
     )
-    return [_grant_of(row) for row in connection.execute(query)]
+    return [grant_of(row) for row in connection.execute(query)]
 
 
 # Built once: building a statement costs more than running it.
@@ -145,12 +164,14 @@ def answer(connection: Connection, questions: Sequence[GrantQuery], at: datetime
     vins, holders = {question.vin for question in questions}, {question.subject for question in questions}
     live: dict[tuple[str, str], list[Grant]] = {}
     for row in connection.execute(_ANSWERS, {"vins": sorted(vins), "holders": sorted(holders)}):
-        grant = _grant_of(row)
+        grant = grant_of(row)
         if grant.is_live(at):
             live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)
     no_more = barred(connection, questions, at)
     return [
-        None if {q.actor, q.credential} & no_more else allowance(live.get((q.subject, q.vin), ()), q.action)
+        None
+        if {q.actor, q.credential} & no_more
+        else allowance(live.get((q.subject, q.vin), ()), q.action, at)
         for q in questions
     ]
 
@@ -161,7 +182,7 @@ def load_permissions(
     """Return what `subject`, for whom `actor` acts, is to `vin`."""
     rows = connection.execute(_LIVE_GRANTS, {"vin": vin, "subject": subject})
     locked = connection.execute(_LOCKED, {"subject": subject, "actor": actor}).scalars()
-    return effective_permissions([_grant_of(row) for row in rows], locked, at)
+    return effective_permissions([grant_of(row) for row in rows], locked, at)
 
 
 def add_vehicles(connection: Connection, vins: Iterable[str], at: datetime) -> None:
@@ -170,24 +191,14 @@ def add_vehicles(connection: Connection, vins: Iterable[str], at: datetime) -> N
         add_if_new(connection, vehicles, {"vin": vin, "registered_at": at})
 
 
-def _grant_by_id(connection: Connection, grant_id: str) -> Grant:
+def grant_by_id(connection: Connection, grant_id: str) -> Grant:
+    """Return the grant of this id. Raises GrantUnknownError."""
     row = connection.execute(select(grants).where(grants.c.grant_id == grant_id)).first()
     if row is None:
-        raise GrantUnknown(grant_id)
-    return _grant_of(row)
+        raise GrantUnknownError(grant_id)
+    return grant_of(row)
 
 
-def _grant_of(row: Row[Any]) -> Grant:
-    asked = NewGrant(
-        grant_id=row.grant_id,
-        principal=row.principal,
-        vin=row.vin,
-        role=GrantRole(row.role),
-        actions=tuple(row.actions.split()),
-        valid_seconds=row.valid_seconds,
-    )
-    return Grant(asked, row.created_at, row.expires_at, row.revoked_at)
-
-
-def _audit(connection: Connection, act: str, grant: NewGrant, by: str, at: datetime) -> None:
+def audit_grant(connection: Connection, act: str, grant: NewGrant, by: str, at: datetime) -> None:
+    """Keep who did what to which grant."""
     write_audit(connection, act, by=by, at=at, principal=grant.principal, vin=grant.vin, named=grant.grant_id)

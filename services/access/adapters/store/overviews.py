@@ -9,7 +9,8 @@ from sqlalchemy import func, or_, select, union
 from services.access.adapters.store.accounts import keys_of
 from services.access.adapters.store.grants import grants_of
 from services.access.adapters.store.tables import grants, keys, principals
-from services.access.domain.grants import Account, AccountOverview, AccountSummary
+from services.access.domain.grants import Account
+from services.access.domain.overviews import AccountOverview, AccountSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +23,9 @@ def overview(connection: Connection, principal: str, at: datetime) -> AccountOve
     """Return what is kept of this account; nothing of most."""
     row = connection.execute(select(principals).where(principals.c.principal == principal)).first()
     account = Account(principal) if row is None else Account(principal, row.locked_at, row.reason or "")
-    live = [grant for grant in grants_of(connection, principal) if grant.is_live(at)]
-    return AccountOverview(account, live, keys_of(connection, principal))
+    every, api_keys = grants_of(connection, principal), keys_of(connection, principal)
+    live = [grant for grant in every if grant.is_live(at)]
+    return AccountOverview(account, live, api_keys, known=row is not None or bool(every or api_keys))
 
 
 def summaries(

@@ -12,17 +12,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.access.domain.grants import (
-        Account,
-        AccountOverview,
-        AccountSummary,
-        Allowance,
-        ApiKey,
-        EndedRight,
-        Grant,
-        NewApiKey,
-        NewGrant,
-    )
+    from services.access.adapters.store.telling import Announcements
+    from services.access.domain.grants import Account, ApiKey, Grant, NewApiKey, NewGrant
+    from services.access.domain.overviews import AccountOverview, AccountSummary
+    from services.access.domain.permissions import Allowance
     from services.access.usecases.grants import GrantQuery
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
@@ -36,20 +29,21 @@ class SqlGrantRecord:
     def __init__(
         self,
         database: Database,
-        announce: Callable[[EndedRight], OutgoingMessage],
+        announcements: Announcements,
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announce = announce
+        self._announcements = announcements
+        self._announce = announcements.ended
         self._sent = sent
 
     async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
-        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflict."""
-        return await self._database.write(lambda connection: grants.create_grant(connection, new, by, at))
+        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflictError."""
+        return await self._ending(lambda c: grants.give_grant(c, new, by, at, self._announcements))
 
     async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
-        """End it, with its audit row and the message to the other services. Raises GrantUnknown."""
-        return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._announce))
+        """End it, with its audit row and the message to the other services. Raises GrantUnknownError."""
+        return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._announcements))
 
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """See the port."""
@@ -94,12 +88,12 @@ class SqlGrantRecord:
     async def expire_key(self, key_id: str, ends: datetime, *, by: str, at: datetime) -> ApiKey:
         """Have it end then, unless it ends before, with its audit row and the message to the other services.
 
-        Raises ApiKeyUnknown.
+        Raises ApiKeyUnknownError.
         """
         return await self._ending(lambda c: accounts.expire_key(c, key_id, ends, by, at, self._announce))
 
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
-        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknown."""
+        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknownError."""
         return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._announce))
 
     async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:

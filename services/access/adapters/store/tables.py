@@ -15,7 +15,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0005_key_scopes"
+HEAD = "0007_severances"
 
 
 class AccessModel(SQLModel):
@@ -42,12 +42,16 @@ class PrincipalRow(AccessModel, table=True):
 
 
 class GrantRow(AccessModel, table=True):
-    """A right. `actions` are words with a space between; empty means all of the role's."""
+    """A right. `actions` are words with a space between; empty means all of the role's. What the columns mean to an
+    older version is said in grant_rows.
+    """
 
     __tablename__ = "access_grant"
     __table_args__ = (
         Index("access_grant_holder", "vin", "principal"),
         Index("access_grant_principal", "principal"),
+        Index("access_grant_giver", "given_by"),
+        Index("access_grant_severed", "severed_by"),
     )
     grant_id: str = Field(primary_key=True, max_length=64)
     principal: str = Field(max_length=128)
@@ -58,6 +62,18 @@ class GrantRow(AccessModel, table=True):
     created_at: datetime = Field(sa_type=Instant)
     expires_at: datetime | None = Field(default=None, sa_type=Instant)
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+    kind: str | None = Field(default=None, max_length=16)
+    schedule: str | None = Field(default=None, max_length=1024)
+    label: str | None = Field(default=None, max_length=64)
+    given_by: str | None = Field(default=None, max_length=128)
+    offered_until: datetime | None = Field(default=None, sa_type=Instant)
+    accepted_at: datetime | None = Field(default=None, sa_type=Instant)
+    suspended_at: datetime | None = Field(default=None, sa_type=Instant)
+    resumed_at: datetime | None = Field(default=None, sa_type=Instant)
+    ends_at: datetime | None = Field(default=None, sa_type=Instant)
+    rests: bool | None = Field(default=None)
+    request_digest: str | None = Field(default=None, max_length=64)
+    severed_by: str | None = Field(default=None, max_length=64)
 
 
 class ApiKeyRow(AccessModel, table=True):
@@ -76,6 +92,29 @@ class ApiKeyRow(AccessModel, table=True):
     """Words with a space between; of a key from before there were any, and of one created without, none."""
     vins: str | None = Field(default=None, max_length=600)
     last_used_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class SeveranceRow(AccessModel, table=True):
+    """A person's access to a vehicle that was severed; `message_id` is the outbox's, that says so."""
+
+    __tablename__ = "severance"
+    __table_args__ = (
+        Index("severance_vehicle", "vin", "person"),
+        Index("severance_requester", "requested_by", "requested_at"),
+    )
+    severance_id: str = Field(primary_key=True, max_length=64)
+    vin: str = Field(max_length=17)
+    person: str = Field(max_length=128)
+    evidence: str = Field(max_length=200)
+    requested_by: str = Field(max_length=128)
+    on_behalf_of: str | None = Field(default=None, max_length=128)
+    requested_at: datetime = Field(sa_type=Instant)
+    message_id: str = Field(max_length=128)
+    completed_at: datetime | None = Field(default=None, sa_type=Instant)
+    reversal_requested_by: str | None = Field(default=None, max_length=128)
+    reversal_reason: str | None = Field(default=None, max_length=200)
+    reversed_by: str | None = Field(default=None, max_length=128)
+    reversed_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class IssuerKeyRow(AccessModel, table=True):
@@ -108,6 +147,7 @@ principals = AccessModel.metadata.tables["principal"]
 grants = AccessModel.metadata.tables["access_grant"]
 keys = AccessModel.metadata.tables["api_key"]
 audit = AccessModel.metadata.tables["audit_entry"]
+severances = AccessModel.metadata.tables["severance"]
 issuer_keys = AccessModel.metadata.tables["issuer_key"]
 
 

@@ -51,7 +51,7 @@ class SqlCommands:
     async def write(self, work: Callable[[CommandTransaction], T]) -> T:
         """Run `work` in a transaction and return its answer once that is durable; what it raises undoes everything.
 
-        Raises StorageUnavailable, CommitUncertain.
+        Raises StorageUnavailableError, CommitUncertainError.
         """
 
         def run(connection: Connection) -> T:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BigInteger, LargeBinary, String, bindparam, exists, insert, select
 
 from protocol.cloud_side import ReplayGuard, SlotConflictError, next_slot
-from protocol.session import NotReachable
+from protocol.session import NotReachableError
 from services.command.adapters.store.tables import command, sessions
 from services.platform.prepared import PreparedStatement
 from services.telematics.sessions import SessionStore
@@ -45,7 +45,7 @@ _ISSUE = PreparedStatement(
 """A cancellation's id is no command's: it is issued always."""
 
 
-class _Superseded(Exception):
+class _SupersededError(Exception):
     """Nothing was kept: a lock took the place of this command."""
 
 
@@ -57,11 +57,11 @@ class _Store(SessionStore):
         self._issuing = connection
 
     def remember(self, issued: IssuedOrder) -> None:
-        """Keep it for as long as an answer may come (a day). Raises _Superseded."""
+        """Keep it for as long as an answer may come (a day). Raises _SupersededError."""
         values = {f"new_{name}": getattr(issued, name) for name in _COLUMNS}
         kept = _ISSUE(self._issuing, values | {"new_domain": issued.domain.value})
         if kept.rowcount == 0:
-            raise _Superseded
+            raise _SupersededError
 
 
 class SqlOrders:
@@ -82,7 +82,7 @@ class SqlOrders:
         for vin, domain, valid_millis in wanted:
             try:
                 slot, known[vin] = next_slot(known.get(vin), domain, valid_millis, now_millis)
-            except NotReachable:
+            except NotReachableError:
                 found.append(None)
             else:
                 found.append(slot)
@@ -103,7 +103,7 @@ class SqlOrders:
                 with suppress(SlotConflictError):
                     try:
                         hashes[index] = replay_guard.issue(vin, order, slot, envelope)
-                    except _Superseded:
+                    except _SupersededError:
                         hashes[index] = _NEVER
             return hashes
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from services.command.adapters.store.statements import INSERT_AUDIT, INSERT_COMMAND, INSERT_HISTORY
 from services.command.adapters.store.tables import cancellation, idempotency_key
 from services.command.domain.commands import CommandAction
-from services.command.usecases.ports import CommandConflict
+from services.command.usecases.ports import CommandConflictError
 from services.platform.times import microseconds
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def insert_command(connection: Connection, new: Command) -> None:
-    """Insert command, history and audit rows of a new command. Raises CommandConflict when it is not new, or another
-    is in flight.
+    """Insert command, history and audit rows of a new command. Raises CommandConflictError when it is not
+    new, or another is in flight.
     """
     doors = json.dumps(new.order.target_doors)
     values = {
@@ -53,7 +53,7 @@ def insert_command(connection: Connection, new: Command) -> None:
     try:
         INSERT_COMMAND(connection, values)
     except IntegrityError as error:
-        raise CommandConflict from error
+        raise CommandConflictError from error
     INSERT_HISTORY(
         connection,
         {
@@ -73,7 +73,7 @@ def insert_command(connection: Connection, new: Command) -> None:
 
 
 def insert_cancellation(connection: Connection, new: Cancellation, answered: Status) -> None:
-    """Insert cancellation, history and audit rows. Raises CommandConflict when it is not new."""
+    """Insert cancellation, history and audit rows. Raises CommandConflictError when it is not new."""
     values = {
         "cancel_id": new.cancel_id,
         "command_id": new.command_id,
@@ -87,7 +87,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
     try:
         connection.execute(insert(cancellation), values)
     except IntegrityError as error:
-        raise CommandConflict from error
+        raise CommandConflictError from error
     INSERT_HISTORY(
         connection,
         {

@@ -74,12 +74,12 @@ class SqlTransaction:
                 self._ended_at = max(ended_at, self._ended_at or ended_at)
 
     def add_command(self, command: Command) -> None:
-        """Keep a new command, with its history and audit entries. Raises CommandConflict."""
+        """Keep a new command, with its history and audit entries. Raises CommandConflictError."""
         requests.insert_command(self._connection, command)
 
     def add_cancellation(self, cancellation: Cancellation, answered: Status) -> None:
         """Keep a cancellation and what the command was told, with its history and audit entries. Raises
-        CommandConflict.
+        CommandConflictError.
         """
         requests.insert_cancellation(self._connection, cancellation, answered)
 

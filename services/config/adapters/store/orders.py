@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from protocol.cloud_side import SlotConflictError
 from protocol.domains import Domain
-from protocol.session import NotReachable
+from protocol.session import NotReachableError
 from services.config import domain
 from services.config.adapters.store import rows
 from services.config.adapters.store.tables import configs
@@ -43,7 +43,7 @@ class OrderStore:
             reserve_slots: dict[str, SessionSlot] = {}
             for config in map(rows.config_of, connection.execute(query).all()):
                 if domain.is_wanted(config, versions[config.vin]):
-                    with suppress(NotReachable):
+                    with suppress(NotReachableError):
                         reserve_slots[config.vin] = replay_guard.reserve_slot(
                             config.vin, Domain.CONFIG, valid_millis
                         )

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select
 
-from protocol.faults import MessageRefused
+from protocol.faults import MessageRefusedError
 from services.config import domain
 from services.config.adapters.store import rows
 from services.config.adapters.store.tables import answers, audit, inbox, outbox, sessions
 from services.config.domain import (
     KEEP_ANSWERS,
-    ConfigCorrelationIdReused,
+    ConfigCorrelationIdReusedError,
     DoorConfig,
-    ReadOnlyChanged,
+    ReadOnlyChangedError,
     RequestEvidence,
     WeakeningNotAllowedError,
 )
@@ -65,8 +65,8 @@ class ConfigStore:
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
-        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else,
-        ReadOnlyChanged, and WeakeningNotAllowedError, of which nothing is kept.
+        A repeat gets the first answer. Raises CorrelationIdReusedError when the repeat wants something else,
+        ReadOnlyChangedError, and WeakeningNotAllowedError, of which nothing is kept.
         """
 
         def work(connection: Connection) -> tuple[DoorConfig, list[OutgoingMessage]]:
@@ -78,12 +78,12 @@ class ConfigStore:
 
     async def ingest(
         self, received: Sequence[VerifiedConfigMessage], at: datetime
-    ) -> list[MessageRefused | None]:
+    ) -> list[MessageRefusedError | None]:
         """Keep what vehicles said, in order, each message once, and what is to be sent in return: in one
         commit with their sessions. For each, why it was refused, if it was.
         """
 
-        def work(connection: Connection) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
+        def work(connection: Connection) -> tuple[list[MessageRefusedError | None], list[OutgoingMessage]]:
             return _ingest(connection, received, at, self._outgoing)
 
         refusals, messages = await self._database.write(work)
@@ -121,7 +121,7 @@ def _change(
         return answered, []
     member = request.read_back.differing(before)
     if member is not None:
-        raise ReadOnlyChanged(member)
+        raise ReadOnlyChangedError(member)
     weaker = weakened(before.settings, request.change.applied_to(before.settings))
     if weaker and not request.may_weaken:
         raise WeakeningNotAllowedError(weaker)
@@ -168,7 +168,7 @@ def _first_answer(connection: Connection, request: ChangeRequest, at: datetime) 
     if row is None or row.answered_at <= at - KEEP_ANSWERS:
         return None
     if row.fingerprint != request.change.fingerprint():
-        raise ConfigCorrelationIdReused
+        raise ConfigCorrelationIdReusedError
     return _from_json(row.answer)
 
 
@@ -189,16 +189,16 @@ def _ingest(
     received: Sequence[VerifiedConfigMessage],
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
-) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
+) -> tuple[list[MessageRefusedError | None], list[OutgoingMessage]]:
     replay_guard = rows.ledger_of(connection, at)
-    refusals: list[MessageRefused | None] = [None] * len(received)
+    refusals: list[MessageRefusedError | None] = [None] * len(received)
     messages: list[OutgoingMessage] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
     for index, each in sorted(enumerate(received), key=lambda item: item[1].vin):
         before = rows.locked(connection, each.vin, at)
         try:
             news = each.admit(replay_guard)
-        except MessageRefused as refusal:
+        except MessageRefusedError as refusal:
             refusals[index] = refusal
             continue
         if not inbox.first_time(connection, f"{each.vin}:{each.message_id}", at):

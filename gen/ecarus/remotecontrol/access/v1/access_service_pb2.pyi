@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from ecarus.remotecontrol.access.v1 import account_pb2 as _account_pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as _grant_pb2
+from ecarus.remotecontrol.access.v1 import severance_pb2 as _severance_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -524,3 +525,103 @@ class RevokeApiKeyRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
 
 Global___RevokeApiKeyRequest: _TypeAlias = RevokeApiKeyRequest  # noqa: Y015
+
+@_typing.final
+class SeverVehicleAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERANCE_ID_FIELD_NUMBER: _builtins.int
+    VIN_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
+    severance_id: _builtins.str
+    """1-64 of A-Z a-z 0-9 . _ -"""
+    vin: _builtins.str
+    """17 characters, no I, O or Q, upper case."""
+    person: _builtins.str
+    """Whose access."""
+    evidence: _builtins.str
+    """Where the evidence is kept. One line of printable characters."""
+    on_behalf_of: _builtins.str
+    """For whom: a name or a file's number, as the operators know them. One line of printable characters."""
+    def __init__(
+        self,
+        *,
+        severance_id: _builtins.str = ...,
+        vin: _builtins.str = ...,
+        person: _builtins.str = ...,
+        evidence: _builtins.str = ...,
+        on_behalf_of: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "on_behalf_of", b"on_behalf_of", "person", b"person", "severance_id", b"severance_id", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeverVehicleAccessRequest: _TypeAlias = SeverVehicleAccessRequest  # noqa: Y015
+
+@_typing.final
+class ListSeverancesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    """Empty: of all vehicles."""
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSeverancesRequest: _TypeAlias = ListSeverancesRequest  # noqa: Y015
+
+@_typing.final
+class ListSeverancesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERANCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def severances(self) -> _containers.RepeatedCompositeFieldContainer[_severance_pb2.VehicleSeverance]: ...
+    def __init__(
+        self,
+        *,
+        severances: _abc.Iterable[_severance_pb2.VehicleSeverance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["severances", b"severances"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSeverancesResponse: _TypeAlias = ListSeverancesResponse  # noqa: Y015
+
+@_typing.final
+class ReverseSeveranceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERANCE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    severance_id: _builtins.str
+    """1-64 of A-Z a-z 0-9 . _ -"""
+    reason: _builtins.str
+    """Why. One line of printable characters. The second operator's is not kept."""
+    def __init__(
+        self,
+        *,
+        severance_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "severance_id", b"severance_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReverseSeveranceRequest: _TypeAlias = ReverseSeveranceRequest  # noqa: Y015

@@ -6,6 +6,7 @@ import warnings
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2
 from ecarus.remotecontrol.access.v1 import account_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2
+from ecarus.remotecontrol.access.v1 import severance_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -109,6 +110,21 @@ class AccessServiceStub:
                 '/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
+                _registered_method=True)
+        self.SeverVehicleAccess = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/SeverVehicleAccess',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.SeverVehicleAccessRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.FromString,
+                _registered_method=True)
+        self.ListSeverances = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ListSeverances',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListSeverancesRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListSeverancesResponse.FromString,
+                _registered_method=True)
+        self.ReverseSeverance = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ReverseSeverance',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ReverseSeveranceRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.FromString,
                 _registered_method=True)
 
 
@@ -245,6 +261,31 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SeverVehicleAccess(self, request, context):
+        """Severs a person's access for somebody who has no right on the vehicle themselves, with the evidence that an operator
+        has seen: every right of the person on it ends at once, and nobody is told. Severing twice is not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSeverances(self, request, context):
+        """The severances of a vehicle, or of all, newest first; 200 at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReverseSeverance(self, request, context):
+        """Takes a severance back, once a second operator asks for the same: the person has the rights again that they had, as far
+        as these have not run out since. Asking twice alone, or for one that is taken back, is not an error.
+
+        NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -317,6 +358,21 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.SerializeToString,
+            ),
+            'SeverVehicleAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.SeverVehicleAccess,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.SeverVehicleAccessRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.SerializeToString,
+            ),
+            'ListSeverances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSeverances,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListSeverancesRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListSeverancesResponse.SerializeToString,
+            ),
+            'ReverseSeverance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReverseSeverance,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ReverseSeveranceRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -701,6 +757,87 @@ class AccessService:
             '/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SeverVehicleAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/SeverVehicleAccess',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.SeverVehicleAccessRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSeverances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ListSeverances',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListSeverancesRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListSeverancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReverseSeverance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ReverseSeverance',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ReverseSeveranceRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.FromString,
             options,
             channel_credentials,
             insecure,

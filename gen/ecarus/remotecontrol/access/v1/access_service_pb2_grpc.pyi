@@ -7,6 +7,7 @@ from collections import abc as _abc
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as _access_service_pb2
 from ecarus.remotecontrol.access.v1 import account_pb2 as _account_pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as _grant_pb2
+from ecarus.remotecontrol.access.v1 import severance_pb2 as _severance_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -106,6 +107,18 @@ class AccessServiceStub:
 
     NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
     """
+    SeverVehicleAccess: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.SeverVehicleAccessRequest, _severance_pb2.VehicleSeverance]
+    """Severs a person's access for somebody who has no right on the vehicle themselves, with the evidence that an operator
+    has seen: every right of the person on it ends at once, and nobody is told. Severing twice is not an error.
+    """
+    ListSeverances: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListSeverancesRequest, _access_service_pb2.ListSeverancesResponse]
+    """The severances of a vehicle, or of all, newest first; 200 at most."""
+    ReverseSeverance: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ReverseSeveranceRequest, _severance_pb2.VehicleSeverance]
+    """Takes a severance back, once a second operator asks for the same: the person has the rights again that they had, as far
+    as these have not run out since. Asking twice alone, or for one that is taken back, is not an error.
+
+    NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
+    """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -182,6 +195,18 @@ class AccessServiceAsyncStub(AccessServiceStub):
     Revoking twice is not an error.
 
     NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+    """
+    SeverVehicleAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.SeverVehicleAccessRequest, _severance_pb2.VehicleSeverance]  # type: ignore[assignment]
+    """Severs a person's access for somebody who has no right on the vehicle themselves, with the evidence that an operator
+    has seen: every right of the person on it ends at once, and nobody is told. Severing twice is not an error.
+    """
+    ListSeverances: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListSeverancesRequest, _access_service_pb2.ListSeverancesResponse]  # type: ignore[assignment]
+    """The severances of a vehicle, or of all, newest first; 200 at most."""
+    ReverseSeverance: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ReverseSeveranceRequest, _severance_pb2.VehicleSeverance]  # type: ignore[assignment]
+    """Takes a severance back, once a second operator asks for the same: the person has the rights again that they had, as far
+    as these have not run out since. Asking twice alone, or for one that is taken back, is not an error.
+
+    NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -340,6 +365,36 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         Revoking twice is not an error.
 
         NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+        """
+
+    @_abc_1.abstractmethod
+    def SeverVehicleAccess(
+        self,
+        request: _access_service_pb2.SeverVehicleAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_severance_pb2.VehicleSeverance, _abc.Awaitable[_severance_pb2.VehicleSeverance]]:
+        """Severs a person's access for somebody who has no right on the vehicle themselves, with the evidence that an operator
+        has seen: every right of the person on it ends at once, and nobody is told. Severing twice is not an error.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSeverances(
+        self,
+        request: _access_service_pb2.ListSeverancesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListSeverancesResponse, _abc.Awaitable[_access_service_pb2.ListSeverancesResponse]]:
+        """The severances of a vehicle, or of all, newest first; 200 at most."""
+
+    @_abc_1.abstractmethod
+    def ReverseSeverance(
+        self,
+        request: _access_service_pb2.ReverseSeveranceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_severance_pb2.VehicleSeverance, _abc.Awaitable[_severance_pb2.VehicleSeverance]]:
+        """Takes a severance back, once a second operator asks for the same: the person has the rights again that they had, as far
+        as these have not run out since. Asking twice alone, or for one that is taken back, is not an error.
+
+        NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -139,6 +139,9 @@ class AccountOverview(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
     API_KEYS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    known: _builtins.bool
+    """Whether anything is kept under this name: a lock, a grant or an API key, those that have ended included."""
     @_builtins.property
     def account(self) -> Global___Account: ...
     @_builtins.property
@@ -155,10 +158,11 @@ class AccountOverview(_message.Message):
         account: Global___Account | None = ...,
         grants: _abc.Iterable[_grant_pb2.Grant] | None = ...,
         api_keys: _abc.Iterable[Global___ApiKey] | None = ...,
+        known: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "api_keys", b"api_keys", "grants", b"grants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "api_keys", b"api_keys", "grants", b"grants", "known", b"known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

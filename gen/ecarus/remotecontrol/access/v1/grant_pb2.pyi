@@ -33,6 +33,10 @@ class _GrantRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantRole.V
     """Everything but changing settings and reading diagnostics."""
     GRANT_ROLE_DIGITAL_KEY: _GrantRole.ValueType  # 3
     """A phone as key: lock, unlock, cancel, status and updates."""
+    GRANT_ROLE_VALET: _GrantRole.ValueType  # 4
+    """Who parks the vehicle: lock, unlock, cancel and status, for a day at most. To services and vehicles a DIGITAL_KEY."""
+    GRANT_ROLE_SERVICE: _GrantRole.ValueType  # 5
+    """Who helps it on the road: unlock, for an hour at most. To services and vehicles a DIGITAL_KEY."""
 
 class GrantRole(_GrantRole, metaclass=_GrantRoleEnumTypeWrapper):
     """What a principal is to a vehicle."""
@@ -44,6 +48,10 @@ GRANT_ROLE_SHARED_USER: GrantRole.ValueType  # 2
 """Everything but changing settings and reading diagnostics."""
 GRANT_ROLE_DIGITAL_KEY: GrantRole.ValueType  # 3
 """A phone as key: lock, unlock, cancel, status and updates."""
+GRANT_ROLE_VALET: GrantRole.ValueType  # 4
+"""Who parks the vehicle: lock, unlock, cancel and status, for a day at most. To services and vehicles a DIGITAL_KEY."""
+GRANT_ROLE_SERVICE: GrantRole.ValueType  # 5
+"""Who helps it on the road: unlock, for an hour at most. To services and vehicles a DIGITAL_KEY."""
 Global___GrantRole: _TypeAlias = GrantRole  # noqa: Y015
 
 class _EndedRight:
@@ -73,6 +81,45 @@ ENDED_RIGHT_ACCOUNT: EndedRight.ValueType  # 2
 ENDED_RIGHT_CREDENTIAL: EndedRight.ValueType  # 3
 """A credential is no longer accepted: a revoked API key, or a key with which the issuer signed tokens."""
 Global___EndedRight: _TypeAlias = EndedRight  # noqa: Y015
+
+class _AccessChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccessChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACCESS_CHANGE_UNSPECIFIED: _AccessChange.ValueType  # 0
+    ACCESS_CHANGE_OFFERED: _AccessChange.ValueType  # 1
+    ACCESS_CHANGE_BEGUN: _AccessChange.ValueType  # 2
+    """It is in force from now on: accepted, or given by an operator."""
+    ACCESS_CHANGE_NARROWED: _AccessChange.ValueType  # 3
+    ACCESS_CHANGE_SUSPENDED: _AccessChange.ValueType  # 4
+    ACCESS_CHANGE_RESUMED: _AccessChange.ValueType  # 5
+    ACCESS_CHANGE_ENDED: _AccessChange.ValueType  # 6
+    ACCESS_CHANGE_TRANSFERRED: _AccessChange.ValueType  # 7
+    """`principal` is the vehicle's owner now, and nobody else has anything to do with it: what was kept for anybody else
+    and this vehicle goes.
+    """
+    ACCESS_CHANGE_SEVERED: _AccessChange.ValueType  # 8
+    """Every right of `principal` on the vehicle was severed: what was kept for them and this vehicle goes. Nobody is told."""
+
+class AccessChange(_AccessChange, metaclass=_AccessChangeEnumTypeWrapper): ...
+
+ACCESS_CHANGE_UNSPECIFIED: AccessChange.ValueType  # 0
+ACCESS_CHANGE_OFFERED: AccessChange.ValueType  # 1
+ACCESS_CHANGE_BEGUN: AccessChange.ValueType  # 2
+"""It is in force from now on: accepted, or given by an operator."""
+ACCESS_CHANGE_NARROWED: AccessChange.ValueType  # 3
+ACCESS_CHANGE_SUSPENDED: AccessChange.ValueType  # 4
+ACCESS_CHANGE_RESUMED: AccessChange.ValueType  # 5
+ACCESS_CHANGE_ENDED: AccessChange.ValueType  # 6
+ACCESS_CHANGE_TRANSFERRED: AccessChange.ValueType  # 7
+"""`principal` is the vehicle's owner now, and nobody else has anything to do with it: what was kept for anybody else
+and this vehicle goes.
+"""
+ACCESS_CHANGE_SEVERED: AccessChange.ValueType  # 8
+"""Every right of `principal` on the vehicle was severed: what was kept for them and this vehicle goes. Nobody is told."""
+Global___AccessChange: _TypeAlias = AccessChange  # noqa: Y015
 
 @_typing.final
 class Grant(_message.Message):
@@ -106,7 +153,8 @@ class Grant(_message.Message):
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The actions it allows: door.unlock, door.lock, door.cancel, door.status.read, door.history.read,
-        door.config.read, door.config.write, door.diagnostics.read, door.updates.read.
+        door.config.read, door.config.write, door.diagnostics.read, door.updates.read, door.grants.read,
+        door.grants.write, door.grants.accept, door.grants.end, door.access.sever.
         """
 
     @_builtins.property
@@ -185,6 +233,7 @@ class GrantRevoked(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
+    REMAINING_ROLE_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """Of a grant only."""
     principal: _builtins.str
@@ -196,6 +245,10 @@ class GrantRevoked(_message.Message):
     kind: Global___EndedRight.ValueType
     credential: _builtins.str
     """Of a credential only: whatever was asked for with it is concerned. The same text as in capabilities."""
+    remaining_role: Global___GrantRole.ValueType
+    """Of a grant only: what the principal still is to this vehicle. Unspecified where it is nothing, or its grants allow
+    nothing now.
+    """
     @_builtins.property
     def revoked_at(self) -> _timestamp_pb2.Timestamp:
         """What was allowed on a record that was read before this is not allowed any more."""
@@ -214,11 +267,64 @@ class GrantRevoked(_message.Message):
         kind: Global___EndedRight.ValueType = ...,
         credential: _builtins.str = ...,
         remaining: _abc.Iterable[Global___RemainingRight] | None = ...,
+        remaining_role: Global___GrantRole.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "grant_id", b"grant_id", "kind", b"kind", "principal", b"principal", "remaining", b"remaining", "revoked_at", b"revoked_at", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "grant_id", b"grant_id", "kind", b"kind", "principal", b"principal", "remaining", b"remaining", "remaining_role", b"remaining_role", "revoked_at", b"revoked_at", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GrantRevoked: _TypeAlias = GrantRevoked  # noqa: Y015
+
+@_typing.final
+class AccessChanged(_message.Message):
+    """What has changed about somebody's access to a vehicle. Told to every service, in the commit that changes it: whoever
+    tells people of it, or keeps something of theirs (push tokens, consents), hears it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    VIN_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    OWNERS_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """Unique: the same change may be told twice."""
+    change: Global___AccessChange.ValueType
+    vin: _builtins.str
+    principal: _builtins.str
+    """Whose access it is."""
+    grant_id: _builtins.str
+    """Of a grant only."""
+    by: _builtins.str
+    """Who changed it: a principal, or an operator's spiffe://ecarus/team/operator/alice."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def owners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The owners, who are to be told. Nobody else is."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        change: Global___AccessChange.ValueType = ...,
+        vin: _builtins.str = ...,
+        principal: _builtins.str = ...,
+        grant_id: _builtins.str = ...,
+        by: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        owners: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "by", b"by", "change", b"change", "event_id", b"event_id", "grant_id", b"grant_id", "owners", b"owners", "principal", b"principal", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessChanged: _TypeAlias = AccessChanged  # noqa: Y015

@@ -59,6 +59,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The path exists, the method does not."""
     DEAD_LETTER_NOT_FOUND: _ErrorReason.ValueType  # 34
     """This service keeps no dead letter with this id. Told to operators only."""
+    GRANT_NOT_FOUND: _ErrorReason.ValueType  # 35
+    """No right with this id on this vehicle, or none that the caller may see or change."""
     COMMAND_IN_PROGRESS: _ErrorReason.ValueType  # 40
     """Another command is in flight on this vehicle; `commandId` names it."""
     COMMAND_ALREADY_FINISHED: _ErrorReason.ValueType  # 41
@@ -71,6 +73,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Not while the vehicle moves."""
     ALREADY_ENROLLED: _ErrorReason.ValueType  # 45
     """The certificate or a key is enrolled for another vehicle. Told to operators only."""
+    GRANT_ENDED: _ErrorReason.ValueType  # 46
+    """The right has ended, is offered no longer, or was not accepted yet."""
+    GRANT_NOT_POSSIBLE: _ErrorReason.ValueType  # 47
+    """This person cannot get this right on this vehicle."""
+    TOO_MANY_GRANTS: _ErrorReason.ValueType  # 48
+    """The vehicle, or the giver, has as many rights as there may be; end some."""
     PAYLOAD_TOO_LARGE: _ErrorReason.ValueType  # 50
     """The body is larger than 64 KiB."""
     UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 51
@@ -134,6 +142,8 @@ METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 33
 """The path exists, the method does not."""
 DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 34
 """This service keeps no dead letter with this id. Told to operators only."""
+GRANT_NOT_FOUND: ErrorReason.ValueType  # 35
+"""No right with this id on this vehicle, or none that the caller may see or change."""
 COMMAND_IN_PROGRESS: ErrorReason.ValueType  # 40
 """Another command is in flight on this vehicle; `commandId` names it."""
 COMMAND_ALREADY_FINISHED: ErrorReason.ValueType  # 41
@@ -146,6 +156,12 @@ VEHICLE_MOVING: ErrorReason.ValueType  # 44
 """Not while the vehicle moves."""
 ALREADY_ENROLLED: ErrorReason.ValueType  # 45
 """The certificate or a key is enrolled for another vehicle. Told to operators only."""
+GRANT_ENDED: ErrorReason.ValueType  # 46
+"""The right has ended, is offered no longer, or was not accepted yet."""
+GRANT_NOT_POSSIBLE: ErrorReason.ValueType  # 47
+"""This person cannot get this right on this vehicle."""
+TOO_MANY_GRANTS: ErrorReason.ValueType  # 48
+"""The vehicle, or the giver, has as many rights as there may be; end some."""
 PAYLOAD_TOO_LARGE: ErrorReason.ValueType  # 50
 """The body is larger than 64 KiB."""
 UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 51

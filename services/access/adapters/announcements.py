@@ -1,0 +1,114 @@
+"""What others are told of people's access, as messages of the outbox: the vehicle's owners, and the other services."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.access.v1 import grant_pb2
+from ecarus.remotecontrol.door.v1 import door_update_pb2
+
+from protocol.subjects import ACCESS_CHANGED_SUBJECT, update_subject
+from services.access.adapters.translate import OUTBOX_QUEUE, revocation
+from services.access.domain.grants import GrantRole
+from services.access.domain.sharing import ChangeKind
+from services.platform.free_text import readable
+from services.platform.outbox import OutgoingMessage
+from services.platform.times import exact_time, set_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from services.access.domain.ended_rights import EndedRight
+    from services.access.domain.sharing import AccessChange
+
+_MOST_NAME = 128
+_SEVERITY = door_update_pb2.AlertSeverity
+_NAMES = {
+    GrantRole.OWNER: "ownership",
+    GrantRole.SHARED_USER: "shared use",
+    GrantRole.DIGITAL_KEY: "a digital key",
+    GrantRole.VALET: "a valet key",
+    GrantRole.SERVICE: "access for roadside service",
+}
+_SAID = {
+    ChangeKind.OFFERED: "{by} offered {whom} {what} of this vehicle.",
+    ChangeKind.BEGUN: "{whom} has {what} of this vehicle from now on.",
+    ChangeKind.NARROWED: "{by} narrowed {what} of {whom}.",
+    ChangeKind.SUSPENDED: "{by} suspended {what} of {whom}.",
+    ChangeKind.RESUMED: "{by} resumed {what} of {whom}.",
+    ChangeKind.ENDED: "{by} ended {what} of {whom}.",
+    ChangeKind.TRANSFERRED: "{by} handed this vehicle over to {whom}; every other right on it has ended.",
+}
+ALERT_CODES = {kind: f"ACCESS_{kind.value}" for kind in _SAID}
+"""The code of the SYSTEM_ALERT about each change."""
+
+
+class OutboxAnnouncements:
+    """store.Announcements."""
+
+    def ended(self, ended: EndedRight, /) -> OutgoingMessage:
+        """Return what every service is told of a right that ended before its time."""
+        return revocation(ended)
+
+    def changed(self, change: AccessChange, /) -> list[OutgoingMessage]:
+        """Return what owners who watch the vehicle are told, and what the other services are."""
+        silent = change.kind is ChangeKind.SEVERED
+        return [_event(change)] if silent else [_alert(change), _event(change)]
+
+
+def system_alert(
+    vin: str, code: str, severity: door_update_pb2.AlertSeverity.Value.ValueType, text: str, at: datetime
+) -> OutgoingMessage:
+    """Return an alert for the owners who watch the vehicle."""
+    update = door_update_pb2.DoorUpdate(
+        type=door_update_pb2.DoorUpdateType.SYSTEM_ALERT,
+        vin=vin,
+        system_alert=door_update_pb2.SystemAlert(code=code, severity=severity, message=text),
+    )
+    set_time(update.timestamp, at)
+    return OutgoingMessage(
+        message_id=str(uuid.uuid4()),
+        queue=OUTBOX_QUEUE,
+        subject=update_subject(vin),
+        payload=update.SerializeToString(),
+        created_at=at,
+    )
+
+
+def _alert(change: AccessChange) -> OutgoingMessage:
+    what = _NAMES[change.role]
+    if change.label:
+        what += f" ({readable(change.label, _MOST_NAME)})"
+    text = _SAID[change.kind].format(
+        by=_person(change.by), whom=readable(change.principal, _MOST_NAME), what=what
+    )
+    grave = change.kind is ChangeKind.TRANSFERRED or change.role is GrantRole.OWNER
+    severity = _SEVERITY.WARNING if grave else _SEVERITY.INFO
+    return system_alert(change.vin, ALERT_CODES[change.kind], severity, text, change.at)
+
+
+def _event(change: AccessChange) -> OutgoingMessage:
+    event_id = str(uuid.uuid4())
+    told = grant_pb2.AccessChanged(
+        event_id=event_id,
+        change=grant_pb2.AccessChange.Value(f"ACCESS_CHANGE_{change.kind.value}"),
+        vin=change.vin,
+        principal=change.principal,
+        grant_id=change.grant_id,
+        by=change.by,
+        at=exact_time(change.at),
+        owners=change.owners,
+    )
+    return OutgoingMessage(
+        message_id=event_id,
+        queue=OUTBOX_QUEUE,
+        subject=ACCESS_CHANGED_SUBJECT,
+        payload=told.SerializeToString(),
+        created_at=change.at,
+    )
+
+
+def _person(by: str) -> str:
+    """Return how people are told who did it: which operator is the operators' own business."""
+    return "customer support" if by.startswith("spiffe://") else readable(by, _MOST_NAME)

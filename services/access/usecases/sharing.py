@@ -1,0 +1,129 @@
+"""What people can ask about the rights on a vehicle: list, give, accept, narrow, suspend, end, hand over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from services.access.domain.sharing import Giver, GrantOffer, GrantReduction, GrantView, Transfer
+    from services.access.usecases.grants import InvalidateCaches
+
+
+class SharedGrants(Protocol):
+    """Where grants are kept that people give. Every change is one commit, with its audit row and with what the
+    vehicle's owners and the other services are told. Every method may raise StorageUnavailable.
+    """
+
+    async def listed(self, vin: str, holder: str | None, *, at: datetime) -> list[GrantView]:
+        """Return those on the vehicle, newest first; with a `holder` only theirs."""
+
+    async def found(self, vin: str, grant_id: str, holder: str | None, *, at: datetime) -> GrantView:
+        """Return one; with a `holder` only theirs. Raises GrantHiddenError."""
+
+    async def offer(self, offer: GrantOffer, *, at: datetime) -> GrantView:
+        """Keep an offer. The same again answers with what became of it.
+
+        Raises NotOwnerError, GrantConflictError, GrantNotPossibleError, TooManyGrantsError, and what GrantOffer.grant
+        does.
+        """
+
+    async def accept(self, vin: str, grant_id: str, *, by: str, at: datetime) -> GrantView:
+        """Put the offer in force. Raises GrantHiddenError, GrantEndedError, GrantNotPossibleError."""
+
+    async def narrow(
+        self, vin: str, grant_id: str, narrowing: GrantReduction, *, by: str, at: datetime
+    ) -> GrantView:
+        """Take some of it away. Raises NotOwnerError, GrantHiddenError, GrantEndedError, UnsoundChangeError."""
+
+    async def suspend(self, vin: str, grant_id: str, *, by: str, at: datetime) -> GrantView:
+        """Take it away for a while. Raises NotOwnerError, GrantHiddenError, GrantEndedError."""
+
+    async def resume(self, vin: str, grant_id: str, *, by: str, at: datetime) -> GrantView:
+        """Give it back. Raises NotOwnerError, GrantHiddenError, GrantEndedError."""
+
+    async def end(self, vin: str, grant_id: str, *, by: str, at: datetime) -> GrantView:
+        """End it. Raises GrantHiddenError."""
+
+    async def transfer(self, vin: str, new_owner: str, grant_id: str, *, by: str, at: datetime) -> Transfer:
+        """Make somebody the owner, and end every other right. Raises NotOwnerError, GrantNotPossibleError,
+        UnsoundChangeError.
+        """
+
+
+class SharedAccess:
+    """Changes who has which right. When a method returns, this process goes by what it has changed."""
+
+    def __init__(
+        self, grants: SharedGrants, invalidate: InvalidateCaches, now: Callable[[], datetime]
+    ) -> None:
+        self._grants = grants
+        self._invalidate = invalidate
+        self._now = now
+
+    async def listed(self, vin: str, giver: Giver, *, is_owner: bool) -> list[GrantView]:
+        """Return the vehicle's rights: an owner sees all, everybody else their own."""
+        return await self._grants.listed(vin, None if is_owner else giver.subject, at=self._now())
+
+    async def found(self, vin: str, grant_id: str, giver: Giver, *, is_owner: bool) -> GrantView:
+        """Return one right. Raises GrantHiddenError."""
+        holder = None if is_owner else giver.subject
+        return await self._grants.found(vin, grant_id, holder, at=self._now())
+
+    async def give(self, offer: GrantOffer, giver: Giver) -> GrantView:
+        """Offer somebody a right. Raises what SharedGrants.offer does, and ByAgentError."""
+        giver.check()
+        try:
+            return await self._grants.offer(offer, at=self._now())
+        finally:
+            self._invalidate(principal=offer.new.principal)
+
+    async def accept(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
+        """Accept a right that was offered. Raises what SharedGrants.accept does, and ByAgentError."""
+        giver.check()
+        try:
+            return await self._grants.accept(vin, grant_id, by=giver.subject, at=self._now())
+        finally:
+            self._invalidate(principal=giver.subject)
+
+    async def narrow(self, vin: str, grant_id: str, narrowing: GrantReduction, giver: Giver) -> GrantView:
+        """Take some of a right away. Raises what SharedGrants.narrow does, and ByAgentError."""
+        giver.check()
+        try:
+            return await self._grants.narrow(vin, grant_id, narrowing, by=giver.subject, at=self._now())
+        finally:
+            self._invalidate()
+
+    async def suspend(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
+        """Take a right away for a while. Raises what SharedGrants.suspend does, and ByAgentError."""
+        giver.check()
+        try:
+            return await self._grants.suspend(vin, grant_id, by=giver.subject, at=self._now())
+        finally:
+            self._invalidate()
+
+    async def resume(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
+        """Give a suspended right back. Raises what SharedGrants.resume does, and ByAgentError."""
+        giver.check()
+        try:
+            return await self._grants.resume(vin, grant_id, by=giver.subject, at=self._now())
+        finally:
+            self._invalidate()
+
+    async def end(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
+        """End a right. Raises GrantHiddenError, ByAgentError."""
+        giver.check()
+        try:
+            return await self._grants.end(vin, grant_id, by=giver.subject, at=self._now())
+        finally:
+            self._invalidate()
+
+    async def transfer(self, vin: str, new_owner: str, grant_id: str, giver: Giver) -> Transfer:
+        """Hand the vehicle over. Raises what SharedGrants.transfer does, and ByAgentError."""
+        giver.check()
+        try:
+            return await self._grants.transfer(vin, new_owner, grant_id, by=giver.subject, at=self._now())
+        finally:
+            self._invalidate()
