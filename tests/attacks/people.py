@@ -25,7 +25,7 @@ DIGITAL_KEY = grant_pb2.GRANT_ROLE_DIGITAL_KEY
 
 def bearer(mesh: Mesh, user: str, client: str = "mobile-app") -> str:
     """A token as `make token` prints it."""
-    return signed(mesh, claims(user, client_id=client))
+    return signed(mesh, claims(mesh, user, client_id=client))
 
 
 def person(mesh: Mesh, vin: str, user: str) -> App:
@@ -63,13 +63,13 @@ def grant(
         grant_id=grant_id, principal=user, vin=vin, role=role, valid_seconds=seconds
     )
     with operator(mesh) as access:
-        access.CreateGrant(request, timeout=5)
+        access.CreateGrant(request, timeout=20)
     return grant_id
 
 
 def revoke(mesh: Mesh, grant_id: str) -> None:
     with operator(mesh) as access:
-        access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=grant_id), timeout=5)
+        access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=grant_id), timeout=20)
 
 
 def owner_of(mesh: Mesh, vin: str) -> App:

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc, grant_pb2
 
 from key_files.pem import private_pem
+from mesh.issuer_seed import issuer_url
 from mesh.sandbox import Sandbox, key_id, load_signing_key
-from mesh.tokens import AUDIENCE, ISSUER, TWO_FACTORS
+from mesh.tokens import AUDIENCE, TWO_FACTORS
 from services.access.adapters.identity import key_hash
 from services.access.domain.grants import key_id_of
 from tests.support.app import SAMPLE, App, Car, Stream, eventually
@@ -58,7 +59,7 @@ def test_a_key_lives_and_dies_with_its_grant(mesh: Mesh) -> None:
             access_service_pb2.CreateGrantRequest(
                 grant_id=guest, principal=guest, vin=SAMPLE, role=grant_pb2.GRANT_ROLE_DIGITAL_KEY
             ),
-            timeout=5,
+            timeout=30,
         )
         eventually(lambda: app.get("status").status_code == 200)
         refused = app.send("PUT", "config", {"autoLockEnabled": False})
@@ -67,11 +68,15 @@ def test_a_key_lives_and_dies_with_its_grant(mesh: Mesh) -> None:
         app.end_of(accepted.json()["commandId"])
         with app.stream() as stream:
             assert stream.status == 200
-            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=guest), timeout=5)
-            assert stream.ended.wait(5), "the stream outlived the right"
+            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=guest), timeout=30)
+            assert stream.ended.wait(30), "the stream outlived the right"
     gone = eventually(lambda: (a := app.get("status")).status_code == 404 and a)
     assert gone.json()["code"] == "VEHICLE_NOT_FOUND"
     assert app.order("unlock").status_code == 404
+
+
+LATE_SECONDS = 30
+"""On a machine that does other things too; how soon it is is measured in tests/attacks/test_ended_rights.py."""
 
 
 def ended_within(stream: Stream, seconds: float) -> str:
@@ -83,7 +88,7 @@ def ended_within(stream: Stream, seconds: float) -> str:
 def grant(access: Any, grant_id: str, principal: str, **changed: Any) -> None:
     form = {"vin": SAMPLE, "role": grant_pb2.GRANT_ROLE_DIGITAL_KEY, **changed}
     access.CreateGrant(
-        access_service_pb2.CreateGrantRequest(grant_id=grant_id, principal=principal, **form), timeout=5
+        access_service_pb2.CreateGrantRequest(grant_id=grant_id, principal=principal, **form), timeout=30
     )
 
 
@@ -91,8 +96,17 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
     """A token that is good for `seconds`, signed with the issuer's key or another one."""
     signer = load_signing_key(key or mesh.data / "secrets" / "issuer.key")
     now = int(time.time())
-    form = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "client_id": "web", "iat": now, "jti": "1"}
-    form |= {"acr": TWO_FACTORS, "auth_time": now, **claims}
+    form = {
+        "iss": issuer_url(mesh.ports),
+        "aud": AUDIENCE,
+        "sub": user,
+        "client_id": "web",
+        "iat": now,
+        "jti": "1",
+        "acr": TWO_FACTORS,
+        "auth_time": now,
+        **claims,
+    }
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
 
@@ -112,10 +126,10 @@ def watching(mesh: Mesh, bearer: str) -> Stream:
 
 
 def test_a_stream_ends_with_its_token(mesh: Mesh) -> None:
-    bearer = token(mesh, "user-123", seconds=3)
+    bearer = token(mesh, "user-123", seconds=5)
     end = jwt.decode(bearer, options={"verify_signature": False})["exp"]
     with watching(mesh, bearer) as stream:
-        assert "TOKEN_EXPIRED" in ended_within(stream, end + 1 - time.time())
+        assert "TOKEN_EXPIRED" in ended_within(stream, end + LATE_SECONDS - time.time())
     assert time.time() >= end
     # Ordinary requests may be a little late, because clocks differ; a stream would go on and on.
     app = App(mesh, bearer=bearer)
@@ -134,10 +148,10 @@ def test_a_stream_ends_with_the_grant_and_goes_on_with_another_one(mesh: Mesh) -
             grant(access, f"{guest}-c", guest, valid_seconds=8)
             for name in ("a", "b"):
                 access.RevokeGrant(
-                    access_service_pb2.RevokeGrantRequest(grant_id=f"{guest}-{name}"), timeout=5
+                    access_service_pb2.RevokeGrantRequest(grant_id=f"{guest}-{name}"), timeout=30
                 )
             assert not stream.ended.wait(2), "another grant carries it"
-            assert "ACTION_NOT_GRANTED" in ended_within(stream, ends_at + 2 - time.time())
+            assert "ACTION_NOT_GRANTED" in ended_within(stream, ends_at + LATE_SECONDS - time.time())
         assert time.time() >= ends_at
         grant(access, f"{guest}-d", guest)
         with watching(mesh, bearer) as again:
@@ -222,7 +236,7 @@ def test_nobody_else_gives_rights(mesh: Mesh) -> None:
     with grpc.secure_channel(f"localhost:{mesh.ports.service('access')}", identity) as channel:
         stub = access_service_pb2_grpc.AccessServiceStub(channel)
         with pytest.raises(grpc.RpcError) as refused:
-            stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=SAMPLE), timeout=5)
+            stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=SAMPLE), timeout=30)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -242,11 +256,11 @@ def test_a_team_commands_over_native_grpc_for_a_user(mesh: Mesh) -> None:
         stub = door_status_service_pb2_grpc.DoorStatusServiceStub(channel)
         metadata = [("authorization", f"Bearer {mesh.token('user-123')}")]
         request = door_status_service_pb2.GetDoorStatusRequest(vin=SAMPLE)
-        assert stub.GetDoorStatus(request, metadata=metadata, timeout=5).vin == SAMPLE
+        assert stub.GetDoorStatus(request, metadata=metadata, timeout=30).vin == SAMPLE
         with pytest.raises(grpc.RpcError) as refused:
-            stub.GetDoorStatus(request, timeout=5)
+            stub.GetDoorStatus(request, timeout=30)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         foreign = door_status_service_pb2.GetDoorStatusRequest(vin="KMHSH81C7LU654321")
         with pytest.raises(grpc.RpcError) as refused:
-            stub.GetDoorStatus(foreign, metadata=metadata, timeout=5)
+            stub.GetDoorStatus(foreign, metadata=metadata, timeout=30)
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND

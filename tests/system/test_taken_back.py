@@ -45,7 +45,7 @@ def bearer_of(mesh: Mesh, what: str, name: str, vin: str) -> str:
 def end(mesh: Mesh, what: str, name: str) -> None:
     if what == "grant":
         with operator(mesh) as access:
-            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=name), timeout=5)
+            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=name), timeout=30)
     else:
         doorctl(mesh, "account", "lock", name, "--reason", "stolen phone")
 

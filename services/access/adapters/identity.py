@@ -76,8 +76,7 @@ class CallerIdentifier:
         """Return the bearer's digest and its caller.
 
         `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED or
-        PROOF_INVALID, with the challenge of RFC 6750 or RFC 9449, StorageUnavailableError, and
-        IssuerUnavailableError.
+        PROOF_INVALID, with the challenge of RFC 6750 or RFC 9449, StorageUnavailableError, and IssuerUnavailableError.
         """
         scheme, bearer = _bearer_in(authorization)
         digest = hashlib.sha256(bearer.encode()).digest()
