@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from services.access.domain.grants import PEOPLES
+
 if TYPE_CHECKING:
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
@@ -47,6 +49,8 @@ def denial_of(
         return DenialReason.ACCOUNT_LOCKED
     if not permissions.actions or (caller.only_vins is not None and vin not in caller.only_vins):
         return DenialReason.VEHICLE_NOT_FOUND
+    if caller.actor != caller.subject and action in PEOPLES:
+        return DenialReason.ACTION_NOT_GRANTED
     if action not in permissions.actions:
         return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:

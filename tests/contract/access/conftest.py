@@ -87,6 +87,12 @@ def rates() -> dict[str, int]:
 
 
 @pytest.fixture
+def grants_per_vehicle() -> int:
+    """How many rights there may be on a vehicle; a test that has few overrides this."""
+    return 32
+
+
+@pytest.fixture
 def sent() -> list[Any]:
     """What the service announced."""
     return []
@@ -104,6 +110,7 @@ async def build_room(
     token_issuer: TokenIssuer,
     sent: list[Any],
     rates: dict[str, int],
+    grants_per_vehicle: int,
     *,
     production: bool,
 ) -> AsyncIterator[Any]:
@@ -146,7 +153,7 @@ async def build_room(
     pending = SqlPendingGrants(database, announcements, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
     record = store.SqlGrantRecord(database, announcements, sent.extend)
-    limits = GrantLimits(per_vehicle=8, per_giver=10)
+    limits = GrantLimits(per_vehicle=grants_per_vehicle, per_giver=64)
     severed = SeveredAccess(
         store.SqlSeverances(database, announcements, sent.extend), authorizer.invalidate, utc_now
     )

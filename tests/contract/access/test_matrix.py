@@ -1,0 +1,246 @@
+"""Every RPC there is, against everybody who may come, on their vehicle, another's, and one that nobody knows of.
+
+The RPCs come from the contract's descriptors: one without a row here fails.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ecarus
+import pytest
+from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
+from ecarus.remotecontrol.options.v1 import options_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from services import registry
+from services.access.adapters.routes import Routes
+from services.platform.policy import SPIFFE, policy_of
+from tests.contract.access.access_service import FOREIGN, UNKNOWN, VIN, CheckEdge, TokenIssuer
+from tests.contract.access.door_of_rights import KINDS, DoorOfRights
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import MethodDescriptor
+
+DRIVERS = "owner agent shared key valet"
+HOLDERS = "owner agent shared key valet service out-of-hours suspended offered"
+PUBLIC = {
+    "DoorCommandService.UnlockDoors": f"{DRIVERS} service",
+    "DoorCommandService.LockDoors": DRIVERS,
+    "DoorCommandService.CancelCommand": DRIVERS,
+    "DoorCommandService.GetCommand": DRIVERS,
+    "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorConfigService.GetDoorConfig": "owner agent shared",
+    "DoorConfigService.UpdateDoorConfig": "owner agent",
+    "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
+    "DoorStatusService.GetDoorStatus": DRIVERS,
+    "DoorStatusService.WatchDoorUpdates": "owner agent shared key",
+    "DoorStatusService.StreamDoorUpdates": "owner agent shared key",
+    "DoorGrantService.ListGrants": HOLDERS,
+    "DoorGrantService.GetGrant": HOLDERS,
+    "DoorGrantService.GiveGrant": "owner",
+    "DoorGrantService.AcceptGrant": "owner shared key valet service offered",
+    "DoorGrantService.NarrowGrant": "owner",
+    "DoorGrantService.SuspendGrant": "owner",
+    "DoorGrantService.ResumeGrant": "owner",
+    "DoorGrantService.EndGrant": HOLDERS.replace(" agent", ""),
+    "DoorGrantService.TransferOwnership": "owner",
+    "DoorGrantService.SeverAccess": "owner shared",
+    "DoorGrantService.GetSeverance": "owner shared",
+}
+"""Who may ask for what on a vehicle on which they have the right that they are called after."""
+WITHOUT = "expired revoked severed stranger"
+"""Who has no right on it, or none any more."""
+EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "nobody"]
+
+PERSONS = "team/operator team/operator/alice"
+INTERNAL = {
+    "AccessService.CheckGrants": "room/signer",
+    **{
+        f"AccessService.{name}": PERSONS
+        for name in (
+            *("CreateGrant", "ApproveGrant", "RevokeGrant", "ListGrants", "IssueApiKey", "ApproveApiKey"),
+            *("SeverVehicleAccess", "ListSeverances", "ReverseSeverance"),
+        )
+    },
+    **{
+        f"AccessService.{name}": "operator"
+        for name in (
+            *("LockAccount", "UnlockAccount", "GetAccount", "ListAccounts"),
+            *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
+        )
+    },
+    "DeadLetterService.ListDeadLetters": "operator",
+    "DeadLetterService.ReplayDeadLetter": "operator",
+    "DeadLetterService.ReplayWaitingDeadLetters": "operator",
+    "OrderSigningService.SignOrders": "room/command room/config",
+    "OrderSigningService.ReviewOrders": "room/command room/config",
+    "OrderSigningService.SignSessionRequests": "room/command",
+    "VehicleEnrolmentService.EnrolVehicle": "operator",
+    "VehicleEnrolmentService.RevokeVehicle": "operator",
+    "VehicleEnrolmentService.ListVehicles": "operator",
+    "VehicleKeysService.GetVehicleKeys": "room/command room/config room/status room/diagnostics",
+}
+"""Who may ask for what that is no user's business, by certificate."""
+PEERS = [
+    "edge",
+    "operator",
+    "team/operator",
+    "team/operator/alice",
+    "team/fleet",
+    "team/demo",
+    f"vehicle/{VIN}",
+    *(f"room/{name}" for name in registry.NAMES),
+]
+SOUND: dict[str, dict[str, Any]] = {
+    "UnlockDoors": {"unlock": {"target_doors": ["all"]}},
+    "LockDoors": {"lock": {"target_doors": ["all"]}},
+    "CancelCommand": {"cancellation": {"correlation_id": "c-1", "reason": "User cancellation"}},
+    "UpdateDoorConfig": {"config": {"auto_lock_enabled": True}},
+    "GiveGrant": {"grant": {"principal": "x", "kind": 3}},
+    "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
+    "TransferOwnership": {"transfer": {"new_owner": "x"}},
+    "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
+}
+"""What a request must say besides its vehicle to be sound."""
+
+
+def methods() -> dict[str, MethodDescriptor]:
+    """Every RPC of the contract, by service and name."""
+    gen = Path(next(iter(ecarus.__path__)))
+    modules = (
+        importlib.import_module(".".join(path.relative_to(gen.parent).with_suffix("").parts))
+        for path in sorted(gen.rglob("*_service_pb2.py"))
+    )
+    services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
+    return {f"{service.name}.{rpc.name}": rpc for service in services for rpc in service.methods}
+
+
+def test_every_rpc_has_a_row() -> None:
+    public = {
+        name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
+    }
+    assert public == PUBLIC.keys()
+    assert methods().keys() - public == INTERNAL.keys()
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_certificate_opens_what_it_is_for(peer: str) -> None:
+    for name, rpc in methods().items():
+        service = rpc.containing_service.full_name
+        may = policy_of(service)[f"/{service}/{rpc.name}"].admits(SPIFFE + peer)
+        expected = peer in INTERNAL[name].split() if name in INTERNAL else peer == "edge"
+        assert may == expected, (peer, name)
+
+
+@pytest.fixture
+def rates() -> dict[str, int]:
+    return dict.fromkeys(("command", "cancel", "read", "refused", "unknown", "failed"), 100_000)
+
+
+async def _prepare(rights: DoorOfRights, operators: Any, record: Path) -> None:
+    """Give everybody on VIN what they are called after."""
+    alice, _ = operators
+    today = datetime.now(UTC).weekday()
+    closed = [((today + n) % 7) + 1 for n in (2, 3, 4)]
+    hours = {"time_zone": "UTC", "windows": [{"weekdays": closed, "opens": "00:00", "closes": "00:00"}]}
+    given: dict[str, dict[str, Any]] = {
+        "shared": {"kind": KINDS.SHARED_USER},
+        "key": {},
+        "valet": {"kind": KINDS.VALET},
+        "service": {"kind": KINDS.SERVICE},
+        "out-of-hours": {"schedule": hours},
+        "suspended": {},
+        "severed": {"kind": KINDS.SHARED_USER},
+    }
+    made = {who: await rights.accepted(principal=who, name=who, **how) for who, how in given.items()}
+    await rights.do("suspend", made["suspended"])
+    for who in ("expired", "revoked"):
+        request = access_service_pb2.CreateGrantRequest(
+            grant_id=who, principal=who, vin=VIN, role=grant_pb2.GRANT_ROLE_OWNER, valid_seconds=600
+        )
+        await alice.CreateGrant(request, timeout=5)
+    await alice.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="revoked"), timeout=5)
+    with closing(sqlite3.connect(record)) as database, database:
+        database.execute("UPDATE access_grant SET expires_at = created_at + 1 WHERE grant_id = 'expired'")
+    sever = access_service_pb2.SeverVehicleAccessRequest(
+        severance_id="s-1", vin=VIN, person="severed", evidence="file 1", on_behalf_of="x"
+    )
+    await alice.SeverVehicleAccess(sever, timeout=5)
+    await rights.give(principal="offered", name="offered")
+
+
+def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
+    if who == "nobody":
+        return {"authorization": ""}
+    if who == "owner":
+        return {"authorization": f"Bearer {issuer.token()}"}
+    if who == "agent":
+        return {"authorization": f"Bearer {issuer.token(act={'sub': 'agent-7'})}"}
+    return {"authorization": f"Bearer {issuer.token(who)}"}
+
+
+async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
+    rights: DoorOfRights,
+    operators: Any,
+    check: CheckEdge,
+    token_issuer: TokenIssuer,
+    pki: Any,
+    tmp_path: Path,
+) -> None:
+    await _prepare(rights, operators, tmp_path / "access-record.sqlite3")
+    certificate = pki.of("team/fleet").cert.read_bytes()
+    routes = Routes()
+    wrong = []
+    for who in EVERYBODY:
+        headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
+        for name in PUBLIC:
+            rpc = methods()[name]
+            path = f"/{rpc.containing_service.full_name}/{rpc.name}"
+            route = routes.native(path)
+            assert route is not None
+            for vin in (VIN, FOREIGN, UNKNOWN):
+                raw = route.request(vin=vin, **SOUND.get(rpc.name, {})).SerializeToString()
+                answer = await check(
+                    path,
+                    listener="team",
+                    certificate=certificate,
+                    method="POST",
+                    headers=headers,
+                    raw_body=b"\0" + len(raw).to_bytes(4, "big") + raw,
+                )
+                if _answer(answer) != _expected(who, name, vin):
+                    wrong.append((who, name, vin, _answer(answer)))
+    assert not wrong
+
+
+def _expected(who: str, name: str, vin: str) -> str:
+    if who == "nobody":
+        return "AUTHENTICATION_REQUIRED"
+    if vin != VIN or who in WITHOUT.split():
+        return "VEHICLE_NOT_FOUND"
+    return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"
+
+
+def _answer(answer: Any) -> str:
+    """The code of the refusal, or OK."""
+    if answer.HasField("ok_response"):
+        return "OK"
+    details = next(
+        option.header.value
+        for option in answer.denied_response.headers
+        if option.header.key == "grpc-status-details-bin"
+    )
+    status = status_pb2.Status.FromString(base64.b64decode(details + "=" * (-len(details) % 4)))
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return json.dumps(status.message)
