@@ -48,18 +48,26 @@ tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
 	@exec $(BIN)/python -m mesh run
 
-token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds]
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint]
 	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
-	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)")
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)")
 
-# What fails is played once more by itself, with nothing beside it: only a failure there is one. More than five are no accident.
-AGAIN := --last-failed --last-failed-no-failures none --maxfail 5
+# What fails is played once more by itself, with nothing beside it: only a failure there is one. More than these are no accident.
+ACCIDENTS := 5
+# $(call played,NAME,FIRST,AGAIN): of what ran first it is known by a cache of its own what failed, whatever earlier runs left.
+played = rm -rf $(VENV)/played-$(1); \
+	$(PYTEST) -o cache_dir=$(VENV)/played-$(1) $(2) || { \
+		failed=$$(grep -c '": true' $(VENV)/played-$(1)/v/cache/lastfailed); \
+		echo "make: $${failed:-0} tests failed; up to $(ACCIDENTS) are played once more by themselves"; \
+		[ "$${failed:-0}" -gt 0 ] && [ "$$failed" -le $(ACCIDENTS) ] && \
+			$(PYTEST) -o cache_dir=$(VENV)/played-$(1) --last-failed $(3); \
+	} || status=1
 
 # Side by side, and then what must have the machine for itself. Both are run, and either failure is one.
 test: $(TEST_READY) ## all tests, several at a time, with the coverage of the fast ones: make test [WORKERS=8]
 	@status=0; \
-	$(PYTEST) $(TOGETHER) --cov --cov-report= || $(PYTEST) $(AGAIN) -m "not alone" || status=$$?; \
-	$(PYTEST) -m alone tests/messaging tests/system tests/attacks || $(PYTEST) $(AGAIN) -m alone || status=$$?; \
+	$(call played,together,$(TOGETHER) --cov --cov-report=,-m "not alone"); \
+	$(call played,alone,-m alone tests/messaging tests/system tests/attacks,-m alone); \
 	$(BIN)/coverage report --skip-covered --show-missing >$(VENV)/coverage.txt || status=$$?; \
 	tail -n 1 $(VENV)/coverage.txt; \
 	exit $$status

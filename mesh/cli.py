@@ -64,7 +64,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
     token = commands.add_parser("token", help="print an access token of the development issuer")
     token.add_argument("--user", required=True, type=_name, help="whose token: user-123")
     token.add_argument("--act", type=_name, help="the agent who acts for the user: agent-7")
-    token.add_argument("--vin", help="restrict it to this vehicle")
+    token.add_argument("--vin", help="restrict it to this vehicle; an agent's needs one")
+    token.add_argument(
+        "--case", default="case-1", help="the number of the case because of which an agent acts"
+    )
     token.add_argument(
         "--client",
         choices=CLIENTS,
@@ -82,6 +85,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         default=0,
         help="signed in so many seconds ago (RFC 9470's max_age is counted from it)",
     )
+    token.add_argument("--jkt", help="bind it to the key of this thumbprint (RFC 9449)")
     broker = commands.add_parser(
         "broker-config", help="write the configuration of each node of a broker of several"
     )
@@ -103,6 +107,8 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
                 arguments.client,
                 acr=TWO_FACTORS if arguments.mfa == "1" else ONE_FACTOR,
                 age_seconds=arguments.age,
+                case=arguments.case,
+                jkt=arguments.jkt,
             )
             print(issue_token(sandbox.issuer_key, bearer, datetime.now(UTC)))
         elif arguments.command == "pki":

@@ -45,6 +45,8 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "READS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
+        "DPOP_CLIENTS",
+        "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
         "GRANTS_PER_GIVER",

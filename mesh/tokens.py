@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ISSUER = "https://issuer.sandbox.ecarus.example"
 AUDIENCE = "remote-door-control"
 LIFETIME_SECONDS = 3600
+AGENT_LIFETIME_SECONDS = 300
+"""Longer than this no agent acts on one token."""
 ONE_FACTOR = "urn:ecarus:acr:1fa"
 TWO_FACTORS = "urn:ecarus:acr:2fa"
 """The classes of a sign-in (`acr`), as the access service's step-up table names them."""
@@ -44,13 +46,21 @@ class Bearer:
     acr: str = TWO_FACTORS
     age_seconds: int = 0
     """How long before the token was made the person signed in."""
+    case: str = "case-1"
+    """Because of which an agent acts; a user's own token names none."""
+    jkt: str | None = None
+    """The thumbprint of the key that the token is bound to (RFC 9449), if to any."""
 
 
 def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
-    """Return a token that says so, signed in now, good for LIFETIME_SECONDS.
+    """Return a token that says so, signed in now, good for LIFETIME_SECONDS, an agent's for
+    AGENT_LIFETIME_SECONDS.
 
-    Raises FileNotFoundError when the sandbox was never made, ValueError when `key` is not a signing key.
+    Raises FileNotFoundError when the sandbox was never made, ValueError when `key` is not a signing key,
+    and for an agent without a vehicle.
     """
+    if bearer.actor is not None and bearer.vin is None:
+        raise ValueError("an agent's token is for one vehicle: say which with VIN=...")
     signer = load_signing_key(key)
     seconds = int(now.timestamp())
     claims: dict[str, object] = {
@@ -60,7 +70,7 @@ def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
         "client_id": bearer.client or (AGENTS if bearer.actor else CLIENTS[0]),
         "iat": seconds,
         "nbf": seconds,
-        "exp": seconds + LIFETIME_SECONDS,
+        "exp": seconds + (AGENT_LIFETIME_SECONDS if bearer.actor else LIFETIME_SECONDS),
         "auth_time": seconds - bearer.age_seconds,
         "acr": bearer.acr,
         "amr": _METHODS[bearer.acr],
@@ -70,5 +80,8 @@ def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
         claims["vin"] = bearer.vin
     if bearer.actor is not None:  # RFC 8693, 4.1
         claims["act"] = {"sub": bearer.actor}
+        claims["case"] = bearer.case
+    if bearer.jkt is not None:
+        claims["cnf"] = {"jkt": bearer.jkt}
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode(claims, signer, algorithm="EdDSA", headers=headers)

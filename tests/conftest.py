@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from tests.support.postgres import stop_shared_postgres
 from tests.support.run import FOLDER, keep_compiled_code
@@ -27,13 +28,23 @@ UNMEASURED = ("system", "attacks", "messaging")
 """The levels that measure no coverage: what they run is in other processes, or would be late by it."""
 WORKERS_PER_CPU = 2
 MOST_WORKERS = 12
-DISTURBED = "disturbed-mesh"
-"""The group of tests that end parts of the mesh: it is another mesh than the other tests share."""
+MESH, DISTURBED, ATTACKED = "mesh", "disturbed-mesh", "attacked-mesh"
+"""The groups of tests that share a mesh: most of them, those that end parts of it, and those that attack it. Each group
+has a mesh and a worker of its own.
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make what the processes of this run share."""
     keep_compiled_code()
+    # In short: frames that are drawn with their variables take longer than most tests.
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
     if not hasattr(config, "workerinput"):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-")
 
@@ -57,24 +68,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (group := _group(item)) is not None:
             item.add_marker(pytest.mark.xdist_group(group))
-        if "bystander" in _fixtures(item):  # compares with how long things take when all is quiet
-            item.add_marker(pytest.mark.alone)
+        if "bystander" in _fixtures(item) and item.get_closest_marker("untimed") is None:
+            item.add_marker(pytest.mark.alone)  # compares with how long things take when all is quiet
         if _level(item) in UNMEASURED:
             item.add_marker(pytest.mark.no_cover)
     items.sort(key=_turn)
 
 
 def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:
-    """Attack last: what an attacker leaves behind, such as cars that are muted, meets no other test.
+    """What shares a mesh takes longest in one piece, and what waits is best begun early.
 
-    What shares a mesh takes longest in one piece, and what waits is best begun early.
+    Where all tests share one mesh, attack last: what an attacker leaves behind, such as cars that are muted, meets no
+    other test.
     """
-    level = _level(item)
-    return (
-        level == "attacks",
-        "mesh" not in _fixtures(item),
-        level not in WAITING,
-    )
+    return ("mesh" not in _fixtures(item), _level(item) == "attacks", _level(item) not in WAITING)
 
 
 def _group(item: pytest.Item) -> str | None:
@@ -82,8 +89,9 @@ def _group(item: pytest.Item) -> str | None:
     if _level(item) == "messaging":
         return None
     if "mesh" in _fixtures(item):
-        disturbs = _level(item) == "attacks" or item.get_closest_marker("disturbs") is not None
-        return DISTURBED if disturbs else "mesh"
+        if _level(item) == "attacks":
+            return ATTACKED
+        return MESH if item.get_closest_marker("disturbs") is None else DISTURBED
     return item.path.relative_to(HERE).as_posix()
 
 

@@ -15,6 +15,7 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
@@ -54,8 +55,10 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from services.access.adapters.dpop import ProofOfRequest
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
+    from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
 
 ROOM = "access"
@@ -112,15 +115,17 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         now=CLOCK.seconds,
         longest_seconds=settings.token_longest_seconds,
         leeway_seconds=settings.token_leeway_seconds,
+        bound_clients=settings.bound_clients,
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
-    authorizer = RequestAuthorizer(
+    authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
+            proofs=ProofVerifier(CLOCK.seconds, settings.origins),
             note_use=key_uses.note,
         ),
         permissions=permission_cache,
@@ -134,7 +139,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate)
     announcements = OutboxAnnouncements()
     record = store.SqlGrantRecord(database, announcements, relay.hand_over)
-    people = _people_of(database, relay, authorizer, settings)
+    people = _people_of(database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
         keys,
@@ -196,15 +201,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
 
 def _people_of(
-    database: Database, relay: OutboxRelay, authorizer: RequestAuthorizer, settings: AccessSettings
+    database: Database, relay: OutboxRelay, invalidate: InvalidateCaches, settings: AccessSettings
 ) -> tuple[SharedAccess, SeveredAccess]:
     """Return what people may ask about each other's rights."""
     announcements = OutboxAnnouncements()
     grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
     severances = store.SqlSeverances(database, announcements, relay.hand_over)
     return (
-        SharedAccess(grants, authorizer.invalidate, CLOCK.now),
-        SeveredAccess(severances, authorizer.invalidate, CLOCK.now),
+        SharedAccess(grants, invalidate, CLOCK.now),
+        SeveredAccess(severances, invalidate, CLOCK.now),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, FilePath, field_validator, model_validator
 
+from services.access.adapters.dpop import origin_of
 from services.access.adapters.issuer_discovery import checked_url
 from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
@@ -43,6 +44,8 @@ class AccessSettings(ServiceSettings):
     token_clients: str | None = Field(default=None, max_length=8_192)
     sandbox_seed: FilePath | None = None
     step_up: str | None = Field(default=None, max_length=8_192)
+    dpop_clients: str = Field(default="", max_length=8_192)
+    public_origins: str = Field(default="", max_length=4_096)
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
     keys_reread_seconds: float = Field(default=30.0, ge=1, le=60)
     commands_per_minute: int | None = Field(default=None, ge=1)
@@ -87,6 +90,21 @@ class AccessSettings(ServiceSettings):
             )
         return self
 
+    @field_validator("public_origins")
+    @classmethod
+    def _names_origins(cls, value: str) -> str:
+        for each in filter(None, (part.strip() for part in value.split(","))):
+            origin_of(each)
+        return value
+
+    @model_validator(mode="after")
+    def _bound_clients_are_clients(self) -> Self:
+        if unknown := sorted(self.bound_clients - self.clients.keys()):
+            raise ValueError(
+                f"DOORS_DPOP_CLIENTS names {', '.join(unknown)}, which DOORS_TOKEN_CLIENTS does not"
+            )
+        return self
+
     @model_validator(mode="after")
     def _clients_of_its_own(self) -> Self:
         if self.token_clients is None and not self.is_sandbox:
@@ -121,6 +139,19 @@ class AccessSettings(ServiceSettings):
     def grant_limits(self) -> GrantLimits:
         """How many grants there may be."""
         return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
+
+    @property
+    def bound_clients(self) -> frozenset[str]:
+        """The clients whose tokens must be bound to a key."""
+        return frozenset(filter(None, (each.strip() for each in self.dpop_clients.split(","))))
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins under which clients call, where Envoy is not told of them; none where it is."""
+        return frozenset(
+            origin_of(each)
+            for each in filter(None, (part.strip() for part in self.public_origins.split(",")))
+        )
 
     @property
     def step_up_table(self) -> Mapping[str, Requirement]:

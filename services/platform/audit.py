@@ -61,5 +61,6 @@ def _caller(capability: Capability | None) -> dict[str, str]:
         "subject": capability.subject,
         "actor": capability.actor,
         "source": capability.source,
+        **({"case": capability.case} if capability.case else {}),
         RESOURCE: masked_id(capability.resource),
     }

@@ -81,6 +81,8 @@ class Capability:
     """How strongly its person proved who they are, as the token's issuer names it; empty where that is not known."""
     authenticated_at: float | None = None
     """When they did, in seconds since 1970."""
+    case: str = ""
+    """Where somebody acts for the subject: the number of the case because of which they do."""
     step_up: StepUpState | None = None
     """How far that is enough for what only the service can tell to need it."""
 
@@ -205,6 +207,7 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         certificate=str(claims.get("cert", "")),
         acr=str(claims.get("acr", "")),
         authenticated_at=float(claims["auth_time"]) if "auth_time" in claims else None,
+        case=str(claims.get("case", "")),
         step_up=state_in(claims),
     )
 

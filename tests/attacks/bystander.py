@@ -43,7 +43,8 @@ LONGEST_FLOOR_SECONDS = 6.0
 """Where quiet is a few milliseconds a busy machine alone makes it twice as many: what blocks one car behind another
 takes from ten seconds to minutes, so these tell it apart all the same.
 """
-GIVEN_UP_SECONDS = 15.0
+GIVEN_UP_SECONDS = 25.0
+"""Below the time after which a command ends by itself."""
 _LOOK_SECONDS = 0.005
 
 
@@ -75,6 +76,10 @@ class BystanderProbe:
     """A person, their car, and a stream that stays open from beginning to end."""
 
     def __init__(self, mesh: Mesh) -> None:
+        self.timed = True
+        """Whether what is done while attacked is compared with a quiet time. Without that it is to be right, and to end
+        within GIVEN_UP_SECONDS each time.
+        """
         self.mesh = mesh
         self.vin = FOREIGN
         self.car = Car(mesh, FOREIGN)
@@ -104,7 +109,7 @@ class BystanderProbe:
         with Stream(f"{self.door}/updates/stream", {**self.headers, "Accept": "text/event-stream"}) as stream:
             assert stream.status == 200
             self._clear_the_road()
-            quiet = self._when_quiet(stream)
+            quiet = self._when_quiet(stream) if self.timed else None
             probe, stop = Probe(), threading.Event()
             thread = threading.Thread(target=self._go_on, args=(probe, stream, stop), name="bystander")
             thread.start()
@@ -123,7 +128,8 @@ class BystanderProbe:
         assert {name: self.mesh.pid_of(name) for name in components} == components, (
             "a component was restarted"
         )
-        self._check_times(quiet, probe)
+        if quiet is not None:
+            self._check_times(quiet, probe)
 
     def see(self, probe: Probe, commands: int, seconds: float = GIVEN_UP_SECONDS * 2) -> None:
         """Wait until the bystander has ended so many commands more; an attack that goes on is in their way."""

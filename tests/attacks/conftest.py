@@ -23,6 +23,14 @@ def bystander(mesh: Mesh) -> Iterator[BystanderProbe]:
     probe.close()
 
 
+@pytest.fixture(autouse=True)
+def _whether_times_count(request: pytest.FixtureRequest) -> None:
+    """Nothing is to be learnt from how long things take while other tests are run."""
+    if "bystander" in request.fixturenames:
+        probe: BystanderProbe = request.getfixturevalue("bystander")
+        probe.timed = request.node.get_closest_marker("untimed") is None
+
+
 @pytest.fixture
 def hostile_car(mesh: Mesh, tmp_path: Path) -> HostileCar:
     return HostileCar.enrol(mesh, tmp_path)

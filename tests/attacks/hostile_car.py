@@ -93,7 +93,7 @@ class HostileCar:
         with grpc.secure_channel(
             f"localhost:{mesh.ports.service('enrolment')}", certified(mesh, "operator")
         ) as operator:
-            enrolment_grpc.VehicleEnrolmentServiceStub(operator).EnrolVehicle(request, timeout=10)
+            enrolment_grpc.VehicleEnrolmentServiceStub(operator).EnrolVehicle(request, timeout=30)
         return cls(mesh, vin, pair, private)
 
     def __post_init__(self) -> None:
@@ -333,7 +333,7 @@ class RawMqtt:
 
     def __init__(self, car: HostileCar, client_id: str | None = None) -> None:
         self.car = car
-        plain = socket.create_connection(("127.0.0.1", car.mesh.ports.mqtt), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", car.mesh.ports.mqtt), timeout=30)
         self._socket = car.tls().wrap_socket(plain, server_hostname="localhost")
         self._socket.settimeout(3)
         name = _text(client_id or car.vin)

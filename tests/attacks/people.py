@@ -63,13 +63,13 @@ def grant(
         grant_id=grant_id, principal=user, vin=vin, role=role, valid_seconds=seconds
     )
     with operator(mesh) as access:
-        access.CreateGrant(request, timeout=5)
+        access.CreateGrant(request, timeout=20)
     return grant_id
 
 
 def revoke(mesh: Mesh, grant_id: str) -> None:
     with operator(mesh) as access:
-        access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=grant_id), timeout=5)
+        access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=grant_id), timeout=20)
 
 
 def owner_of(mesh: Mesh, vin: str) -> App:

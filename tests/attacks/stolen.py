@@ -100,7 +100,7 @@ def channel_to(mesh: Mesh, service: str, shown: grpc.ChannelCredentials) -> Iter
         yield channel
 
 
-def code_of(channel: grpc.Channel, method: str, request: bytes = b"", seconds: float = 3) -> grpc.StatusCode:
+def code_of(channel: grpc.Channel, method: str, request: bytes = b"", seconds: float = 20) -> grpc.StatusCode:
     """How a call of this method ends, whatever it would answer."""
     call = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
     try:

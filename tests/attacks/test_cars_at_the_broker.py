@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.attacks.hostile_car import HostileCar
     from tests.support.running_mesh import Mesh
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.untimed]
 
 API_REPLIES = (
     "$JS.API.STREAM.DELETE.VEHICLE_EVENTS",

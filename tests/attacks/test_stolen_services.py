@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.attacks.hostile_car import HostileCar
     from tests.support.running_mesh import Mesh
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.untimed]
 
 SAYS = {
     "access": ("room.access.revoked", "door.update.{vin}"),
@@ -362,7 +362,7 @@ def told_to_the_command_service(mesh: Mesh, method: str, path: str, body: bytes 
     if body:
         http.headers["content-type"] = "application/json"
     with channel_to(mesh, "access", certified(mesh, "edge")) as channel:
-        answer = external_auth_pb2_grpc.AuthorizationStub(channel).Check(request, timeout=5)
+        answer = external_auth_pb2_grpc.AuthorizationStub(channel).Check(request, timeout=20)
     told = {option.header.key: option.header for option in answer.ok_response.headers}
     assert "x-ecarus-capability" in told, answer
     header = told["x-ecarus-capability"]
@@ -392,7 +392,7 @@ def order_to_sign(
 def verdicts(mesh: Mesh, who: str, *orders: signing.OrderToSign) -> list[str]:
     with channel_to(mesh, "signer", certified(mesh, who)) as channel:
         stub = signing_grpc.OrderSigningServiceStub(channel)
-        answer = stub.SignOrders(signing.SignOrdersRequest(orders=orders), timeout=5)
+        answer = stub.SignOrders(signing.SignOrdersRequest(orders=orders), timeout=20)
     return [signing.SigningVerdict.Name(each.verdict) for each in answer.answers]
 
 
@@ -475,7 +475,9 @@ def test_a_stolen_workload_s_certificate_ends_everywhere_while_it_is_used(
         status = door_status_service_pb2_grpc.DoorStatusServiceStub(door)
         with pytest.raises(grpc.RpcError) as refused:
             status.GetDoorStatus(
-                door_status_service_pb2.GetDoorStatusRequest(vin=SAMPLE), metadata=bearer_of_a_user, timeout=5
+                door_status_service_pb2.GetDoorStatusRequest(vin=SAMPLE),
+                metadata=bearer_of_a_user,
+                timeout=20,
             )
         assert refused.value.code() in REFUSED
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mesh.sandbox import key_id, load_signing_key
+from mesh.sandbox import SAMPLE_VIN, key_id, load_signing_key
 from mesh.tokens import AUDIENCE, ISSUER, TWO_FACTORS
 
 if TYPE_CHECKING:
@@ -39,6 +39,17 @@ def claims(user: str, **changes: Any) -> dict[str, Any]:
         **changes,
     }
     return {name: value for name, value in good.items() if value is not None}
+
+
+def acting(agent: str, vin: str = SAMPLE_VIN) -> dict[str, Any]:
+    """What an agent's token says besides."""
+    return {
+        "client_id": "call-center",
+        "act": {"sub": agent},
+        "vin": vin,
+        "case": "case-1",
+        "exp": int(time.time()) + 300,
+    }
 
 
 def signed(mesh: Mesh, payload: dict[str, Any] | bytes, key: Ed25519PrivateKey | None = None) -> str:

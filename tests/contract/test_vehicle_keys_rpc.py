@@ -76,7 +76,7 @@ def enrolment(grpc_server: Any, record: store.SqlEnrolmentRecord) -> tuple[Any, 
 
 def ask(channel: grpc.aio.Channel, *vins: str) -> Any:
     stub = VehicleKeysServiceStub(channel)
-    return stub.GetVehicleKeys(contract.GetVehicleKeysRequest(vins=vins), timeout=5)
+    return stub.GetVehicleKeys(contract.GetVehicleKeysRequest(vins=vins), timeout=30)
 
 
 @pytest.mark.parametrize("service", ["command", "config", "status", "diagnostics"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nats.js.client import JetStreamContext
 
 NODES = 3
-_START_SECONDS = 30
+_START_SECONDS = 60
 
 
 @dataclass(slots=True)

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from mesh.pki import Pair
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
+ANSWER_SECONDS = 30
+"""Far above what the service takes; its process may have to be started anew for an answer."""
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
@@ -114,13 +116,17 @@ class App:
     async def unlock(self, correlation_id: str = "c-1", vin: str = VIN) -> str:
         request = rpc.UnlockDoorsRequest(vin=vin, unlock=door_command_pb2.DoorUnlock(target_doors=["all"]))
         metadata = self._harness.metadata(vin, correlation_id, "door.unlock")
-        answer = await self._stub.UnlockDoors(request, metadata=metadata, wait_for_ready=True, timeout=9)
+        answer = await self._stub.UnlockDoors(
+            request, metadata=metadata, wait_for_ready=True, timeout=ANSWER_SECONDS
+        )
         return str(answer.command_id)
 
     async def lock(self, correlation_id: str = "l-1", vin: str = VIN) -> str:
         request = rpc.LockDoorsRequest(vin=vin, lock=door_command_pb2.DoorLock(target_doors=["all"]))
         metadata = self._harness.metadata(vin, correlation_id, "door.lock")
-        answer = await self._stub.LockDoors(request, metadata=metadata, wait_for_ready=True, timeout=9)
+        answer = await self._stub.LockDoors(
+            request, metadata=metadata, wait_for_ready=True, timeout=ANSWER_SECONDS
+        )
         return str(answer.command_id)
 
     async def cancel(self, correlation_id: str = "c-1", cancel_id: str = "x-1", vin: str = VIN) -> str:
@@ -129,7 +135,7 @@ class App:
         )
         request = rpc.CancelCommandRequest(vin=vin, cancellation=cancellation)
         answer = await self._stub.CancelCommand(
-            request, metadata=self._harness.metadata(vin, cancel_id, "door.cancel"), timeout=9
+            request, metadata=self._harness.metadata(vin, cancel_id, "door.cancel"), timeout=ANSWER_SECONDS
         )
         return door_command_pb2.CommandStatus.Value.Name(answer.status)
 
@@ -137,7 +143,7 @@ class App:
         request = rpc.GetCommandRequest(vin=vin, command_id=command_id)
         metadata = self._harness.metadata(vin, "g-1", "door.status.read")
         details: door_command_pb2.DoorCommandDetails = await self._stub.GetCommand(
-            request, metadata=metadata, wait_for_ready=True, timeout=9
+            request, metadata=metadata, wait_for_ready=True, timeout=ANSWER_SECONDS
         )
         return details
 
@@ -162,5 +168,5 @@ class App:
         request = rpc.ListCommandHistoryRequest(vin=vin, limit=200)
         metadata = self._harness.metadata(vin, "h-1", "door.history.read")
         return await self._stub.ListCommandHistory(
-            request, metadata=metadata, wait_for_ready=wait_for_ready, timeout=9
+            request, metadata=metadata, wait_for_ready=wait_for_ready, timeout=ANSWER_SECONDS
         )

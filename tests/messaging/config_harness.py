@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -299,7 +299,7 @@ class ConfigHarness:
         told: list[bytes] = []
         async with asyncio.timeout(WAIT_SECONDS):
             while len(told) < count:
-                for message in await pull.fetch(count - len(told), timeout=5):
+                for message in await pull.fetch(count - len(told), timeout=30):
                     assert message.subject == f"vehicle.{vin}.cmd.config"
                     told.append(message.data)
                     await message.ack()

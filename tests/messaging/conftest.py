@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 USER = "rooms"
 PASSWORD = "only-in-tests"
-_START_SECONDS = 15
+_START_SECONDS = 60
 
 
 @dataclass(slots=True)

@@ -107,7 +107,7 @@ class FakeVehicle:
 
     async def say_bytes(self, event: EventKind, data: bytes) -> None:
         assert self._client is not None
-        await self._client.jetstream().publish(event_subject(self.vin, event), data, timeout=2)
+        await self._client.jetstream().publish(event_subject(self.vin, event), data, timeout=10)
 
     def request_hash(self, command_id: str) -> bytes:
         """Of a command it has not finished."""

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 MIGRATIONS = Path(services.status.__file__).with_name("migrations")
 
 

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from services.platform.consumer import Delivery, PoisonMessage, Unhandled
     from services.platform.jetstream import Broker
 
-pytestmark = pytest.mark.alone  # three brokers, and how long an election takes
-
 VIN = "KMHSH81C7LU123456"
 ELECTION_SECONDS = 20
 """It takes 4 to 7 s on an idle machine."""
+PATIENCE_SECONDS = 60.0
+"""For what other processes do, however busy the machine is."""
 EVENTS = ConsumerPlan(VEHICLE_EVENTS, "events", ("vehicle.*.evt.result",))
 
 
@@ -47,7 +47,7 @@ def message(number: int, subject: str = f"vehicle.{VIN}.evt.result") -> Outgoing
     return OutgoingMessage(f"m-{number}", "q", subject, str(number).encode(), datetime.now(UTC))
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = ELECTION_SECONDS) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = PATIENCE_SECONDS) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  # other processes decide
             await asyncio.sleep(0.1)
@@ -86,6 +86,7 @@ async def gets_a_command(broker: Broker) -> None:
     assert got == [b"1000"]
 
 
+@pytest.mark.alone  # how long an election takes
 @pytest.mark.timeout(90)
 async def test_the_death_of_one_node_loses_nothing_that_was_acknowledged(cluster: NatsCluster) -> None:
     broker = await connect_broker(cluster.settings(), "service-command")
@@ -197,7 +198,7 @@ async def test_a_node_that_hangs_is_left(cluster: NatsCluster) -> None:
         health.look()
         return health.serves(COMMANDS)
 
-    await until(publishes, 40)
+    await until(publishes)
     await until(serves)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 VIN = "KMHSH81C7LU123456"
 PLAN = ConsumerPlan(VEHICLE_EVENTS, "events", ("vehicle.*.evt.result",))
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 class BrokerWatchHarness:

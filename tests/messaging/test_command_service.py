@@ -438,10 +438,10 @@ async def test_a_car_that_lies_of_its_counters_takes_nothing_from_another(
 ) -> None:
     """Neither a hello with the last counter there is, nor the record that an older version made of it."""
     await vehicle.wake()
-    await asyncio.wait_for(vehicle.greeted.wait(), 10)
+    await asyncio.wait_for(vehicle.greeted.wait(), 60)
     liar = FakeVehicle(nats_server, OTHER)
     await liar.wake()
-    await asyncio.wait_for(liar.greeted.wait(), 10)
+    await asyncio.wait_for(liar.greeted.wait(), 60)
 
     async def accepted() -> bool:
         return bool(rows(harness, "SELECT 1 FROM vehicle_session WHERE vin = 'KMHSH81C7LU654321'"))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STREAM = STREAMS[VEHICLE_EVENTS]
 SUBJECT = "vehicle.KMHSH81C7LU123456.evt.hello"
 PLAN = ConsumerPlan(VEHICLE_EVENTS, "test-room", ("vehicle.*.evt.hello",), ack_wait_seconds=1)
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 @dataclass

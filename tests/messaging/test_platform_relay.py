@@ -57,7 +57,7 @@ async def commit(
 
 async def until_all_marked(database: Database) -> None:
     query = select(func.count()).select_from(OUTBOX.table).where(OUTBOX.table.c.sent_at.is_(None))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await database.read(lambda connection: connection.execute(query).scalar_one()):  # noqa: ASYNC110  # a database has no event to wait for
             await asyncio.sleep(0.02)
 
@@ -131,7 +131,7 @@ async def test_a_time_to_live_reaches_the_broker(database: Database, broker: Bro
     running = asyncio.create_task(relay.run())
     relay.hand_over(await commit(database, ["short"], ttl_seconds=1))
     await until_all_marked(database)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await broker.jetstream.stream_info(VEHICLE_COMMANDS)).state.messages:  # noqa: ASYNC110  # nor has a stream
             await asyncio.sleep(0.05)
     await stop(running)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 
 
 @pytest_asyncio.fixture

@@ -1,4 +1,4 @@
-"""An empty database for every store test, once on SQLite and once on a real PostgreSQL."""
+"""A database for every store test, once on SQLite and once on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -22,8 +22,19 @@ def postgres() -> Postgres:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, as DOORS_DATABASE_URL spells it."""
+    """The URL of a database that nobody else has, as DOORS_DATABASE_URL spells it. `tests.support.databases.migrated`
+    makes it.
+    """
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/room.sqlite3"
     server: Postgres = request.getfixturevalue("postgres")
-    return server.new_database()
+    return server.new_url()
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, database_url: str) -> str:
+    """The same, where the database is there, and empty."""
+    if not database_url.startswith("sqlite"):
+        server: Postgres = request.getfixturevalue("postgres")
+        server.create(database_url)
+    return database_url

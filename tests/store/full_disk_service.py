@@ -35,7 +35,7 @@ async def main(url: str) -> None:
     loop = asyncio.get_running_loop()
     while word := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 if word == "count":
                     answer = str(await database.read(count))
                 else:

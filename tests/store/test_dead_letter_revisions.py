@@ -25,20 +25,20 @@ FIRST_REVISIONS = {
 
 
 @pytest.mark.parametrize("service", FIRST_REVISIONS)
-async def test_the_letters_of_before_wait_to_be_replayed(database_url: str, service: str) -> None:
+async def test_the_letters_of_before_wait_to_be_replayed(empty_database_url: str, service: str) -> None:
     store = adapter(service, "store")
     revisions = Path(importlib.import_module(f"services.{service}").__file__ or "").with_name("migrations")
     old = {"subject": "a.b", "payload": b"\x00\xff", "reason": "no", "received_at": AT}
-    await asyncio.to_thread(migrate, database_url, revisions, FIRST_REVISIONS[service])
-    database = await open_database(database_url)
+    await asyncio.to_thread(migrate, empty_database_url, revisions, FIRST_REVISIONS[service])
+    database = await open_database(empty_database_url)
     try:
         await database.write(lambda c: c.execute(insert(store.dead_letters.table).values(**old)) and None)
     finally:
         await database.close()
 
-    await asyncio.to_thread(migrate, database_url, revisions, store.HEAD)
+    await asyncio.to_thread(migrate, empty_database_url, revisions, store.HEAD)
 
-    database = await open_database(database_url)
+    database = await open_database(empty_database_url)
     try:
         waiting = await store.dead_letters.waiting(database, limit=10, after=0)
         assert waiting == [KeptLetter(1, "a.b", "no", AT, 2, None)]

@@ -30,8 +30,8 @@ LIMITS = LetterLimits(payload_bytes=10, per_sender=3, keep=timedelta(days=2))
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await open_database(database_url)
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(empty_database_url)
     await opened.write(METADATA.create_all)
     yield opened
     await opened.close()

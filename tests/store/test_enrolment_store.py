@@ -130,12 +130,12 @@ async def test_vehicles_without_certificate_and_keys_do_not_stand_in_each_other_
     assert await register.page(1, OTHER) == []
 
 
-async def test_enrolments_outlive_the_migration_to_keys_and_back(database_url: str) -> None:
+async def test_enrolments_outlive_the_migration_to_keys_and_back(empty_database_url: str) -> None:
     def step(direction: Callable[[Config, str], None], target: str) -> Callable[[Connection], None]:
         return lambda connection: direction(config_for(connection, MIGRATIONS), target)
 
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, "0001_enrolment")
-    database = await open_database(database_url)
+    await asyncio.to_thread(migrate, empty_database_url, MIGRATIONS, "0001_enrolment")
+    database = await open_database(empty_database_url)
     insert = text("INSERT INTO vehicle_enrolment (vin, fingerprint, enrolled_at) VALUES (:vin, 'aa', 0)")
     await database.write(lambda c: c.execute(insert, {"vin": VIN}) and None)
     await database.write(step(command.upgrade, store.HEAD))

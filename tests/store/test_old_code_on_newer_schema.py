@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from sqlalchemy import (
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
 SERVICES = registry.WITH_DATABASE
+Schema: TypeAlias = "tuple[MetaData, dict[str, list[set[str]]]]"
+"""Tables, and for each the sets of columns that must be unique."""
 
 
 def folder_of(service: str) -> Path:
@@ -47,17 +49,10 @@ def head_of(service: str) -> str:
     return str(adapter(service, "store").HEAD)
 
 
-STEPS = [
-    (service, old, new)
-    for service in SERVICES
-    for old, new in zip(revisions_of(service), revisions_of(service)[1:], strict=False)
-]
-
-
-async def reflected(url: str) -> tuple[MetaData, dict[str, list[set[str]]]]:
+async def reflected(url: str) -> Schema:
     """The tables of a database, and what must be unique in each."""
 
-    def look(connection: Connection) -> tuple[MetaData, dict[str, list[set[str]]]]:
+    def look(connection: Connection) -> Schema:
         found = MetaData()
         found.reflect(connection)
         looker = inspect(connection)
@@ -105,13 +100,21 @@ def test_every_revision_is_a_step_and_the_last_is_the_head() -> None:
     assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
 
 
-@pytest.mark.parametrize(("service", "old", "new"), STEPS)
-async def test_a_revision_only_adds(database_url: str, service: str, old: str, new: str) -> None:
-    await asyncio.to_thread(migrate, database_url, folder_of(service), old)
-    before, unique_before = await reflected(database_url)
-    await asyncio.to_thread(migrate, database_url, folder_of(service), new)
-    after, unique_after = await reflected(database_url)
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_revision_only_adds(empty_database_url: str, service: str) -> None:
+    first, *later = revisions_of(service)
+    await asyncio.to_thread(migrate, empty_database_url, folder_of(service), first)
+    before = await reflected(empty_database_url)
+    for new in later:
+        await asyncio.to_thread(migrate, empty_database_url, folder_of(service), new)
+        after = await reflected(empty_database_url)
+        only_adds(new, before, after)
+        before = after
 
+
+def only_adds(new: str, earlier: Schema, later: Schema) -> None:
+    """What code of before the revision `new` needs is there after it, and it can write what it knows."""
+    (before, unique_before), (after, unique_after) = earlier, later
     for name, table in before.tables.items():
         assert name in after.tables, f"{new} drops {name}"
         for column in table.columns:
@@ -122,7 +125,9 @@ async def test_a_revision_only_adds(database_url: str, service: str, old: str, n
         added = [column for column in after.tables[name].columns if column.name not in table.columns]
         for column in added:
             has_default = column.server_default is not None
-            assert column.nullable or has_default, f"old code cannot write {name} without {column.name}"
+            assert column.nullable or has_default, (
+                f"old code cannot write {name} without {column.name} of {new}"
+            )
         fresh = {column.name for column in added}
         for columns in unique_after[name]:
             assert columns in unique_before[name] or columns & fresh, (
@@ -132,7 +137,7 @@ async def test_a_revision_only_adds(database_url: str, service: str, old: str, n
 
 @pytest.mark.parametrize("service", [service for service in SERVICES if len(revisions_of(service)) > 1])
 async def test_old_code_starts_reads_and_writes_on_the_newest_schema(
-    database_url: str, service: str, tmp_path: Path
+    empty_database_url: str, service: str, tmp_path: Path
 ) -> None:
     *_, previous, newest = revisions_of(service)
     old_folder = tmp_path / "migrations"
@@ -142,15 +147,15 @@ async def test_old_code_starts_reads_and_writes_on_the_newest_schema(
     scratch = f"sqlite:///{tmp_path}/old.db"
     await asyncio.to_thread(migrate, scratch, old_folder, previous)
     old_tables, _ = await reflected(scratch)
-    await asyncio.to_thread(migrate, database_url, folder_of(service), newest)
+    await asyncio.to_thread(migrate, empty_database_url, folder_of(service), newest)
 
     own = MetaData()
     for table in old_tables.sorted_tables:
         if table.name != "alembic_version":
             table.to_metadata(own)
-    await asyncio.to_thread(migrate, database_url, old_folder, previous, own)
+    await asyncio.to_thread(migrate, empty_database_url, old_folder, previous, own)
 
-    database = await open_database(database_url)
+    database = await open_database(empty_database_url)
     try:
         version = text("SELECT version_num FROM alembic_version")
         assert await database.read(lambda c: c.execute(version).scalar()) == newest
@@ -163,29 +168,31 @@ async def test_old_code_starts_reads_and_writes_on_the_newest_schema(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_later_revision_than_any_that_is_known_is_worked_on(database_url: str, service: str) -> None:
+async def test_a_later_revision_than_any_that_is_known_is_worked_on(
+    empty_database_url: str, service: str
+) -> None:
     """As this code will find it, once there is a next revision."""
     metadata = getattr(adapter(service, "store"), f"{service.capitalize()}Model").metadata
-    await asyncio.to_thread(migrate, database_url, folder_of(service), head_of(service), metadata)
+    await asyncio.to_thread(migrate, empty_database_url, folder_of(service), head_of(service), metadata)
     number = int(head_of(service)[:4]) + 1
-    await say_version(database_url, f"{number:04d}_not_yet_written")
-    await asyncio.to_thread(migrate, database_url, folder_of(service), head_of(service), metadata)
+    await say_version(empty_database_url, f"{number:04d}_not_yet_written")
+    await asyncio.to_thread(migrate, empty_database_url, folder_of(service), head_of(service), metadata)
 
 
 @pytest.mark.parametrize("found", ["0001_another_start", "0000_before", "no_number", "9999", "1975ea8b31c0"])
-async def test_what_is_unknown_and_not_later_is_refused(database_url: str, found: str) -> None:
-    await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"))
-    await say_version(database_url, found)
+async def test_what_is_unknown_and_not_later_is_refused(empty_database_url: str, found: str) -> None:
+    await asyncio.to_thread(migrate, empty_database_url, folder_of("status"), head_of("status"))
+    await say_version(empty_database_url, found)
     with pytest.raises(SchemaError, match=found):
-        await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"))
+        await asyncio.to_thread(migrate, empty_database_url, folder_of("status"), head_of("status"))
 
 
-async def test_another_rooms_database_is_refused_however_late_its_revision(database_url: str) -> None:
+async def test_another_rooms_database_is_refused_however_late_its_revision(empty_database_url: str) -> None:
     metadata = importlib.import_module("services.status.adapters.store").StatusModel.metadata
-    await asyncio.to_thread(migrate, database_url, folder_of("config"), head_of("config"))
-    await say_version(database_url, "0999_of_the_config_room")
+    await asyncio.to_thread(migrate, empty_database_url, folder_of("config"), head_of("config"))
+    await say_version(empty_database_url, "0999_of_the_config_room")
     with pytest.raises(SchemaError, match="not this service's"):
-        await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"), metadata)
+        await asyncio.to_thread(migrate, empty_database_url, folder_of("status"), head_of("status"), metadata)
 
 
 async def say_version(url: str, version: str) -> None:

@@ -41,8 +41,8 @@ def count(connection: Connection) -> int:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await open_database(database_url)
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(empty_database_url)
     await opened.write(METADATA.create_all)
     yield opened
     await opened.close()
@@ -283,7 +283,7 @@ async def test_a_session_lost_in_its_commit_is_uncertain(
     )
     writing = asyncio.create_task(database.write(add("perhaps")))
     committing = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await operator.read(lambda c: c.execute(committing).scalar_one()) == 0:
             assert not writing.done()
     await operator.read(lambda c: c.execute(KILL_OTHERS).all())

@@ -25,8 +25,8 @@ START = datetime(2031, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await open_database(database_url)
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(empty_database_url)
     await opened.write(METADATA.create_all)
     yield opened
     await opened.close()

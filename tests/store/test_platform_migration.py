@@ -77,25 +77,25 @@ async def up(url: str, revisions: Path, head: str) -> None:
     await asyncio.to_thread(migrate, url, revisions, head)
 
 
-async def test_from_nothing_to_the_newest_and_again(database_url: str, revisions: Path) -> None:
+async def test_from_nothing_to_the_newest_and_again(empty_database_url: str, revisions: Path) -> None:
     add_second(revisions)
     for _ in range(2):
-        await up(database_url, revisions, "0002_second")
-        assert await tables_and_doors(database_url) == ({"door", "window"}, ["front"], "0002_second")
+        await up(empty_database_url, revisions, "0002_second")
+        assert await tables_and_doors(empty_database_url) == ({"door", "window"}, ["front"], "0002_second")
 
 
-async def test_a_script_that_fails_leaves_nothing_behind(database_url: str, revisions: Path) -> None:
-    await up(database_url, revisions, "0001_first")
+async def test_a_script_that_fails_leaves_nothing_behind(empty_database_url: str, revisions: Path) -> None:
+    await up(empty_database_url, revisions, "0001_first")
     add_second(revisions, then="raise RuntimeError('half way')")
     with pytest.raises(RuntimeError, match="half way"):
-        await up(database_url, revisions, "0002_second")
-    assert await tables_and_doors(database_url) == ({"door"}, [], "0001_first")
+        await up(empty_database_url, revisions, "0002_second")
+    assert await tables_and_doors(empty_database_url) == ({"door"}, [], "0001_first")
 
 
-async def test_replicas_that_start_together_migrate_once(database_url: str, revisions: Path) -> None:
+async def test_replicas_that_start_together_migrate_once(empty_database_url: str, revisions: Path) -> None:
     add_second(revisions)
-    await asyncio.gather(*(up(database_url, revisions, "0002_second") for _ in range(3)))
-    assert await tables_and_doors(database_url) == ({"door", "window"}, ["front"], "0002_second")
+    await asyncio.gather(*(up(empty_database_url, revisions, "0002_second") for _ in range(3)))
+    assert await tables_and_doors(empty_database_url) == ({"door", "window"}, ["front"], "0002_second")
 
 
 async def test_the_folder_of_a_new_database_is_made(tmp_path: Path, revisions: Path) -> None:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[OutboxHarness]:
-    database = WatchedDatabase(await open_database(database_url))
+async def service(empty_database_url: str) -> AsyncIterator[OutboxHarness]:
+    database = WatchedDatabase(await open_database(empty_database_url))
     await database.write(METADATA.create_all)
     service = OutboxHarness(database, FakeClock(database.settle))
     yield service

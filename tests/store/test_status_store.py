@@ -102,24 +102,24 @@ async def outbox_rows(records: store.StatusStore) -> list[Any]:
     )
 
 
-async def test_the_migrated_schema_is_the_codes(database_url: str) -> None:
+async def test_the_migrated_schema_is_the_codes(empty_database_url: str) -> None:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415  # half a second, for this test only
     from alembic.migration import MigrationContext  # noqa: PLC0415  # see above
 
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrate, empty_database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrate, empty_database_url, MIGRATIONS, store.HEAD)
 
     def differences(connection: Connection) -> list[Any]:
         assert config_for(connection, MIGRATIONS, store.StatusModel.metadata)
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, store.StatusModel.metadata))
 
-    if database_url.startswith("sqlite"):
-        engine = create_engine(database_url, poolclass=NullPool)
+    if empty_database_url.startswith("sqlite"):
+        engine = create_engine(empty_database_url, poolclass=NullPool)
         with engine.connect() as connection:
             assert differences(connection) == []
     else:
-        url = database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        url = empty_database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
         async_engine = create_async_engine(url, poolclass=NullPool)
         async with async_engine.connect() as async_connection:
             assert await async_connection.run_sync(differences) == []

@@ -193,13 +193,13 @@ async def test_a_message_that_the_twin_has_decided_on_is_the_same_message(
     assert await count(twins[0].database, outbox.table) == 1
 
 
-async def test_both_start_at_once_on_an_empty_database(database_url: str) -> None:
+async def test_both_start_at_once_on_an_empty_database(empty_database_url: str) -> None:
     """The sandbox's seed is planted by whoever starts."""
     revisions = Path(services.enrolment.__file__).with_name("migrations")
     await asyncio.gather(
-        *(asyncio.to_thread(migrate, database_url, revisions, enrolment_store.HEAD) for _ in range(2))
+        *(asyncio.to_thread(migrate, empty_database_url, revisions, enrolment_store.HEAD) for _ in range(2))
     )
-    databases = [await open_database(database_url) for _ in range(2)]
+    databases = [await open_database(empty_database_url) for _ in range(2)]
     vins = [f"{VIN[:-2]}{number:02}" for number in range(COMMANDS)]
     seed_vehicles = [
         enrolment_seed.SeedVehicle(
@@ -219,10 +219,10 @@ async def test_both_start_at_once_on_an_empty_database(database_url: str) -> Non
             await database.close()
 
 
-async def test_both_plant_the_same_grants(database_url: str) -> None:
+async def test_both_plant_the_same_grants(empty_database_url: str) -> None:
     revisions = Path(services.access.__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, database_url, revisions, access_store.HEAD)
-    databases = [await open_database(database_url) for _ in range(2)]
+    await asyncio.to_thread(migrate, empty_database_url, revisions, access_store.HEAD)
+    databases = [await open_database(empty_database_url) for _ in range(2)]
     planted = access_seed.Seed.model_validate_json(
         json.dumps(
             {

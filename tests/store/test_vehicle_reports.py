@@ -65,19 +65,19 @@ class Counting:
 
 
 @pytest.fixture
-async def service(database_url: str) -> AsyncIterator[ReportHarness]:
+async def service(empty_database_url: str) -> AsyncIterator[ReportHarness]:
     metadata = MetaData()
     sessions = VehicleSessions(metadata, issues_orders=False)
-    if database_url.startswith("sqlite"):
-        engine = create_engine(database_url, poolclass=NullPool)
+    if empty_database_url.startswith("sqlite"):
+        engine = create_engine(empty_database_url, poolclass=NullPool)
         metadata.create_all(engine)
     else:
-        url = database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        url = empty_database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
         async with create_async_engine(url, poolclass=NullPool).begin() as connection:
             await connection.run_sync(metadata.create_all)
     fleet = Fleet()
     reads: list[str] = []
-    database = await open_database(database_url)
+    database = await open_database(empty_database_url)
     counting = Counting(database, reads)
     reader = fleet.reader(Domain.STATUS, counting, sessions)
     yield ReportHarness(fleet, reader, fleet.hellos(counting, sessions, reader), reads)

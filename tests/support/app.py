@@ -22,10 +22,13 @@ SAMPLE, ASLEEP, SECOND, FOREIGN = (
     "KMHSH81C7LU123458",
     "KMHSH81C7LU654321",
 )
+WAIT_SECONDS = 45.0
+ANSWER_SECONDS = 30.0
+"""Far above what it takes: a busy machine is no failure."""
 FINAL = {"SUCCESS", "FAILED", "TIMEOUT", "CANCELLED"}
 
 
-def eventually(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
     """The first true answer of `what`, asked until then; an edge that is away is no answer yet."""
     deadline = time.monotonic() + seconds
     last: object = None
@@ -58,10 +61,16 @@ class App:
         return {"Authorization": f"Bearer {self.bearer}"}
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        return httpx.get(f"{self.door}/{path}", headers=self.headers, params=query)
+        return httpx.get(f"{self.door}/{path}", headers=self.headers, params=query, timeout=ANSWER_SECONDS)
 
     def send(self, method: str, path: str, body: object, **headers: str) -> httpx.Response:
-        return httpx.request(method, f"{self.door}/{path}", headers={**self.headers, **headers}, json=body)
+        return httpx.request(
+            method,
+            f"{self.door}/{path}",
+            headers={**self.headers, **headers},
+            json=body,
+            timeout=ANSWER_SECONDS,
+        )
 
     def order(self, action: str, doors: list[str] | None = None, **rest: Any) -> httpx.Response:
         """Unlock or lock; `correlation_id` becomes the header."""
@@ -97,11 +106,13 @@ class Car:
     vin: str = SAMPLE
 
     def do(self, path: str, **body: Any) -> None:
-        answer = httpx.post(f"{self.mesh.control_url}/vehicles/{self.vin}/{path}", json=body or None)
+        answer = httpx.post(
+            f"{self.mesh.control_url}/vehicles/{self.vin}/{path}", json=body or None, timeout=ANSWER_SECONDS
+        )
         assert answer.status_code < 300, answer.text
 
     def state(self) -> dict[str, Any]:
-        return httpx.get(f"{self.mesh.control_url}/vehicles/{self.vin}").json()
+        return httpx.get(f"{self.mesh.control_url}/vehicles/{self.vin}", timeout=ANSWER_SECONDS).json()
 
     def meet(self) -> None:
         """Have it connected, and the cloud know it."""
@@ -115,7 +126,9 @@ class Car:
 
     def actuations(self, command_id: str | None = None) -> list[dict[str, Any]]:
         """The ground truth: what the car wrote beside every movement."""
-        lines = httpx.get(f"{self.mesh.control_url}/vehicles/{self.vin}/actuations").json()
+        lines = httpx.get(
+            f"{self.mesh.control_url}/vehicles/{self.vin}/actuations", timeout=ANSWER_SECONDS
+        ).json()
         return [line for line in lines if command_id is None or line["command_id"] == command_id]
 
     def moved(self, command_id: str) -> set[str]:
@@ -136,11 +149,11 @@ class Stream:
         self.status: int | None = None
         self.ended = threading.Event()
         self._open = threading.Event()
-        self._client = httpx.Client(timeout=httpx.Timeout(10, read=30))
+        self._client = httpx.Client(timeout=httpx.Timeout(ANSWER_SECONDS))
         self._response: httpx.Response | None = None
         self._thread = threading.Thread(target=self._read, args=(url, headers), daemon=True)
         self._thread.start()
-        assert self._open.wait(10), "the stream did not open"
+        assert self._open.wait(ANSWER_SECONDS), "the stream did not open"
 
     def __enter__(self) -> Stream:
         return self
@@ -163,7 +176,9 @@ class Stream:
             self._open.set()
             self.ended.set()
 
-    def wait_for(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> dict[str, Any]:
+    def wait_for(
+        self, wanted: Callable[[dict[str, Any]], bool], seconds: float = WAIT_SECONDS
+    ) -> dict[str, Any]:
         return eventually(lambda: next((e for e in list(self.events) if wanted(e)), None), seconds)
 
 

@@ -41,7 +41,7 @@ class CannotStartError(Exception):
 
 @dataclass(slots=True)
 class Postgres:
-    """A running server. `new_database` gives an empty database of it."""
+    """A running server. `new_url` and `new_database` give databases of it."""
 
     home: str
     install: str
@@ -51,13 +51,23 @@ class Postgres:
     """The user that it runs as; -1 for the one that runs the tests."""
     made: int = 0
 
-    def new_database(self) -> str:
-        """The URL of an empty database that nobody else has, as DOORS_DATABASE_URL spells it."""
+    def new_url(self) -> str:
+        """The URL of a database that is not there yet and that nobody else makes, as DOORS_DATABASE_URL spells it."""
         self.made += 1
-        name = f"store_{os.getpid()}_{self.made}"
+        return f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/store_{os.getpid()}_{self.made}"
+
+    def create(self, url: str) -> None:
+        """Make the database of this URL, empty."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _SUPERUSER]
-        subprocess.run([f"{self.install}/bin/createdb", *where, name], check=True, timeout=30)
-        return f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/{name}"
+        subprocess.run(
+            [f"{self.install}/bin/createdb", *where, url.rpartition("/")[2]], check=True, timeout=60
+        )
+
+    def new_database(self) -> str:
+        """The URL of an empty database that nobody else has."""
+        url = self.new_url()
+        self.create(url)
+        return url
 
 
 def shared_postgres() -> Postgres:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 40.0
-STOP_SECONDS = 12.0
+READY_SECONDS = 90.0
+STOP_SECONDS = 30.0
 
 
 @dataclass
@@ -59,10 +59,10 @@ class Mesh:
         """The CA of every certificate here."""
         return self.data / "pki" / "ca.crt"
 
-    def token(self, user: str, vin: str | None = None) -> str:
-        """An access token of the development issuer, as `make token` prints it."""
+    def token(self, user: str, vin: str | None = None, **signed_in: Any) -> str:
+        """An access token of the development issuer, as `make token` prints it; `signed_in` is of a Bearer."""
         key = Sandbox(self.data).issuer_key
-        return issue_token(key, Bearer(user, vin=vin), datetime.now(UTC))
+        return issue_token(key, Bearer(user, vin=vin, **signed_in), datetime.now(UTC))
 
     def pid_of(self, component: str) -> int:
         """The process id of a component, from the last time the console called it ready."""

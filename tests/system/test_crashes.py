@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
 
 pytestmark = [pytest.mark.system, pytest.mark.disturbs]
-RECOVERY_SECONDS = 45.0
+RECOVERY_SECONDS = 90.0
+ATTEMPTS = 3
 
 
 @pytest.mark.parametrize("component", ["nats", "envoy", *registry.NAMES, "vehicles"])
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str) -> None:
     app, car = App(mesh), Car(mesh)
     eventually(lambda: app.get("status").status_code == 200, RECOVERY_SECONDS)
@@ -49,23 +50,43 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
     assert app.command(command_id)["status"] == ended["status"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_the_broker_may_lose_everything(mesh: Mesh) -> None:
     app, car = App(mesh, ASLEEP), Car(mesh, ASLEEP)
     car.meet()
+    car.do("door-time", seconds=0)
+    # A command lives for 30 s. Where the broker, whoever makes its streams and the car are not back by then it ends as
+    # what it is; on a machine that has other things to do that is no failure, as long as it is not always so.
+    ends = []
+    while len(ends) < ATTEMPTS and "SUCCESS" not in ends:
+        ends.append(_ordered_while_away_from_a_broker_that_loses_everything(mesh, app, car))
+    assert ends[-1] == "SUCCESS", ends
+    car.do("sleep")
+
+
+def _ordered_while_away_from_a_broker_that_loses_everything(mesh: Mesh, app: App, car: Car) -> str:
+    """How the command ended. It acted once, or it was too late, and never."""
     car.do("leave-coverage")
     car.do("doors/driver/lock")
-    car.do("door-time", seconds=0)
     accepted = eventually(
-        lambda: (a := app.order("unlock", ["driver"], unlockMode="EMERGENCY")).status_code == 202 and a, 45
+        lambda: (a := app.order("unlock", ["driver"], unlockMode="EMERGENCY")).status_code == 202 and a
     )
     command_id = accepted.json()["commandId"]
     eventually(lambda: "SENT" in [stage["name"] for stage in app.command(command_id)["stages"]])
-    os.kill(mesh.pid_of("nats"), signal.SIGKILL)
-    shutil.rmtree(mesh.data / "nats" / "jetstream")
+    # Taken away at once, while it holds still: the next one is there in a moment, and must not find a part of it.
+    broker, store = mesh.pid_of("nats"), mesh.data / "nats" / "jetstream"
+    os.kill(broker, signal.SIGSTOP)
+    lost = store.rename(mesh.data / "nats" / f"lost-{command_id}")
+    os.kill(broker, signal.SIGKILL)
     mesh.wait_for_line("mesh: nats ready", RECOVERY_SECONDS)
+    shutil.rmtree(lost)
     car.do("enter-coverage")
     ended = app.end_of(command_id)
-    assert ended["status"] == "SUCCESS"
-    assert [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"] == ["driver"]
-    car.do("sleep")
+    car.meet()
+    befores = [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"]
+    if ended["status"] == "SUCCESS":
+        assert befores == ["driver"]
+    else:
+        assert (ended["status"], ended["mayHaveSucceeded"]) == ("TIMEOUT", True)
+        assert len(befores) <= 1
+    return str(ended["status"])

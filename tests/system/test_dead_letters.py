@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import ssl
 import subprocess
@@ -10,7 +11,6 @@ import sys
 import time
 import uuid
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -60,28 +60,35 @@ async def say_as_the_car(mesh: Mesh, words: dict[EventKind, bytes]) -> None:
     await client.drain()
 
 
-def letter_in(mesh: Mesh, service: str, size: int) -> str | None:
-    """The line about the newest letter of this size."""
-    done = doorctl(mesh, "list", "--service", service)
+def letters(mesh: Mesh) -> dict[tuple[str, int], str]:
+    """The line about the newest letter of each service and size in bytes."""
+    done = doorctl(mesh, "list", "--limit", "200")
     assert (done.returncode, done.stderr) == (0, "")
-    return next((line for line in done.stdout.splitlines() if f" {size} bytes: " in line), None)
+    found: dict[tuple[str, int], str] = {}
+    for line in done.stdout.splitlines():
+        size = re.search(r" (\d+) bytes: ", line)
+        assert size is not None, line
+        found.setdefault((line.split()[0], int(size[1])), line)
+    return found
 
 
 def test_garbage_of_a_car_is_listed_in_its_room_and_stays_when_it_is_replayed(mesh: Mesh) -> None:
-    garbage = {event: b"\xff" * (1_001 + n) for n, event in enumerate(SERVICES)}
+    sizes = {service: 1_001 + n for n, service in enumerate(SERVICES.values())}
+    garbage = {event: b"\xff" * sizes[service] for event, service in SERVICES.items()}
     asyncio.run(say_as_the_car(mesh, garbage))
-    for event, service in SERVICES.items():
-        find = partial(letter_in, mesh, service, len(garbage[event]))
-        line = eventually(find)
+    wanted = set(sizes.items())
+    listed = eventually(lambda: (found := letters(mesh)).keys() >= wanted and found, 60)
+    for service, size in wanted:
+        line = listed[service, size]
         assert SAMPLE in line
         letter_id = line.split()[1]
         done = doorctl(mesh, "replay", letter_id, "--service", service)
         assert (done.returncode, done.stdout) == (1, "")
         reason = line.partition(" bytes: ")[2]
         assert done.stderr == f"doorctl: {service} {letter_id} stays: {reason}\n"
-        assert find() == line
-    done = doorctl(mesh, "list", "--limit", "200")
-    assert {line.split()[0] for line in done.stdout.splitlines()} == set(SERVICES.values())
+    after = letters(mesh)
+    assert {each: after[each] for each in wanted} == {each: listed[each] for each in wanted}
+    assert {service for service, _size in after} == set(SERVICES.values())
 
 
 def test_a_car_is_told_what_was_not_taken_and_its_second_connection_is_logged(mesh: Mesh) -> None:

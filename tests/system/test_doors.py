@@ -121,7 +121,7 @@ def test_settings_that_were_read_are_put_back_with_a_member_changed(app: App) ->
 
 def test_a_second_command_waits_for_the_first(app: App, car: Car) -> None:
     finish(app, "unlock", unlockMode="EMERGENCY")
-    car.do("door-time", seconds=0.4)
+    car.do("door-time", seconds=1)
     first = app.order("lock").json()
     second = app.order("unlock")
     assert int(second.headers["retry-after"]) > 0
@@ -132,7 +132,7 @@ def test_a_second_command_waits_for_the_first(app: App, car: Car) -> None:
 
 def test_a_lock_does_not_wait_for_an_unlock(app: App, car: Car) -> None:
     finish(app, "lock")
-    car.do("door-time", seconds=0.5)
+    car.do("door-time", seconds=1)
     unlock = app.order("unlock", unlockMode="EMERGENCY").json()["commandId"]
     answer = app.order("lock")
     assert answer.status_code == 202
@@ -150,7 +150,7 @@ def test_a_lock_does_not_wait_for_an_unlock(app: App, car: Car) -> None:
 
 def test_force_cancel_stops_between_doors(app: App, car: Car) -> None:
     finish(app, "lock")
-    car.do("door-time", seconds=0.5)
+    car.do("door-time", seconds=1.5)
     correlation_id = f"t-{uuid.uuid4()}"
     command_id = app.order("unlock", unlockMode="EMERGENCY", correlation_id=correlation_id).json()[
         "commandId"

@@ -75,7 +75,7 @@ async def test_a_revoked_team_gets_no_connection_from_a_running_envoy(edge: Edge
 
     assert await asks(stolen.name) is grpc.StatusCode.OK
     edge.pki.revoke(pair.cert)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await asks(stolen.name) is not grpc.StatusCode.UNAVAILABLE:  # noqa: ASYNC110  # Envoy has yet to read
             await asyncio.sleep(0.05)
     assert await asks("team-demo") is grpc.StatusCode.OK
@@ -153,7 +153,7 @@ async def test_a_room_that_is_away_is_503_and_comes_back(edge: EdgeHarness) -> N
         assert refused.code() is grpc.StatusCode.UNAVAILABLE
         assert "nothing was accepted" in str(refused.details())
         await edge.start_room("command")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await client.post(f"{BASE}/unlock", headers=good, json={})).status_code != 202:  # noqa: ASYNC110  # Envoy's own pace
                 await asyncio.sleep(0.1)
 

@@ -60,7 +60,7 @@ async def send(
     lines += [f"Content-Length: {len(body)}"] if body else []
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.ports.http)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             word, status, *_ = head[0].split(" ")
@@ -193,7 +193,7 @@ async def test_an_event_source_that_may_not_read_is_told_so(edge: EdgeHarness, s
 
 async def readiness(edge: EdgeHarness, path: str, status: int) -> Answer:
     """The answer once it has this status: Envoy looks at its clusters in its own time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (answer := await send(edge, "GET", path)).status != status:  # noqa: ASYNC110  # Envoy's own pace
             await asyncio.sleep(0.05)
     return answer
@@ -236,7 +236,7 @@ async def test_readiness_and_health_tell_of_each_part(
 async def serving(stub: health_pb2_grpc.HealthStub, name: str) -> bool:
     """What `name` answers: NOT_SERVING itself, or UNAVAILABLE where Envoy knows it already."""
     try:
-        answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30)
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return False
@@ -246,7 +246,7 @@ async def serving(stub: health_pb2_grpc.HealthStub, name: str) -> bool:
 
 async def until_health(stub: health_pb2_grpc.HealthStub, name: str, *, serves: bool) -> None:
     """Wait until that is the answer: Envoy gathers what it finds for a second before it acts on it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await serving(stub, name) is not serves:  # noqa: ASYNC110  # Envoy's own pace
             await asyncio.sleep(0.05)
 

@@ -87,7 +87,7 @@ def storage_of(mesh: Mesh, service: str) -> str:
     credentials = grpc.ssl_channel_credentials(mesh.ca.read_bytes(), key.read_bytes(), cert.read_bytes())
     with grpc.secure_channel(f"127.0.0.1:{mesh.ports.service(service)}", credentials) as channel:
         request = health_pb2.HealthCheckRequest(service="storage")
-        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=30)
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 

@@ -67,7 +67,7 @@ def test_out_of_reach_it_acts_on_coming_back(app: App, car: Car) -> None:
 
 
 def test_a_forced_cancellation_reaches_it_between_doors(app: App, car: Car) -> None:
-    car.do("door-time", seconds=0.5)
+    car.do("door-time", seconds=1.5)
     correlation_id = f"t-{uuid.uuid4()}"
     command_id = app.order("unlock", correlation_id=correlation_id).json()["commandId"]
     eventually(lambda: car.actuations(command_id))
@@ -78,13 +78,18 @@ def test_a_forced_cancellation_reaches_it_between_doors(app: App, car: Car) -> N
     assert {r["doorId"] for r in ended["doorResults"] if r["success"]} == car.moved(command_id) < LOCKABLE
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.disturbs
+@pytest.mark.timeout(200)
 def test_its_result_survives_the_brokers_death(mesh: Mesh, app: App, car: Car) -> None:
     car.do("door-time", seconds=0.3)
     command_id = app.order("unlock").json()["commandId"]
     eventually(lambda: car.actuations(command_id))
     os.kill(mesh.pid_of("nats"), signal.SIGKILL)
     ended = app.end_of(command_id, 75)
+    if (
+        ended["status"] == "TIMEOUT"
+    ):  # the broker was not back within the command's 30 s; the result comes all the same
+        ended = eventually(lambda: app.command(command_id).get("lateResult"), 90)
     assert ended["status"] == "SUCCESS"
     assert car.moved(command_id) == LOCKABLE
     befores = [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"]

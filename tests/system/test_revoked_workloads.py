@@ -38,7 +38,7 @@ def channel(ca: Path, pair: Pair, target: str, name: str) -> Iterator[grpc.Chann
 
 def health(opened: grpc.Channel) -> str:
     try:
-        return str(health_pb2_grpc.HealthStub(opened).Check(ASKED, timeout=5).status)
+        return str(health_pb2_grpc.HealthStub(opened).Check(ASKED, timeout=30).status)
     except grpc.RpcError as error:
         return str(error.code().name)
 

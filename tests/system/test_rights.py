@@ -58,7 +58,7 @@ def test_a_key_lives_and_dies_with_its_grant(mesh: Mesh) -> None:
             access_service_pb2.CreateGrantRequest(
                 grant_id=guest, principal=guest, vin=SAMPLE, role=grant_pb2.GRANT_ROLE_DIGITAL_KEY
             ),
-            timeout=5,
+            timeout=30,
         )
         eventually(lambda: app.get("status").status_code == 200)
         refused = app.send("PUT", "config", {"autoLockEnabled": False})
@@ -67,11 +67,15 @@ def test_a_key_lives_and_dies_with_its_grant(mesh: Mesh) -> None:
         app.end_of(accepted.json()["commandId"])
         with app.stream() as stream:
             assert stream.status == 200
-            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=guest), timeout=5)
-            assert stream.ended.wait(5), "the stream outlived the right"
+            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=guest), timeout=30)
+            assert stream.ended.wait(30), "the stream outlived the right"
     gone = eventually(lambda: (a := app.get("status")).status_code == 404 and a)
     assert gone.json()["code"] == "VEHICLE_NOT_FOUND"
     assert app.order("unlock").status_code == 404
+
+
+LATE_SECONDS = 30
+"""On a machine that does other things too; how soon it is is measured in tests/attacks/test_ended_rights.py."""
 
 
 def ended_within(stream: Stream, seconds: float) -> str:
@@ -83,7 +87,7 @@ def ended_within(stream: Stream, seconds: float) -> str:
 def grant(access: Any, grant_id: str, principal: str, **changed: Any) -> None:
     form = {"vin": SAMPLE, "role": grant_pb2.GRANT_ROLE_DIGITAL_KEY, **changed}
     access.CreateGrant(
-        access_service_pb2.CreateGrantRequest(grant_id=grant_id, principal=principal, **form), timeout=5
+        access_service_pb2.CreateGrantRequest(grant_id=grant_id, principal=principal, **form), timeout=30
     )
 
 
@@ -97,6 +101,11 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
 
 
+def acting(agent: str, vin: str = SAMPLE) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {"client_id": "call-center", "act": {"sub": agent}, "vin": vin, "case": "case-1"}
+
+
 def watching(mesh: Mesh, bearer: str) -> Stream:
     """A stream of this bearer, once its right is known everywhere."""
     app = App(mesh, bearer=bearer)
@@ -107,10 +116,10 @@ def watching(mesh: Mesh, bearer: str) -> Stream:
 
 
 def test_a_stream_ends_with_its_token(mesh: Mesh) -> None:
-    bearer = token(mesh, "user-123", seconds=3)
+    bearer = token(mesh, "user-123", seconds=5)
     end = jwt.decode(bearer, options={"verify_signature": False})["exp"]
     with watching(mesh, bearer) as stream:
-        assert "TOKEN_EXPIRED" in ended_within(stream, end + 1 - time.time())
+        assert "TOKEN_EXPIRED" in ended_within(stream, end + LATE_SECONDS - time.time())
     assert time.time() >= end
     # Ordinary requests may be a little late, because clocks differ; a stream would go on and on.
     app = App(mesh, bearer=bearer)
@@ -129,10 +138,10 @@ def test_a_stream_ends_with_the_grant_and_goes_on_with_another_one(mesh: Mesh) -
             grant(access, f"{guest}-c", guest, valid_seconds=8)
             for name in ("a", "b"):
                 access.RevokeGrant(
-                    access_service_pb2.RevokeGrantRequest(grant_id=f"{guest}-{name}"), timeout=5
+                    access_service_pb2.RevokeGrantRequest(grant_id=f"{guest}-{name}"), timeout=30
                 )
             assert not stream.ended.wait(2), "another grant carries it"
-            assert "ACTION_NOT_GRANTED" in ended_within(stream, ends_at + 2 - time.time())
+            assert "ACTION_NOT_GRANTED" in ended_within(stream, ends_at + LATE_SECONDS - time.time())
         assert time.time() >= ends_at
         grant(access, f"{guest}-d", guest)
         with watching(mesh, bearer) as again:
@@ -156,7 +165,7 @@ def test_a_locked_account_watches_and_does_nothing(mesh: Mesh) -> None:
     guest, agent = f"guest-{uuid.uuid4()}", f"agent-{uuid.uuid4()}"
     with operator(mesh) as access:
         grant(access, guest, guest)
-    as_agent = token(mesh, "user-123", client_id="call-center", act={"sub": agent})
+    as_agent = token(mesh, "user-123", seconds=300, **acting(agent))
     with watching(mesh, mesh.token(guest)) as mine, watching(mesh, as_agent) as by_agent:
         doorctl(mesh, "account", "lock", guest, "--reason", "stolen phone")
         assert "ACCOUNT_LOCKED" in ended_within(mine, 1)
@@ -217,7 +226,7 @@ def test_nobody_else_gives_rights(mesh: Mesh) -> None:
     with grpc.secure_channel(f"localhost:{mesh.ports.service('access')}", identity) as channel:
         stub = access_service_pb2_grpc.AccessServiceStub(channel)
         with pytest.raises(grpc.RpcError) as refused:
-            stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=SAMPLE), timeout=5)
+            stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=SAMPLE), timeout=30)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -237,11 +246,11 @@ def test_a_team_commands_over_native_grpc_for_a_user(mesh: Mesh) -> None:
         stub = door_status_service_pb2_grpc.DoorStatusServiceStub(channel)
         metadata = [("authorization", f"Bearer {mesh.token('user-123')}")]
         request = door_status_service_pb2.GetDoorStatusRequest(vin=SAMPLE)
-        assert stub.GetDoorStatus(request, metadata=metadata, timeout=5).vin == SAMPLE
+        assert stub.GetDoorStatus(request, metadata=metadata, timeout=30).vin == SAMPLE
         with pytest.raises(grpc.RpcError) as refused:
-            stub.GetDoorStatus(request, timeout=5)
+            stub.GetDoorStatus(request, timeout=30)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         foreign = door_status_service_pb2.GetDoorStatusRequest(vin="KMHSH81C7LU654321")
         with pytest.raises(grpc.RpcError) as refused:
-            stub.GetDoorStatus(foreign, metadata=metadata, timeout=5)
+            stub.GetDoorStatus(foreign, metadata=metadata, timeout=30)
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,8 +14,7 @@ from ecarus.remotecontrol.door.v1 import (
 )
 from google.rpc import error_details_pb2, status_pb2
 
-from mesh.sandbox import Sandbox
-from mesh.tokens import ONE_FACTOR, Bearer, issue_token
+from mesh.tokens import ONE_FACTOR
 from tests.support.app import SAMPLE, App, Car
 
 if TYPE_CHECKING:
@@ -33,8 +31,7 @@ CHALLENGE = (
 
 def weak(mesh: Mesh) -> str:
     """A token as `make token USER=user-123 MFA=0` prints it."""
-    key = Sandbox(mesh.data).issuer_key
-    return issue_token(key, Bearer("user-123", acr=ONE_FACTOR), datetime.now(UTC))
+    return mesh.token("user-123", acr=ONE_FACTOR)
 
 
 def test_an_unlock_is_challenged_and_satisfied_by_the_same_request(mesh: Mesh) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2
 
 from tests.support.app import SAMPLE, SECOND, App, Car, eventually
-from tests.system.test_rights import doorctl, grant, operator, token
+from tests.system.test_rights import acting, doorctl, grant, operator, token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def car(mesh: Mesh, request: pytest.FixtureRequest) -> Iterator[Car]:
 def bearer_of(mesh: Mesh, what: str, name: str, vin: str) -> str:
     """Somebody who may unlock the car: with a grant, with an account of their own, or as the owner's agent."""
     if what == "agent":
-        return token(mesh, "user-123", client_id="call-center", act={"sub": name})
+        return token(mesh, "user-123", seconds=300, **acting(name))
     with operator(mesh) as access:
         grant(access, name, name, vin=vin)
     return mesh.token(name)
@@ -45,7 +45,7 @@ def bearer_of(mesh: Mesh, what: str, name: str, vin: str) -> str:
 def end(mesh: Mesh, what: str, name: str) -> None:
     if what == "grant":
         with operator(mesh) as access:
-            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=name), timeout=5)
+            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=name), timeout=30)
     else:
         doorctl(mesh, "account", "lock", name, "--reason", "stolen phone")
 

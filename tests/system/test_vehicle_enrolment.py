@@ -106,7 +106,7 @@ def ask_health(mesh: Mesh, service: str, pair: Path) -> str:
     target = f"127.0.0.1:{mesh.ports.service(service)}"
     with grpc.secure_channel(target, credentials, options=(name,)) as channel:
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
         except grpc.RpcError as error:
             return str(error.code().name)
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

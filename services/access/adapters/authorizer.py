@@ -12,6 +12,7 @@ import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
+from services.access.adapters.dpop import ProofOfRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
@@ -62,6 +63,10 @@ class EdgeRequest:
     team_listener: bool
     address: str = ""
     """Who asks, as Envoy knows it; empty when it does not say."""
+    scheme: str = ""
+    """`http` or `https`, as the client called it."""
+    host: str = ""
+    """The host, with its port where it was named, that the client called."""
     certificate: str = ""
     """The client's, which Envoy has verified (PEM, URL-encoded); empty where none is asked for."""
 
@@ -99,6 +104,7 @@ class _PublicRequest:
         self.service = route.service
         self.limit_class = route.limit_class
         self.step_up = route.step_up
+        self.closed_to_agents = route.closed_to_agents
         self.step_up_judged_by_service = route.step_up_judged_by_service
         self._asked = asked
         self._route = route
@@ -106,6 +112,15 @@ class _PublicRequest:
     @property
     def authorization(self) -> str | None:
         return self._asked.headers.get("authorization")
+
+    @property
+    def proof(self) -> ProofOfRequest:
+        asked = self._asked
+        return ProofOfRequest(
+            asked.headers.get("dpop"),
+            asked.method,
+            f"{asked.scheme}://{asked.host}{asked.path.partition('?')[0]}",
+        )
 
     @property
     def network(self) -> str:
@@ -176,7 +191,7 @@ class EdgeAuthorizer:
 
     def __init__(
         self,
-        authorizer: RequestAuthorizer,
+        authorizer: RequestAuthorizer[ProofOfRequest],
         routes: Routes,
         team_certificate: Callable[[str], str | None],
     ) -> None:
@@ -306,35 +321,27 @@ def _vin(written: str) -> str:
     return vin
 
 
+_DENIED = {
+    DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
+    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
+    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, outside "
+    "of its hours, or not accepted yet. GET .../door/grants shows it.",
+    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
+    "signed in themselves.",
+    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
+}
+
+
 def _refusal_of(denied: AccessDeniedError) -> Refusal:
     """Return how a denial is told, and what its caller can do next."""
     action = denied.action
-    if denied.denial is DenialReason.ACCOUNT_LOCKED:
-        return Refusal(
-            errors.ACCOUNT_LOCKED,
-            "This account is locked and commands nothing; contact customer support to unlock it.",
-        )
     if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
         return resource_not_found()
-    if denied.denial is DenialReason.NOT_NOW:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            f"Your access to this vehicle does not include {action} at this time: it is suspended, outside of its "
-            "hours, or not accepted yet. GET .../door/grants shows it.",
-            facts={"action": action},
-        )
-    if denied.denial is DenialReason.ACTION_NOT_GRANTED:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            ACTION_NOT_GRANTED_DETAIL.format(action=action),
-            facts={"action": action},
-        )
-    if denied.denial is DenialReason.KEY_OUT_OF_SCOPE:
-        return Refusal(
-            errors.ACTION_NOT_GRANTED,
-            f"This API key was not created for {action}; use one that was.",
-            facts={"action": action},
-        )
+    if denied.denial is DenialReason.ACCOUNT_LOCKED:
+        return Refusal(errors.ACCOUNT_LOCKED, _DENIED[denied.denial])
+    if denied.denial in _DENIED:
+        detail = _DENIED[denied.denial].format(action=action)
+        return Refusal(errors.ACTION_NOT_GRANTED, detail, facts={"action": action})
     scope = needed_for(action)
     return Refusal(
         errors.ACTION_NOT_GRANTED,

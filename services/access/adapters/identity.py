@@ -7,6 +7,7 @@ import hmac
 import re
 from typing import TYPE_CHECKING, Protocol
 
+from services.access.adapters import dpop
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.recent import ExpiringCache
 from services.platform import errors
@@ -15,6 +16,7 @@ from services.platform.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.access.adapters.dpop import ProofOfRequest, ProofVerifier
     from services.access.adapters.tokens import TokenVerifier
     from services.access.domain.grants import Caller
 
@@ -26,6 +28,8 @@ CALLER_SECONDS = 60.0
 _MAX_CALLERS = 50_000
 _MAX_BEARER = 8_192
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_BEARER_SCHEME = "bearer"
+_SCHEMES = frozenset({_BEARER_SCHEME, "dpop"})
 _CHALLENGE = 'Bearer realm="remote-door-control"'
 
 
@@ -42,7 +46,9 @@ def key_hash(pepper: bytes, key: str) -> bytes:
 
 
 class CallerIdentifier:
-    """Knows callers by their bearers, and for a while by heart. `note_use` hears of API keys that were proven."""
+    """Knows callers by their bearers, and for a while by heart. `note_use` hears of API keys that were proven.
+    Without `proofs` no bearer that is bound to a key is accepted.
+    """
 
     def __init__(
         self,
@@ -52,6 +58,7 @@ class CallerIdentifier:
         pepper: bytes,
         sandbox: bool,
         now: Callable[[], float],
+        proofs: ProofVerifier | None = None,
         note_use: Callable[[str], None] = lambda _credential: None,
     ) -> None:
         self._tokens = tokens
@@ -60,15 +67,18 @@ class CallerIdentifier:
         self._sandbox = sandbox
         self._now = now
         self._note_use = note_use
+        self._proofs = proofs
         self._known: ExpiringCache[bytes, Caller] = ExpiringCache(_MAX_CALLERS)
 
-    async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
+    async def caller_of(
+        self, authorization: str | None, proof: ProofOfRequest | None = None
+    ) -> tuple[bytes, Caller]:
         """Return the bearer's digest and its caller.
 
-        `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
-        TOKEN_EXPIRED, with the challenge of RFC 6750, StorageUnavailableError, and IssuerUnavailableError.
+        `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED or
+        PROOF_INVALID, with the challenge of RFC 6750 or RFC 9449, StorageUnavailableError, and IssuerUnavailableError.
         """
-        bearer = _bearer_in(authorization)
+        scheme, bearer = _bearer_in(authorization)
         digest = hashlib.sha256(bearer.encode()).digest()
         now = self._now()
         caller = self._known.get(digest, now)
@@ -79,7 +89,21 @@ class CallerIdentifier:
                 raise _challenged(refusal) from refusal.__cause__
             seconds = KEY_SECONDS if bearer.startswith(KEY_PREFIX) else CALLER_SECONDS
             self._known.put(digest, caller, min(now + seconds, caller.expires_at))
+        if caller.key_thumbprint or scheme != _BEARER_SCHEME:
+            self._check_possession(scheme, bearer, caller, proof)
         return digest, caller
+
+    def _check_possession(
+        self, scheme: str, bearer: str, caller: Caller, proof: ProofOfRequest | None
+    ) -> None:
+        """Raise Refusal unless whoever sends a bearer that is bound to a key proves to hold that key."""
+        if not caller.key_thumbprint:
+            raise dpop.bound_elsewhere("it is bound to no key; send it as 'Authorization: Bearer ...'")
+        if scheme == _BEARER_SCHEME or self._proofs is None or proof is None:
+            raise dpop.bound_elsewhere(
+                "it is bound to a key; send it as 'Authorization: DPoP ...' with a proof in the header DPoP"
+            )
+        self._proofs.check(proof, bearer, caller.key_thumbprint)
 
     def invalidate(self, credential: str) -> None:
         """Know nobody by this credential any more; an empty one means all."""
@@ -104,9 +128,11 @@ def _unknown_key() -> Refusal:
     return Refusal(errors.TOKEN_INVALID, "The key is not known or was revoked; use one that is valid.")
 
 
-def _bearer_in(authorization: str | None) -> str:
+def _bearer_in(authorization: str | None) -> tuple[str, str]:
+    """Return the scheme in lower case and the bearer."""
     scheme, _, bearer = (authorization or "").strip().partition(" ")
-    if scheme.lower() != "bearer":
+    scheme = scheme.lower()
+    if scheme not in _SCHEMES:
         raise Refusal(
             errors.AUTHENTICATION_REQUIRED,
             "Send a token or a key as 'Authorization: Bearer ...'.",
@@ -115,7 +141,7 @@ def _bearer_in(authorization: str | None) -> str:
     bearer = bearer.strip(" ")
     if len(bearer) > _MAX_BEARER or not _BEARER.fullmatch(bearer):
         raise _challenged(Refusal(errors.TOKEN_INVALID, "The bearer is not one token; send exactly one."))
-    return bearer
+    return scheme, bearer
 
 
 def _challenged(refusal: Refusal) -> Refusal:

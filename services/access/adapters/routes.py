@@ -51,6 +51,8 @@ class Route:
     step_up: str
     """The line of the step-up table that it needs; empty where any sign-in will do."""
     step_up_judged_by_service: bool
+    closed_to_agents: bool
+    """Whether nobody may ask for it who acts for somebody else."""
     limit_class: str | None
     """The rate it counts against; None for what nobody has to wait for."""
     request: type[Message]
@@ -127,6 +129,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
             step_up=access.step_up,
             step_up_judged_by_service=access.step_up_judged_by_service,
+            closed_to_agents=access.closed_to_agents,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},

@@ -6,9 +6,11 @@ somebody accepts in. docs/tokens.md has the rules for those who make tokens.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from protocol.subjects import is_vin
+from services.access.domain import agents
 from services.access.domain.grants import Caller
 from services.access.domain.scopes import actions_in
 from services.platform import errors
@@ -26,9 +28,9 @@ _MAX_METHODS = 16
 _TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _KEYS_IN_HEADER = ("jku", "jwk", "x5u", "x5c")
 """RFC 8725, 3.10: a token that brings its own key, or says where to get it, would be believed by whoever made it."""
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 _NOT_READ = ("crit", "b64", "zip", "enc", "epk")
 _NOT_UNDERSTOOD = {
-    "cnf": "it is bound to a key (cnf), and no proof that its sender holds that key is supported here",
     "authorization_details": "it is narrowed by authorization_details, which is not supported here",
     "scp": "it is narrowed by scp; scope is what is understood here",
 }
@@ -57,9 +59,17 @@ class ClaimsReader:
 
     A token of a client that is not among `clients`, each with the source it stands for, is refused; so is one whose
     person signed in later than it was issued by more than `leeway_seconds`.
+    Of the clients in `bound_clients` only those that are bound to a key are taken.
     """
 
-    def __init__(self, issuer: str, clients: Mapping[str, Source], leeway_seconds: float) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        clients: Mapping[str, Source],
+        leeway_seconds: float,
+        bound_clients: frozenset[str] = frozenset(),
+    ) -> None:
+        self._bound_clients = bound_clients
         self._issuer = issuer
         self._clients = clients
         self._leeway_seconds = leeway_seconds
@@ -75,15 +85,29 @@ class ClaimsReader:
         source = self._clients.get(client_id) if isinstance(client_id, str) else None
         if source is None:
             raise invalid("its client is not registered here")
+        thumbprint = _thumbprint_in(claims)
+        if client_id in self._bound_clients and not thumbprint:
+            raise invalid("its client's tokens must be bound to a key (DPoP)")
         only_vin = claims.get("vin")
         if "vin" in claims and not (isinstance(only_vin, str) and is_vin(only_vin)):
             raise invalid("vin is not a VIN")
         scope = actions_in(claims["scope"]) if "scope" in claims else None
         if "scope" in claims and scope is None:
             raise invalid("scope is not a list of words with one space between")
+        actor = self._actor_in(claims)
+        fault = agents.fault_of(
+            acts_for_another="act" in claims,
+            source=source,
+            has_vin=only_vin is not None,
+            case=claims.get("case"),
+            seconds=claims["exp"] - claims["iat"],
+        )
+        if fault is not None:
+            raise invalid(fault)
         return Caller(
             subject=claims["sub"],
-            actor=self._actor_in(claims),
+            actor=actor,
+            case=claims["case"] if "act" in claims else "",
             source=source,
             factors=_methods_in(claims),
             expires_at=float(claims["exp"] + self._leeway_seconds),
@@ -92,6 +116,7 @@ class ClaimsReader:
             ends_at=float(claims["exp"]),
             scope=scope,
             acr=_class_in(claims),
+            key_thumbprint=thumbprint,
             authenticated_at=self._sign_in_time(claims),
         )
 
@@ -144,6 +169,19 @@ def _methods_in(claims: Mapping[str, Any]) -> frozenset[str]:
     if not isinstance(methods, list) or len(methods) > _MAX_METHODS or not all(map(is_name, methods)):
         raise invalid("amr is not a list of words")
     return frozenset(methods)
+
+
+def _thumbprint_in(claims: Mapping[str, Any]) -> str:
+    """Return the thumbprint of the key that the token is bound to (RFC 9449, 6.1); empty where it is bound to none."""
+    if "cnf" not in claims:
+        return ""
+    told = claims["cnf"]
+    thumbprint = told.get("jkt") if isinstance(told, dict) else None
+    if not (isinstance(told, dict) and told.keys() == {"jkt"} and isinstance(thumbprint, str)):
+        raise invalid("it is bound to a key (cnf) in a way that is not supported here; jkt is (DPoP)")
+    if not _THUMBPRINT.fullmatch(thumbprint):
+        raise invalid("cnf.jkt is no thumbprint of a key")
+    return thumbprint
 
 
 def _class_in(claims: Mapping[str, Any]) -> str:

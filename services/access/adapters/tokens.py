@@ -5,14 +5,12 @@ A token is read strictly before anything else looks at it.
 
 from __future__ import annotations
 
-import base64
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from services.access.adapters import strict_json
+from services.access.adapters import compact_jws
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.token_claims import ClaimsReader, check_header, invalid, is_time
 from services.platform import errors
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 LEEWAY_SECONDS = 30
 """How far the issuer's clock and ours may be apart, unless the settings say otherwise."""
-_PARTS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +35,8 @@ class TokenVerifier:
     """Turns a token into its caller.
 
     A token that is good for more than `longest_seconds` is refused, and one of a client that is not among `clients`,
-    each with the source it stands for. `leeway_seconds` is how far the issuer's clock and ours may be apart.
+    each with the source it stands for. `leeway_seconds` is how far the issuer's clock and ours may be apart. Tokens
+    of `bound_clients` must be bound to a key.
     """
 
     def __init__(
@@ -51,11 +49,12 @@ class TokenVerifier:
         now: Callable[[], float],
         longest_seconds: int = 3_600,
         leeway_seconds: int = LEEWAY_SECONDS,
+        bound_clients: frozenset[str] = frozenset(),
     ) -> None:
         self._issuer = issuer
         self._audience = audience
         self.keys = keys
-        self._claims = ClaimsReader(issuer, clients, leeway_seconds)
+        self._claims = ClaimsReader(issuer, clients, leeway_seconds, bound_clients)
         self._now = now
         self._longest_seconds = longest_seconds
         self._leeway_seconds = leeway_seconds
@@ -77,7 +76,7 @@ class TokenVerifier:
     def verify(self, token: str) -> Caller:
         """Return who the token speaks for, by the keys that are known. Raises as `prove` does."""
         try:
-            header, claims = _strictly_read(token)
+            header, claims = compact_jws.read(token)
             key = self._key_for(header)
             jwt.decode(
                 token,
@@ -92,6 +91,8 @@ class TokenVerifier:
                     "verify_iat": False,
                 },
             )
+        except compact_jws.NotThreePartsError as error:
+            raise invalid(str(error)) from error
         except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError) as error:
             raise invalid("signature, issuer, audience or form is wrong") from error
         self._check_times(claims)
@@ -122,19 +123,3 @@ class TokenVerifier:
         if header.get("alg") != key.algorithm:
             raise invalid("no key of the issuer fits it")
         return key
-
-
-def _strictly_read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims. Raises ValueError for what two readers could read differently."""
-    match = _PARTS.fullmatch(token)
-    if match is None:
-        raise invalid("it is not three parts in base64url")
-    header, claims, _signature = (_decoded(part) for part in match.groups())
-    return strict_json.members(header), strict_json.members(claims)
-
-
-def _decoded(part: str) -> bytes:
-    data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if base64.urlsafe_b64encode(data).decode().rstrip("=") != part:
-        raise ValueError("not the one way to write it")
-    return data

@@ -78,6 +78,8 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
         method=http.method,
         path=http.path,
         headers=http.headers,
+        scheme=http.scheme,
+        host=http.host,
         body=http.raw_body or http.body.encode(),
         team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
         address=request.attributes.source.address.socket_address.address,
@@ -96,7 +98,7 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
         upstream[METADATA_KEY] = made.capability
     _add(ok.headers, upstream)
     _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id})
-    ok.headers_to_remove.extend(("authorization", "idempotency-key"))
+    ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
     return response
 
 

@@ -47,11 +47,9 @@ ACTIONS = frozenset(
     }
 )
 PEOPLES = frozenset({GRANTS_WRITE, GRANTS_ACCEPT, GRANTS_END, SEVER})
-"""What people do themselves: neither an API key nor an agent decides who has which right."""
+"""What no API key is for: people decide who has which right."""
 OWN_GRANTS = frozenset({GRANTS_READ, GRANTS_ACCEPT, GRANTS_END})
 """What anybody may do about their own grant: look at it, accept it, give it back."""
-COMMANDS = frozenset({UNLOCK, LOCK, CANCEL, CONFIG_WRITE})
-"""The actions that change something; their rate is limited apart from that of reads."""
 
 
 class GrantRole(Enum):
@@ -188,7 +186,7 @@ class InForce:
     since: datetime
     until: datetime | None
     is_dormant: bool = False
-    """It allows its actions at another time, or to who accepts it."""
+    """It allows its actions at another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,8 +381,18 @@ class Caller:
     """The class of the authentication behind it (OpenID Connect's `acr`); empty where it does not say."""
     authenticated_at: float | None = None
     """When the person signed in; None where it does not say, and of an API key."""
+    key_thumbprint: str = ""
+    """Of the key that its sender must prove to hold (RFC 9449); empty where whoever has the bearer may use it."""
     carries: frozenset[str] | None = None
     """Of an API key, which cannot step up: the lines of the step-up table that it was created with."""
+
+    case: str = ""
+    """Of an agent: the number of the case because of which it acts for the subject."""
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether somebody else acts for the subject."""
+        return self.actor != self.subject
 
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""

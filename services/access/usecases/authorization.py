@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from services.access.domain import step_up
+from services.access.domain.agents import is_closed_to
 from services.access.domain.authorization import DenialReason, Purpose, denial_of
 from services.platform.errors import Refusal
 
@@ -37,7 +38,12 @@ class StepUpRequiredError(Exception):
         self.by_key = by_key
 
 
-class AccessRequest(Protocol):
+Proof = TypeVar("Proof")
+Proof_contra = TypeVar("Proof_contra", contravariant=True)
+Proof_co = TypeVar("Proof_co", covariant=True)
+
+
+class AccessRequest(Protocol[Proof_co]):
     """A request of the public, as far as access depends on it. Its parts are read when they are asked for, because
     a stranger is not told what is wrong with them.
     """
@@ -45,6 +51,10 @@ class AccessRequest(Protocol):
     @property
     def authorization(self) -> str | None:
         """The header with the bearer."""
+
+    @property
+    def proof(self) -> Proof_co:
+        """What it says of who holds the key that the bearer may be bound to."""
 
     @property
     def network(self) -> str:
@@ -71,6 +81,10 @@ class AccessRequest(Protocol):
         """Whether only the service that carries it out can tell."""
 
     @property
+    def closed_to_agents(self) -> bool:
+        """Whether nobody may ask for it who acts for somebody else."""
+
+    @property
     def named_id(self) -> str | None:
         """The id that the caller gave it; None where it gave none."""
 
@@ -85,10 +99,10 @@ class AccessRequest(Protocol):
         """Check what it asks for, and return the mode that needs to stand in its capability. Raises Refusal."""
 
 
-class Callers(Protocol):
+class Callers(Protocol[Proof_contra]):
     """Who is behind a bearer."""
 
-    async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
+    async def caller_of(self, authorization: str | None, proof: Proof_contra) -> tuple[bytes, Caller]:
         """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailableError."""
 
     def invalidate(self, credential: str) -> None:
@@ -140,13 +154,13 @@ class Capabilities(Protocol):
         """Make anew what concerns this principal or this credential; with neither, everything."""
 
 
-class RequestAuthorizer:
+class RequestAuthorizer(Generic[Proof]):
     """Decides who may do what to which vehicle, and counts what is asked."""
 
     def __init__(
         self,
         *,
-        callers: Callers,
+        callers: Callers[Proof],
         permissions: Permissions,
         rates: Rates,
         counted: RequestLog,
@@ -169,13 +183,15 @@ class RequestAuthorizer:
             self._callers.invalidate(credential)
         self._capabilities.invalidate(principal, credential)
 
-    async def authorize(self, asked: AccessRequest) -> str:
+    async def authorize(self, asked: AccessRequest[Proof]) -> str:
         """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError, Refusal,
         StorageUnavailableError.
         """
         digest, caller = await self._caller_of(asked)
         vin = asked.vin()
         permissions = await self._permissions_on(vin, caller, asked)
+        if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
+            raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
         try:
             mode = asked.mode(vin)
             judged_later = self._check_sign_in(asked, caller, mode)
@@ -187,16 +203,18 @@ class RequestAuthorizer:
         purpose = Purpose(asked.service, asked.action, mode, judged_later)
         return self._capabilities.capability(digest, caller, vin, permissions, purpose, asked.certificate)
 
-    async def _caller_of(self, asked: AccessRequest) -> tuple[bytes, Caller]:
+    async def _caller_of(self, asked: AccessRequest[Proof]) -> tuple[bytes, Caller]:
         """Return who asks. Failures are counted by address, and only they: behind the same address others go on."""
         try:
-            return await self._callers.caller_of(asked.authorization)
+            return await self._callers.caller_of(asked.authorization, asked.proof)
         except Refusal:
             if network := asked.network:
                 self._rates.take("failed", network)
             raise
 
-    async def _permissions_on(self, vin: str, caller: Caller, asked: AccessRequest) -> EffectivePermissions:
+    async def _permissions_on(
+        self, vin: str, caller: Caller, asked: AccessRequest[Proof]
+    ) -> EffectivePermissions:
         """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
         denial = denial_of(permissions, caller, vin, asked.action)
@@ -210,7 +228,7 @@ class RequestAuthorizer:
         return permissions
 
     def _check_sign_in(
-        self, asked: AccessRequest, caller: Caller, mode: str
+        self, asked: AccessRequest[Proof], caller: Caller, mode: str
     ) -> tuple[str, Requirement] | None:
         """Return what the service behind is to judge; None where nothing is left. Raises StepUpRequiredError.
 
@@ -227,7 +245,7 @@ class RequestAuthorizer:
             raise StepUpRequiredError(line, requirement, by_key=caller.carries is not None)
         return None
 
-    def _count(self, asked: AccessRequest, caller: Caller, vin: str) -> None:
+    def _count(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
         """Count the request against its rate; what repeats one that was counted is a read."""
         limit_class, named_id = asked.limit_class, asked.named_id
         if limit_class is None:

@@ -58,7 +58,8 @@ PUBLIC = {
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
-EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "nobody"]
+AGENT = {"act": {"sub": "agent-7"}, "client_id": "call-center", "vin": VIN}
+EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
@@ -183,7 +184,9 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
     if who == "owner":
         return {"authorization": f"Bearer {issuer.token()}"}
     if who == "agent":
-        return {"authorization": f"Bearer {issuer.token(act={'sub': 'agent-7'})}"}
+        return {"authorization": f"Bearer {issuer.token(**AGENT, case='case-1')}"}
+    if who == "agent-without-case":
+        return {"authorization": f"Bearer {issuer.token(**AGENT)}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
 
 
@@ -224,6 +227,8 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
 def _expected(who: str, name: str, vin: str) -> str:
     if who == "nobody":
         return "AUTHENTICATION_REQUIRED"
+    if who == "agent-without-case":
+        return "TOKEN_INVALID"
     if vin != VIN or who in WITHOUT.split():
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"

@@ -243,7 +243,7 @@ async def test_a_change_made_while_the_broker_is_away_reaches_the_vehicle(
     await service.change("c-1", child_lock_enabled=True)
 
     nats_server.start()
-    await asyncio.wait_for(back.wait(), 10)
+    await asyncio.wait_for(back.wait(), 60)
 
     told, _ = await service.accepted(car)
     assert told.settings.child_lock_enabled

@@ -34,7 +34,7 @@ async def tell_of_the_end(service: ConfigHarness, **told: Any) -> None:
 
 async def cancelled(service: ConfigHarness) -> SettingsWithdrawn:
     """What the service that keeps vehicles' queues is told."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 told = await service.broker.jetstream.get_last_msg(ROOM_EVENTS, SETTINGS_WITHDRAWN_SUBJECT)
@@ -171,7 +171,7 @@ async def test_outbox_rows_that_are_no_settings_never_leave_and_hold_up_no_other
 async def test_settings_wait_for_a_signer_that_is_away(service: ConfigHarness, car: Car) -> None:
     service.signer.away = True
     await service.change("c-1", child_lock_enabled=True)
-    await asyncio.wait_for(service.signer.asked.wait(), 10)
+    await asyncio.wait_for(service.signer.asked.wait(), 60)
 
     service.signer.away = False
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.adapters.authorizer import EdgeAuthorizer, EdgeRequest
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
@@ -35,6 +36,17 @@ PEPPER = b"pepper-of-the-unit-tests"
 ISSUER = "https://issuer.test"
 AUDIENCE = "remote-door-control"
 RATES = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+
+
+def acting(agent: str, vin: str = VIN) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {
+        "client_id": "call-center",
+        "act": {"sub": agent},
+        "vin": vin,
+        "case": "case-1",
+        "exp": 1_800_000_300,
+    }
 
 
 @dataclass(slots=True)
@@ -180,7 +192,12 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
     jwks = tmp_path / "capability.jwks.json"
     jwks.write_text(json.dumps({"keys": [{**public, "kid": "c", "alg": "EdDSA"}]}))
     identity = CallerIdentifier(
-        tokens=tokens, find_key=record.find_key, pepper=PEPPER, sandbox=True, now=clock
+        tokens=tokens,
+        find_key=record.find_key,
+        pepper=PEPPER,
+        sandbox=True,
+        now=clock,
+        proofs=ProofVerifier(clock),
     )
     permission_cache = PermissionCache(record.load_standing, clock)
     authorizer = RequestAuthorizer(

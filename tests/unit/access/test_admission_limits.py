@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.access.domain.permissions import EffectivePermissions
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
-from tests.unit.access.conftest import RATES
+from tests.unit.access.conftest import RATES, acting
 
 if TYPE_CHECKING:
     from services.access.adapters.authorizer import EdgeRequest
@@ -62,7 +62,7 @@ async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
 
 
 async def test_an_agent_does_not_use_up_what_the_owner_needs(house: Any) -> None:
-    token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    token = house.issuer.token(**acting("agent-7"))
     by_agent = {"authorization": f"Bearer {token}"}
     for _ in range(10):
         await admitted(house, house.unlock(headers=by_agent))

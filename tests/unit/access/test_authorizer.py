@@ -18,7 +18,7 @@ from services.access.domain.grants import GrantRole
 from services.access.domain.permissions import EffectivePermissions
 from services.platform.errors import Refusal
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
-from tests.unit.access.conftest import RATES
+from tests.unit.access.conftest import RATES, acting
 
 if TYPE_CHECKING:
     from services.access.adapters.authorizer import EdgeRequest
@@ -133,7 +133,7 @@ async def test_an_action_outside_the_role_is_named(house: Any) -> None:
 
 
 async def test_a_locked_agent_acts_for_nobody(house: Any) -> None:
-    token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    token = house.issuer.token(**acting("agent-7"))
     by_agent = {"authorization": f"Bearer {token}"}
     made = await admitted(house, house.request(headers=by_agent))
     assert house.verifier.verify(made.capability).actor == "agent-7"
@@ -336,7 +336,7 @@ async def test_the_same_request_again_spends_no_command(house: Any) -> None:
 
 async def test_the_same_id_is_another_request_of_another_kind_agent_or_day(house: Any) -> None:
     mine = {"x-correlation-id": "mine"}
-    by_agent = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    by_agent = house.issuer.token(**acting("agent-7"))
     for _ in range(10):
         await admitted(house, house.unlock())
     await denied(house, house.unlock(headers=mine), "RATE_LIMITED")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from services.platform.errors import Refusal
+from tests.unit.access.conftest import acting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +130,7 @@ def deep(issuer: TokenIssuer) -> str:
     return hand_made(issuer, json.dumps(issuer.claims(act=act)))
 
 
+AGENT = acting("agent-7")
 HOSTILE: dict[str, tuple[Make, str, str]] = {
     "alg none": (unsigned("none"), "TOKEN_INVALID", "three parts"),
     "alg None": (header(alg="None"), "TOKEN_INVALID", NO_KEY),
@@ -226,6 +228,17 @@ HOSTILE: dict[str, tuple[Make, str, str]] = {
     "act chain": (claim(act={"sub": "a", "act": {"sub": "b"}}), "TOKEN_INVALID", "act within act"),
     "act chain of 200": (deep, "TOKEN_INVALID", FORM),
     "act from elsewhere": (claim(act={"sub": "a", "iss": "https://thief.test"}), "TOKEN_INVALID", "issuer"),
+    "act through an app": (
+        claim(**AGENT | {"client_id": "mobile-app"}),
+        "TOKEN_INVALID",
+        "only the call centre",
+    ),
+    "the call centre without an agent": (claim(client_id="call-center"), "TOKEN_INVALID", "names the agent"),
+    "act on every vehicle": (claim(**AGENT | {"vin": None}), "TOKEN_INVALID", "one vehicle"),
+    "act without a case": (claim(**AGENT | {"case": None}), "TOKEN_INVALID", "names its case"),
+    "act with a case of 65": (claim(**AGENT | {"case": "c" * 65}), "TOKEN_INVALID", "names its case"),
+    "act with cases": (claim(**AGENT | {"case": ["case-1"]}), "TOKEN_INVALID", "names its case"),
+    "act for ten minutes": (claim(**AGENT | {"exp": 1_800_000_600}), "TOKEN_INVALID", "300 s at most"),
     "may_act alone": (claim(may_act={"sub": "agent-7"}), "TOKEN_INVALID", "may_act"),
     "vin is a list": (claim(vin=["KMHSH81C7LU123456"]), "TOKEN_INVALID", "vin is not a VIN"),
     "vin is empty": (claim(vin=""), "TOKEN_INVALID", "vin is not a VIN"),
@@ -251,7 +264,7 @@ async def test_a_hostile_token_has_its_one_answer(house: AccessHarness, name: st
 
 async def test_the_same_made_well_is_taken(house: AccessHarness) -> None:
     """Otherwise the table would show nothing."""
-    for token in (hand_made(house.issuer), claim(act={"sub": "agent-7"}, amr=["pwd"])(house.issuer)):
+    for token in (hand_made(house.issuer), claim(**acting("agent-7"), amr=["pwd"])(house.issuer)):
         _, caller = await house.identity.caller_of(f"Bearer {token}")
         assert caller.subject == "user-123"
 

@@ -176,3 +176,34 @@ def test_the_algorithms_are_pinned(environment: dict[str, str]) -> None:
     assert load(AccessSettings, environment).algorithms == ("EdDSA", "ES256")
     environment["DOORS_TOKEN_ALGORITHMS"] = "PS256, RS256"
     assert load(AccessSettings, environment).algorithms == ("PS256", "RS256")
+
+
+def test_how_strongly_somebody_must_have_signed_in_is_a_table(environment: dict[str, str]) -> None:
+    assert load(AccessSettings, environment).step_up_table["door.unlock"].max_age_seconds == 3_600
+    environment |= {"DOORS_PROFILE": "production", "DOORS_TOKEN_CLIENTS": "app=MOBILE_APP"}
+    assert load(AccessSettings, environment).step_up_table["door.unlock"].max_age_seconds == 300
+    environment["DOORS_STEP_UP"] = "door.unlock=60:phr"
+    changed = load(AccessSettings, environment).step_up_table
+    assert (changed["door.unlock"].acr_values, changed["door.unlock"].max_age_seconds) == (("phr",), 60)
+    assert changed["grant.write"].max_age_seconds == 300
+    environment["DOORS_STEP_UP"] = "door.lock=60:phr"
+    with pytest.raises(SettingsError, match="line=seconds"):
+        load(AccessSettings, environment)
+
+
+def test_clients_that_must_prove_to_hold_a_key_are_clients(environment: dict[str, str]) -> None:
+    assert load(AccessSettings, environment).bound_clients == frozenset()
+    environment["DOORS_DPOP_CLIENTS"] = "mobile-app, web"
+    assert load(AccessSettings, environment).bound_clients == {"mobile-app", "web"}
+    environment["DOORS_DPOP_CLIENTS"] = "mobile-app,toaster"
+    with pytest.raises(SettingsError, match="DOORS_DPOP_CLIENTS names toaster"):
+        load(AccessSettings, environment)
+
+
+def test_origins_are_written_in_one_way(environment: dict[str, str]) -> None:
+    assert load(AccessSettings, environment).origins == frozenset()
+    environment["DOORS_PUBLIC_ORIGINS"] = "https://API.example.com:443,http://127.0.0.1:8080/"
+    assert load(AccessSettings, environment).origins == {"https://api.example.com", "http://127.0.0.1:8080"}
+    for wrong in ("api.example.com", "https://api.example.com/v1", "ftp://a", "https://"):
+        with pytest.raises(SettingsError):
+            load(AccessSettings, {**environment, "DOORS_PUBLIC_ORIGINS": wrong})

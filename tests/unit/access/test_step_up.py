@@ -16,7 +16,7 @@ from services.access.adapters.identity import key_hash
 from services.access.adapters.routes import Routes
 from services.access.domain import key_scopes, step_up
 from services.access.domain.grants import Caller, Source
-from tests.unit.access.conftest import KEY, PEPPER, VIN
+from tests.unit.access.conftest import KEY, PEPPER, VIN, acting
 
 if TYPE_CHECKING:
     from tests.unit.access.conftest import AccessHarness
@@ -99,7 +99,7 @@ async def test_an_emergency_has_a_line_of_its_own(house: AccessHarness) -> None:
     assert isinstance(await house.edge.decide(house.unlock(headers=sign_in)), Allow)
     refusal = await refusal_of(house, house.unlock(EMERGENCY, headers=sign_in))
     assert 'max_age="120"' in refusal.headers["www-authenticate"]
-    agent = bearer(house, auth_time=1_800_000_000 - 200, act={"sub": "agent-7"}, client_id="call-center")
+    agent = bearer(house, auth_time=1_800_000_000 - 200, **acting("agent-7"))
     assert (await refusal_of(house, house.unlock(EMERGENCY, headers=agent))).reason.code == "STEP_UP_REQUIRED"
 
 

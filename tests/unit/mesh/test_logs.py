@@ -114,7 +114,7 @@ async def test_the_log_of_a_masked_component_holds_no_whole_vin(tmp_path: Path) 
     talker = MeshComponent("talker", ("/bin/sh", "-c", script), {}, log, lambda: ready_line(log), masked=True)
     running = await RunningComponent.start(talker, tmp_path)
     await running.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "the end" not in log.read_text():  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)
     said = log.read_text().splitlines()

@@ -14,7 +14,7 @@ from mesh.nats_config import render_nats
 from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, CertificateIdentity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
-from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, Bearer, issue_token
+from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, ONE_FACTOR, Bearer, issue_token
 from services import registry
 from services.access.domain.key_scopes import WORDS
 
@@ -132,13 +132,20 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     )
     claims = jwt.decode(restricted, options={"verify_signature": False})
     assert (claims["vin"], claims["client_id"]) == ("KMHSH81C7LU123456", "web")
-    agents = issue_token(sandbox.issuer_key, Bearer("user-123", "agent-7"), now)
+    with pytest.raises(ValueError, match="one vehicle"):
+        issue_token(sandbox.issuer_key, Bearer("user-123", "agent-7"), now)
+    agents = issue_token(sandbox.issuer_key, Bearer("user-123", "agent-7", vin="KMHSH81C7LU123456"), now)
     claims = jwt.decode(agents, options={"verify_signature": False})
     assert (claims["sub"], claims["act"], claims["client_id"]) == (
         "user-123",
         {"sub": "agent-7"},
         "call-center",
     )
+    assert (claims["case"], claims["exp"] - claims["iat"]) == ("case-1", 300)
+    weak = Bearer("user-123", acr=ONE_FACTOR, age_seconds=90, jkt="k" * 43)
+    claims = jwt.decode(issue_token(sandbox.issuer_key, weak, now), options={"verify_signature": False})
+    assert (claims["acr"], claims["amr"], claims["cnf"]) == (ONE_FACTOR, ["pwd"], {"jkt": "k" * 43})
+    assert claims["iat"] - claims["auth_time"] == 90
 
 
 def test_a_vehicle_is_asked_for_a_certificate_and_has_no_password(tmp_path: Path) -> None:

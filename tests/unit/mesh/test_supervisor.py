@@ -62,7 +62,7 @@ class Console:
         self._changed.set()
 
     async def wait_for(self, is_it: Callable[[str], bool]) -> str:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while not (found := [line for line in self.lines if is_it(line)]):
                 self._changed.clear()
                 await self._changed.wait()

@@ -35,6 +35,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The bearer was good once and has expired."""
     STEP_UP_REQUIRED: _ErrorReason.ValueType  # 13
     """A stronger or fresher authentication is needed (RFC 9470)."""
+    PROOF_INVALID: _ErrorReason.ValueType  # 14
+    """The token is bound to a key, and the DPoP proof that its sender holds it (RFC 9449) is missing, wrong, old, of another
+    request or was used before.
+    """
     ACTION_NOT_GRANTED: _ErrorReason.ValueType  # 20
     """A grant on this vehicle exists, but not for this action; or the token's scope does not
     include it (`WWW-Authenticate` names the scope).
@@ -114,6 +118,10 @@ TOKEN_EXPIRED: ErrorReason.ValueType  # 12
 """The bearer was good once and has expired."""
 STEP_UP_REQUIRED: ErrorReason.ValueType  # 13
 """A stronger or fresher authentication is needed (RFC 9470)."""
+PROOF_INVALID: ErrorReason.ValueType  # 14
+"""The token is bound to a key, and the DPoP proof that its sender holds it (RFC 9449) is missing, wrong, old, of another
+request or was used before.
+"""
 ACTION_NOT_GRANTED: ErrorReason.ValueType  # 20
 """A grant on this vehicle exists, but not for this action; or the token's scope does not
 include it (`WWW-Authenticate` names the scope).

@@ -1,0 +1,84 @@
+"""`make test` on a small project of its own: what failed is played once more, and only a failure there is one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+MAKEFILE = Path(__file__).resolve().parents[3] / "Makefile"
+LEVELS = ("unit", "messaging", "system", "attacks")
+PROJECT = """
+[tool.pytest.ini_options]
+testpaths = ["tests"]
+markers = ["alone: by itself"]
+addopts = ["--import-mode=importlib"]
+asyncio_default_fixture_loop_scope = "function"
+"""
+TESTS = """
+from pathlib import Path
+
+import pytest
+
+
+def fails(name, times):
+    with Path(name).open("a") as runs:
+        runs.write("x")
+    return len(Path(name).read_text()) <= times
+
+
+@pytest.mark.parametrize("number", range({number}))
+def test_beside_others(number):
+    assert not fails(f"beside-{{number}}", {beside})
+
+
+def test_good():
+    assert not fails("good", 0)
+
+
+@pytest.mark.alone
+def test_alone():
+    assert not fails("alone", {alone})
+"""
+
+
+@pytest.mark.parametrize(
+    ("workers", "number", "beside", "alone", "passes"),
+    [(1, 2, 1, 1, True), (0, 1, 2, 0, False)],
+    ids=["accidents", "twice"],
+)
+def test_what_failed_is_played_once_more(
+    tmp_path: Path, workers: int, number: int, beside: int, alone: int, passes: bool
+) -> None:
+    done = play(tmp_path, workers, number=number, beside=beside, alone=alone)
+    assert (done.returncode == 0) is passes, done.stdout + done.stderr
+    assert "are played once more by themselves" in done.stdout
+    assert (tmp_path / "good").read_text() == "x", "what had passed was played again"
+    assert (tmp_path / "alone").read_text() == "x" * (1 + (alone > 0))
+
+
+def play(folder: Path, workers: int, **failures: int) -> subprocess.CompletedProcess[str]:
+    """`make test` of the project's own Makefile."""
+    for level in LEVELS:
+        (folder / "tests" / level).mkdir(parents=True)
+        (folder / "tests" / level / f"test_{level}_passes.py").write_text("def test_passes() -> None: ...\n")
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "tests" / "system" / "test_accidents.py").write_text(textwrap.dedent(TESTS).format(**failures))
+    # The environment of this run is ready.
+    environment, requirements = folder / ".venv", folder / "requirements"
+    for made in (environment, requirements):
+        made.mkdir()
+    (environment / "bin").symlink_to(Path(sys.executable).parent)
+    for name in ("bootstrap", "run", "test"):
+        (requirements / f"{name}.txt").touch()
+    for name in (".bootstrapped", ".run-ready", ".test-ready"):
+        (environment / name).touch()
+    # What an earlier run left.
+    junk = folder / ".pytest_cache" / "v" / "cache" / "lastfailed"
+    junk.parent.mkdir(parents=True)
+    junk.write_text('{"tests/system/test_accidents.py::test_good": true, "tests/gone.py::test_gone": true}')
+    words = ["make", "-f", str(MAKEFILE), "test", f"WORKERS={workers}"]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=110)
