@@ -324,8 +324,8 @@ def _vin(written: str) -> str:
 _DENIED = {
     DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
     DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
-    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, outside "
-    "of its hours, or not accepted yet. GET .../door/grants shows it.",
+    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
+    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
     DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
     "signed in themselves.",
     DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
