@@ -131,6 +131,7 @@ def test_what_needs_it_stands_in_the_contract_and_nothing_else_does() -> None:
     giving = ("GiveGrant", "ResumeGrant", "SeverAccess", "TransferOwnership")
     assert door == {
         "UnlockDoors": "door.unlock",
+        "ApproveEmergency": "door.unlock.emergency",
         "UpdateDoorConfig": "door.config.weaken",
         **dict.fromkeys(
             giving, "grant.write"
