@@ -23,7 +23,7 @@ from google.rpc import error_details_pb2, status_pb2
 from services import registry
 from services.access.adapters.routes import Routes
 from services.platform.policy import SPIFFE, policy_of
-from tests.contract.access.access_service import FOREIGN, UNKNOWN, VIN, CheckEdge, TokenIssuer
+from tests.contract.access.access_service import FOREIGN, UNKNOWN, VIN, CheckEdge, TokenIssuer, acting
 from tests.contract.access.door_of_rights import KINDS, DoorOfRights
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
     if who == "owner":
         return {"authorization": f"Bearer {issuer.token()}"}
     if who == "agent":
-        return {"authorization": f"Bearer {issuer.token(act={'sub': 'agent-7'})}"}
+        return {"authorization": f"Bearer {issuer.token(**acting())}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
 
 
