@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
+import httpx
 import jwt
 import pytest
 
+from issuer.command_line import CommandLineClient
 from mesh.sandbox import Sandbox
 from tests.support.app import SAMPLE, SECOND, App, eventually
+from tests.support.dpop import DpopKey
 from tests.support.running_mesh import ROOT
 from tests.system.documents import blocks, paste
 
@@ -64,6 +68,23 @@ def test_a_person_signs_in_and_opens_their_car(mesh: Mesh) -> None:
     assert eventually(lambda: app.order("lock").status_code == 202)
     # Only their own.
     assert App(mesh, "KMHSH81C7LU654321", token).get("status").status_code == 404
+
+
+def test_a_token_that_is_bound_to_a_key_opens_nothing_without_it(mesh: Mesh) -> None:
+    key, sandbox = DpopKey(), Sandbox(mesh.data)
+
+    def proof(method: str, url: str) -> str:
+        return key.proof(method, url, "", time.time(), ath=None)
+
+    password = json.loads(sandbox.issuer_seed.read_text())["accounts"]["user-123"]["password"]
+    with httpx.Client() as http:
+        client = CommandLineClient(sandbox.issuer, http=http, proof=proof)
+        given = client.sign_in("user-123", password)
+        assert given["token_type"] == "DPoP"
+        token, url = given["access_token"], App(mesh).door + "/status"
+        headers = {"Authorization": f"DPoP {token}", "DPoP": key.proof("GET", url, token, time.time())}
+        assert http.get(url, headers=headers).status_code == 200
+        assert http.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
 def test_an_agent_acts_by_a_spoken_code(mesh: Mesh) -> None:
