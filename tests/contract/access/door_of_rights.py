@@ -41,8 +41,8 @@ class DoorOfRights:
         self, who: str, method: str, path: str, request: Any, *, body: Any = None, vin: str = VIN, **more: Any
     ) -> Any:
         name = more.pop("id", "")
-        if "act" in more:
-            more["vin"] = vin  # an agent's token is for one vehicle
+        if "act" in more:  # an agent's token is for the vehicle
+            more["vin"] = vin
         headers = {
             "authorization": f"Bearer {self.issuer.token(who, **more)}",
             "x-correlation-id": name or f"c-{id(request)}",

@@ -53,6 +53,7 @@ PUBLIC = {
     "DoorGrantService.EndGrant": HOLDERS.replace(" agent", ""),
     "DoorGrantService.TransferOwnership": "owner",
     "DoorGrantService.SeverAccess": "owner shared",
+    "DoorGrantService.ApproveEmergency": f"{DRIVERS} service",
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
@@ -107,6 +108,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "GiveGrant": {"grant": {"principal": "x", "kind": 3}},
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
+    "ApproveEmergency": {"approval": {"agent": "agent-8"}},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
 }
 """What a request must say besides its vehicle to be sound."""
@@ -183,7 +185,7 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
     if who == "owner":
         return {"authorization": f"Bearer {issuer.token()}"}
     if who == "agent":
-        return {"authorization": f"Bearer {issuer.token(**acting())}"}
+        return {"authorization": f"Bearer {issuer.token(**acting('agent-7'))}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
 
 

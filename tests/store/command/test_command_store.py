@@ -160,7 +160,7 @@ async def test_a_result_that_comes_twice_or_differs_changes_nothing(service: Com
 
 async def test_what_can_not_be_is_not_believed(service: CommandStoreHarness) -> None:
     command = await service.request(
-        door_action=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL)
+        order=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL)
     )
     good = service.succeeded(command)
     lacking = replace(good, ending=replace(good.ending, door_results=good.ending.door_results[:1]))
