@@ -9,6 +9,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import re
 import secrets
 import sys
@@ -92,6 +93,13 @@ class CommandLineClient:
             },
         )
 
+    def speak(self, token: str, vin: str, case: str) -> dict[str, Any]:
+        """Return the code that lets an agent act for whose token this is."""
+        headers = {"authorization": f"Bearer {token}"}
+        return self._said(
+            self.http.post(f"{self.url}/mandates/codes", data={"vin": vin, "case": case}, headers=headers)
+        )
+
     def exchange(self, agent_token: str, kind: str, secret: str) -> dict[str, Any]:
         """Return the token in which an agent acts for a customer (RFC 8693)."""
         return self._posted(
@@ -159,7 +167,12 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m issuer", description="Sign in at the sandbox's issuer, which `make run` has started."
     )
-    parser.add_argument("--data", type=Path, default=Path(".doors"), help="the sandbox's folder (.doors)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("DOORS_DATA_DIR") or ".doors"),
+        help="the sandbox's folder (.doors)",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     code = commands.add_parser("code", help="print the code that a user's authenticator app would show now")
     code.add_argument("user")
@@ -171,6 +184,10 @@ def main(words: list[str]) -> int:
     sign_in.add_argument("--client", help="mobile-app, web or voice-assistant; an agent's is call-center")
     sign_in.add_argument("--scope", default="door")
     sign_in.add_argument("--json", action="store_true", help="print the whole answer, with the refresh token")
+    spoken = commands.add_parser("spoken-code", help="print the code with which a customer lets an agent act")
+    spoken.add_argument("user")
+    spoken.add_argument("--vin", required=True)
+    spoken.add_argument("--case", required=True, help="the number of the case that the agent has opened")
     act = commands.add_parser("act", help="print the token in which an agent acts for a customer")
     act.add_argument("agent")
     act.add_argument("--spoken-code", help="what the customer told the agent")
@@ -218,6 +235,9 @@ def _done(arguments: argparse.Namespace, seed: dict[str, Any], url: str) -> str:
     if arguments.command == "sign-in" and arguments.client:
         client_id = arguments.client
     client = CommandLineClient(url, client_id, seed["clients"].get(client_id))
+    if arguments.command == "spoken-code":
+        token = _signed_in(client, name, account)["access_token"]
+        return str(client.speak(token, arguments.vin, arguments.case)["code"])
     if arguments.command == "act":
         kind, secret = (
             (SPOKEN_CODE, arguments.spoken_code)

@@ -23,7 +23,8 @@ button.addEventListener("click", async () => {
       ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })
       : await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
     window.location.assign((await post(action, credential.toJSON())).next);
-  } catch {
+  } catch (error) {
+    console.error(error);
     said.textContent = "That was not accepted. Try again.";
   }
 });

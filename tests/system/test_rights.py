@@ -158,6 +158,16 @@ def test_a_stream_ends_with_the_grant_and_goes_on_with_another_one(mesh: Mesh) -
             assert not again.ended.wait(0.5)
 
 
+def test_the_202_for_a_car_that_was_never_heard_of_promises_nothing(mesh: Mesh) -> None:
+    vin = "KMHSH81C7LU777777"
+    doorctl(mesh, "grant", "give", "user-123", vin, "--role", "owner", "--valid", "1h", "--id", "never-1")
+    answer = App(mesh, vin, mesh.token("user-123")).order("unlock")
+    assert answer.status_code == 202, answer.text
+    told = answer.json()
+    assert "not known to be reachable" in told["message"]
+    assert told["estimatedDuration"] == 20
+
+
 def doorctl(mesh: Mesh, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "doorctl", *words],

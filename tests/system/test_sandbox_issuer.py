@@ -13,8 +13,9 @@ import jwt
 import pytest
 
 from mesh.sandbox import Sandbox
-from tests.support.app import SAMPLE, App, eventually
+from tests.support.app import SAMPLE, SECOND, App, eventually
 from tests.support.running_mesh import ROOT
+from tests.system.documents import blocks, paste
 
 if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
@@ -50,6 +51,31 @@ def test_a_person_signs_in_and_opens_their_car(mesh: Mesh) -> None:
     assert eventually(lambda: app.order("lock").status_code == 202)
     # Only their own.
     assert App(mesh, "KMHSH81C7LU654321", token).get("status").status_code == 404
+
+
+@pytest.mark.timeout(240)
+def test_the_readmes_lines_challenge_and_satisfy(mesh: Mesh) -> None:
+    preamble = blocks("README.md", "## Try it")[0].split("\n\n", 1)[0] + "\n"
+    (signing_in,) = blocks("README.md", "## Sign in")
+    preamble = preamble.replace("127.0.0.1:8080", f"127.0.0.1:{mesh.ports.http}")
+    App(mesh).order("lock")
+    done = paste(preamble + signing_in, ROOT, DOORS_DATA_DIR=str(mesh.data))
+    assert done.returncode == 0, done.stderr
+    assert "401 Unauthorized" in done.stdout
+    assert 'error="insufficient_user_authentication"' in done.stdout
+    assert '"commandId"' in done.stdout
+    assert '"doors"' in done.stdout.partition('"commandId"')[2]
+
+
+@pytest.mark.timeout(240)
+def test_an_agent_acts_by_a_spoken_code(mesh: Mesh) -> None:
+    code = issuer(mesh, "spoken-code", "user-123", "--vin", SAMPLE, "--case", "C-4711")
+    token = issuer(mesh, "act", "agent-7", "--spoken-code", code)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["sub"], claims["act"], claims["vin"]) == ("user-123", {"sub": "agent-7"}, SAMPLE)
+    app = App(mesh, SAMPLE, token)
+    assert eventually(lambda: app.get("status").status_code == 200)
+    assert App(mesh, SECOND, token).get("status").status_code == 404
 
 
 @pytest.mark.timeout(240)
