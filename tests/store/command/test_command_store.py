@@ -159,9 +159,7 @@ async def test_a_result_that_comes_twice_or_differs_changes_nothing(service: Com
 
 
 async def test_what_can_not_be_is_not_believed(service: CommandStoreHarness) -> None:
-    command = await service.request(
-        order=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL)
-    )
+    command = await service.request(order=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL))
     good = service.succeeded(command)
     lacking = replace(good, ending=replace(good.ending, door_results=good.ending.door_results[:1]))
     strange = (*good.ending.door_results, DoorResult("rearLeft", success=True, locked=False))
