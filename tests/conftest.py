@@ -26,7 +26,7 @@ WAITING = ("system", "attacks", "messaging")
 """The levels whose tests wait for other programs most of their time: they begin first."""
 UNMEASURED = ("system", "attacks", "messaging")
 """The levels that measure no coverage: what they run is in other processes, or would be late by it."""
-WORKERS_PER_CPU = 2
+WORKERS_PER_CPU = 2.5
 MOST_WORKERS = 12
 MESH, DISTURBED, ATTACKED = "mesh", "disturbed-mesh", "attacked-mesh"
 """The groups of tests that share a mesh: most of them, those that end parts of it, and those that attack it. Each group
@@ -59,7 +59,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Most tests wait for servers, clocks and each other: more of them go at once than there are processors."""
-    return min(MOST_WORKERS, WORKERS_PER_CPU * (os.cpu_count() or 1))
+    return min(MOST_WORKERS, int(WORKERS_PER_CPU * (os.cpu_count() or 1)))
 
 
 @pytest.hookimpl(tryfirst=True)

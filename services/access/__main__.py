@@ -12,7 +12,7 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
-from services.access.adapters.announcements import OutboxAnnouncements
+from services.access.adapters.announcements import OutboxAnnouncements, agent_alert
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.dpop import ProofVerifier
@@ -33,6 +33,7 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
+from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -50,14 +51,12 @@ from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
+    from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
 
 ROOM = "access"
@@ -92,10 +91,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
-    async def keep_key_uses(uses: Mapping[str, datetime]) -> None:
-        await database.write(lambda c: store.note_key_uses(c, uses))
-
-    key_uses = KeyUseLog(keep_key_uses, CLOCK.now)
+    key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes = Routes()
     workloads = Workloads()
     permission_cache = PermissionCache(load_standing, CLOCK.seconds)
@@ -117,6 +113,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         bound_clients=settings.bound_clients,
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
+    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
@@ -132,13 +129,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
         step_up_table=settings.step_up_table,
+        agents=agents,
         now=CLOCK.seconds,
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
     announcements = OutboxAnnouncements()
     record = store.SqlGrantRecord(database, announcements, relay.hand_over)
-    people = _people_of(database, relay, authorizer, settings)
+    people = _people_of(database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
         keys,
@@ -165,7 +163,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             severed=people[1],
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
-        DoorGrantServicer(*people).register(server)
+        DoorGrantServicer(*people, agents).register(server)
 
     rpc = GrpcServer(
         settings,
@@ -200,18 +198,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
 
 def _people_of(
-    database: Database,
-    relay: OutboxRelay,
-    authorizer: RequestAuthorizer[ProofOfRequest],
-    settings: AccessSettings,
+    database: Database, relay: OutboxRelay, invalidate: InvalidateCaches, settings: AccessSettings
 ) -> tuple[SharedAccess, SeveredAccess]:
     """Return what people may ask about each other's rights."""
     announcements = OutboxAnnouncements()
     grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
     severances = store.SqlSeverances(database, announcements, relay.hand_over)
     return (
-        SharedAccess(grants, authorizer.invalidate, CLOCK.now),
-        SeveredAccess(severances, authorizer.invalidate, CLOCK.now),
+        SharedAccess(grants, invalidate, CLOCK.now),
+        SeveredAccess(severances, invalidate, CLOCK.now),
     )
 
 

@@ -49,6 +49,11 @@ class AccessSettings(ServiceSettings):
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
     keys_reread_seconds: float = Field(default=30.0, ge=1, le=60)
     commands_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_user_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_agent_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_client_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_address_per_minute: int | None = Field(default=None, ge=1)
+    rate_shares: int = Field(default=1, ge=1, le=64)
     cancellations_per_minute: int | None = Field(default=None, ge=10)
     reads_per_minute: int | None = Field(default=None, ge=1)
     refusals_per_minute: int | None = Field(default=None, ge=1)
@@ -136,6 +141,11 @@ class AccessSettings(ServiceSettings):
         return SANDBOX_CLIENTS if self.token_clients is None else clients_in(self.token_clients)
 
     @property
+    def grant_limits(self) -> GrantLimits:
+        """How many grants there may be."""
+        return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
+
+    @property
     def bound_clients(self) -> frozenset[str]:
         """The clients whose tokens must be bound to a key."""
         return frozenset(filter(None, (each.strip() for each in self.dpop_clients.split(","))))
@@ -149,11 +159,6 @@ class AccessSettings(ServiceSettings):
         )
 
     @property
-    def grant_limits(self) -> GrantLimits:
-        """How many grants there may be."""
-        return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
-
-    @property
     def step_up_table(self) -> Mapping[str, Requirement]:
         """How strongly and how recently a person must have signed in for what."""
         defaults = SANDBOX if self.is_sandbox else STRICT
@@ -161,16 +166,21 @@ class AccessSettings(ServiceSettings):
 
     @property
     def requests_per_minute(self) -> dict[str, int]:
-        """The rate of each class."""
+        """The rate of each class, as far as this replica gives it."""
         wide = self.is_sandbox
-        return {
+        whole = {
             "command": self.commands_per_minute or (6_000 if wide else 10),
+            "user": self.commands_per_user_per_minute or (60_000 if wide else 30),
+            "agent": self.commands_per_agent_per_minute or (60_000 if wide else 60),
+            "client": self.commands_per_client_per_minute or (600_000 if wide else 60_000),
+            "address": self.commands_per_address_per_minute or (600_000 if wide else 600),
             "cancel": self.cancellations_per_minute or (6_000 if wide else 60),
             "read": self.reads_per_minute or (60_000 if wide else 120),
             "refused": self.refusals_per_minute or (6_000 if wide else 30),
             "unknown": self.unknown_vehicles_per_minute or (6_000 if wide else 20),
             "failed": self.failed_sign_ins_per_minute or (6_000 if wide else 60),
         }
+        return {name: -(-rate // self.rate_shares) for name, rate in whole.items()}
 
 
 def algorithms_in(text: str) -> tuple[str, ...]:

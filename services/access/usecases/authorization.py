@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.domain.step_up import Requirement
+    from services.access.usecases.agents import AgentSupervision
 
 
 class AccessDeniedError(Exception):
@@ -41,6 +42,10 @@ class StepUpRequiredError(Exception):
 Proof = TypeVar("Proof")
 Proof_contra = TypeVar("Proof_contra", contravariant=True)
 Proof_co = TypeVar("Proof_co", covariant=True)
+
+
+class ApprovalRequiredError(Exception):
+    """An agent asks for what needs a second agent's approval."""
 
 
 class AccessRequest(Protocol[Proof_co]):
@@ -83,6 +88,10 @@ class AccessRequest(Protocol[Proof_co]):
     @property
     def closed_to_agents(self) -> bool:
         """Whether nobody may ask for it who acts for somebody else."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is to change anything."""
 
     @property
     def named_id(self) -> str | None:
@@ -166,6 +175,7 @@ class RequestAuthorizer(Generic[Proof]):
         counted: RequestLog,
         capabilities: Capabilities,
         step_up_table: Mapping[str, Requirement],
+        agents: AgentSupervision,
         now: Callable[[], float],
     ) -> None:
         self._callers = callers
@@ -174,6 +184,7 @@ class RequestAuthorizer(Generic[Proof]):
         self._counted = counted
         self._capabilities = capabilities
         self._step_up_table = step_up_table
+        self._agents = agents
         self._now = now
 
     def invalidate(self, *, principal: str = "", credential: str = "") -> None:
@@ -184,7 +195,8 @@ class RequestAuthorizer(Generic[Proof]):
         self._capabilities.invalidate(principal, credential)
 
     async def authorize(self, asked: AccessRequest[Proof]) -> str:
-        """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError, Refusal,
+        """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError,
+        ApprovalRequiredError, Refusal,
         StorageUnavailableError.
         """
         digest, caller = await self._caller_of(asked)
@@ -195,11 +207,14 @@ class RequestAuthorizer(Generic[Proof]):
         try:
             mode = asked.mode(vin)
             judged_later = self._check_sign_in(asked, caller, mode)
-        except (Refusal, StepUpRequiredError):
+            await self._check_approved(caller, vin, mode)
+        except (Refusal, StepUpRequiredError, ApprovalRequiredError):
             # RequestLog apart: what is not carried out must not use up what commands need.
             self._rates.take("refused", caller.actor)
             raise
         self._count(asked, caller, vin)
+        if asked.changes and caller.is_agent:
+            await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
         purpose = Purpose(asked.service, asked.action, mode, judged_later)
         return self._capabilities.capability(digest, caller, vin, permissions, purpose, asked.certificate)
 
@@ -227,6 +242,11 @@ class RequestAuthorizer(Generic[Proof]):
             raise AccessDeniedError(denial, asked.action)
         return permissions
 
+    async def _check_approved(self, caller: Caller, vin: str, mode: str) -> None:
+        """Raise ApprovalRequiredError for an agent's emergency that no second agent has approved."""
+        if mode and caller.is_agent and not await self._agents.may_unlock_in_emergency(caller, vin):
+            raise ApprovalRequiredError
+
     def _check_sign_in(
         self, asked: AccessRequest[Proof], caller: Caller, mode: str
     ) -> tuple[str, Requirement] | None:
@@ -250,12 +270,30 @@ class RequestAuthorizer(Generic[Proof]):
         limit_class, named_id = asked.limit_class, asked.named_id
         if limit_class is None:
             return
-        if limit_class == "read" or named_id is None:
+        if limit_class == "read":
             self._rates.take(limit_class, caller.subject, caller.actor, vin)
+            return
+        if named_id is None:
+            self._take_command(asked, caller, vin)
             return
         which = (asked.action, caller.subject, caller.actor, vin, named_id)
         if self._counted.has(*which):
             self._rates.take("read", caller.subject, caller.actor, vin)
             return
-        self._rates.take(limit_class, caller.subject, caller.actor, vin)
+        self._take_command(asked, caller, vin)
         self._counted.note(*which)
+
+    def _take_command(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+        """Count a request that is no read and no cancellation, the narrowest bucket first: one that is empty costs the
+        wider ones nothing. A LOCK is in none of them.
+        """
+        limit_class = asked.limit_class or "command"
+        self._rates.take(limit_class, caller.subject, caller.actor, vin)
+        if limit_class != "command":
+            return
+        self._rates.take("user", caller.subject)
+        if caller.is_agent:
+            self._rates.take("agent", caller.actor)
+        self._rates.take("client", caller.client_id or caller.credential)
+        if network := asked.network:
+            self._rates.take("address", network)

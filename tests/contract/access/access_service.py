@@ -75,7 +75,7 @@ class TokenIssuer:
             "sub": subject,
             "client_id": "web",
             "iat": now,
-            "exp": now + 600,
+            "exp": now + 300,
             "jti": "1",
             "acr": TWO_FACTORS,
             "auth_time": now,
@@ -84,8 +84,8 @@ class TokenIssuer:
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
 
 
-def acting(agent: str = "agent-7", vin: str = VIN) -> dict[str, Any]:
-    """What an agent's token says besides."""
+def acting(agent: str, vin: str = VIN) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
     return {
         "client_id": "call-center",
         "act": {"sub": agent},

@@ -20,7 +20,7 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_Author
 
 import services.access
 from services.access.adapters import seed, store, translate
-from services.access.adapters.announcements import OutboxAnnouncements
+from services.access.adapters.announcements import OutboxAnnouncements, agent_alert
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.grant_server import DoorGrantServicer
@@ -39,6 +39,7 @@ from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
+from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -133,6 +134,7 @@ async def build_room(
     tokens = TokenVerifier(issuer="i", audience="a", keys=keys, clients=SANDBOX_CLIENTS, now=time.time)
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
+    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, sent.extend), utc_now)
     authorizer = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
@@ -146,6 +148,7 @@ async def build_room(
         counted=CountedRequests(time.monotonic),
         capabilities=issuer,
         step_up_table=STRICT,
+        agents=agents,
         now=time.time,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
@@ -177,7 +180,7 @@ async def build_room(
                 severed=severed,
             )
             add_AccessServiceServicer_to_server(servicer, server)
-            DoorGrantServicer(sharing, severed).register(server)
+            DoorGrantServicer(sharing, severed, agents).register(server)
 
         return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads

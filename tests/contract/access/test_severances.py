@@ -93,7 +93,7 @@ async def test_a_key_a_stranger_and_an_agent_sever_nothing(rights: DoorOfRights)
     with pytest.raises(RefusedError, match="VEHICLE_NOT_FOUND"):
         await sever(rights, "stranger", "user-123")
     with pytest.raises(RefusedError, match="ACTION_NOT_GRANTED"):
-        await sever(rights, "user-123", "key", **acting())
+        await sever(rights, "user-123", "key", **acting("agent-7"))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await sever(rights, "user-123", "user-123")
     assert reason_of(caught) == "INVALID_REQUEST"

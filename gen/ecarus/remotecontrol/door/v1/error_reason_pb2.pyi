@@ -49,6 +49,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The account is locked."""
     CALLER_NOT_ALLOWED: _ErrorReason.ValueType  # 23
     """The calling workload may not use this RPC."""
+    APPROVAL_REQUIRED: _ErrorReason.ValueType  # 24
+    """An agent's unlock in an emergency needs a second agent's approval."""
     VEHICLE_NOT_FOUND: _ErrorReason.ValueType  # 30
     """No such vehicle, or none that the caller may know of."""
     COMMAND_NOT_FOUND: _ErrorReason.ValueType  # 31
@@ -132,6 +134,8 @@ ACCOUNT_LOCKED: ErrorReason.ValueType  # 22
 """The account is locked."""
 CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 23
 """The calling workload may not use this RPC."""
+APPROVAL_REQUIRED: ErrorReason.ValueType  # 24
+"""An agent's unlock in an emergency needs a second agent's approval."""
 VEHICLE_NOT_FOUND: ErrorReason.ValueType  # 30
 """No such vehicle, or none that the caller may know of."""
 COMMAND_NOT_FOUND: ErrorReason.ValueType  # 31
