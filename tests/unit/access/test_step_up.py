@@ -133,7 +133,6 @@ def test_what_needs_it_stands_in_the_contract_and_nothing_else_does() -> None:
         "UnlockDoors": "door.unlock",
         "ApproveEmergency": "door.unlock.emergency",
         "UpdateDoorConfig": "door.config.weaken",
-        "ApproveEmergency": "door.unlock.emergency",
         **dict.fromkeys(
             giving, "grant.write"
         ),  # to end, narrow or suspend a right makes a vehicle no less safe
