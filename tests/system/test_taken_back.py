@@ -36,7 +36,7 @@ def car(mesh: Mesh, request: pytest.FixtureRequest) -> Iterator[Car]:
 def bearer_of(mesh: Mesh, what: str, name: str, vin: str) -> str:
     """Somebody who may unlock the car: with a grant, with an account of their own, or as the owner's agent."""
     if what == "agent":
-        return token(mesh, "user-123", seconds=300, **acting(name))
+        return token(mesh, "user-123", seconds=300, **acting(name, vin))
     with operator(mesh) as access:
         grant(access, name, name, vin=vin)
     return mesh.token(name)
