@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from services.access.adapters.dpop import ProofOfRequest
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
+    from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
 
 ROOM = "access"
@@ -135,7 +136,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate)
     announcements = OutboxAnnouncements()
     record = store.SqlGrantRecord(database, announcements, relay.hand_over)
-    people = _people_of(database, relay, authorizer, settings)
+    people = _people_of(database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
         keys,
@@ -197,18 +198,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
 
 def _people_of(
-    database: Database,
-    relay: OutboxRelay,
-    authorizer: RequestAuthorizer[ProofOfRequest],
-    settings: AccessSettings,
+    database: Database, relay: OutboxRelay, invalidate: InvalidateCaches, settings: AccessSettings
 ) -> tuple[SharedAccess, SeveredAccess]:
     """Return what people may ask about each other's rights."""
     announcements = OutboxAnnouncements()
     grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
     severances = store.SqlSeverances(database, announcements, relay.hand_over)
     return (
-        SharedAccess(grants, authorizer.invalidate, CLOCK.now),
-        SeveredAccess(severances, authorizer.invalidate, CLOCK.now),
+        SharedAccess(grants, invalidate, CLOCK.now),
+        SeveredAccess(severances, invalidate, CLOCK.now),
     )
 
 

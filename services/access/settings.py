@@ -141,6 +141,11 @@ class AccessSettings(ServiceSettings):
         return SANDBOX_CLIENTS if self.token_clients is None else clients_in(self.token_clients)
 
     @property
+    def grant_limits(self) -> GrantLimits:
+        """How many grants there may be."""
+        return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
+
+    @property
     def bound_clients(self) -> frozenset[str]:
         """The clients whose tokens must be bound to a key."""
         return frozenset(filter(None, (each.strip() for each in self.dpop_clients.split(","))))
@@ -152,11 +157,6 @@ class AccessSettings(ServiceSettings):
             origin_of(each)
             for each in filter(None, (part.strip() for part in self.public_origins.split(",")))
         )
-
-    @property
-    def grant_limits(self) -> GrantLimits:
-        """How many grants there may be."""
-        return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
 
     @property
     def step_up_table(self) -> Mapping[str, Requirement]:

@@ -53,14 +53,6 @@ _WHAT = {
     step_up.RESTORE: "To give an account its rights back",
 }
 """Every line of the step-up table, as the beginning of a sentence."""
-_DENIED = {
-    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
-    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
-    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
-    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
-    "signed in themselves.",
-    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
-}
 _log = structlog.get_logger()
 
 
@@ -334,19 +326,27 @@ def _vin(written: str) -> str:
     return vin
 
 
+_DENIED = {
+    DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
+    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
+    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
+    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
+    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
+    "signed in themselves.",
+    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
+}
+
+
 def _refusal_of(denied: AccessDeniedError) -> Refusal:
     """Return how a denial is told, and what its caller can do next."""
     action = denied.action
-    if denied.denial is DenialReason.ACCOUNT_LOCKED:
-        return Refusal(
-            errors.ACCOUNT_LOCKED,
-            "This account is locked and commands nothing; contact customer support to unlock it.",
-        )
     if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
         return resource_not_found()
-    detail = _DENIED.get(denied.denial)
-    if detail is not None:
-        return Refusal(errors.ACTION_NOT_GRANTED, detail.format(action=action), facts={"action": action})
+    if denied.denial is DenialReason.ACCOUNT_LOCKED:
+        return Refusal(errors.ACCOUNT_LOCKED, _DENIED[denied.denial])
+    if denied.denial in _DENIED:
+        detail = _DENIED[denied.denial].format(action=action)
+        return Refusal(errors.ACTION_NOT_GRANTED, detail, facts={"action": action})
     scope = needed_for(action)
     return Refusal(
         errors.ACTION_NOT_GRANTED,

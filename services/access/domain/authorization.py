@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from services.access.domain.grants import PEOPLES
-
 if TYPE_CHECKING:
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
@@ -21,10 +19,10 @@ class DenialReason(Enum):
     VEHICLE_NOT_FOUND = "VEHICLE_NOT_FOUND"
     """The same for a vehicle that there is and for one that there is not."""
     ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
-    CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
-    """Not for who acts for somebody else."""
     NOT_NOW = "NOT_NOW"
     """A grant allows it that is suspended, not accepted yet, or outside of its hours."""
+    CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
+    """Not for who acts for somebody else."""
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
     """An API key that was not created for it."""
@@ -49,8 +47,6 @@ def denial_of(
         return DenialReason.ACCOUNT_LOCKED
     if not permissions.actions or (caller.only_vins is not None and vin not in caller.only_vins):
         return DenialReason.VEHICLE_NOT_FOUND
-    if caller.actor != caller.subject and action in PEOPLES:
-        return DenialReason.ACTION_NOT_GRANTED
     if action not in permissions.actions:
         return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:

@@ -47,11 +47,9 @@ ACTIONS = frozenset(
     }
 )
 PEOPLES = frozenset({GRANTS_WRITE, GRANTS_ACCEPT, GRANTS_END, SEVER})
-"""What people do themselves: neither an API key nor an agent decides who has which right."""
+"""What no API key is for: people decide who has which right."""
 OWN_GRANTS = frozenset({GRANTS_READ, GRANTS_ACCEPT, GRANTS_END})
 """What anybody may do about their own grant: look at it, accept it, give it back."""
-COMMANDS = frozenset({UNLOCK, LOCK, CANCEL, CONFIG_WRITE})
-"""The actions that change something; their rate is limited apart from that of reads."""
 
 
 class GrantRole(Enum):
@@ -188,7 +186,7 @@ class InForce:
     since: datetime
     until: datetime | None
     is_dormant: bool = False
-    """It allows its actions at another time, or to who accepts it."""
+    """It allows its actions at another time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class TokenIssuer:
             "sub": subject,
             "client_id": "web",
             "iat": now,
-            "exp": now + 600,
+            "exp": now + 300,
             "jti": "1",
             "acr": TWO_FACTORS,
             "auth_time": now,

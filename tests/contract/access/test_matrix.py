@@ -59,7 +59,7 @@ PUBLIC = {
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
-EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "nobody"]
+EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
@@ -186,6 +186,10 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
         return {"authorization": f"Bearer {issuer.token()}"}
     if who == "agent":
         return {"authorization": f"Bearer {issuer.token(**acting('agent-7'))}"}
+    if who == "agent-without-case":
+        claims = acting("agent-7")
+        del claims["case"]
+        return {"authorization": f"Bearer {issuer.token(**claims)}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
 
 
@@ -226,6 +230,8 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
 def _expected(who: str, name: str, vin: str) -> str:
     if who == "nobody":
         return "AUTHENTICATION_REQUIRED"
+    if who == "agent-without-case":
+        return "TOKEN_INVALID"
     if vin != VIN or who in WITHOUT.split():
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"
