@@ -45,6 +45,7 @@ def test_alone():
 """
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("workers", "number", "beside", "alone", "passes"),
     [(1, 2, 1, 1, True), (0, 1, 2, 0, False)],
@@ -81,4 +82,4 @@ def play(folder: Path, workers: int, **failures: int) -> subprocess.CompletedPro
     junk.parent.mkdir(parents=True)
     junk.write_text('{"tests/system/test_accidents.py::test_good": true, "tests/gone.py::test_gone": true}')
     words = ["make", "-f", str(MAKEFILE), "test", f"WORKERS={workers}"]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=110)
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
