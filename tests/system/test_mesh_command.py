@@ -37,10 +37,14 @@ def mesh(data: Path, *words: str, **environment: str) -> subprocess.CompletedPro
 
 def test_tokens_of_users_and_of_agents(tmp_path: Path) -> None:
     assert mesh(tmp_path / "doors", "pki").returncode == 0
-    done = mesh(tmp_path / "doors", "token", "--user", "user-123", "--act", "agent-7")
+    agents = ("token", "--user", "user-123", "--act", "agent-7")
+    done = mesh(tmp_path / "doors", *agents, "--vin", "KMHSH81C7LU123456")
     assert done.returncode == 0, done.stderr
     claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
     assert (claims["sub"], claims["act"]) == ("user-123", {"sub": "agent-7"})
+    assert claims["iss"] == "http://localhost:8700"  # where the next start will have the issuer
+    done = mesh(tmp_path / "doors", *agents)
+    assert (done.returncode, "say which with VIN=" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("user", ["", " ", "two\nlines", "x" * 129])
