@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_grant_service_pb2
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from services.access.domain.grants import Account
     from services.access.domain.severance import AccessSeverance
     from services.access.domain.sharing import GrantView, Transfer
     from services.platform.call import Call
@@ -193,6 +194,13 @@ def severance_message(severance: AccessSeverance) -> door_grant_pb2.Severance:
     if severance.reversed_at is not None:
         set_time(message.reversed_at, severance.reversed_at)
     return message
+
+
+def standing_message(account: Account) -> door_grant_pb2.AccountStanding:
+    """Return somebody's own account as it is shown."""
+    states = door_grant_pb2.AccountState
+    state = states.ACTIVE if account.restricted_at is None else states.RESTRICTED
+    return door_grant_pb2.AccountStanding(principal=account.principal, state=state)
 
 
 def refusal_of(error: Exception) -> Refusal | None:

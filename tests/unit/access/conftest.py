@@ -207,6 +207,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         counted=CountedRequests(clock),
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
         step_up_table=STRICT,
+        observe=lambda _signal: None,
         now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)

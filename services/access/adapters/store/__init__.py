@@ -4,6 +4,7 @@
 transactions.
 """
 
+from services.access.adapters.store.abnormal import SqlAbnormalAccess
 from services.access.adapters.store.accounts import (
     add_key,
     find_key,
@@ -25,6 +26,7 @@ __all__ = [
     "HEAD",
     "AccessModel",
     "Announcements",
+    "SqlAbnormalAccess",
     "SqlGrantRecord",
     "SqlSeverances",
     "SqlSharedGrants",
