@@ -36,7 +36,7 @@ async def waiting_events(port: int) -> int:
     return sum(
         int(consumer["num_pending"]) + int(consumer["num_ack_pending"])
         for stream in _streams(await _page(port, f"/jsz?acc={VEHICLE_STORE}&consumers=1"))
-        if stream["name"] == "VEHICLE_EVENTS"
+        if stream["name"] in {"VEHICLE_EVENTS", "VEHICLE_MQTT_EVENTS"}
         for consumer in stream["consumer_detail"]
     )
 

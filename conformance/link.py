@@ -16,7 +16,14 @@ from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from conformance.throwaway_broker import BrokerError
 from protocol.stream_config import command_queue, stream_config
-from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.streams import (
+    MQTT_MESSAGES,
+    MQTT_QOS_HEADER,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_EVENTS,
+    VEHICLE_MQTT_EVENTS,
+)
 from protocol.subjects import CommandKind, EventKind, command_subject, mqtt_queue_subject
 
 if TYPE_CHECKING:
@@ -41,7 +48,8 @@ _NAME_IN_USE = 10058
 _STREAMS = [
     stream
     for name, stream in STREAMS.items()
-    if name in {MQTT_MESSAGES, VEHICLE_COMMANDS, VEHICLE_EVENTS} or name.startswith("VEHICLE_STATUS_")
+    if name in {MQTT_MESSAGES, VEHICLE_COMMANDS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS}
+    or name.startswith("VEHICLE_STATUS_")
 ]
 
 
@@ -72,6 +80,7 @@ class UnitLink:
         self._client: Client | None = None
         self._queues_to_open = asyncio.Event()
         self._over_mqtt = over_mqtt
+        self._events = VEHICLE_MQTT_EVENTS if over_mqtt else VEHICLE_EVENTS
         self._opener: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -109,7 +118,7 @@ class UnitLink:
             await asyncio.wait([self._opener], timeout=_CANCEL_AGAIN_SECONDS)
         if self._client is not None:
             with contextlib.suppress(nats.errors.Error, APIError, TimeoutError):  # it forgets it by itself
-                await self._jetstream.delete_consumer(VEHICLE_EVENTS, self._consumer)
+                await self._jetstream.delete_consumer(self._events, self._consumer)
             await self._client.close()
 
     async def publish(self, command: CommandKind, data: bytes) -> None:
@@ -144,11 +153,11 @@ class UnitLink:
 
     async def lose_events(self) -> None:
         """From now on the broker stores no event, and so confirms none."""
-        await self._jetstream.delete_stream(VEHICLE_EVENTS)
+        await self._jetstream.delete_stream(self._events)
 
     async def store_events(self) -> None:
         """Keep its queue open again."""
-        await self._ensure(VEHICLE_EVENTS)
+        await self._ensure(self._events)
         await self._listen(DeliverPolicy.ALL)
 
     @property
@@ -166,7 +175,7 @@ class UnitLink:
 
     async def _listen(self, policy: DeliverPolicy) -> None:
         await self._jetstream.add_consumer(
-            VEHICLE_EVENTS,
+            self._events,
             ConsumerConfig(
                 durable_name=self._consumer,
                 filter_subject=f"vehicle.{self._vin}.evt.*",

@@ -29,6 +29,7 @@ from protocol.streams import (
     MQTT_CARS_ACCOUNT,
     MQTT_MESSAGES,
     MQTT_OWN_STREAMS,
+    OVER_MQTT,
     ROOM_EVENTS,
     STREAMS,
     VEHICLE_COMMANDS,
@@ -135,7 +136,8 @@ def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
     found = [*_nats_vehicles(prefix), *_mqtt_vehicles(prefix)]
     for service in services:
         found += _consuming(service, prefix)
-        found += _PARTICULAR[service](account_of(service))
+        if service in _PARTICULAR:
+            found += _PARTICULAR[service](account_of(service))
     return found
 
 
@@ -199,7 +201,7 @@ def _mqtt_vehicles(prefix: str) -> list[Passage]:
                 VEHICLE_STORE,
                 MQTT_CARS_ACCOUNT,
                 PassageKind.SERVICE,
-                f"{prefix}.{subject}",
+                f"{prefix}.{OVER_MQTT}.{subject}",
                 local=mqtt_queue_subject(subject),
             )
             for subject in said
@@ -312,3 +314,4 @@ _PARTICULAR = {
     "diagnostics": _diagnostics,
     "enrolment": _enrolment,
 }
+"""What a service may publish and hear besides what its consumers deliver; one without a line here, nothing."""

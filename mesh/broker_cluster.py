@@ -55,7 +55,7 @@ class _Described(BaseModel):
 class NodeDescription(_Described):
     """A node: `nats`, `mqtt` and `route` are where it listens for clients and for other nodes.
 
-    The others find it at `peer`, or at `route`; clients are reported it under `advertise`. `certificate` and `key` are
+    The others find it at `peer`, or at `route`; clients are told of it under `advertise`. `certificate` and `key` are
     PEM files on its machine, and it keeps its streams in the folder `store`.
     """
 

@@ -105,7 +105,7 @@ class Ceremony:
         return CarKeys(private, public)
 
     def car_settings(self, vin: str) -> dict[str, str]:
-        """Return what the simulator is reported the car's keys. Raises CeremonyError."""
+        """Return what the simulator is told of the car's keys. Raises CeremonyError."""
         files = {
             "keysFile": self.make_car(vin).private,
             "rootKeyFile": self.root_public,

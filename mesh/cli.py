@@ -1,4 +1,4 @@
-"""`python -m mesh run | token | pki | revoke | broker-config`; nothing else reads the environment.
+"""`python -m mesh run | token | pki | revoke | rotate-issuer-key | broker-config`; nothing else reads the environment.
 
 DOORS_PORT_BASE (default 8000) moves every port, DOORS_DATA_DIR (default .doors) the data.
 """
@@ -24,10 +24,11 @@ from mesh.edge_config import ROOT
 from mesh.environment import ignored
 from mesh.files import private_folder
 from mesh.housekeeping import housekeeping, low_space_bytes, say, write
+from mesh.issuer_seed import issuer_url
 from mesh.pki import Pki
 from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
-from mesh.sandbox import Sandbox
+from mesh.sandbox import Sandbox, rotate_signing_key
 from mesh.supervisor import Supervisor, hung_seconds
 from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, ONE_FACTOR, TWO_FACTORS, Bearer, issue_token
 from mesh.welcome import welcome
@@ -61,6 +62,9 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         "revoke", help="revoke a workload's certificate; the next start makes it a new one"
     )
     revoke.add_argument("name", help="its file below pki/, without .crt: team-demo")
+    commands.add_parser(
+        "rotate-issuer-key", help="let the running issuer sign with a new key; the one before stays published"
+    )
     token = commands.add_parser("token", help="print an access token of the development issuer")
     token.add_argument("--user", required=True, type=_name, help="whose token: user-123")
     token.add_argument("--act", type=_name, help="the agent who acts for the user: agent-7")
@@ -110,18 +114,9 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
                 case=arguments.case,
                 jkt=arguments.jkt,
             )
-            print(issue_token(sandbox.issuer_key, bearer, datetime.now(UTC)))
-        elif arguments.command == "pki":
-            sandbox.prepare(datetime.now(UTC))
-            print(f"keys and certificates are in {sandbox.folder}")
-        elif arguments.command == "revoke":
-            pki = Pki(sandbox.pki, datetime.now(UTC))
-            pki.revoke(pki.pair(arguments.name).cert)
-            print(f"revoked {arguments.name}: in force in a few seconds")
-        elif arguments.command == "broker-config":
-            cluster = read_cluster(arguments.description)
-            for path in write_configurations(cluster, BrokerSecrets(arguments.secrets), arguments.out):
-                print(path)
+            print(issue_token(sandbox.issuer_key, _issuer(sandbox, environment), bearer, datetime.now(UTC)))
+        elif arguments.command != "run":
+            _change_files(arguments, sandbox)
         else:
             for sentence in ignored(environment):
                 print(f"mesh: {sentence}", file=sys.stderr)
@@ -136,6 +131,30 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
     else:
         return 0
     return 1
+
+
+def _change_files(arguments: argparse.Namespace, sandbox: Sandbox) -> None:
+    """Do what needs nothing that runs, and say what was done."""
+    if arguments.command == "pki":
+        sandbox.prepare(datetime.now(UTC))
+        print(f"keys and certificates are in {sandbox.folder}")
+    elif arguments.command == "rotate-issuer-key":
+        print(f"signs with {rotate_signing_key(sandbox.issuer_key, sandbox.issuer_jwks)}")
+    elif arguments.command == "revoke":
+        pki = Pki(sandbox.pki, datetime.now(UTC))
+        pki.revoke(pki.pair(arguments.name).cert)
+        print(f"revoked {arguments.name}: in force in a few seconds")
+    else:
+        cluster = read_cluster(arguments.description)
+        for path in write_configurations(cluster, BrokerSecrets(arguments.secrets), arguments.out):
+            print(path)
+
+
+def _issuer(sandbox: Sandbox, environment: Mapping[str, str]) -> str:
+    """Return who the issuer is: that of the last start, or of the next one."""
+    if sandbox.issuer_file.is_file():
+        return sandbox.issuer
+    return issuer_url(_ports(environment.get("DOORS_PORT_BASE")))
 
 
 def _name(word: str) -> str:
@@ -185,6 +204,7 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
     ports.require_free()
     sandbox.prepare(datetime.now(UTC))
     sandbox.write_operator_file(ports)
+    sandbox.write_issuer_file(ports)
     low_bytes = low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(

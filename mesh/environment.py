@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from services.registry import SERVICES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,7 +28,7 @@ _INTAKE = _SERVICE | {
     "DEAD_LETTER_DAYS",
 }
 _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
-MAY_SET: Mapping[str, frozenset[str]] = {
+_OWN: Mapping[str, frozenset[str]] = {
     "access": _SERVICE
     | {
         "TOKEN_CLIENTS",
@@ -66,7 +68,6 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     "config": _INTAKE,
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
-    "signer": _SERVER,
     "status": _REPORTS
     | {
         "STATUS_PARTITIONS",
@@ -85,7 +86,14 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "HINT_VEHICLES",
         "DOUBT_SECONDS",
     },
+}
+"""Of the services that have settings of their own."""
+
+MAY_SET: Mapping[str, frozenset[str]] = {
+    **{service.name: _SERVICE if service.has_database else _SERVER for service in SERVICES},
+    **_OWN,
     "vehicles": frozenset({"LOG_LEVEL"}),
+    "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),
 }
 """The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""
 

@@ -13,12 +13,13 @@ from mesh.component import MeshComponent
 from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
+from mesh.issuer_seed import issuer_url
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
 from mesh.sandbox import MONITOR, broker_user
-from mesh.tokens import AUDIENCE, ISSUER
+from mesh.tokens import AUDIENCE
 from services.registry import SERVICES
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Plan:
     services: tuple[MeshComponent, ...]
     envoy: MeshComponent
     vehicles: MeshComponent
+    issuer: MeshComponent | None = None
+    """None where the user named an issuer of their own."""
 
 
 class Planner:
@@ -77,6 +80,7 @@ class Planner:
             services=tuple(self._service(each) for each in SERVICES),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
+            issuer=None if self._own_issuer else self._issuer(),
         )
 
     def _log(self, name: str) -> Path:
@@ -187,13 +191,42 @@ class Planner:
         the sandbox's own.
         """
         audience = {"DOORS_TOKEN_AUDIENCE": self._environment.get("DOORS_TOKEN_AUDIENCE") or AUDIENCE}
-        if self._environment.get("DOORS_TOKEN_DISCOVERY_URL"):
+        if self._own_issuer:
             return audience
+        url = issuer_url(self._ports)
         return {
             **audience,
-            "DOORS_TOKEN_ISSUER": ISSUER,
-            "DOORS_TOKEN_JWKS": _absolute(self._sandbox.issuer_jwks),
+            "DOORS_TOKEN_ISSUER": url,
+            "DOORS_TOKEN_DISCOVERY_URL": f"{url}/.well-known/openid-configuration",
         }
+
+    @property
+    def _own_issuer(self) -> bool:
+        return bool(self._environment.get("DOORS_TOKEN_DISCOVERY_URL"))
+
+    def _issuer(self) -> MeshComponent:
+        environment = {
+            **self._python,
+            "DOORS_LOG_LEVEL": "INFO",
+            **of_the_user(self._environment, "issuer"),
+            "DOORS_PROFILE": PROFILE,
+            "DOORS_ISSUER_URL": issuer_url(self._ports),
+            "DOORS_ISSUER_PORT": str(self._ports.issuer),
+            "DOORS_ISSUER_KEY": _absolute(self._sandbox.issuer_key),
+            "DOORS_ISSUER_JWKS": _absolute(self._sandbox.issuer_jwks),
+            "DOORS_ISSUER_SEED": _absolute(self._sandbox.issuer_seed),
+            "DOORS_ISSUER_DATABASE": _absolute(self._sandbox.issuer_database),
+            "DOORS_TOKEN_AUDIENCE": AUDIENCE,
+        }
+        return MeshComponent(
+            name="issuer",
+            command=(sys.executable, "-m", "issuer"),
+            environment=environment,
+            log=self._log("issuer"),
+            probe=lambda: http_ok(self._ports.issuer, "/healthz"),
+            is_alive=http_ok(self._ports.issuer, "/healthz"),
+            stop_seconds=2.0,
+        )
 
     def _status_settings(self) -> dict[str, str]:
         return {"DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key)}

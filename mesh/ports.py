@@ -62,6 +62,11 @@ class Ports:
         """The simulated vehicles' control interface."""
         return self.base + 600
 
+    @property
+    def issuer(self) -> int:
+        """The issuer of access tokens, in plain HTTP."""
+        return self.base + 700
+
     def service(self, name: str) -> int:
         """Return the gRPC port of a service."""
         return self.base + descriptor_of(name).port_distance
@@ -76,6 +81,7 @@ class Ports:
             (self.https, "envoy (HTTPS)"),
             (self.mtls, "envoy (mTLS gRPC)"),
             (self.control, "vehicles (control)"),
+            (self.issuer, "issuer"),
         ]
 
     def require_free(self) -> None:

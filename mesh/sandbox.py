@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mesh.broker_secrets import BrokerSecrets, ensure_secret
 from mesh.ceremony import Ceremony
 from mesh.files import owned_folder, private_folder, write_private, write_private_json
+from mesh.issuer_seed import ensure_issuer_seed, issuer_url
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pair, Pki
 from mesh.ports import LOOPBACK
 from services.registry import SERVICES, WITH_DATABASE, descriptor_of
@@ -160,6 +161,21 @@ class Sandbox:
         return self.folder / "public" / "issuer.jwks.json"
 
     @property
+    def issuer_seed(self) -> Path:
+        """The people who can sign in at the issuer, with their passwords and TOTP secrets, and its clients' secrets."""
+        return self.folder / "secrets" / "issuer-seed.json"
+
+    @property
+    def issuer_database(self) -> Path:
+        """What the issuer keeps."""
+        return self.folder / "data" / "issuer.db"
+
+    @property
+    def issuer_file(self) -> Path:
+        """Where the issuer is: who makes or asks for tokens finds it by this."""
+        return self.folder / "issuer.json"
+
+    @property
     def api_key_pepper(self) -> Path:
         """The secret under which API keys are hashed."""
         return self.folder / "secrets" / "api-key-pepper"
@@ -247,10 +263,20 @@ class Sandbox:
         ensure_secret(self.update_id_key)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
+        ensure_issuer_seed(self.issuer_seed)
         self.ceremony.hold(now)
         write_private_json(self.seed, _seed())
         write_private_json(self.vehicles, [self._vehicle(vin) for vin in OWNERS])
         write_private_json(self.enrolment_seed, [self._enrolment(vin) for vin in OWNERS])
+
+    def write_issuer_file(self, ports: Ports) -> None:
+        """Let `make token` and the issuer's command line find it at these ports."""
+        write_private_json(self.issuer_file, {"issuer": issuer_url(ports)})
+
+    @property
+    def issuer(self) -> str:
+        """The issuer's URL, of the last start. Raises FileNotFoundError when there was none."""
+        return str(json.loads(self.issuer_file.read_bytes())["issuer"])
 
     def write_operator_file(self, ports: Ports) -> None:
         """Let `doorctl` find the services at these ports."""
@@ -321,17 +347,30 @@ def _ensure_signing_key(key_path: Path, jwks_path: Path) -> None:
         key = load_signing_key(key_path)
     else:
         key = Ed25519PrivateKey.generate()
-        write_private(
-            key_path,
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ),
-        )
-    public = key.public_key()
-    jwk = {**_public_jwk(public), "kid": key_id(public), "alg": "EdDSA", "use": "sig"}
-    write_private_json(jwks_path, {"keys": [jwk]})
+        write_private(key_path, _pem(key))
+    write_private_json(jwks_path, {"keys": [_jwk(key.public_key())]})
+
+
+def rotate_signing_key(key_path: Path, jwks_path: Path) -> str:
+    """Replace a signing key by a new one and return its id; the one before stays in the key set, and none older.
+
+    The set is written first: a key that is used is published already.
+    """
+    before = load_signing_key(key_path).public_key()
+    key = Ed25519PrivateKey.generate()
+    write_private_json(jwks_path, {"keys": [_jwk(each) for each in (key.public_key(), before)]})
+    write_private(key_path, _pem(key))
+    return key_id(key.public_key())
+
+
+def _jwk(public: Ed25519PublicKey) -> dict[str, str]:
+    return {**_public_jwk(public), "kid": key_id(public), "alg": "EdDSA", "use": "sig"}
+
+
+def _pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey:

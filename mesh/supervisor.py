@@ -134,10 +134,19 @@ class Supervisor:
                 await work
             await asyncio.shield(self._stop_all())
 
+    @property
+    def _issuer(self) -> list[MeshComponent]:
+        return [] if self._plan.issuer is None else [self._plan.issuer]
+
     async def _start_and_watch(self) -> None:
         async with _one_failure(), asyncio.TaskGroup() as watchers:
             # Vehicles after the services: a connection that nobody admits yet is held by the broker for seconds.
-            for stage in ([self._plan.nats], self._plan.services, [self._plan.vehicles, self._plan.envoy]):
+            # The issuer before the services: access asks for its keys at its start.
+            for stage in (
+                [self._plan.nats, *self._issuer],
+                self._plan.services,
+                [self._plan.vehicles, self._plan.envoy],
+            ):
                 started = await asyncio.gather(*(self._start(component) for component in stage))
                 for component, began in zip(stage, started, strict=True):
                     watchers.create_task(self._keep(component, began))
@@ -200,7 +209,12 @@ class Supervisor:
         try:
             await self._drain_envoy()
         finally:
-            for stage in ([self._plan.vehicles], [self._plan.envoy], self._plan.services, [self._plan.nats]):
+            for stage in (
+                [self._plan.vehicles],
+                [self._plan.envoy],
+                self._plan.services,
+                [self._plan.nats, *self._issuer],
+            ):
                 names = [component.name for component in stage if component.name in self._running]
                 await asyncio.gather(*(self._running[name].stop() for name in names))
         if self._running:

@@ -1,4 +1,4 @@
-"""Access tokens from the sandbox's development issuer (RFC 9068: JWTs of type `at+jwt`)."""
+"""Access tokens that `make token` makes with the key of the sandbox's issuer (RFC 9068: JWTs of type `at+jwt`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-ISSUER = "https://issuer.sandbox.ecarus.example"
 AUDIENCE = "remote-door-control"
 LIFETIME_SECONDS = 3600
 AGENT_LIFETIME_SECONDS = 300
@@ -52,8 +51,8 @@ class Bearer:
     """The thumbprint of the key that the token is bound to (RFC 9449), if to any."""
 
 
-def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
-    """Return a token that says so, signed in now, good for LIFETIME_SECONDS, an agent's for
+def issue_token(key: Path, issuer: str, bearer: Bearer, now: datetime) -> str:
+    """Return a token that says so, as of the issuer, signed in now, good for LIFETIME_SECONDS, an agent's for
     AGENT_LIFETIME_SECONDS.
 
     Raises FileNotFoundError when the sandbox was never made, ValueError when `key` is not a signing key,
@@ -64,7 +63,7 @@ def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
     signer = load_signing_key(key)
     seconds = int(now.timestamp())
     claims: dict[str, object] = {
-        "iss": ISSUER,
+        "iss": issuer,
         "aud": AUDIENCE,
         "sub": bearer.user,
         "client_id": bearer.client or (AGENTS if bearer.actor else CLIENTS[0]),

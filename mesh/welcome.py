@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.issuer_seed import issuer_url
 from mesh.ports import LOOPBACK
 from mesh.sandbox import SAMPLE_KEY, SAMPLE_VIN
 
@@ -49,6 +50,8 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
         f"TLS on {ports.https}, gRPC over mutual TLS on {ports.mtls} (CA and keys: {sandbox.pki})",
         "Which certificate is which car: bin/doorctl vehicle list",
         f"A user's token: make token USER=user-123 VIN={SAMPLE_VIN}",
+        f"Sign in for one: .venv/bin/python -m issuer sign-in user-123, or {issuer_url(ports)}/account in a browser",
+        f"  (names, passwords, TOTP secrets: {sandbox.issuer_seed}; a code: .venv/bin/python -m issuer code user-123)",
         f"Logs: {sandbox.logs}    Stop: Ctrl-C",
     ]
     return "\n".join(lines)

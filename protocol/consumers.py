@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.streams import ROOM_EVENTS, VEHICLE_EVENTS, status_stream
+from protocol.streams import ROOM_EVENTS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, status_stream
 from protocol.subjects import (
     GRANT_REVOKED_SUBJECT,
     SETTINGS_WITHDRAWN_SUBJECT,
@@ -36,16 +36,23 @@ class DurableConsumer:
     ack_wait_seconds: int = 10
 
 
-def _of_events(name: str, service: str, *events: EventKind) -> DurableConsumer:
-    return DurableConsumer(
-        name, service, VEHICLE_EVENTS, tuple(event_subject("*", event) for event in events)
-    )
+def over_mqtt(name: str) -> str:
+    """Return the name of the consumer that reads of vehicles on MQTT what this one reads of those on NATS."""
+    return f"{name}-mqtt"
+
+
+def _of_events(name: str, service: str, *events: EventKind) -> list[DurableConsumer]:
+    subjects = tuple(event_subject("*", event) for event in events)
+    return [
+        DurableConsumer(name, service, VEHICLE_EVENTS, subjects),
+        DurableConsumer(over_mqtt(name), service, VEHICLE_MQTT_EVENTS, subjects),
+    ]
 
 
 CONSUMERS = {
     consumer.name: consumer
     for consumer in (
-        _of_events(
+        *_of_events(
             "command-events",
             "command",
             *(event for event in EventKind if event not in {EventKind.STATUS, EventKind.DIAGNOSTICS}),
@@ -60,11 +67,11 @@ CONSUMERS = {
             shared=False,
         ),
         DurableConsumer("config-rights", "config", ROOM_EVENTS, (GRANT_REVOKED_SUBJECT,)),
-        _of_events("config-vehicle-events", "config", EventKind.HELLO, EventKind.CONFIG),
-        _of_events("diagnostics-reports", "diagnostics", EventKind.DIAGNOSTICS),
-        _of_events("diagnostics-hellos", "diagnostics", EventKind.HELLO),
-        _of_events("status-results", "status", EventKind.RESULT),
-        _of_events("status-hellos", "status", EventKind.HELLO),
+        *_of_events("config-vehicle-events", "config", EventKind.HELLO, EventKind.CONFIG),
+        *_of_events("diagnostics-reports", "diagnostics", EventKind.DIAGNOSTICS),
+        *_of_events("diagnostics-hellos", "diagnostics", EventKind.HELLO),
+        *_of_events("status-results", "status", EventKind.RESULT),
+        *_of_events("status-hellos", "status", EventKind.HELLO),
         *(
             DurableConsumer(
                 f"status-{n}",

@@ -1,4 +1,4 @@
-"""The layout of `protocol.streams` as JetStream is reported it: whoever plays the cloud makes the same."""
+"""The layout of `protocol.streams` as JetStream takes it: whoever plays the cloud makes the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def stream_config(stream: Stream, replicas: int = 1, prefix: str = "") -> Stream
     subjects, stored_as = list(stream.subjects), stream.stored_as
     if prefix and stream.vehicles_write:
         kept = stream.vehicles_write
-        subjects, stored_as = [f"{prefix}.{kept}"], (f"{prefix}.{kept}", _numbered(kept))
+        kept_as = stored_as[1] if stored_as else _numbered(kept)
+        subjects, stored_as = [f"{prefix}.{kept}"], (f"{prefix}.{kept}", kept_as)
     retention = RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS
     return StreamConfig(
         name=stream.name,

@@ -8,6 +8,7 @@ from protocol.subjects import KEPT_UPDATES, STATUS_PARTITIONS, EventKind
 
 VEHICLE_COMMANDS = "VEHICLE_COMMANDS"
 VEHICLE_EVENTS = "VEHICLE_EVENTS"
+VEHICLE_MQTT_EVENTS = "VEHICLE_MQTT_EVENTS"
 DOOR_UPDATES = "DOOR_UPDATES"
 ROOM_EVENTS = "ROOM_EVENTS"
 MQTT_RETAINED = "$MQTT_rmsgs"
@@ -69,12 +70,24 @@ vehicles say one of them could name another's. Services recognise repetitions th
 
 _FOR_MQTT = Stream(
     MQTT_MESSAGES,
-    # Not everything below $MQTT.msgs, as the broker would make it: events belong to VEHICLE_EVENTS.
+    # Not everything below $MQTT.msgs, as the broker would make it: events belong to VEHICLE_MQTT_EVENTS.
     ("$MQTT.msgs.vehicle.*.cmd.*", "$MQTT.msgs.vehicle.*.presence", "$MQTT.msgs.vehicle_status.*.*"),
     while_wanted=True,
     vehicles_consume=True,
     message_ttl=True,
 )
+
+_EVENTS = Stream(
+    VEHICLE_EVENTS,
+    tuple(f"vehicle.*.evt.{event.value}" for event in EventKind if event is not EventKind.STATUS),
+    vehicles_write="vehicle.*.evt.*",
+    max_age_seconds=7 * 86_400,
+    duplicate_window_seconds=_NO_REPETITIONS_SECONDS,
+    most_per_subject=_MOST_EVENTS,
+    most_bytes=VEHICLE_MESSAGE_BYTES,
+)
+"""Of vehicles on NATS. Those on MQTT have a stream of their own: where more waits to be written than a stream takes in,
+the broker refuses what comes, and a connection over MQTT of which it refuses something it ends."""
 
 _RETAINED = Stream(
     MQTT_RETAINED,
@@ -83,6 +96,9 @@ _RETAINED = Stream(
     # Nothing is that short, so nothing is kept: no topic has a message that waits for whoever subscribes.
     most_bytes=1,
 )
+
+OVER_MQTT = "mqtt"
+"""What stands before the subject of an event that came over MQTT, where the broker keeps links apart."""
 
 STREAMS = {
     stream.name: stream
@@ -98,19 +114,18 @@ STREAMS = {
             passed_on=("vehicle.*.cmd.*", "$MQTT.msgs.vehicle.{{wildcard(1)}}.cmd.{{wildcard(2)}}"),
             needs=(_FOR_MQTT,),
         ),
+        _EVENTS,
         Stream(
-            VEHICLE_EVENTS,
-            (
-                *(f"vehicle.*.evt.{event.value}" for event in EventKind if event is not EventKind.STATUS),
-                "$MQTT.msgs.vehicle.*.evt.*",
-            ),
-            vehicles_write="vehicle.*.evt.*",
-            max_age_seconds=7 * 86_400,
+            VEHICLE_MQTT_EVENTS,
+            ("$MQTT.msgs.vehicle.*.evt.*",),
+            vehicles_write=f"{OVER_MQTT}.vehicle.*.evt.*",
+            max_age_seconds=_EVENTS.max_age_seconds,
             duplicate_window_seconds=_NO_REPETITIONS_SECONDS,
             most_per_subject=_MOST_EVENTS,
             most_bytes=VEHICLE_MESSAGE_BYTES,
             stored_as=("$MQTT.msgs.vehicle.*.evt.*", "vehicle.{{wildcard(1)}}.evt.{{wildcard(2)}}"),
-            needs=(_FOR_MQTT,),
+            # In an older layout that one took these in, too.
+            needs=(_FOR_MQTT, _EVENTS),
         ),
         Stream(
             DOOR_UPDATES,

@@ -6,7 +6,7 @@ stream syncs every message to disk and carries about 5,000 a second, eight carry
 
 A vehicle on MQTT uses the same words as topics (`vehicle/<VIN>/evt/hello`). The broker files what is
 published there with QoS 1 below `$MQTT.msgs`, confirms it once it is stored, and serves MQTT sessions from
-the stream MQTT_MESSAGES. So VEHICLE_EVENTS takes events from there, and VEHICLE_COMMANDS passes a copy of
+the stream MQTT_MESSAGES. So VEHICLE_MQTT_EVENTS takes events from there, and VEHICLE_COMMANDS passes a copy of
 every command on to there (docs/decisions/0012-mqtt-vehicles.md).
 """
 

@@ -26,7 +26,7 @@ WAITING = ("system", "attacks", "messaging")
 """The levels whose tests wait for other programs most of their time: they begin first."""
 UNMEASURED = ("system", "attacks", "messaging")
 """The levels that measure no coverage: what they run is in other processes, or would be late by it."""
-WORKERS_PER_CPU = 2
+WORKERS_PER_CPU = 2.5
 MOST_WORKERS = 12
 MESH, DISTURBED, ATTACKED = "mesh", "disturbed-mesh", "attacked-mesh"
 """The groups of tests that share a mesh: most of them, those that end parts of it, and those that attack it. Each group
@@ -59,7 +59,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Most tests wait for servers, clocks and each other: more of them go at once than there are processors."""
-    return min(MOST_WORKERS, WORKERS_PER_CPU * (os.cpu_count() or 1))
+    return min(MOST_WORKERS, int(WORKERS_PER_CPU * (os.cpu_count() or 1)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (group := _group(item)) is not None:
             item.add_marker(pytest.mark.xdist_group(group))
-        if "bystander" in _fixtures(item) and item.get_closest_marker("untimed") is None:
+        if _attacked(item) and item.get_closest_marker("untimed") is None:
             item.add_marker(pytest.mark.alone)  # compares with how long things take when all is quiet
         if _level(item) in UNMEASURED:
             item.add_marker(pytest.mark.no_cover)
@@ -93,6 +93,10 @@ def _group(item: pytest.Item) -> str | None:
             return ATTACKED
         return MESH if item.get_closest_marker("disturbs") is None else DISTURBED
     return item.path.relative_to(HERE).as_posix()
+
+
+def _attacked(item: pytest.Item) -> bool:
+    return not {"bystander", "mqtt_bystander"}.isdisjoint(_fixtures(item))
 
 
 def _level(item: pytest.Item) -> str:

@@ -30,6 +30,7 @@ PRODUCT = (
     "mesh",
     "gateway",
     "doorctl",
+    "issuer",
     "bench",
     "tools",
 )

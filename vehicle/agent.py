@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import structlog
 
+from vehicle import tasks
 from vehicle.doors import diagnosis
 from vehicle.doors.lock_changes import LockChanges
 from vehicle.link.backoff import Backoff
@@ -57,7 +58,7 @@ DRAIN_SECONDS = 5.0
 LAST_REPORT_SECONDS = 0.5
 """How long going to sleep may be held up by the report that says so."""
 
-CANCEL_AGAIN_SECONDS = 0.1
+BUSY_LOOK_SECONDS = 0.1
 
 SETTLE_SECONDS = 1.0
 """After a change in sleep, before waking to report it: what moves five doors is told in one waking."""
@@ -204,7 +205,7 @@ class Agent:
                     await self._told.wait()
                     # A command that came with the waking. Nothing tells when the last one is done.
                     while self.is_busy:  # noqa: ASYNC110  # see above
-                        await asyncio.sleep(CANCEL_AGAIN_SECONDS)
+                        await asyncio.sleep(BUSY_LOOK_SECONDS)
             if self._sleeps:
                 self._at_sleep = self._worth_waking
                 await self._disconnect(self._report_last)
@@ -378,9 +379,5 @@ class Agent:
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:
-    if task is None:
-        return
-    while not task.done():
-        # Asked again: Python 3.11's wait_for swallows a cancellation that comes together with its result.
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+    if task is not None:
+        await tasks.end([task])

@@ -12,7 +12,7 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
-from services.access.adapters.announcements import OutboxAnnouncements
+from services.access.adapters.announcements import OutboxAnnouncements, agent_alert
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.dpop import ProofVerifier
@@ -36,6 +36,7 @@ from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
 from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
+from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -53,9 +54,6 @@ from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
@@ -96,10 +94,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
-    async def keep_key_uses(uses: Mapping[str, datetime]) -> None:
-        await database.write(lambda c: store.note_key_uses(c, uses))
-
-    key_uses = KeyUseLog(keep_key_uses, CLOCK.now)
+    key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes = Routes()
     workloads = Workloads()
     permission_cache = PermissionCache(load_standing, CLOCK.seconds)
@@ -122,6 +117,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     signals = SignalLog()
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
+    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
@@ -137,6 +133,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
         step_up_table=settings.step_up_table,
+        agents=agents,
         now=CLOCK.seconds,
         observe=signals.note,
     )
@@ -171,7 +168,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             abnormal=people[2],
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
-        DoorGrantServicer(*people).register(server)
+        DoorGrantServicer(*people, agents).register(server)
 
     rpc = GrpcServer(
         settings,

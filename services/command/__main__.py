@@ -114,6 +114,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             for name in (
                 streams.VEHICLE_COMMANDS,
                 streams.VEHICLE_EVENTS,
+                streams.VEHICLE_MQTT_EVENTS,
                 streams.DOOR_UPDATES,
                 streams.ROOM_EVENTS,
             )

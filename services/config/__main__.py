@@ -10,7 +10,7 @@ from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotations
 
 from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
-from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS
 from services.config import usecases
 from services.config.adapters import dispatch, right_link, server, store, translate, vehicle_link
 from services.platform import boot
@@ -32,6 +32,7 @@ from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
 from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
+from services.telematics.links import over_each_link
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.settings import VehicleServiceSettings
@@ -61,7 +62,9 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
     broker = await connect_broker(settings, f"service-{ROOM}", health)
-    await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
+    await broker.ensure_streams(
+        *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS))
+    )
     to_signer = open_channel(settings, settings.signer_target, "signer")
     signer_answers = health.condition("signer", patience_seconds=settings.health_patience_seconds)
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
@@ -97,7 +100,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     )
     rights = right_link.ConfigRevocationHandler(settings_cancellations, signer, CLOCK.now)
     subscriptions = [
-        Subscription(vehicle_link.PLAN, events.handle),
+        *over_each_link(vehicle_link.PLAN, events.handle),
         Subscription(right_link.ENDED, rights.handle),
     ]
     keeper = DeadLetterKeeper(

@@ -11,7 +11,7 @@ from pydantic import Field
 from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
-from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
+from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS
 from services.diagnostics.adapters import server, store, translate, vehicle_link
 from services.platform import boot
 from services.platform.background import regularly
@@ -27,10 +27,11 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
-from services.platform.subscriptions import Subscription, consumers
+from services.platform.subscriptions import consumers
 from services.telematics import rules as vehicle_rules
 from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
+from services.telematics.links import over_each_link
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
 from services.telematics.reports import HelloIntake, ReportReader, ReportSettings
@@ -55,7 +56,9 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
     broker = await connect_broker(settings, f"service-{ROOM}", health)
-    await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
+    await broker.ensure_streams(
+        *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, DOOR_UPDATES))
+    )
     relay = OutboxRelay(
         database,
         store.outbox,
@@ -77,8 +80,8 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     hellos = HelloIntake(answers, directory, database, store.sessions, CLOCK.milliseconds, reports.invalidate)
     checks = vehicle_link.VehicleReports(record, reports, CLOCK.now)
     subscriptions = [
-        Subscription(vehicle_link.PLAN, checks.handle),
-        Subscription(vehicle_link.HELLO_PLAN, hellos.handle),
+        *over_each_link(vehicle_link.PLAN, checks.handle),
+        *over_each_link(vehicle_link.HELLO_PLAN, hellos.handle),
     ]
     keeper = DeadLetterKeeper(
         database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep

@@ -35,7 +35,7 @@ def broker_urls(text: str) -> list[str]:
 
 
 def grpc_target(text: str) -> str:
-    """Return what gRPC is reported a `Target`. Raises ValueError."""
+    """Return a `Target` as gRPC takes it. Raises ValueError."""
     endpoints = [each.strip() for each in text.split(",")]
     if not all(_is_endpoint(each) for each in endpoints):
         raise ValueError("must be host:port, or several addresses with commas between")

@@ -13,7 +13,14 @@ from pydantic import Field, FilePath
 from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
-from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
+from protocol.streams import (
+    DOOR_UPDATES,
+    ROOM_EVENTS,
+    STREAMS,
+    VEHICLE_EVENTS,
+    VEHICLE_MQTT_EVENTS,
+    status_stream,
+)
 from protocol.subjects import GRANT_REVOKED_SUBJECT, KEPT_UPDATES, STATUS_PARTITIONS
 from services.platform import boot
 from services.platform.background import regularly
@@ -122,7 +129,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
     broker = await connect_broker(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(
-        *(STREAMS[name] for name in (VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
+        *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
         *(status_stream(n) for n in settings.partitions),
     )
 

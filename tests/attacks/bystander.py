@@ -75,16 +75,16 @@ class Probe:
 class BystanderProbe:
     """A person, their car, and a stream that stays open from beginning to end."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, vin: str = FOREIGN, owner: str = OWNER) -> None:
         self.timed = True
         """Whether what is done while attacked is compared with a quiet time. Without that it is to be right, and to end
         within GIVEN_UP_SECONDS each time.
         """
         self.mesh = mesh
-        self.vin = FOREIGN
-        self.car = Car(mesh, FOREIGN)
-        self.door = f"{mesh.base_url}/vehicles/{FOREIGN}/door"
-        self.headers = {"Authorization": f"Bearer {mesh.token(OWNER)}"}
+        self.vin = vin
+        self.car = Car(mesh, vin)
+        self.door = f"{mesh.base_url}/vehicles/{vin}/door"
+        self.headers = {"Authorization": f"Bearer {mesh.token(owner)}"}
         self._client = httpx.Client(headers=self.headers, timeout=GIVEN_UP_SECONDS, trust_env=False)
         self._unlocks = False
         self._mine: set[str] = set()

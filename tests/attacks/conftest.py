@@ -8,6 +8,7 @@ import pytest
 
 from tests.attacks.bystander import BystanderProbe
 from tests.attacks.hostile_car import HostileCar
+from tests.support.app import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +24,21 @@ def bystander(mesh: Mesh) -> Iterator[BystanderProbe]:
     probe.close()
 
 
+@pytest.fixture(scope="session")
+def mqtt_bystander(mesh: Mesh) -> Iterator[BystanderProbe]:
+    """The same with a car on MQTT."""
+    probe = BystanderProbe(mesh, SECOND, "user-123")
+    yield probe
+    probe.close()
+
+
 @pytest.fixture(autouse=True)
 def _whether_times_count(request: pytest.FixtureRequest) -> None:
     """Nothing is to be learnt from how long things take while other tests are run."""
-    if "bystander" in request.fixturenames:
-        probe: BystanderProbe = request.getfixturevalue("bystander")
-        probe.timed = request.node.get_closest_marker("untimed") is None
+    for name in ("bystander", "mqtt_bystander"):
+        if name in request.fixturenames:
+            probe: BystanderProbe = request.getfixturevalue(name)
+            probe.timed = request.node.get_closest_marker("untimed") is None
 
 
 @pytest.fixture

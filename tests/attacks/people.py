@@ -25,7 +25,7 @@ DIGITAL_KEY = grant_pb2.GRANT_ROLE_DIGITAL_KEY
 
 def bearer(mesh: Mesh, user: str, client: str = "mobile-app") -> str:
     """A token as `make token` prints it."""
-    return signed(mesh, claims(user, client_id=client))
+    return signed(mesh, claims(mesh, user, client_id=client))
 
 
 def person(mesh: Mesh, vin: str, user: str) -> App:

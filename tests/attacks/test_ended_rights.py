@@ -79,7 +79,7 @@ def test_a_stream_ends_with_its_token(mesh: Mesh, bystander: BystanderProbe) -> 
     grant(mesh, guest, SAMPLE, DIGITAL_KEY)
     with bystander.undisturbed():
         end = int(time.time()) + 4
-        app = App(mesh, SAMPLE, signed(mesh, claims(guest, exp=end)))
+        app = App(mesh, SAMPLE, signed(mesh, claims(mesh, guest, exp=end)))
         with app.stream() as stream:
             assert not stream.ended.is_set()
             ends_in_time(stream, end)
@@ -185,7 +185,7 @@ def test_a_withdrawn_key_of_the_issuer_is_trusted_no_longer(mesh: Mesh, bystande
     guest = new_name("guest")
     grant(mesh, guest, SAMPLE, DIGITAL_KEY)
     with another_issuer_key(mesh) as key:
-        app = App(mesh, SAMPLE, signed(mesh, claims(guest), key))
+        app = App(mesh, SAMPLE, signed(mesh, claims(mesh, guest), key))
         eventually(lambda: app.get("status").status_code == 200, KEY_SET_SECONDS)
         stream = app.stream()
     with bystander.undisturbed(), stream:
@@ -210,9 +210,9 @@ REFUSED_TOKENS: dict[str, dict[str, Any] | bytes] = {
 def test_a_token_that_limits_itself_is_honoured_or_refused(mesh: Mesh, owner: App, name: str) -> None:
     changes = REFUSED_TOKENS[name]
     if isinstance(changes, bytes):
-        payload = changes + b", " + json.dumps(claims("user-123", sub=None)).encode()[1:]
+        payload = changes + b", " + json.dumps(claims(mesh, "user-123", sub=None)).encode()[1:]
     else:
-        payload = json.dumps(claims("user-123", **changes)).encode()
+        payload = json.dumps(claims(mesh, "user-123", **changes)).encode()
     before = Car(mesh, SAMPLE).actuations()
     answer = App(mesh, SAMPLE, signed(mesh, payload)).order("unlock", unlockMode="EMERGENCY")
     assert answer.status_code in {401, 403}, answer.text
@@ -224,7 +224,7 @@ def test_a_token_that_limits_itself_is_honoured_or_refused(mesh: Mesh, owner: Ap
 
 
 def test_a_token_in_utf16_is_no_token(mesh: Mesh) -> None:
-    payload = json.dumps(claims("user-123")).encode("utf-16")
+    payload = json.dumps(claims(mesh, "user-123")).encode("utf-16")
     assert App(mesh, SAMPLE, signed(mesh, payload)).get("status").status_code == 401
 
 
@@ -266,7 +266,8 @@ def test_an_agents_request_is_its_customers(mesh: Mesh, owner: App) -> None:
     other = new_name("customer")
     grant(mesh, other, SAMPLE, SHARED_USER)
     both = [
-        App(mesh, SAMPLE, signed(mesh, claims(user, **acting("agent-7")))) for user in ("user-123", other)
+        App(mesh, SAMPLE, signed(mesh, claims(mesh, user, **acting("agent-7"))))
+        for user in ("user-123", other)
     ]
     eventually(lambda: both[1].get("status").status_code == 200)
     correlation_id = f"agent-{uuid.uuid4()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 FLOOD_SECONDS = 20
+CONTROL_FLOOD_SECONDS = 12
 CUT_SECONDS = 4.0
 """Two looks of a second, with room for a busy machine."""
 COMES_FLOOR_SECONDS = 1.0
@@ -41,6 +43,17 @@ def lines(vin: str, kind: str) -> bytes:
         "pull": pub(pull, PULL_BODY, f"_INBOX.{vin}.a"),
         "acknowledgement": pub(f"$JS.ACK.{VEHICLE_COMMANDS}.{vin}.1.1.1.1.1", b"+ACK"),
         **{event: pub(event_subject(vin, event), b"x" * EVENT_BYTES) for event in EventKind},
+    }[kind]
+    return one * (CHUNK_BYTES // len(one))
+
+
+def control_lines(vin: str, kind: str) -> bytes:
+    """What the broker counts as no message: each asks it for work all the same."""
+    one = {
+        "ping": b"PING\r\n",
+        "subscription": f"SUB _INBOX.{vin}.f 7\r\nUNSUB 7\r\n".encode(),
+        "refused subscription": b"SUB vehicle.> 7\r\n",
+        "refused publish": pub("vehicle.x.evt.status", b"x"),
     }[kind]
     return one * (CHUNK_BYTES // len(one))
 
@@ -92,6 +105,19 @@ def test_a_flood_is_cut_off_and_other_cars_come_meanwhile(
         assert shut_out(hostile_car)
         assert max(came) < max(FACTOR * quiet, COMES_FLOOR_SECONDS), f"quiet {quiet:.3f} s, then {came}"
         assert serves(mesh)
+
+
+@pytest.mark.parametrize("kind", ["ping", "subscription", "refused subscription", "refused publish"])
+def test_what_is_no_message_slows_nobody_down(
+    mesh: Mesh, bystander: BystanderProbe, hostile_car: HostileCar, kind: str
+) -> None:
+    with bystander.undisturbed():
+        flood = flood_of(hostile_car).begin(control_lines(hostile_car.vin, kind), CONTROL_FLOOD_SECONDS)
+        while flood.poll() is None:
+            assert serves(mesh), "the enrolment service does not serve"
+            time.sleep(0.1)
+        said, _ = flood.communicate()
+    logging.getLogger(__name__).info("%s: %s", kind, said)
 
 
 def test_wildcards_within_a_flood_cost_others_one_pull_at_most(

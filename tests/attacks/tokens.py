@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mesh.issuer_seed import issuer_url
 from mesh.sandbox import SAMPLE_VIN, key_id, load_signing_key
-from mesh.tokens import AUDIENCE, ISSUER, TWO_FACTORS
+from mesh.tokens import AUDIENCE, TWO_FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
 
 
-def claims(user: str, **changes: Any) -> dict[str, Any]:
+def claims(mesh: Mesh, user: str, **changes: Any) -> dict[str, Any]:
     """A good token's; None takes one out."""
     now = int(time.time())
     good = {
-        "iss": ISSUER,
+        "iss": issuer_url(mesh.ports),
         "aud": AUDIENCE,
         "sub": user,
         "client_id": "mobile-app",

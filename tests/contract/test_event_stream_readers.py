@@ -13,7 +13,7 @@ import pytest
 
 from services.status.adapters import translate
 from services.status.adapters.event_ids import EventIds
-from services.status.domain.doors import LogPosition
+from services.status.domain.updates import LogPosition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -113,7 +113,7 @@ async def test_whoever_comes_to_an_address_later_with_a_revoked_certificate_is_l
     authority.revoke(pair.cert)
     async with AsyncExitStack() as stack:
         stolen = await stack.enter_async_context(replica(authority, "stolen", pair))
-        channel = open_channel(settings_of(authority), stolen, "signer")
+        channel: Any = open_channel(settings_of(authority), stolen, "signer")
         await stack.enter_async_context(channel)
         await channel.look()
         method = channel.unary_unary(METHOD)
@@ -131,7 +131,7 @@ async def test_while_nothing_is_revoked_nobody_is_asked_for_a_certificate(
     async with AsyncExitStack() as stack:
         good = await stack.enter_async_context(replica(authority, "good"))
         for lists in (True, False):
-            channel = open_channel(settings_of(authority, lists=lists), good, "signer")
+            channel: Any = open_channel(settings_of(authority, lists=lists), good, "signer")
             await stack.enter_async_context(channel)
             monkeypatch.setattr(asyncio, "open_connection", never)
             await channel.look()

@@ -33,8 +33,8 @@ from services.status.adapters.vehicle_link import (
     listen_for_losses,
     publish_update,
 )
-from services.status.domain.doors import LogPosition, Reset, Update
 from services.status.domain.rights import WatchRight, WatchRightEndedError
+from services.status.domain.updates import LogPosition, Reset, Update
 from services.status.usecases.advisories import AdvisoryFilter
 from services.status.usecases.door_status import watch_updates
 from services.status.usecases.hub import Hub, Watcher

@@ -19,13 +19,15 @@ from services.platform.consumer import ConsumerPlan
 from services.platform.health import COMMANDS, Health
 from services.status.adapters.vehicle_link import status_plan
 from services.telematics.broker import connect_broker
+from services.telematics.links import over_each_link
 from tests.messaging.broker_harness import VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.support.service_modules import adapter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from services.platform.consumer import Delivery, Unhandled
     from tests.messaging.conftest import NatsServer
 
 
@@ -46,8 +48,15 @@ def plans_of(service: str) -> list[ConsumerPlan]:
             names = vars(adapter(service, module))
         except ModuleNotFoundError:
             continue
-        found += [value for value in names.values() if isinstance(value, ConsumerPlan)]
+        for plan in names.values():
+            if isinstance(plan, ConsumerPlan):
+                of_vehicles = plan.stream == VEHICLE_EVENTS
+                found += [each.plan for each in over_each_link(plan, _nothing)] if of_vehicles else [plan]
     return found
+
+
+async def _nothing(_deliveries: Sequence[Delivery]) -> list[Unhandled]:
+    raise AssertionError
 
 
 @pytest.mark.parametrize("service", [name for name in registry.PUBLIC if name != "access"])

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from mesh.nats_config import MOST_SUBSCRIPTIONS
 from mesh.sandbox import broker_user, vehicle_identity
-from protocol.streams import MQTT_MESSAGES, MQTT_RETAINED, VEHICLE_EVENTS, VEHICLE_MESSAGE_BYTES
+from protocol.streams import MQTT_MESSAGES, MQTT_RETAINED, VEHICLE_MESSAGE_BYTES, VEHICLE_MQTT_EVENTS
 from protocol.subjects import EventKind, event_subject, mqtt_topic, presence_subject, status_subject
 from services.enrolment.domain import MOST_ARRIVALS
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
@@ -142,7 +142,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
 
 @pytest_asyncio.fixture
 async def witness(harness: BrokerHarness) -> Witness:
-    one = Witness(harness)
+    one = Witness(harness, VEHICLE_MQTT_EVENTS)
     await one.begin()
     return one
 
@@ -309,10 +309,13 @@ async def test_one_car_s_flood_pushes_out_nothing_of_another_s(
     for _ in range(300):
         assert await hostile.publish(HELLO_TOPIC, b"x" * 1_000)
     hostile.cut()
+    events = await harness.observe(VEHICLE_MQTT_EVENTS)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (await events.stream_info(VEHICLE_MQTT_EVENTS)).state.last_seq < 300:  # noqa: ASYNC110  # the broker writes in its own time
+            await asyncio.sleep(0.05)
     await witness.assert_nothing_came_of_it(allowed={event_subject(VIN, EventKind.HELLO): 256})
-    events = await harness.observe(VEHICLE_EVENTS)
     assert (
-        await events.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, EventKind.HELLO))
+        await events.get_last_msg(VEHICLE_MQTT_EVENTS, event_subject(VIN, EventKind.HELLO))
     ).data == b"x" * 1_000
 
 

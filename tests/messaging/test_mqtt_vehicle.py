@@ -14,7 +14,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from protocol import stream_config
-from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_MQTT_EVENTS
 from protocol.subjects import CommandKind, EventKind, event_subject, presence_subject
 from services.command.adapters.mqtt_queue import MqttSessions
 from services.platform.jetstream import Broker as RoomBroker
@@ -160,9 +160,9 @@ async def test_what_is_confirmed_is_stored_whatever_happens_to_the_broker(
 async def everything(broker: Broker) -> set[bytes]:
     client = await nats.connect(broker.url, user="cloud", password="cloud")
     jetstream = client.jetstream()
-    left = (await jetstream.stream_info(VEHICLE_EVENTS)).state.messages
+    left = (await jetstream.stream_info(VEHICLE_MQTT_EVENTS)).state.messages
     config = ConsumerConfig(ack_policy=AckPolicy.NONE)
-    reader = await jetstream.pull_subscribe("", stream=VEHICLE_EVENTS, config=config)
+    reader = await jetstream.pull_subscribe("", stream=VEHICLE_MQTT_EVENTS, config=config)
     found: set[bytes] = set()
     while left:
         batch = await reader.fetch(min(500, left), timeout=WAIT_SECONDS)
@@ -205,12 +205,12 @@ async def test_a_car_has_no_say_and_no_ear_for_another(broker: Broker, cloud: Cl
     for topic in (f"vehicle/{OTHER_VIN}/cmd/+", "vehicle/+/cmd/+", "#", "$MQTT/sub/#", "$MQTT/msgs/#"):
         with pytest.raises(LinkDownError, match="subscription refused"):
             await connection.subscribe(topic)
-    before = await stored(cloud, VEHICLE_EVENTS)
+    before = await stored(cloud, VEHICLE_MQTT_EVENTS)
     try:
         await connection.publish(f"vehicle/{OTHER_VIN}/evt/hello", b"x")
     except LinkDownError:  # confirmed or cut off: in neither case may it count
         await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
-    assert await stored(cloud, VEHICLE_EVENTS) == before
+    assert await stored(cloud, VEHICLE_MQTT_EVENTS) == before
     connection.close()
 
 

@@ -92,13 +92,13 @@ async def test_a_signer_that_hangs_is_left_and_found_again(sandbox: Sandbox) -> 
             assert await signer.sign_session_requests([(VIN, os.urandom(16))]) is not None
             return time.monotonic() - began
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await signer.sign_session_requests([(VIN, os.urandom(16))]) is None:  # noqa: ASYNC110  # other processes start
                 await asyncio.sleep(0.1)
-            for process in (works, hangs):  # each alone does it, so that both are known to serve
+            for process in (hangs, works):  # each alone does it, and the one that will hang is in use at last
                 process.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(3)
-                await sign()
+                while await signer.sign_session_requests([(VIN, os.urandom(16))]) is None:  # noqa: ASYNC110  # as above
+                    await asyncio.sleep(0.1)
                 process.send_signal(signal.SIGCONT)
         hangs.send_signal(signal.SIGSTOP)
         frozen_at = time.monotonic()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from services.status.domain.doors import LogPosition
+    from services.status.domain.updates import LogPosition
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import nats.errors
 import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysChanged
+from nats.js.errors import NotFoundError
 from structlog.testing import capture_logs
 
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import OPERATOR, broker_user, vehicle_identity
 from protocol.stream_config import command_queue
-from protocol.streams import MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.streams import MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS
 from protocol.subjects import (
     VEHICLE_KEYS_CHANGED_SUBJECT,
     CommandKind,
@@ -51,9 +52,12 @@ async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
 
 
 async def last_event(harness: BrokerHarness, vin: str) -> bytes | None:
-    events = await harness.observe(VEHICLE_EVENTS)
-    found = await events.get_last_msg(VEHICLE_EVENTS, event_subject(vin, EventKind.HELLO))
-    return found.data
+    events, over_mqtt = await harness.observe(VEHICLE_EVENTS), await harness.observe(VEHICLE_MQTT_EVENTS)
+    hello = event_subject(vin, EventKind.HELLO)
+    try:
+        return (await events.get_last_msg(VEHICLE_EVENTS, hello)).data
+    except NotFoundError:
+        return (await over_mqtt.get_last_msg(VEHICLE_MQTT_EVENTS, hello)).data
 
 
 @LINKS
@@ -272,6 +276,7 @@ async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(harness: Bro
         await one_attempt(topic, receive=True)
     after = {name: (await harness.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
     assert after[VEHICLE_EVENTS] == before[VEHICLE_EVENTS]
+    assert after[VEHICLE_MQTT_EVENTS] == before[VEHICLE_MQTT_EVENTS]
     assert after[VEHICLE_COMMANDS] == before[VEHICLE_COMMANDS]
     assert other.is_open
     with pytest.raises(TimeoutError):

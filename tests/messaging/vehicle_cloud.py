@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
@@ -22,7 +23,14 @@ from nats.js.errors import NotFoundError
 from protocol import stream_config
 from protocol.faults import SYNCHRONISATION, Fault, MessageRefusedError
 from protocol.order import order_id
-from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.streams import (
+    MQTT_MESSAGES,
+    MQTT_QOS_HEADER,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_EVENTS,
+    VEHICLE_MQTT_EVENTS,
+)
 from protocol.subjects import STATUS_MAPPING, CommandKind, EventKind, command_subject, event_subject
 from services.command.adapters.mqtt_queue import forward_waiting
 from services.platform.jetstream import Broker as RoomBroker
@@ -238,13 +246,13 @@ class Cloud:
         """The last result in the stream, waiting for it."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
-                try:
-                    found = await self.jetstream.get_last_msg(
-                        VEHICLE_EVENTS, event_subject(VIN, EventKind.RESULT)
-                    )
-                    return self.signed.result_in(found.data or b"")
-                except (NotFoundError, nats.errors.Error):
-                    await asyncio.sleep(0.02)
+                for stream in (VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS):
+                    with contextlib.suppress(NotFoundError, nats.errors.Error):
+                        found = await self.jetstream.get_last_msg(
+                            stream, event_subject(VIN, EventKind.RESULT)
+                        )
+                        return self.signed.result_in(found.data or b"")
+                await asyncio.sleep(0.02)
 
     async def queue_is_empty(self) -> None:
         """Waits until every order is settled."""

@@ -31,12 +31,13 @@ _QUIET_SECONDS = 0.1
 class Witness:
     """Looks and listens before an attack, and says afterwards that nothing came of it."""
 
-    def __init__(self, harness: BrokerHarness) -> None:
+    def __init__(self, harness: BrokerHarness, attackers_events: str = VEHICLE_EVENTS) -> None:
         self._gate = harness
         self.received: list[tuple[str, str]] = []
         """Service, and subject of everything that it heard."""
         self._before: dict[str, Any] = {}
         self._clients: list[Client] = []
+        self._attackers_events = attackers_events
         self.other = harness.link("nats", vin=OTHER)
         self.other_over_mqtt = harness.link("mqtt", vin=OTHER)
 
@@ -98,7 +99,7 @@ class Witness:
             assert after[name][3] == consumers, f"consumers of {name}: {after[name][3]}"
             expected = dict(subjects)
             for subject, count in (allowed or {}).items():
-                if _is_in(name, subject):
+                if self._is_in(name, subject):
                     expected[subject] = expected.get(subject, 0) + count
             if name == VEHICLE_EVENTS:
                 hello = f"vehicle.{OTHER}.evt.hello"
@@ -124,14 +125,13 @@ class Witness:
             await asyncio.wait_for(self.other_over_mqtt.receive(), _QUIET_SECONDS)
         await self.other_over_mqtt.close()
 
+    def _is_in(self, stream: str, subject: str) -> bool:
+        if subject.startswith("vehicle_status."):
+            return stream == f"VEHICLE_STATUS_{subject.split('.')[1]}"
+        return stream == self._attackers_events and ".evt." in subject
+
     async def _open_queue(self) -> None:
         await self._gate.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(OTHER))
-
-
-def _is_in(stream: str, subject: str) -> bool:
-    if subject.startswith("vehicle_status."):
-        return stream == f"VEHICLE_STATUS_{subject.split('.')[1]}"
-    return stream == VEHICLE_EVENTS and ".evt." in subject
 
 
 def _is_the_broker_s_answer(who: str, message: Msg) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+
 from protocol import cose, seal, vehicle_side
 from protocol import order as orders
 from protocol.faults import Fault, MessageRefusedError
@@ -151,7 +153,7 @@ def _verify_anything(signed: Any, key: Any, subject: bytes) -> None:
             map(cose._bytes, (signed.protected, subject, signed.payload))
         )
         key.verify(signed.signature, to_be_signed)
-    except cose.InvalidSignature as error:
+    except InvalidSignature as error:
         raise MessageRefusedError(Fault.BAD_SIGNATURE, "") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from protocol import cose, manifest
@@ -139,7 +140,7 @@ def verified(swap: Swap, *subjects: bytes, types: bool) -> None:
     def check(signed: Any, content_type: ContentType, public_bytes: bytes) -> None:
         if signed.key_id != key_id(public_bytes):
             raise MessageRefusedError(Fault.UNKNOWN_KEY, "")
-        key = manifest.Ed25519PublicKey.from_public_bytes(public_bytes)
+        key = Ed25519PublicKey.from_public_bytes(public_bytes)
         for nth, subject in enumerate(subjects, start=1):
             try:
                 cose.verify(signed, key, subject)

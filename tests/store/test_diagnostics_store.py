@@ -132,7 +132,12 @@ async def test_an_older_report_changes_nothing(record: store.DiagnosisStore, dat
     assert await told(database) == []
 
 
-async def test_reports_at_once_leave_the_newest(record: store.DiagnosisStore, database: Database) -> None:
+async def test_reports_at_once_leave_the_newest(database: Database) -> None:
+    # Undamped: whichever are committed in between, each alert that came is told to be gone.
+    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
+    record = store.DiagnosisStore(
+        database, relay, vehicle_link.outgoing, lambda: T0, damping=timedelta(seconds=0)
+    )
     reports = [check(FAILED if n % 2 else GOOD, n) for n in range(1, 9)]
 
     await asyncio.gather(*(record.ingest([report]) for report in reversed(reports)))

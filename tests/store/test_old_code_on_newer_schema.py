@@ -55,7 +55,7 @@ async def reflected(url: str) -> Schema:
     def look(connection: Connection) -> Schema:
         found = MetaData()
         found.reflect(connection)
-        looker = inspect(connection)
+        looker: Any = inspect(connection)
         unique = {
             name: [
                 {str(column) for column in one["column_names"]}

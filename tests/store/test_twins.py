@@ -101,7 +101,7 @@ def a_command(number: int) -> Command:
     return Command(
         command_id=f"cmd-{number}",
         vin=f"{VIN[:-2]}{number:02}",
-        order=UNLOCK,
+        door_action=UNLOCK,
         requester=OWNER,
         correlation_id=f"c-{number}",
         accepted_at=START,

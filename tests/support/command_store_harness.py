@@ -197,8 +197,8 @@ class CommandStoreHarness:
         return await self.database.read(lambda c: c.execute(query).scalar_one())  # type: ignore[no-any-return]
 
     def succeeded(self, command: Command, message_id: str = "m-1") -> ReportedResult:
-        doors = ("driver",) if command.order.action is CommandAction.LOCK else ("driver", "trunk")
-        locked = command.order.action is CommandAction.LOCK
+        doors = ("driver",) if command.door_action.action is CommandAction.LOCK else ("driver", "trunk")
+        locked = command.door_action.action is CommandAction.LOCK
         results = tuple(DoorResult(door, success=True, locked=locked) for door in doors)
         return ReportedResult(
             message_id,

@@ -123,7 +123,8 @@ class ClusteredMesh:
             )
         plan = Planner(self.ports, self.sandbox, dict(os.environ)).plan()
         brokers = {"DOORS_NATS_URL": self.urls("tls", "nats"), "DOORS_MQTT_URL": self.urls("mqtts", "mqtt")}
-        for one in (*plan.services, plan.vehicles, plan.envoy):
+        assert plan.issuer is not None
+        for one in (plan.issuer, *plan.services, plan.vehicles, plan.envoy):
             told = {name: url for name, url in brokers.items() if name in one.environment}
             # Code that is compiled already starts on a busy machine in time.
             kept = {name: value for name, value in one.environment.items() if name != "PYTHONPYCACHEPREFIX"}

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc, grant_pb2
 
 from key_files.pem import private_pem
+from mesh.issuer_seed import issuer_url
 from mesh.sandbox import Sandbox, key_id, load_signing_key
-from mesh.tokens import AUDIENCE, ISSUER, TWO_FACTORS
+from mesh.tokens import AUDIENCE, TWO_FACTORS
 from services.access.adapters.identity import key_hash
 from services.access.domain.grants import key_id_of
 from tests.support.app import SAMPLE, App, Car, Stream, eventually
@@ -95,8 +96,17 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
     """A token that is good for `seconds`, signed with the issuer's key or another one."""
     signer = load_signing_key(key or mesh.data / "secrets" / "issuer.key")
     now = int(time.time())
-    form = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "client_id": "web", "iat": now, "jti": "1"}
-    form |= {"acr": TWO_FACTORS, "auth_time": now, **claims}
+    form = {
+        "iss": issuer_url(mesh.ports),
+        "aud": AUDIENCE,
+        "sub": user,
+        "client_id": "web",
+        "iat": now,
+        "jti": "1",
+        "acr": TWO_FACTORS,
+        "auth_time": now,
+        **claims,
+    }
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
 
@@ -146,6 +156,16 @@ def test_a_stream_ends_with_the_grant_and_goes_on_with_another_one(mesh: Mesh) -
         grant(access, f"{guest}-d", guest)
         with watching(mesh, bearer) as again:
             assert not again.ended.wait(0.5)
+
+
+def test_the_202_for_a_car_that_was_never_heard_of_promises_nothing(mesh: Mesh) -> None:
+    vin = "KMHSH81C7LU777777"
+    doorctl(mesh, "grant", "give", "user-123", vin, "--role", "owner", "--valid", "1h", "--id", "never-1")
+    answer = App(mesh, vin, mesh.token("user-123")).order("unlock")
+    assert answer.status_code == 202, answer.text
+    told = answer.json()
+    assert "not known to be reachable" in told["message"]
+    assert told["estimatedDuration"] == 20
 
 
 def doorctl(mesh: Mesh, *words: str) -> str:

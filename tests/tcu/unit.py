@@ -35,7 +35,7 @@ TURNS = ("cmd.keys", "cmd.cancel", "cmd.door", "cmd.config", "cmd.session")
 """Of what came together: keys first, and what withdraws a command before the command."""
 MOST_ANSWERS = 5
 SECONDS_EACH = 1.0
-PAYLOADS = {"result": report_pb2.CommandResult, "cancel": report_pb2.CancelResult}
+PAYLOADS: dict[str, Any] = {"result": report_pb2.CommandResult, "cancel": report_pb2.CancelResult}
 
 
 def wall() -> int:

@@ -12,6 +12,7 @@ import structlog
 
 from protocol.faults import MessageRefusedError
 from protocol.subjects import EventKind
+from vehicle import tasks
 from vehicle.link.backoff import Backoff
 from vehicle.link.port import LinkDownError, VehicleLink
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     Seal = Callable[[], OutgoingEnvelope]
 
 logger = structlog.get_logger(__name__)
-
-CANCEL_AGAIN_SECONDS = 0.1
 
 
 class AgentOutbox:
@@ -82,11 +81,7 @@ class AgentOutbox:
 
     async def stop(self) -> None:
         """Drop whatever is still waiting. The journal has what must not be lost."""
-        while self._tasks:
-            for task in self._tasks:
-                # Asked again: Python 3.11's wait_for swallows a cancellation that comes together with its result.
-                task.cancel()
-            await asyncio.wait(tuple(self._tasks), timeout=CANCEL_AGAIN_SECONDS)
+        await tasks.end(self._tasks)
 
     async def _deliver(self, seal: Seal, then: Callable[[], Awaitable[None]] | None) -> None:
         backoff = Backoff()

@@ -10,6 +10,7 @@ from ecarus.remotecontrol.door.v1 import door_update_pb2
 
 from protocol.subjects import ACCESS_CHANGED_SUBJECT, update_subject
 from services.access.adapters.translate import OUTBOX_QUEUE, revocation
+from services.access.domain.agents import EmergencyApproval
 from services.access.domain.grants import GrantRole
 from services.access.domain.sharing import ChangeKind
 from services.platform.free_text import readable
@@ -19,6 +20,7 @@ from services.platform.times import exact_time, set_time
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from services.access.domain.agents import AgentAct
     from services.access.domain.ended_rights import EndedRight
     from services.access.domain.sharing import AccessChange
 
@@ -49,6 +51,8 @@ _OF_ACCOUNTS = {
 }
 ALERT_CODES = {kind: f"ACCESS_{kind.value}" for kind in _SAID}
 """The code of the SYSTEM_ALERT about each change."""
+AGENT_ACTED = "ACCESS_AGENT_ACTED"
+EMERGENCY_APPROVED = "ACCESS_EMERGENCY_APPROVED"
 
 
 class OutboxAnnouncements:
@@ -87,6 +91,17 @@ def system_alert(
         payload=update.SerializeToString(),
         created_at=at,
     )
+
+
+def agent_alert(told: AgentAct | EmergencyApproval) -> OutgoingMessage:
+    """Return the alert about what an agent asks for, or about a second one's approval, for the owners who watch."""
+    whom, agent = readable(told.subject, _MOST_NAME), readable(told.agent, _MOST_NAME)
+    if isinstance(told, EmergencyApproval):
+        by = readable(told.approved_by, _MOST_NAME)
+        text = f"{by} approved that {agent} may unlock this vehicle in an emergency for {whom} (case {told.case})."
+        return system_alert(told.vin, EMERGENCY_APPROVED, _SEVERITY.WARNING, text, told.at)
+    text = f"{agent} of the call centre asks for {told.what} of this vehicle, for {whom} (case {told.case})."
+    return system_alert(told.vin, AGENT_ACTED, _SEVERITY.INFO, text, told.at)
 
 
 def _alert(change: AccessChange) -> OutgoingMessage:

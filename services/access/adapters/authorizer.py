@@ -21,7 +21,11 @@ from services.access.domain import step_up
 from services.access.domain.authorization import DenialReason
 from services.access.domain.grants import UNLOCK
 from services.access.domain.scopes import needed_for
-from services.access.usecases.authorization import AccessDeniedError, StepUpRequiredError
+from services.access.usecases.authorization import (
+    AccessDeniedError,
+    ApprovalRequiredError,
+    StepUpRequiredError,
+)
 from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
@@ -50,6 +54,17 @@ _WHAT = {
     step_up.RESTORE: "To give an account its rights back",
 }
 """Every line of the step-up table, as the beginning of a sentence."""
+_DENIED = {
+    DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
+    DenialReason.ACCOUNT_RESTRICTED: "Something about the use of this account was abnormal: it reads and locks until "
+    "you restore it, freshly signed in with a second factor (POST .../door/account/restore), or customer support does.",
+    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
+    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
+    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
+    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
+    "signed in themselves.",
+    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
+}
 _log = structlog.get_logger()
 
 
@@ -107,6 +122,7 @@ class _PublicRequest:
         self.service = route.service
         self.limit_class = route.limit_class
         self.step_up = route.step_up
+        self.changes = route.changes
         self.closed_to_agents = route.closed_to_agents
         self.step_up_judged_by_service = route.step_up_judged_by_service
         self._asked = asked
@@ -229,7 +245,7 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
             return _denied(asked, path, correlation_id, _refusal_of(denied))
-        except StepUpRequiredError as weak:
+        except (StepUpRequiredError, ApprovalRequiredError) as weak:
             return _denied(asked, path, correlation_id, _step_up_refusal(weak))
         except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
@@ -335,19 +351,6 @@ def _vin(written: str) -> str:
     return vin
 
 
-_DENIED = {
-    DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
-    DenialReason.ACCOUNT_RESTRICTED: "Something about the use of this account was abnormal: it reads and locks until "
-    "you restore it, freshly signed in with a second factor (POST .../door/account/restore), or customer support does.",
-    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
-    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
-    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
-    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
-    "signed in themselves.",
-    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
-}
-
-
 def _refusal_of(denied: AccessDeniedError) -> Refusal:
     """Return how a denial is told, and what its caller can do next."""
     action = denied.action
@@ -371,7 +374,13 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
     )
 
 
-def _step_up_refusal(weak: StepUpRequiredError) -> Refusal:
+def _step_up_refusal(weak: StepUpRequiredError | ApprovalRequiredError) -> Refusal:
+    if isinstance(weak, ApprovalRequiredError):
+        return Refusal(
+            errors.APPROVAL_REQUIRED,
+            "An agent unlocks in an emergency only with a second agent's approval: have one of the same case approve "
+            "it (POST .../door/emergency/approve), and send the same request again within two minutes.",
+        )
     if weak.by_key:
         return not_made_for(_WHAT[weak.line])
     return challenge(weak.requirement.acr_values, weak.requirement.max_age_seconds, _WHAT[weak.line])

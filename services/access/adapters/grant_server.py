@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from services.access.domain.sharing import Giver
     from services.access.usecases.abnormal import AbnormalAccess
+    from services.access.usecases.agents import AgentSupervision
     from services.access.usecases.severance import SeveredAccess
     from services.access.usecases.sharing import SharedAccess
 
@@ -29,7 +30,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class DoorGrantServicer(door_grant_service_pb2_grpc.DoorGrantServiceServicer):
     """Serves DoorGrantService."""
 
-    def __init__(self, sharing: SharedAccess, severed: SeveredAccess, abnormal: AbnormalAccess) -> None:
+    def __init__(
+        self,
+        sharing: SharedAccess,
+        severed: SeveredAccess,
+        abnormal: AbnormalAccess,
+        agents: AgentSupervision,
+    ) -> None:
+        self._agents = agents
         self._sharing = sharing
         self._severed = severed
         self._abnormal = abnormal
@@ -111,6 +119,20 @@ class DoorGrantServicer(door_grant_service_pb2_grpc.DoorGrantServiceServicer):
     ) -> door_grant_pb2.Severance:
         new = translate.new_severance(request, current_call())
         return translate.severance_message(await self._severed.sever(new, _giver()))
+
+    @override
+    async def ApproveEmergency(
+        self, request: door_grant_service_pb2.ApproveEmergencyRequest, context: Context
+    ) -> door_grant_pb2.EmergencyApproved:
+        granted = current_call().granted()
+        approval = await self._agents.approve_emergency(
+            request.vin,
+            granted.subject,
+            granted.case,
+            approver=granted.actor,
+            agent=request.approval.agent,
+        )
+        return translate.approved_message(approval)
 
     @override
     async def GetSeverance(

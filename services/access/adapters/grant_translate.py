@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_grant_pb2
 
+from services.access.domain.agents import NotAnotherAgentError
 from services.access.domain.grants import (
     GrantRole,
     GrantState,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_grant_service_pb2
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from services.access.domain.agents import EmergencyApproval
     from services.access.domain.grants import Account
     from services.access.domain.severance import AccessSeverance
     from services.access.domain.sharing import GrantView, Transfer
@@ -56,6 +58,13 @@ MOST_EVIDENCE = 200
 def giver_of(capability: Capability) -> Giver:
     """Return who asks."""
     return Giver(capability.subject, capability.actor)
+
+
+def approved_message(approval: EmergencyApproval) -> door_grant_pb2.EmergencyApproved:
+    """Return an approved emergency as it is told."""
+    message = door_grant_pb2.EmergencyApproved(vin=approval.vin, agent=approval.agent)
+    set_time(message.until, approval.ends_at)
+    return message
 
 
 def is_owner(capability: Capability) -> bool:
@@ -231,6 +240,10 @@ def _violation_of(error: Exception) -> tuple[str, str] | None:
 
 
 _REFUSALS = {
+    NotAnotherAgentError: (
+        errors.ACTION_NOT_GRANTED,
+        "An emergency is approved by an agent, of the same case, for another agent.",
+    ),
     GrantHiddenError: (
         errors.REASONS["GRANT_NOT_FOUND"],
         "There is no such right on this vehicle that you may see or change; list them.",

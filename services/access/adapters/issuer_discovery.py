@@ -123,6 +123,8 @@ class DiscoveredKeys:
         if self._fetching is None and self._monotonic() < self._learn_at:
             return False
         before = self._ring.credentials
+        if self._fetching is None:
+            self._learn_at = self._monotonic() + LEARN_AGAIN_SECONDS
         try:
             async with asyncio.timeout(LEARN_SECONDS):
                 await self._fetch_once()
@@ -140,7 +142,6 @@ class DiscoveredKeys:
     async def _fetch_once(self) -> None:
         """Fetch, once for all who want that at the same time; whoever stops to wait stops nobody else."""
         if self._fetching is None:
-            self._learn_at = self._monotonic() + LEARN_AGAIN_SECONDS
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
             self._fetching.add_done_callback(self._fetch_ended)
         await asyncio.shield(self._fetching)

@@ -3,18 +3,65 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from services.access.domain import step_up
 from services.access.domain.grants import Source
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from services.access.domain.grants import Caller
 
 LONGEST_SECONDS = 300
 """A token with which an agent acts is good for so long: a call."""
+APPROVAL_TIME = timedelta(seconds=120)
+"""For so long an emergency that a second agent has approved may be asked for."""
+TELL_AGAIN_SECONDS = 300.0
+"""Owners are told once in this time of the same agent, who does the same because of the same case."""
 _CASE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLOSED = frozenset({step_up.GIVE, step_up.RESTORE})
+
+
+class NotAnotherAgentError(Exception):
+    """An emergency is approved by an agent, of the same case, for another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyApproval:
+    """A second agent's word that `agent` may unlock in an emergency, because of this case."""
+
+    vin: str
+    subject: str
+    agent: str
+    case: str
+    approved_by: str
+    at: datetime
+
+    @property
+    def ends_at(self) -> datetime:
+        """When it is too late."""
+        return self.at + APPROVAL_TIME
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAct:
+    """What an agent asks for in a customer's name; `what` is the action, with its mode where it has one."""
+
+    vin: str
+    subject: str
+    agent: str
+    case: str
+    what: str
+    at: datetime
+
+
+def check_approval(approval: EmergencyApproval) -> None:
+    """Raise NotAnotherAgentError unless an agent approves another one's emergency."""
+    if approval.approved_by in {approval.agent, approval.subject} or not approval.case:
+        raise NotAnotherAgentError
 
 
 def is_case(text: object) -> bool:

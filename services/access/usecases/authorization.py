@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.domain.step_up import Requirement
+    from services.access.usecases.agents import AgentSupervision
 
 
 class AccessDeniedError(Exception):
@@ -42,6 +43,10 @@ class StepUpRequiredError(Exception):
 Proof = TypeVar("Proof")
 Proof_contra = TypeVar("Proof_contra", contravariant=True)
 Proof_co = TypeVar("Proof_co", covariant=True)
+
+
+class ApprovalRequiredError(Exception):
+    """An agent asks for what needs a second agent's approval."""
 
 
 class AccessRequest(Protocol[Proof_co]):
@@ -88,6 +93,10 @@ class AccessRequest(Protocol[Proof_co]):
     @property
     def closed_to_agents(self) -> bool:
         """Whether nobody may ask for it who acts for somebody else."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is to change anything."""
 
     @property
     def named_id(self) -> str | None:
@@ -171,6 +180,7 @@ class RequestAuthorizer(Generic[Proof]):
         counted: RequestLog,
         capabilities: Capabilities,
         step_up_table: Mapping[str, Requirement],
+        agents: AgentSupervision,
         now: Callable[[], float],
         observe: Callable[[AccessSignal], None],
     ) -> None:
@@ -181,6 +191,7 @@ class RequestAuthorizer(Generic[Proof]):
         self._counted = counted
         self._capabilities = capabilities
         self._step_up_table = step_up_table
+        self._agents = agents
         self._now = now
 
     def invalidate(self, *, principal: str = "", credential: str = "") -> None:
@@ -191,7 +202,8 @@ class RequestAuthorizer(Generic[Proof]):
         self._capabilities.invalidate(principal, credential)
 
     async def authorize(self, asked: AccessRequest[Proof]) -> str:
-        """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError, Refusal,
+        """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError,
+        ApprovalRequiredError, Refusal,
         StorageUnavailableError.
         """
         digest, caller = await self._caller_of(asked)
@@ -202,12 +214,15 @@ class RequestAuthorizer(Generic[Proof]):
         try:
             mode = asked.mode(vin)
             judged_later = self._check_sign_in(asked, caller, mode)
-        except (Refusal, StepUpRequiredError):
+            await self._check_approved(caller, vin, mode)
+        except (Refusal, StepUpRequiredError, ApprovalRequiredError):
             # RequestLog apart: what is not carried out must not use up what commands need.
             self._rates.take("refused", caller.actor)
             raise
         self._count(asked, caller, vin)
         self._note(Outcome.ALLOWED, asked, caller, vin)
+        if asked.changes and caller.is_agent:
+            await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
         purpose = Purpose(asked.service, asked.action, mode, judged_later)
         return self._capabilities.capability(digest, caller, vin, permissions, purpose, asked.certificate)
 
@@ -236,6 +251,11 @@ class RequestAuthorizer(Generic[Proof]):
         if denial is not None:
             raise AccessDeniedError(denial, asked.action)
         return permissions
+
+    async def _check_approved(self, caller: Caller, vin: str, mode: str) -> None:
+        """Raise ApprovalRequiredError for an agent's emergency that no second agent has approved."""
+        if mode and caller.is_agent and not await self._agents.may_unlock_in_emergency(caller, vin):
+            raise ApprovalRequiredError
 
     def _check_sign_in(
         self, asked: AccessRequest[Proof], caller: Caller, mode: str

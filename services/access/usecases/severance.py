@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Severances(Protocol):
-    """Where severances are kept. Every method may raise StorageUnavailable."""
+    """Where severances are kept. Every method may raise StorageUnavailableError."""
 
     async def sever(self, new: NewSeverance, *, at: datetime) -> AccessSeverance:
         """End all that the person may do with the vehicle, with audit rows and messages, in one commit.

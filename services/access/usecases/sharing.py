@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class SharedGrants(Protocol):
     """Where grants are kept that people give. Every change is one commit, with its audit row and with what the
-    vehicle's owners and the other services are told. Every method may raise StorageUnavailable.
+    vehicle's owners and the other services are told. Every method may raise StorageUnavailableError.
     """
 
     async def listed(self, vin: str, holder: str | None, *, at: datetime) -> list[GrantView]:

@@ -49,11 +49,17 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     ) -> door_command_pb2.DoorCommand:
         return await self._order(request.vin, translate.lock_order(request.lock), context)
 
-    async def _order(self, vin: str, order: DoorAction, context: Context) -> door_command_pb2.DoorCommand:
+    async def _order(
+        self, vin: str, door_action: DoorAction, context: Context
+    ) -> door_command_pb2.DoorCommand:
         call = current_call()
         requester = translate.requester_of(call)
-        with self._refused.noting(requester, vin, order.action, call.correlation_id, order.target_doors):
-            command = await usecases.request_doors(self._deps, requester, vin, order, call.correlation_id)
+        with self._refused.noting(
+            requester, vin, door_action.action, call.correlation_id, door_action.target_doors
+        ):
+            command = await usecases.request_doors(
+                self._deps, requester, vin, door_action, call.correlation_id
+            )
         await _accepted(context, vin, command.command_id)
         return translate.first_answer(command)
 

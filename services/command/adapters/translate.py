@@ -200,8 +200,8 @@ def _filled(answer: Sent, command: Command, status: Status, message: str) -> Sen
 def details(command: Command) -> door_pb2.DoorCommandDetails:
     """Return a command with its life so far."""
     answer = _filled(door_pb2.DoorCommandDetails(), command, command.status, message_of(command))
-    answer.action = door_pb2.CommandAction.Value.Value(command.order.action.value)
-    answer.target_doors.extend(command.order.target_doors)
+    answer.action = door_pb2.CommandAction.Value.Value(command.door_action.action.value)
+    answer.target_doors.extend(command.door_action.target_doors)
     answer.correlation_id = command.correlation_id
     answer.source = door_pb2.CommandSource.Value.Value(command.requester.source)
     set_time(answer.expires_at, command.expires_at)
@@ -307,11 +307,11 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
 
 
 def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
-    """Return what watchers are reported a command's change, or of its late result."""
+    """Return what watchers are told of a command's change, or of its late result."""
     change = update_pb2.CommandStatusChange(
         command_id=command.command_id,
         correlation_id=command.correlation_id,
-        action=door_pb2.CommandAction.Value.Value(command.order.action.value),
+        action=door_pb2.CommandAction.Value.Value(command.door_action.action.value),
         status=door_pb2.CommandStatus.Value.Value(command.status.value),
         message=message_of(command),
     )

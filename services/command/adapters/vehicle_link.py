@@ -33,6 +33,7 @@ from services.platform.consumer import ConsumerPlan, PoisonMessage, RetryLater
 from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailableError
 from services.platform.subscriptions import Subscription
+from services.telematics.links import over_each_link
 from services.telematics.messages import by_vehicle, disposition, noticed
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ class CommandEventHandler:
 def subscriptions(events: CommandEventHandler, deps: CommandDependencies) -> list[Subscription]:
     """List all that this service ingests."""
     return [
-        Subscription(EVENTS, events.handle),
+        *over_each_link(EVENTS, events.handle),
         Subscription(CHECKS, partial(handle_status_checks, deps)),
         Subscription(VERDICTS, partial(handle_outcomes, deps)),
     ]

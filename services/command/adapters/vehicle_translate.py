@@ -91,7 +91,7 @@ class InconsistentReportError(ValueError):
 
 def door_command(command: Command) -> command_pb2.DoorCommand:
     """Return a command as the vehicle gets it."""
-    order = command.order
+    order = command.door_action
     message = command_pb2.DoorCommand(
         command_id=command.command_id,
         correlation_id=command.correlation_id,

@@ -98,7 +98,7 @@ class Requester:
         giver = command.requester
         if self.subject == giver.subject or self.role is PersonRole.OWNER:
             return True
-        if command.order.action is CommandAction.LOCK or self.role is None:
+        if command.door_action.action is CommandAction.LOCK or self.role is None:
             return False
         ranks = list(PersonRole)
         return ranks.index(self.role) <= ranks.index(giver.role or PersonRole.OWNER)
@@ -219,7 +219,7 @@ class Command:
 
     command_id: str
     vin: str
-    order: DoorAction
+    door_action: DoorAction
     requester: Requester
     correlation_id: str
     accepted_at: datetime
@@ -279,9 +279,9 @@ class InFlight:
     command_id: str
     action: CommandAction
 
-    def gives_way_to(self, order: DoorAction) -> bool:
+    def gives_way_to(self, door_action: DoorAction) -> bool:
         """Return whether it gives way, as an unlock does to a lock: nobody has to wait to lock a vehicle."""
-        return self.action is CommandAction.UNLOCK and order.action is CommandAction.LOCK
+        return self.action is CommandAction.UNLOCK and door_action.action is CommandAction.LOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,18 +338,18 @@ class AdvisoryState:
     lost: bool = False
     """It has gone silent, or left a command unanswered: true until it says something."""
 
-    def forbids(self, order: DoorAction, now: datetime) -> FailureReason | None:
-        """Return why the vehicle would refuse `order`; None when it would not, or when this is too old to tell."""
+    def forbids(self, asked: DoorAction, now: datetime) -> FailureReason | None:
+        """Return why the vehicle would refuse it; None when it would not, or when this is too old to tell."""
         if now - self.observed_at > ADVISORY_TRUSTED:
             return None
-        if self.speed_kmh > 0 and (order.action is CommandAction.UNLOCK or order.mode is Mode.SECURE):
+        if self.speed_kmh > 0 and (asked.action is CommandAction.UNLOCK or asked.mode is Mode.SECURE):
             return FailureReason.VEHICLE_MOVING
-        hindered = order.mode is Mode.SECURE or (
-            order.action is CommandAction.UNLOCK and order.mode is not Mode.EMERGENCY
+        hindered = asked.mode is Mode.SECURE or (
+            asked.action is CommandAction.UNLOCK and asked.mode is not Mode.EMERGENCY
         )
         if self.engine_on and hindered:
             return FailureReason.ENGINE_ON
-        if order.action is CommandAction.LOCK and any(order.concerns(door) for door in self.open_doors):
+        if asked.action is CommandAction.LOCK and any(asked.concerns(door) for door in self.open_doors):
             return FailureReason.DOOR_OPEN
         return None
 

@@ -89,9 +89,9 @@ def unclear(now: datetime, doors: tuple[DoorResult, ...]) -> Ending:
     )
 
 
-def held_against(order: DoorAction, ending: Ending) -> Ending:
-    """Return the ending of `order`, where a success whose doors stand otherwise than was ordered is none."""
-    otherwise = order.action is not CommandAction.LOCK
+def held_against(door_action: DoorAction, ending: Ending) -> Ending:
+    """Return the ending of `door_action`, where a success whose doors stand otherwise than was ordered is none."""
+    otherwise = door_action.action is not CommandAction.LOCK
     if ending.status is not Status.SUCCESS or not any(
         door.locked is otherwise for door in ending.door_results
     ):
@@ -104,7 +104,7 @@ def held_against(order: DoorAction, ending: Ending) -> Ending:
     )
     if any(door.success for door in doors):
         return partial_success(ending.finished_at, doors)
-    word = "unlocked" if order.action is CommandAction.LOCK else "locked"
+    word = "unlocked" if door_action.action is CommandAction.LOCK else "locked"
     return Ending(
         Status.FAILED,
         ending.finished_at,

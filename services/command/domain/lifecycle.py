@@ -126,10 +126,10 @@ def _received(state: CommandState, at: datetime) -> Decision:
 
 
 def _with_result(state: CommandState, told: Ending) -> Decision | ReportRejection:
-    contradiction = state.command.order.contradicted_by(told)
+    contradiction = state.command.door_action.contradicted_by(told)
     if contradiction is not None:
         return ReportRejection(contradiction)
-    ending = held_against(state.command.order, told)
+    ending = held_against(state.command.door_action, told)
     if state.final:
         return _late(state, ending)
     return end(state, _explained(state, ending), by_vehicle=True)
@@ -222,7 +222,7 @@ def supersede(state: CommandState | None, lock: Command, *, surely_unsent: bool)
     if state is None or state.final:
         return None
     unlock = state.command
-    if unlock.superseded or unlock.vin != lock.vin or unlock.order.action is not CommandAction.UNLOCK:
+    if unlock.superseded or unlock.vin != lock.vin or unlock.door_action.action is not CommandAction.UNLOCK:
         return None
     at = lock.accepted_at
     if surely_unsent and not unlock.taken_over:

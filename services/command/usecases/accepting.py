@@ -40,7 +40,7 @@ async def accept(
         if in_flight is None:
             continue  # what was in the way ended between the two looks
         in_the_way = in_flight.command_id
-        if not in_flight.gives_way_to(command.order):
+        if not in_flight.gives_way_to(command.door_action):
             break
         if await _supersede(deps, command, in_the_way):
             return command

@@ -43,7 +43,7 @@ SWEEP_AT_MOST = 500
 
 
 async def request_doors(
-    deps: CommandDependencies, requester: Requester, vin: str, order: DoorAction, correlation_id: str
+    deps: CommandDependencies, requester: Requester, vin: str, door_action: DoorAction, correlation_id: str
 ) -> Command:
     """Take in a command. The same request again gives the first command as it was first answered.
 
@@ -52,20 +52,20 @@ async def request_doors(
     now = deps.now()
     if not deps.can_deliver():
         first = await _first_answer(
-            deps, requester, vin, order.action.value, correlation_id, order.fingerprint()
+            deps, requester, vin, door_action.action.value, correlation_id, door_action.fingerprint()
         )
         if first:
             return first
         raise CannotDeliverError
     condition = deps.advisory_states.of(vin)
-    reason = condition.forbids(order, now) if condition else None
+    reason = condition.forbids(door_action, now) if condition else None
     if condition and reason:
         first = await _first_answer(
-            deps, requester, vin, order.action.value, correlation_id, order.fingerprint()
+            deps, requester, vin, door_action.action.value, correlation_id, door_action.fingerprint()
         )
         if first:
             return first
-        doors = tuple(sorted(d for d in condition.open_doors if order.concerns(d)))
+        doors = tuple(sorted(d for d in condition.open_doors if door_action.concerns(d)))
         raise CommandForbiddenError(reason, doors if reason is FailureReason.DOOR_OPEN else ())
     asleep = condition is not None and condition.asleep
     lost = condition is not None and condition.lost
@@ -73,7 +73,7 @@ async def request_doors(
     command = Command(
         command_id=f"cmd-{uuid.uuid4()}",
         vin=vin,
-        order=order,
+        door_action=door_action,
         requester=requester,
         correlation_id=correlation_id,
         accepted_at=now,
@@ -84,7 +84,13 @@ async def request_doors(
         never_connected=never_connected,
     )
     repeated = partial(
-        _first_answer, deps, requester, vin, order.action.value, correlation_id, order.fingerprint()
+        _first_answer,
+        deps,
+        requester,
+        vin,
+        door_action.action.value,
+        correlation_id,
+        door_action.fingerprint(),
     )
     return await accept(deps, command, repeated)
 
@@ -107,7 +113,7 @@ async def _first_answer(
         await deps.commands.release_key(prior)
         return None
     # An older version kept the fingerprint of the doors in the order they were written in.
-    if fingerprint not in {prior.fingerprint, prior.command.order.fingerprint()}:
+    if fingerprint not in {prior.fingerprint, prior.command.door_action.fingerprint()}:
         raise CorrelationIdReusedError
     return prior.as_answered()
 
@@ -142,7 +148,7 @@ async def cancel(
         requester=requester,
         correlation_id=correlation_id,
         requested_at=deps.now(),
-        force=cancel_request.force and command.order.action is CommandAction.UNLOCK,
+        force=cancel_request.force and command.door_action.action is CommandAction.UNLOCK,
     )
     try:
         if deps.dispatch.hold_back(command.command_id) and await _cancelled_unsent(

@@ -153,7 +153,7 @@ class DiagnosisStore:
     def _tell(
         self, connection: Connection, changes: Sequence[AlertChange], at: datetime
     ) -> list[OutgoingMessage]:
-        """Return what is reported the changes of one self-check."""
+        """Return what is told of the changes of one self-check."""
         if not changes:
             return []
         vin = changes[0].check.vin

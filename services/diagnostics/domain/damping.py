@@ -42,7 +42,7 @@ class ToldAlert:
 def changed(
     known: ToldAlert | None, change: AlertChange, now: datetime, damping: timedelta, *, may_tell: bool
 ) -> tuple[ToldAlert, AlertChange | None]:
-    """Return what is known of the alert after `change`, and what is reported it at once.
+    """Return what is known of the alert after `change`, and what is told of it at once.
 
     Without `may_tell` nothing is told, because the vehicle has no more of its share: it is owed then.
     """
@@ -64,7 +64,7 @@ def changed(
 def due(
     known: ToldAlert, check: SelfCheck, now: datetime, damping: timedelta, *, may_tell: bool
 ) -> tuple[ToldAlert | None, AlertChange | None]:
-    """Return what is left to know of the alert at `now`, None when nothing is, and what is reported it. `check` is the
+    """Return what is left to know of the alert at `now`, None when nothing is, and what is told of it. `check` is the
     vehicle's last.
     """
     over = now - known.told_at >= damping

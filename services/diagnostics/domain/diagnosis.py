@@ -232,7 +232,7 @@ class Diagnosis:
 class AlertChange:
     """An alert that appeared with this check, or with `cleared` one that is gone.
 
-    `flips` is set for one that comes and goes over and over: how often it changed since it was reported of.
+    `flips` is set for one that comes and goes over and over: how often it changed since it was told of.
     `deferred`: it is reported later than its check was ingested.
     """
 
@@ -274,7 +274,7 @@ def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, lis
 
 
 def coalesced(changes: Sequence[AlertChange], most: int = MOST_TOLD) -> list[AlertChange]:
-    """Return what is reported the changes of one self-check: all of them, if they are at most `most`; else a
+    """Return what is told of the changes of one self-check: all of them, if they are at most `most`; else a
     summary.
     """
     if len(changes) <= most:

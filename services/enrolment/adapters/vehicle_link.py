@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 
 class AuthCalloutResponder:
-    """Answers the broker. `vehicle_cas`: see translate.caller_of. `bound` is reported each that is let in.
+    """Answers the broker. `vehicle_cas`: see translate.caller_of. `bound` is told of each that is let in.
 
     `newest` ends the connection before; None leaves it.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from services.status.domain.doors import UNKNOWN_PLACE, LogPosition, base36
+from services.status.domain.updates import UNKNOWN_PLACE, LogPosition, base36
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from services.status.domain.doors import KnownState
+    from services.status.domain.doors import KnownState, LockMoved
     from services.status.domain.judgement import ReportedActuation
-    from services.status.domain.lock_moves import LockMoved
 
 PLACES = (
     "began_order",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.status.domain import doors as domain
+from services.status.domain import updates
 from services.status.domain.rights import EndingCause, WatchRightEndedError
 
 GAVE_WAY_RETRY_MILLISECONDS = 30_000
@@ -26,17 +27,17 @@ _RIGHT_ENDED = {
 }
 
 
-def ended_refusal(error: domain.StreamEndedError) -> Refusal:
+def ended_refusal(error: updates.StreamEndedError) -> Refusal:
     """Return why a stream ends, and what its reader can do."""
     if isinstance(error, WatchRightEndedError):
         return Refusal(*_RIGHT_ENDED[error.cause])
-    if isinstance(error, domain.StreamEvictedError):
+    if isinstance(error, updates.StreamEvictedError):
         return Refusal(
             errors.RATE_LIMITED,
             "A newer stream took the place of this one, the oldest of those you have; close what you do not read.",
             retry_after_seconds=GAVE_WAY_RETRY_MILLISECONDS // 1_000,
         )
-    if isinstance(error, domain.ReaderTooSlowError):
+    if isinstance(error, updates.ReaderTooSlowError):
         return Refusal(
             errors.RATE_LIMITED,
             "You are too far behind your updates; resume with your last id.",
@@ -57,15 +58,15 @@ def refusal_of(error: Exception) -> Refusal | None:
             "The vehicle has not reported yet. One that sleeps is woken by a command (lock, unlock), and reports then.",
             retry_after_seconds=5,
         )
-    if isinstance(error, domain.StreamEndedError):
+    if isinstance(error, updates.StreamEndedError):
         return ended_refusal(error)
-    if isinstance(error, domain.TooManyStreamsError):
+    if isinstance(error, updates.TooManyStreamsError):
         return Refusal(
             errors.RATE_LIMITED,
             "All streams of this instance are taken; try again shortly.",
             retry_after_seconds=5,
         )
-    if isinstance(error, domain.LogUnavailableError):
+    if isinstance(error, updates.LogUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             "What you missed can not be looked up now; try again shortly.",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.platform.capability import CapabilityVerifier
-    from services.status.domain.doors import LogPosition
+    from services.status.domain.updates import LogPosition
     from services.status.usecases.hub import Hub
 
 _CAUSES = {

@@ -17,16 +17,16 @@ from protocol.subjects import origin_of_update
 from services.platform.call import current_call
 from services.platform.policy import policy_of
 from services.status.adapters import translate
-from services.status.domain.doors import (
+from services.status.domain.doors import StatusRead
+from services.status.domain.rights import EndingCause, WatchRight
+from services.status.domain.update_origins import is_for_owners
+from services.status.domain.updates import (
     ForeignUpdateError,
     Heartbeat,
     LogUnavailableError,
     Reset,
-    StatusRead,
     StreamEndedError,
 )
-from services.status.domain.rights import EndingCause, WatchRight
-from services.status.domain.update_origins import is_for_owners
 from services.status.usecases.door_status import read_status, watch_updates
 from services.status.usecases.hub import Watcher
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from google.api.httpbody_pb2 import HttpBody
 
     from services.status.adapters.event_ids import EventIds
-    from services.status.domain.doors import LogPosition, Update
+    from services.status.domain.updates import LogPosition, Update
     from services.status.usecases.door_status import Losses, StatusReader, StatusReadRecorder, UpdateLog
     from services.status.usecases.hub import Hub
 

@@ -48,9 +48,8 @@ if TYPE_CHECKING:
 
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
-    from services.status.domain.doors import KnownState
+    from services.status.domain.doors import KnownState, LockMoved
     from services.status.domain.judgement import ActuationOutcome, ReportedActuation
-    from services.status.domain.lock_moves import LockMoved
 
 HEAD = "0006_order_of_reports"
 _log = structlog.get_logger()

@@ -25,6 +25,7 @@ from services.platform.public_values import amount, seconds
 from services.platform.times import moment, set_microseconds, time_text
 from services.status.adapters.refusals import GAVE_WAY_RETRY_MILLISECONDS, refusal_of
 from services.status.domain import doors as domain
+from services.status.domain import updates
 from services.status.domain.doors import DOOR_NAMES, LOCKED, Report
 from services.status.domain.judgement import broken_doors
 from services.status.domain.lock_moves import cause_of
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
     from services.status.adapters.event_ids import EventIds
-    from services.status.domain.doors import StatusRead, Step, Update
+    from services.status.domain.doors import StatusRead, Step
     from services.status.domain.judgement import ActuationOutcome
+    from services.status.domain.updates import Update
     from services.status.usecases.door_status import LastReport
 
 QUEUE = "status"
@@ -194,7 +196,7 @@ def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
         not is_accepted(told_by, kind, member, message.system_alert.code)
         or vin_of(update.subject) != message.vin
     ):
-        raise domain.ForeignUpdateError(told_by)
+        raise updates.ForeignUpdateError(told_by)
     if member == "system_alert":
         _bound_alert(message.system_alert)
     message.id = ids.id_of(update.position)
@@ -280,7 +282,7 @@ def ending_body(error: Exception) -> HttpBody:
     """Return the last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
     # Whoever had to give way would push out the next one by coming back at once.
-    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvictedError) else ""
+    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, updates.StreamEvictedError) else ""
     return _body(f"{again}: the stream ends: {refusal}\n")
 
 

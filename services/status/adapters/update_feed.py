@@ -16,7 +16,7 @@ from nats.js.errors import APIError, NotFoundError
 from protocol.streams import DOOR_UPDATES
 from protocol.subjects import kept_update_subject
 from services.platform.jetstream import heed_cancellation
-from services.status.domain.doors import Bounds, LogPosition, LogUnavailableError, Update, base36
+from services.status.domain.updates import Bounds, LogPosition, LogUnavailableError, Update, base36
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,6 +37,7 @@ from services.status.adapters.vehicle_translate import (
 )
 from services.status.domain.update_origins import COMMAND_STATUS, may_tell
 from services.status.usecases.door_status import take_reports
+from services.telematics.links import over_each_link
 from services.telematics.messages import by_vehicle, disposition, left_out
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ if TYPE_CHECKING:
     from services.platform.jetstream import Broker
     from services.platform.outbox import OutboxRelay
     from services.status.adapters.store import StatusStore
-    from services.status.domain.doors import LogPosition, Report
+    from services.status.domain.doors import Report
     from services.status.domain.judgement import ReportedActuation
+    from services.status.domain.updates import LogPosition
     from services.status.usecases.advisories import StatusAdvisory
     from services.status.usecases.door_status import AdvisorySink
     from services.status.usecases.hub import Hub
@@ -116,8 +118,8 @@ class VehicleIntake:
         """List what a process that takes these partitions ingests: them, results and hellos."""
         return [
             *(Subscription(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions),
-            Subscription(RESULT_PLAN, self.take_results),
-            Subscription(HELLO_PLAN, self._hellos.handle),
+            *over_each_link(RESULT_PLAN, self.take_results),
+            *over_each_link(HELLO_PLAN, self._hellos.handle),
         ]
 
     async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:

@@ -22,12 +22,12 @@ from services.status.domain.doors import (
     OPEN_UNKNOWN,
     PRESENT,
     WINDOW_OPEN,
+    LockMoved,
     Report,
     shown_at_us,
     stale_at_us,
 )
 from services.status.domain.judgement import ReportedActuation
-from services.status.domain.lock_moves import LockMoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

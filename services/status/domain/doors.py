@@ -9,7 +9,6 @@ never set beside it.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from services.status.domain.lock_moves import LockMoved
 
 DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
@@ -35,8 +33,6 @@ SHOWN_AT_MOST_BEFORE_MICROSECONDS = 24 * 3_600 * 1_000_000
 NEWEST_ORDER, OLDEST_ORDER = 0, -1
 """The order of an epoch of which it is only known that it is the vehicle's current one, or that it ended."""
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-
 
 def is_locked(flags: int) -> bool | None:
     """Return whether this door is locked; None where the vehicle cannot tell."""
@@ -50,34 +46,6 @@ def is_open(flags: int) -> bool | None:
 
 class StatusNotYetReportedError(Exception):
     """The vehicle has never reported, so there is nothing to show."""
-
-
-class StreamEndedError(Exception):
-    """A stream of updates ends before its reader wanted it to."""
-
-
-class ReaderTooSlowError(StreamEndedError):
-    """This reader is too far behind its updates, in time or in bytes."""
-
-
-class StreamEvictedError(StreamEndedError):
-    """There were too many streams, and this one was the oldest of whoever had the most."""
-
-
-class ShuttingDownError(StreamEndedError):
-    """This process goes away; another one takes over."""
-
-
-class TooManyStreamsError(Exception):
-    """This process serves as many streams as it can."""
-
-
-class ForeignUpdateError(Exception):
-    """A live update that its publisher may not tell of; the text is who that was."""
-
-
-class LogUnavailableError(Exception):
-    """What was missed cannot be looked up now."""
 
 
 class VehicleOrdered(Protocol):
@@ -118,6 +86,17 @@ class KnownState(VehicleOrdered, Protocol):
     @property
     def kept(self) -> str:
         """The doors among `doors` that were named earlier; see Report."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockMoved:
+    """How a lock came to stand as a report shows it: `cause` is a number of the contract's LockCause, 0 where that is
+    not known. `by_command`: by a command, or nobody knows. `after_sequence` is that of the last report made before.
+    """
+
+    cause: int
+    by_command: bool
+    after_sequence: int
 
 
 @dataclass(slots=True)
@@ -325,66 +304,6 @@ def connectivity_of(*, asleep: bool, stale: bool, lost: bool) -> Connectivity:
     if asleep:
         return Connectivity.ASLEEP
     return Connectivity.LOST if stale or lost else Connectivity.ONLINE
-
-
-@dataclass(frozen=True, slots=True)
-class LogPosition:
-    """A place in the log of updates: `epoch` names the log, `sequence` counts within it."""
-
-    epoch: str
-    sequence: int
-
-    def __str__(self) -> str:
-        return f"{self.epoch}-{self.sequence}"
-
-
-UNKNOWN_PLACE = LogPosition("", 0)
-"""No place in any log."""
-
-
-def base36(number: int) -> str:
-    """Return `number`, not negative, in digits and small letters."""
-    digits = ""
-    while True:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-        if number == 0:
-            return digits
-
-
-@dataclass(slots=True)
-class Update:
-    """One update on its way to readers. `rendered` is made by the first who sends it, for all.
-
-    `subject` is where the broker keeps it: it names the vehicle, and the service that published it.
-    """
-
-    position: LogPosition
-    payload: bytes
-    subject: str = ""
-    rendered: object = None
-    published_at: float = math.inf
-    """By the broker's clock, seconds since 1970; known of what is read from the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """From here on; what came before is not known any more."""
-
-    position: LogPosition
-
-
-class Heartbeat:
-    """Nothing happened; the stream lives."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What the log of updates still keeps."""
-
-    epoch: str
-    first_sequence: int
-    last_sequence: int
 
 
 @dataclass(frozen=True, slots=True)

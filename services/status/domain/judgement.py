@@ -19,8 +19,7 @@ from services.status.domain.doors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from services.status.domain.doors import KnownState, Report, VehicleOrdered
-    from services.status.domain.lock_moves import LockMoved
+    from services.status.domain.doors import KnownState, LockMoved, Report, VehicleOrdered
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class ExpectationFinding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActuationOutcome:
-    """What is reported a command that had succeeded: `doors` are the flags as observed."""
+    """What is told of a command that had succeeded: `doors` are the flags as observed."""
 
     vin: str
     command_id: str

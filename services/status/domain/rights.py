@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from services.status.domain.doors import StreamEndedError
+from services.status.domain.updates import StreamEndedError
 
 UPDATES_READ = "door.updates.read"
 LONGEST_CAPABILITY_SECONDS = 60.0

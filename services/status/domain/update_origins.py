@@ -28,6 +28,7 @@ _ACCESS_ALERTS = frozenset(
     f"ACCESS_{word}"
     for word in (
         *("OFFERED", "BEGUN", "NARROWED", "SUSPENDED", "RESUMED", "ENDED", "TRANSFERRED"),
+        *("AGENT_ACTED", "EMERGENCY_APPROVED"),
         *("ABNORMAL", "RESTRICTED", "LOCKED", "RESTORED"),
     )
 )

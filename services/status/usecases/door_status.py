@@ -5,17 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from services.status.domain.doors import (
-    Bounds,
-    Heartbeat,
-    LogPosition,
-    LogUnavailableError,
-    Report,
-    Reset,
-    StatusNotYetReportedError,
-    StatusRead,
-    Update,
-)
+from services.status.domain.doors import Report, StatusNotYetReportedError, StatusRead
+from services.status.domain.updates import Bounds, Heartbeat, LogPosition, LogUnavailableError, Reset, Update
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Container, Mapping, Sequence

@@ -10,7 +10,8 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from services.status.domain.doors import (
+from services.status.domain.rights import EndedRightCache, EndingCause, WatchRightEndedError
+from services.status.domain.updates import (
     Heartbeat,
     LogPosition,
     ReaderTooSlowError,
@@ -20,7 +21,6 @@ from services.status.domain.doors import (
     StreamEvictedError,
     Update,
 )
-from services.status.domain.rights import EndedRightCache, EndingCause, WatchRightEndedError
 from services.status.usecases.streams import Streams
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from services.status.domain.doors import TooManyStreamsError
+from services.status.domain.updates import TooManyStreamsError
 
 if TYPE_CHECKING:
     from services.status.usecases.hub import Watcher

@@ -84,6 +84,17 @@ class TokenIssuer:
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
 
 
+def acting(agent: str, vin: str = VIN) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {
+        "client_id": "call-center",
+        "act": {"sub": agent},
+        "vin": vin,
+        "case": "case-1",
+        "exp": int(time.time()) + 300,
+    }
+
+
 def door(path: str, vin: str = VIN) -> str:
     return f"/api/v1/remotecontrol/vehicles/{vin}/door/{path}"
 

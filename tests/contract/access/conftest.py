@@ -20,7 +20,7 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_Author
 
 import services.access
 from services.access.adapters import seed, store, translate
-from services.access.adapters.announcements import OutboxAnnouncements
+from services.access.adapters.announcements import OutboxAnnouncements, agent_alert
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.grant_server import DoorGrantServicer
@@ -42,6 +42,7 @@ from services.access.domain.grants import SANDBOX_CLIENTS
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
 from services.access.usecases.abnormal import AbnormalAccess
+from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -151,6 +152,7 @@ async def build_room(
     signals = SignalLog()
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
+    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, sent.extend), utc_now)
     authorizer = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
@@ -165,6 +167,7 @@ async def build_room(
         capabilities=issuer,
         step_up_table=STRICT,
         observe=signals.note,
+        agents=agents,
         now=time.time,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
@@ -204,7 +207,7 @@ async def build_room(
                 abnormal=abnormal,
             )
             add_AccessServiceServicer_to_server(servicer, server)
-            DoorGrantServicer(sharing, severed, abnormal).register(server)
+            DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
 
         return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads

@@ -16,10 +16,10 @@ from tests.contract.access.access_service import (
     RATES,
     UNKNOWN,
     VIN,
+    acting,
     revocations,
 )
 from tests.contract.access.door_of_rights import (
-    AGENT,
     KINDS,
     STATES,
     DoorOfRights,
@@ -231,7 +231,7 @@ async def test_there_may_be_so_many(rights: DoorOfRights, grants_per_vehicle: in
 async def test_an_agent_changes_nobodys_rights(rights: DoorOfRights) -> None:
     request = rpc.GiveGrantRequest(vin=VIN, grant={"principal": "x", "kind": KINDS.DIGITAL_KEY})
     with pytest.raises(RefusedError, match="ACTION_NOT_GRANTED"):
-        await rights.ask("user-123", "POST", "grants", request, body=request.grant, **AGENT)
+        await rights.ask("user-123", "POST", "grants", request, body=request.grant, **acting("agent-7"))
 
 
 HOSTILE = ["a\r\nX: y", "a\x1b[31m", "a\x00", "\u202egnp.exe", "a\u200bb", "a\nb", " a", "x" * 65]

@@ -23,7 +23,7 @@ from google.rpc import error_details_pb2, status_pb2
 from services import registry
 from services.access.adapters.routes import Routes
 from services.platform.policy import SPIFFE, policy_of
-from tests.contract.access.access_service import FOREIGN, UNKNOWN, VIN, CheckEdge, TokenIssuer
+from tests.contract.access.access_service import FOREIGN, UNKNOWN, VIN, CheckEdge, TokenIssuer, acting
 from tests.contract.access.door_of_rights import KINDS, DoorOfRights
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ PUBLIC = {
     "DoorGrantService.TransferOwnership": "owner",
     "DoorGrantService.RestoreAccount": HOLDERS.replace(" agent", ""),
     "DoorGrantService.SeverAccess": "owner shared",
+    "DoorGrantService.ApproveEmergency": f"{DRIVERS} service",
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
-AGENT = {"act": {"sub": "agent-7"}, "client_id": "call-center", "vin": VIN}
 EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
@@ -110,6 +110,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "GiveGrant": {"grant": {"principal": "x", "kind": 3}},
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
+    "ApproveEmergency": {"approval": {"agent": "agent-8"}},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
 }
 """What a request must say besides its vehicle to be sound."""
@@ -186,9 +187,9 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
     if who == "owner":
         return {"authorization": f"Bearer {issuer.token()}"}
     if who == "agent":
-        return {"authorization": f"Bearer {issuer.token(**AGENT, case='case-1')}"}
+        return {"authorization": f"Bearer {issuer.token(**acting('agent-7'))}"}
     if who == "agent-without-case":
-        return {"authorization": f"Bearer {issuer.token(**AGENT)}"}
+        return {"authorization": f"Bearer {issuer.token(**{**acting('agent-7'), 'case': ''})}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
 
 

@@ -14,8 +14,8 @@ from ecarus.remotecontrol.door.v1 import door_grant_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_grant_pb2 import SeveranceState
 
 from services.access.domain.severance import business_days_after
-from tests.contract.access.access_service import VIN, revocations
-from tests.contract.access.door_of_rights import AGENT, KINDS, DoorOfRights, RefusedError, alerts, reason_of
+from tests.contract.access.access_service import VIN, acting, revocations
+from tests.contract.access.door_of_rights import KINDS, DoorOfRights, RefusedError, alerts, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ async def test_a_key_a_stranger_and_an_agent_sever_nothing(rights: DoorOfRights)
     with pytest.raises(RefusedError, match="VEHICLE_NOT_FOUND"):
         await sever(rights, "stranger", "user-123")
     with pytest.raises(RefusedError, match="ACTION_NOT_GRANTED"):
-        await sever(rights, "user-123", "key", **AGENT)
+        await sever(rights, "user-123", "key", **acting("agent-7"))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await sever(rights, "user-123", "user-123")
     assert reason_of(caught) == "INVALID_REQUEST"

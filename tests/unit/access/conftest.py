@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -23,12 +24,15 @@ from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, GrantRole, Source
 from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
+from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
 from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from services.access.domain.agents import AgentAct, EmergencyApproval
 
 VIN = "KMHSH81C7LU123456"
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -125,6 +129,27 @@ class Record:
 
 
 @dataclass(slots=True)
+class Agents:
+    """Where approvals and what owners are told are kept (usecases.agents.AgentRecord)."""
+
+    approvals: list[EmergencyApproval] = field(default_factory=list)
+    told: list[AgentAct] = field(default_factory=list)
+
+    async def approve(self, approval: EmergencyApproval) -> None:
+        self.approvals.append(approval)
+
+    async def is_approved(self, vin: str, subject: str, agent: str, case: str, *, at: datetime) -> bool:
+        which = (vin, subject, agent, case)
+        return any(
+            (each.vin, each.subject, each.agent, each.case) == which and each.ends_at > at
+            for each in self.approvals
+        )
+
+    async def tell(self, act: AgentAct) -> None:
+        self.told.append(act)
+
+
+@dataclass(slots=True)
 class AccessHarness:
     """The service without its doors. `user-123` owns VIN and holds KEY."""
 
@@ -137,6 +162,7 @@ class AccessHarness:
     authorizer: RequestAuthorizer
     edge: EdgeAuthorizer
     verifier: CapabilityVerifier
+    agents: Agents
 
     def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
         """A GET of VIN's `path` with KEY; `headers` are added, None takes one away."""
@@ -200,6 +226,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         proofs=ProofVerifier(clock),
     )
     permission_cache = PermissionCache(record.load_standing, clock)
+    agents = Agents()
     authorizer = RequestAuthorizer(
         callers=identity,
         permissions=permission_cache,
@@ -208,10 +235,11 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
         step_up_table=STRICT,
         observe=lambda _signal: None,
+        agents=AgentSupervision(agents, lambda: datetime.fromtimestamp(clock(), UTC)),
         now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
-        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, edge, verifier
+        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, edge, verifier, agents
     )

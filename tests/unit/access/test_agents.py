@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from services.access.adapters.authorizer import Allow, Deny
 from services.access.domain import step_up
-from services.access.domain.agents import is_closed_to
+from services.access.domain.agents import EmergencyApproval, NotAnotherAgentError, is_closed_to
 from services.access.domain.grants import Caller, Source
-from tests.unit.access.conftest import acting
+from services.access.usecases.agents import AgentSupervision
+from tests.unit.access.conftest import VIN, acting
 
 if TYPE_CHECKING:
     from tests.unit.access.conftest import AccessHarness
@@ -62,3 +64,62 @@ async def test_the_case_of_an_agent_goes_with_the_capability(house: AccessHarnes
         "CALL_CENTER",
         "case-1",
     )
+
+
+EMERGENCY = b'{"targetDoors":["all"],"unlockMode":"EMERGENCY"}'
+
+
+def bearer_of(house: AccessHarness, agent: str, **changed: Any) -> dict[str, str]:
+    return {"authorization": f"Bearer {house.issuer.token(**acting(agent) | changed)}"}
+
+
+async def answer_to(house: AccessHarness, agent: str, body: bytes = EMERGENCY, **changed: Any) -> str:
+    made = await house.edge.decide(house.unlock(body, headers=bearer_of(house, agent, **changed)))
+    return made.refusal.reason.code if isinstance(made, Deny) else "OK"
+
+
+def approved(house: AccessHarness, agent: str, by: str = "agent-8", case: str = "case-1") -> None:
+    at = datetime.fromtimestamp(house.clock(), UTC)
+    house.agents.approvals.append(EmergencyApproval(VIN, "user-123", agent, case, by, at))
+
+
+async def test_an_agents_emergency_needs_two(house: AccessHarness) -> None:
+    assert await answer_to(house, "agent-7") == "APPROVAL_REQUIRED"
+    assert await answer_to(house, "agent-7", b'{"targetDoors":["all"]}') == "OK"
+    approved(house, "agent-9")
+    approved(house, "agent-7", case="case-2")
+    assert await answer_to(house, "agent-7") == "APPROVAL_REQUIRED"
+    approved(house, "agent-7")
+    assert await answer_to(house, "agent-7") == "OK"
+    assert await answer_to(house, "agent-7", case="case-3") == "APPROVAL_REQUIRED"
+    house.clock.at += 119
+    assert await answer_to(house, "agent-7", auth_time=house.clock()) == "OK"
+    house.clock.at += 1
+    assert await answer_to(house, "agent-7", auth_time=house.clock()) == "APPROVAL_REQUIRED"
+
+
+async def test_a_customers_own_emergency_needs_nobody(house: AccessHarness) -> None:
+    own = {"authorization": f"Bearer {house.issuer.token()}"}
+    assert isinstance(await house.edge.decide(house.unlock(EMERGENCY, headers=own)), Allow)
+    assert house.agents.told == []
+
+
+async def test_owners_are_told_what_an_agent_asks_for_and_not_of_what_it_reads(house: AccessHarness) -> None:
+    agent = bearer_of(house, "agent-7")
+    assert isinstance(await house.edge.decide(house.request("status", headers=agent)), Allow)
+    assert house.agents.told == []
+    assert await answer_to(house, "agent-7", b'{"targetDoors":["all"]}') == "OK"
+    approved(house, "agent-7")
+    assert await answer_to(house, "agent-7") == "OK"
+    assert [(act.vin, act.subject, act.agent, act.case, act.what) for act in house.agents.told] == [
+        (VIN, "user-123", "agent-7", "case-1", "door.unlock"),
+        (VIN, "user-123", "agent-7", "case-1", "door.unlock EMERGENCY"),
+    ]
+
+
+@pytest.mark.parametrize(("by", "case"), [("agent-7", "case-1"), ("user-123", "case-1"), ("agent-8", "")])
+async def test_nobody_approves_their_own_emergency(house: AccessHarness, by: str, case: str) -> None:
+    supervision = AgentSupervision(house.agents, lambda: datetime.fromtimestamp(house.clock(), UTC))
+    with pytest.raises(NotAnotherAgentError):
+        await supervision.approve_emergency(VIN, "user-123", case, approver=by, agent="agent-7")
+    assert house.agents.approvals == []

@@ -118,7 +118,7 @@ def test_the_signing_key_is_one_the_rooms_know(tmp_path: Path) -> None:
         jwks.write_text(json.dumps({"keys": entries}))
 
     def write(key: Ed25519PrivateKey | object) -> None:
-        raw = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[attr-defined]  # two kinds of key
+        raw = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[union-attr]  # two kinds of key
         pem.write_bytes(raw)
 
     write(mine)

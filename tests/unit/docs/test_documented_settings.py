@@ -8,7 +8,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 _SETTING = re.compile(r"DOORS_[A-Z0-9_]*[A-Z0-9]")
-_READERS = ("services", "mesh", "vehicle", "doorctl", "gateway", "bench", "conformance", "Makefile", "bin")
+_READERS = (
+    "services",
+    "mesh",
+    "vehicle",
+    "doorctl",
+    "gateway",
+    "issuer",
+    "bench",
+    "conformance",
+    "Makefile",
+    "bin",
+)
 
 
 def test_every_documented_setting_is_read() -> None:

@@ -12,10 +12,14 @@ from typer.testing import CliRunner
 
 from doorctl.__main__ import app
 from doorctl.operator_channel import OperationError, Operator
+from services.registry import SERVICES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+NONE_KEPT: dict[str, list[contract.DeadLetter]] = {
+    service.name: [] for service in SERVICES if service.keeps_dead_letters
+}
 AT = "2031-01-01T00:00:0{}+00:00"
 NOT_RUNNING = "the service does not run"
 
@@ -72,11 +76,9 @@ def doorctl(*words: str) -> tuple[int, list[str], list[str]]:
 
 
 def test_the_letters_of_all_rooms_are_one_list_the_newest_first(services: FakeServices) -> None:
-    services.letters = {
+    services.letters = NONE_KEPT | {
         "command": [letter(9, 3, replayed=9), letter(8, 1)],
         "status": [letter(4, 2)],
-        "config": [],
-        "diagnostics": [],
     }
     assert doorctl("list") == (
         0,
@@ -102,7 +104,8 @@ def test_a_room_is_read_page_by_page(services: FakeServices) -> None:
 
 
 def test_a_room_that_does_not_run_hides_no_other(services: FakeServices) -> None:
-    services.letters = {"command": [letter(1, 1)], "status": [], "diagnostics": []}
+    services.letters = NONE_KEPT | {"command": [letter(1, 1)]}
+    del services.letters["config"]
     code, lines, said = doorctl("list")
     assert (code, len(lines), said) == (1, 1, [f"doorctl: config: {NOT_RUNNING}"])
 

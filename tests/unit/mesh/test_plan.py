@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from issuer.settings import IssuerSettings
 from mesh.environment import MAY_SET, ignored
 from mesh.plan import Planner
 from mesh.ports import Ports
@@ -51,7 +52,9 @@ def sandbox(tmp_path: Path) -> Sandbox:
 @pytest.fixture
 def components(sandbox: Sandbox) -> dict[str, Mapping[str, str]]:
     plan = Planner(Ports(), sandbox, ENVIRONMENT).plan()
-    return {one.name: one.environment for one in (plan.nats, *plan.services, plan.envoy, plan.vehicles)}
+    assert plan.issuer is not None
+    everything = (plan.nats, plan.issuer, *plan.services, plan.envoy, plan.vehicles)
+    return {one.name: one.environment for one in everything}
 
 
 @pytest.fixture
@@ -145,7 +148,7 @@ def test_every_setting_of_a_room_is_the_mesh_s_or_the_user_s_to_say(
 ) -> None:
     """A new setting belongs into mesh/environment.py, or the user cannot set it in the sandbox."""
     users = {f"DOORS_{name}" for name in MAY_SET[service]}
-    optional = {"DOORS_SANDBOX_SEED", "DOORS_ENROLMENT_SEED", "DOORS_WAKE_URL"}
+    optional = {"DOORS_SANDBOX_SEED", "DOORS_ENROLMENT_SEED", "DOORS_WAKE_URL", "DOORS_TOKEN_JWKS"}
     assert users <= settings_of(service)
     assert settings_of(service) - users - optional <= components[service].keys()
 
@@ -173,7 +176,7 @@ def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, 
     assert who_has("DOORS_DOUBT_SECONDS") == {"status"}
     assert who_has("DOORS_READS_PER_MINUTE") == {"access"}
     assert who_has("DOORS_COMMAND_TTL_SECONDS") == {"command"}
-    assert who_has("DOORS_LOG_LEVEL") == {*registry.NAMES, "vehicles"}
+    assert who_has("DOORS_LOG_LEVEL") == {*registry.NAMES, "vehicles", "issuer"}
     for name in (
         "DOORS_X",
         "DOORS_PORT_BASE",
@@ -198,7 +201,7 @@ def test_the_tokens_of_the_users_own_issuer_are_taken_instead_of_the_sandboxs(sa
     given = access(**own)
     assert {name: given[name] for name in own} == own
     assert given["DOORS_TOKEN_AUDIENCE"] == "remote-door-control"
-    assert "DOORS_TOKEN_JWKS" not in given
+    assert Planner(Ports(), sandbox, {**ENVIRONMENT, **own}).plan().issuer is None
     assert access(**own, DOORS_TOKEN_AUDIENCE="doors")["DOORS_TOKEN_AUDIENCE"] == "doors"
     assert access(DOORS_TOKEN_ISSUER="https://issuer.test")["DOORS_TOKEN_ISSUER"] != "https://issuer.test"
 
@@ -213,7 +216,18 @@ def test_no_component_sees_another_ones_secrets(
         assert not any(f"/{service}.db" in told for service in others)
         assert ("api-key-pepper" in told) == (name == "access")
         assert (str(sandbox.admission_seed.resolve()) in told) == (name == "enrolment")
-    assert {name for name, given in components.items() if "DOORS_PROFILE" in given} == {"access"}
+    assert {name for name, given in components.items() if "DOORS_PROFILE" in given} == {"access", "issuer"}
+    for secret in (sandbox.issuer_key, sandbox.issuer_seed, sandbox.issuer_database):
+        told = {name for name, given in components.items() if str(secret.resolve()) in given.values()}
+        assert told == {"issuer"}
+
+
+def test_the_issuer_is_given_what_it_reads(components: dict[str, Mapping[str, str]]) -> None:
+    ours = {name for name in components["issuer"] if name.startswith("DOORS_")}
+    fields = {f"DOORS_{name.upper()}" for name in IssuerSettings.model_fields}
+    assert ours == fields - {"DOORS_ISSUER_TOKEN_SECONDS"}
+    assert components["access"]["DOORS_TOKEN_ISSUER"] == components["issuer"]["DOORS_ISSUER_URL"]
+    assert components["issuer"]["DOORS_ISSUER_URL"] == "http://localhost:8700"
 
 
 def test_the_vehicles_are_given_what_they_read(components: dict[str, Mapping[str, str]]) -> None:

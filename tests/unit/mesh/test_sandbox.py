@@ -14,13 +14,14 @@ from mesh.nats_config import render_nats
 from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, CertificateIdentity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
-from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, ONE_FACTOR, Bearer, issue_token
+from mesh.tokens import AUDIENCE, LIFETIME_SECONDS, ONE_FACTOR, Bearer, issue_token
 from services import registry
 from services.access.domain.key_scopes import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ISSUER = "http://localhost:8700"
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 ROOM = CertificateIdentity(
     "command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",)
@@ -117,7 +118,7 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     now = datetime.now(UTC)
-    token = issue_token(sandbox.issuer_key, Bearer("user-123"), now)
+    token = issue_token(sandbox.issuer_key, ISSUER, Bearer("user-123"), now)
     header = jwt.get_unverified_header(token)
     (jwk,) = json.loads(sandbox.issuer_jwks.read_text())["keys"]
     assert (header["typ"], header["alg"], header["kid"]) == ("at+jwt", "EdDSA", jwk["kid"])
@@ -128,13 +129,14 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     assert claims["client_id"] == "mobile-app"
     assert not {"vin", "act"} & claims.keys()
     restricted = issue_token(
-        sandbox.issuer_key, Bearer("user-123", vin="KMHSH81C7LU123456", client="web"), now
+        sandbox.issuer_key, ISSUER, Bearer("user-123", vin="KMHSH81C7LU123456", client="web"), now
     )
     claims = jwt.decode(restricted, options={"verify_signature": False})
     assert (claims["vin"], claims["client_id"]) == ("KMHSH81C7LU123456", "web")
     with pytest.raises(ValueError, match="one vehicle"):
-        issue_token(sandbox.issuer_key, Bearer("user-123", "agent-7"), now)
-    agents = issue_token(sandbox.issuer_key, Bearer("user-123", "agent-7", vin="KMHSH81C7LU123456"), now)
+        issue_token(sandbox.issuer_key, ISSUER, Bearer("user-123", "agent-7"), now)
+    bearer = Bearer("user-123", "agent-7", vin="KMHSH81C7LU123456")
+    agents = issue_token(sandbox.issuer_key, ISSUER, bearer, now)
     claims = jwt.decode(agents, options={"verify_signature": False})
     assert (claims["sub"], claims["act"], claims["client_id"]) == (
         "user-123",
@@ -143,7 +145,9 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     )
     assert (claims["case"], claims["exp"] - claims["iat"]) == ("case-1", 300)
     weak = Bearer("user-123", acr=ONE_FACTOR, age_seconds=90, jkt="k" * 43)
-    claims = jwt.decode(issue_token(sandbox.issuer_key, weak, now), options={"verify_signature": False})
+    claims = jwt.decode(
+        issue_token(sandbox.issuer_key, ISSUER, weak, now), options={"verify_signature": False}
+    )
     assert (claims["acr"], claims["amr"], claims["cnf"]) == (ONE_FACTOR, ["pwd"], {"jkt": "k" * 43})
     assert claims["iat"] - claims["auth_time"] == 90
 

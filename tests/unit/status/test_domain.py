@@ -16,7 +16,6 @@ from services.status.domain.doors import (
     PRESENT,
     WINDOW_OPEN,
     Report,
-    base36,
     changes_between,
     fold,
     is_newer,
@@ -25,6 +24,7 @@ from services.status.domain.doors import (
     shown_at_us,
 )
 from services.status.domain.judgement import Expectation, ExpectationFinding, finding_of
+from services.status.domain.updates import base36
 
 VIN = "KMHSH81C7LU123456"
 SHUT = bytes([PRESENT | LOCKED | HAS_WINDOW] * 4 + [PRESENT | LOCKED] * 2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.status.adapters.event_ids import EventIdKeyError, EventIds
-from services.status.domain.doors import UNKNOWN_PLACE, LogPosition, base36
+from services.status.domain.updates import UNKNOWN_PLACE, LogPosition, base36
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,8 @@ from services.status.adapters.status_read_log import StatusReadLog
 from services.status.adapters.translate import checks_message
 from services.status.adapters.vehicle_link import publish_update
 from services.status.adapters.vehicle_translate import advisory_payload
-from services.status.domain.doors import OPEN, PRESENT, LogPosition, Report, StatusRead
+from services.status.domain.doors import OPEN, PRESENT, Report, StatusRead
+from services.status.domain.updates import LogPosition
 from services.status.usecases.advisories import AdvisoryFilter, StatusAdvisory
 from services.status.usecases.hub import Hub
 from services.status.usecases.presence import LostVehicles, SilentVehicles

@@ -24,12 +24,11 @@ from services.status.domain.doors import (
     OPEN,
     OPEN_UNKNOWN,
     PRESENT,
-    LogPosition,
     Report,
-    Update,
     fold,
 )
 from services.status.domain.judgement import ActuationOutcome
+from services.status.domain.updates import LogPosition, Update
 from services.status.usecases.door_status import LastReport
 
 IDS = EventIds(bytes(32))

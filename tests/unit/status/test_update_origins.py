@@ -16,8 +16,8 @@ from services import registry
 from services.diagnostics.domain import diagnosis
 from services.status.adapters.event_ids import EventIds
 from services.status.adapters.translate import update_body, update_message
-from services.status.domain.doors import ForeignUpdateError, LogPosition, Update
 from services.status.domain.update_origins import UNKNOWN_FAULT, is_accepted, shown_code
+from services.status.domain.updates import ForeignUpdateError, LogPosition, Update
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
 IDS = EventIds(bytes(32))

@@ -15,6 +15,7 @@ from services.access.adapters.store.accounts import (
     note_key_uses,
     words_in,
 )
+from services.access.adapters.store.agents import SqlAgentRecord
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
@@ -27,6 +28,7 @@ __all__ = [
     "AccessModel",
     "Announcements",
     "SqlAbnormalAccess",
+    "SqlAgentRecord",
     "SqlGrantRecord",
     "SqlSeverances",
     "SqlSharedGrants",

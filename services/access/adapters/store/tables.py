@@ -15,7 +15,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0008_abnormal_access"
+HEAD = "0009_abnormal_access"
 
 
 class AccessModel(SQLModel):
@@ -135,6 +135,19 @@ class AbnormalCaseRow(AccessModel, table=True):
     acknowledged_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
+class EmergencyApprovalRow(AccessModel, table=True):
+    """What a second agent approved: one row for each agent, customer, vehicle and case."""
+
+    __tablename__ = "emergency_approval"
+    __table_args__ = (Index("emergency_approval_time", "approved_at"),)
+    vin: str = Field(primary_key=True, max_length=17)
+    subject: str = Field(primary_key=True, max_length=128)
+    agent: str = Field(primary_key=True, max_length=128)
+    case_number: str = Field(primary_key=True, max_length=64)
+    approved_by: str = Field(max_length=128)
+    approved_at: datetime = Field(sa_type=Instant)
+
+
 class IssuerKeyRow(AccessModel, table=True):
     """A key of the issuer that was trusted: what is missing when a process starts was withdrawn meanwhile."""
 
@@ -167,6 +180,7 @@ keys = AccessModel.metadata.tables["api_key"]
 audit = AccessModel.metadata.tables["audit_entry"]
 abnormal_cases = AccessModel.metadata.tables["abnormal_case"]
 severances = AccessModel.metadata.tables["severance"]
+approvals = AccessModel.metadata.tables["emergency_approval"]
 issuer_keys = AccessModel.metadata.tables["issuer_key"]
 
 

@@ -26,21 +26,21 @@ def insert_command(connection: Connection, new: Command) -> None:
     """Insert command, history and audit rows of a new command. Raises CommandConflictError when it is not
     new, or another is in flight.
     """
-    doors = json.dumps(new.order.target_doors)
+    doors = json.dumps(new.door_action.target_doors)
     values = {
         "command_id": new.command_id,
         "vin": new.vin,
-        "action": new.order.action.value,
+        "action": new.door_action.action.value,
         "target_doors": doors,
-        "mode": new.order.mode.value,
+        "mode": new.door_action.mode.value,
         "principal": new.requester.principal,
         "subject": new.requester.subject,
         "source": new.requester.source,
         "correlation_id": new.correlation_id,
         "idempotency_key": idempotency_key(
-            new.requester.subject, new.vin, new.order.action.value, new.correlation_id
+            new.requester.subject, new.vin, new.door_action.action.value, new.correlation_id
         ),
-        "fingerprint": new.order.fingerprint(),
+        "fingerprint": new.door_action.fingerprint(),
         "accepted_at": microseconds(new.accepted_at),
         "expires_at": microseconds(new.expires_at),
         "estimated_seconds": new.estimated_seconds,
@@ -60,7 +60,7 @@ def insert_command(connection: Connection, new: Command) -> None:
             "entry_id": new.command_id,
             "vin": new.vin,
             "command_id": new.command_id,
-            "action": new.order.action.value,
+            "action": new.door_action.action.value,
             "target_doors": doors,
             "requested_at": microseconds(new.accepted_at),
             "user_id": new.requester.subject,
@@ -69,7 +69,7 @@ def insert_command(connection: Connection, new: Command) -> None:
             "correlation_id": new.correlation_id,
         },
     )
-    write_audit(connection, new, "COMMAND_ACCEPTED", new.accepted_at, {"doors": new.order.target_doors})
+    write_audit(connection, new, "COMMAND_ACCEPTED", new.accepted_at, {"doors": new.door_action.target_doors})
 
 
 def insert_cancellation(connection: Connection, new: Cancellation, answered: Status) -> None:

@@ -279,7 +279,9 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
     return Command(
         command_id=row.command_id,
         vin=row.vin,
-        order=DoorAction(CommandAction(row.action), tuple(json.loads(row.target_doors)), Mode(row.mode)),
+        door_action=DoorAction(
+            CommandAction(row.action), tuple(json.loads(row.target_doors)), Mode(row.mode)
+        ),
         requester=Requester(
             row.principal, row.subject, row.source, role=PersonRole(row.role) if row.role else None
         ),

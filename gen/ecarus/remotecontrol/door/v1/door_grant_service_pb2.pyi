@@ -300,3 +300,27 @@ class TransferOwnershipRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransferOwnershipRequest: _TypeAlias = TransferOwnershipRequest  # noqa: Y015
+
+@_typing.final
+class ApproveEmergencyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    """17 characters, no I, O or Q; upper-cased on entry."""
+    @_builtins.property
+    def approval(self) -> _door_grant_pb2.EmergencyApproval: ...
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        approval: _door_grant_pb2.EmergencyApproval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveEmergencyRequest: _TypeAlias = ApproveEmergencyRequest  # noqa: Y015

@@ -92,6 +92,11 @@ class DoorGrantServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.SeverAccessRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
                 _registered_method=True)
+        self.ApproveEmergency = channel.unary_unary(
+                '/ecarus.remotecontrol.door.v1.DoorGrantService/ApproveEmergency',
+                request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.ApproveEmergencyRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.EmergencyApproved.FromString,
+                _registered_method=True)
         self.GetSeverance = channel.unary_unary(
                 '/ecarus.remotecontrol.door.v1.DoorGrantService/GetSeverance',
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.GetSeveranceRequest.SerializeToString,
@@ -220,6 +225,17 @@ class DoorGrantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApproveEmergency(self, request, context):
+        """Lets another agent of the same case unlock this customer's vehicle in an EMERGENCY, within two minutes. For agents. The
+        owner is told by a SYSTEM_ALERT.
+
+        PERMISSION_DENIED (ACTION_NOT_GRANTED): who asks is no agent, or names themselves.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSeverance(self, request, context):
         """What has become of a severance that the caller asked for, with its legal clock.
 
@@ -291,6 +307,11 @@ def add_DoorGrantServiceServicer_to_server(servicer, server):
                     servicer.SeverAccess,
                     request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.SeverAccessRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.SerializeToString,
+            ),
+            'ApproveEmergency': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveEmergency,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.ApproveEmergencyRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.EmergencyApproved.SerializeToString,
             ),
             'GetSeverance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSeverance,
@@ -580,6 +601,33 @@ class DoorGrantService:
             '/ecarus.remotecontrol.door.v1.DoorGrantService/SeverAccess',
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.SeverAccessRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveEmergency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.door.v1.DoorGrantService/ApproveEmergency',
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.ApproveEmergencyRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.EmergencyApproved.FromString,
             options,
             channel_credentials,
             insecure,

@@ -106,6 +106,13 @@ class DoorGrantServiceStub:
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
+    ApproveEmergency: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.ApproveEmergencyRequest, _door_grant_pb2.EmergencyApproved]
+    """Lets another agent of the same case unlock this customer's vehicle in an EMERGENCY, within two minutes. For agents. The
+    owner is told by a SYSTEM_ALERT.
+
+    PERMISSION_DENIED (ACTION_NOT_GRANTED): who asks is no agent, or names themselves.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
+    """
     GetSeverance: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetSeveranceRequest, _door_grant_pb2.Severance]
     """What has become of a severance that the caller asked for, with its legal clock.
 
@@ -193,6 +200,13 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
     correlation id is the idempotency key.
 
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
+    """
+    ApproveEmergency: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.ApproveEmergencyRequest, _door_grant_pb2.EmergencyApproved]  # type: ignore[assignment]
+    """Lets another agent of the same case unlock this customer's vehicle in an EMERGENCY, within two minutes. For agents. The
+    owner is told by a SYSTEM_ALERT.
+
+    PERMISSION_DENIED (ACTION_NOT_GRANTED): who asks is no agent, or names themselves.
     UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
     GetSeverance: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetSeveranceRequest, _door_grant_pb2.Severance]  # type: ignore[assignment]
@@ -339,6 +353,19 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         correlation id is the idempotency key.
 
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveEmergency(
+        self,
+        request: _door_grant_service_pb2.ApproveEmergencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_door_grant_pb2.EmergencyApproved, _abc.Awaitable[_door_grant_pb2.EmergencyApproved]]:
+        """Lets another agent of the same case unlock this customer's vehicle in an EMERGENCY, within two minutes. For agents. The
+        owner is told by a SYSTEM_ALERT.
+
+        PERMISSION_DENIED (ACTION_NOT_GRANTED): who asks is no agent, or names themselves.
         UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
 

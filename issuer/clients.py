@@ -1,0 +1,89 @@
+"""The sandbox's OAuth clients: the four that the access service knows."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from authlib.oauth2.rfc6749 import ClientMixin
+from typing_extensions import override
+
+from issuer.exchange_types import TOKEN_EXCHANGE
+
+SCOPES = ("door", "door.read", "door.control", "door.lock", "door.unlock", "door.cancel", "door.config.write")
+DEFAULT_SCOPE = "door"
+_CODE, _REFRESH, _CREDENTIALS = "authorization_code", "refresh_token", "client_credentials"
+
+
+@dataclass(frozen=True)
+class OAuthClient(ClientMixin):
+    """A client. Without a secret's hash it is a public one."""
+
+    client_id: str
+    redirect_uris: tuple[str, ...]
+    grant_types: frozenset[str]
+    secret_hash: bytes | None = None
+    agents_only: bool = False
+
+    def get_client_id(self) -> str:
+        """Return its id."""
+        return self.client_id
+
+    def get_default_redirect_uri(self) -> None:
+        """Return none: a request names its own."""
+
+    def get_allowed_scope(self, scope: str | None) -> str:
+        """Return the scope that is given for the one asked for. What is not known here is left out."""
+        if not scope:
+            return DEFAULT_SCOPE
+        return " ".join(word for word in dict.fromkeys(scope.split()) if word in SCOPES)
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Return whether it is one of its own, to the letter."""
+        return redirect_uri in self.redirect_uris
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        """Return whether the secret is its own."""
+        if self.secret_hash is None:
+            return False
+        return hmac.compare_digest(hashlib.sha256(client_secret.encode()).digest(), self.secret_hash)
+
+    @override
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        """Return whether it may authenticate so."""
+        if self.secret_hash is None:
+            return method == "none"
+        return method in {"client_secret_basic", "client_secret_post"}
+
+    def check_response_type(self, response_type: str) -> bool:
+        """Return whether it may ask for this: a code and nothing else."""
+        return response_type == "code" and _CODE in self.grant_types
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        """Return whether it may use this grant."""
+        return grant_type in self.grant_types
+
+
+def sandbox_clients(secrets: dict[str, str]) -> dict[str, OAuthClient]:
+    """Return the clients by id; `secrets` are those of the confidential ones."""
+    hashes = {name: hashlib.sha256(secret.encode()).digest() for name, secret in secrets.items()}
+    people = frozenset({_CODE, _REFRESH})
+    clients = (
+        OAuthClient("mobile-app", ("http://localhost:9000/callback", "com.ecarus.app:/callback"), people),
+        OAuthClient("web", ("http://localhost:9000/callback", "https://localhost:8443/callback"), people),
+        OAuthClient(
+            "voice-assistant",
+            ("http://localhost:9000/callback",),
+            people | {_CREDENTIALS},
+            hashes["voice-assistant"],
+        ),
+        OAuthClient(
+            "call-center",
+            ("http://localhost:9000/callback",),
+            people | {_CREDENTIALS, TOKEN_EXCHANGE},
+            hashes["call-center"],
+            agents_only=True,
+        ),
+    )
+    return {client.client_id: client for client in clients}

@@ -1,0 +1,49 @@
+"""What every request meets: a rate for each address, and headers that keep answers where they belong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from issuer.limits import RequestRates
+
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+class RequestBounds:
+    """Middleware: refuses an address that asks too often, and adds the headers."""
+
+    def __init__(self, app: ASGIApp, rates: RequestRates) -> None:
+        self._app = app
+        self._rates = rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        address = scope["client"][0] if scope.get("client") else ""
+
+        async def hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        if not self._rates.allows(address):
+            answer = JSONResponse({"error": "slow_down"}, 429, {"retry-after": "1"})
+            await answer(scope, receive, hardened)
+            return
+        await self._app(scope, receive, hardened)

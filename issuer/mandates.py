@@ -1,0 +1,127 @@
+"""That an agent may act for a customer: by the customer's spoken code, or by a case that a second agent has approved.
+
+The issuer only makes and takes these; what an agent may then do is the access service's to say.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, update
+
+from issuer.accounts import AGENT, CUSTOMER
+from issuer.exchange_types import APPROVED_CASE, SPOKEN_CODE
+from issuer.store import MandateRow, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from issuer.accounts import Accounts
+    from issuer.limits import FailureLimits
+    from issuer.store import IssuerStore
+
+SPOKEN_SECONDS = 300
+CASE_SECONDS = 900
+_DIGITS = 8
+_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+_CASE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class MandateRefusedError(Exception):
+    """It is not given or not taken; the text says why, as far as its reader may know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """For whom, on which vehicle, because of which case."""
+
+    subject: str
+    vin: str
+    case: str
+
+
+class Mandates:
+    """Gives and takes them."""
+
+    def __init__(
+        self, store: IssuerStore, accounts: Accounts, limits: FailureLimits, now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._limits = limits
+        self._now = now
+
+    def speak(self, customer: str, vin: str, case: str) -> str:
+        """Return a code for the customer to tell the agent. Raises MandateRefusedError."""
+        _check(vin, case)
+        if self._accounts.kind_of(customer) != CUSTOMER:
+            raise MandateRefusedError("only a customer can let somebody act for them")
+        code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}d}"
+        self._add(SPOKEN_CODE, code, Mandate(customer, vin, case), asked_by=customer, seconds=SPOKEN_SECONDS)
+        return code
+
+    def open_case(self, agent: str, mandate: Mandate) -> None:
+        """Let an agent ask for a colleague's approval. Raises MandateRefusedError."""
+        _check(mandate.vin, mandate.case)
+        if self._accounts.kind_of(agent) != AGENT or self._accounts.kind_of(mandate.subject) != CUSTOMER:
+            raise MandateRefusedError("an agent asks for this, about a customer")
+        self._add(APPROVED_CASE, mandate.case, mandate, asked_by=agent, seconds=CASE_SECONDS)
+
+    def approve_case(self, agent: str, case: str) -> None:
+        """Let another agent approve it. Raises MandateRefusedError."""
+        if self._accounts.kind_of(agent) != AGENT:
+            raise MandateRefusedError("an agent approves this")
+        with self._store.transaction() as session:
+            row = session.get(MandateRow, digest(f"{APPROVED_CASE} {case}"))
+            if row is None or row.used or row.expires_at <= self._now():
+                raise MandateRefusedError("there is no such open case")
+            if row.asked_by == agent:
+                raise MandateRefusedError("another agent than the one who asked must approve it")
+            row.approved_by = agent
+            session.add(row)
+
+    def take(self, kind: str, secret: str, agent: str, address: str) -> Mandate:
+        """Use it up for this agent. Raises MandateRefusedError, and TooManyFailuresError for who guesses."""
+        self._limits.check(agent, address)
+        with self._store.transaction() as session:
+            where = col(MandateRow.mandate_hash) == digest(f"{kind} {secret}")
+            row = session.get(MandateRow, digest(f"{kind} {secret}"))
+            good = (
+                row is not None
+                and row.expires_at > self._now()
+                and (kind == SPOKEN_CODE or (row.approved_by is not None and row.asked_by == agent))
+            )
+            if good:
+                used = session.exec(
+                    update(MandateRow).where(where, col(MandateRow.used).is_(False)).values(used=True)
+                )
+                good = used.rowcount == 1
+        if row is None or not good:
+            self._limits.failed(agent, address)
+            raise MandateRefusedError("it is not good, or not any more")
+        return Mandate(row.subject, row.vin, row.case)
+
+    def _add(self, kind: str, secret: str, mandate: Mandate, *, asked_by: str, seconds: int) -> None:
+        row = MandateRow(
+            mandate_hash=digest(f"{kind} {secret}"),
+            kind=kind,
+            subject=mandate.subject,
+            vin=mandate.vin,
+            case=mandate.case,
+            asked_by=asked_by,
+            expires_at=int(self._now()) + seconds,
+        )
+        try:
+            with self._store.transaction() as session:
+                session.add(row)
+        except IntegrityError as error:
+            raise MandateRefusedError("there is one already; take another case number") from error
+
+
+def _check(vin: str, case: str) -> None:
+    if not _VIN.fullmatch(vin) or not _CASE.fullmatch(case):
+        raise MandateRefusedError("vin or case is not one")

@@ -1,0 +1,42 @@
+"""Who can sign in at the sandbox's issuer: made once, with random passwords and secrets, for their owner's eyes."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import TYPE_CHECKING
+
+from mesh.files import write_private_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mesh.ports import Ports
+
+CUSTOMERS = ("user-123", "user-456")
+AGENTS = ("agent-7", "agent-8")
+CONFIDENTIAL_CLIENTS = ("call-center", "voice-assistant")
+_SECRET_BYTES = 20
+"""Of a TOTP secret: as many as its hash has (RFC 4226, 4)."""
+
+
+def issuer_url(ports: Ports) -> str:
+    """Return who the sandbox's issuer is: its name is where it is, and passkeys need a name that is no address."""
+    return f"http://localhost:{ports.issuer}"
+
+
+def ensure_issuer_seed(path: Path) -> None:
+    """Make the file if there is none."""
+    if path.is_file():
+        return
+    kinds = dict.fromkeys(CUSTOMERS, "customer") | dict.fromkeys(AGENTS, "agent")
+    accounts = {
+        name: {
+            "kind": kind,
+            "password": secrets.token_urlsafe(12),
+            "totpSecret": base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode(),
+        }
+        for name, kind in kinds.items()
+    }
+    clients = {name: secrets.token_urlsafe(24) for name in CONFIDENTIAL_CLIENTS}
+    write_private_json(path, {"accounts": accounts, "clients": clients})
