@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -24,6 +24,9 @@ import pyotp
 
 from issuer.authentication import ONE_FACTOR, TWO_FACTORS
 from issuer.exchange_types import ACCESS_TOKEN, APPROVED_CASE, SPOKEN_CODE, TOKEN_EXCHANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REDIRECT_URI = "http://localhost:9000/callback"
 TIMEOUT_SECONDS = 10.0
@@ -41,12 +44,17 @@ class CodeRefusedError(SignInFailedError):
 
 @dataclass
 class CommandLineClient:
-    """An app of the sandbox: `client_id` with its `secret`, where it has one, at the issuer `url`."""
+    """An app of the sandbox: `client_id` with its `secret`, where it has one, at the issuer `url`.
+
+    With `proof`, which makes DPoP proofs for a method and a URL, its tokens are bound to a key.
+    """
 
     url: str
     client_id: str = "mobile-app"
     secret: str | None = None
     http: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, timeout=TIMEOUT_SECONDS))
+
+    proof: Callable[[str, str], str] | None = None
 
     def __post_init__(self) -> None:
         """Discover the endpoints."""
@@ -114,13 +122,13 @@ class CommandLineClient:
         )
 
     def _posted(self, endpoint: str, form: dict[str, str]) -> dict[str, Any]:
+        url = self.metadata[endpoint]
+        headers = {"dpop": self.proof("POST", url)} if self.proof and endpoint == "token_endpoint" else {}
         if self.secret is None:
             return self._said(
-                self.http.post(self.metadata[endpoint], data={"client_id": self.client_id, **form})
+                self.http.post(url, data={"client_id": self.client_id, **form}, headers=headers)
             )
-        return self._said(
-            self.http.post(self.metadata[endpoint], data=form, auth=(self.client_id, self.secret))
-        )
+        return self._said(self.http.post(url, data=form, headers=headers, auth=(self.client_id, self.secret)))
 
     def _filled(
         self,

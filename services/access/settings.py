@@ -51,6 +51,11 @@ class AccessSettings(ServiceSettings):
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
     keys_reread_seconds: float = Field(default=30.0, ge=1, le=60)
     commands_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_user_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_agent_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_client_per_minute: int | None = Field(default=None, ge=1)
+    commands_per_address_per_minute: int | None = Field(default=None, ge=1)
+    rate_shares: int = Field(default=1, ge=1, le=64)
     cancellations_per_minute: int | None = Field(default=None, ge=10)
     reads_per_minute: int | None = Field(default=None, ge=1)
     refusals_per_minute: int | None = Field(default=None, ge=1)
@@ -178,16 +183,21 @@ class AccessSettings(ServiceSettings):
 
     @property
     def requests_per_minute(self) -> dict[str, int]:
-        """The rate of each class."""
+        """The rate of each class, as far as this replica gives it."""
         wide = self.is_sandbox
-        return {
+        whole = {
             "command": self.commands_per_minute or (6_000 if wide else 10),
+            "user": self.commands_per_user_per_minute or (60_000 if wide else 30),
+            "agent": self.commands_per_agent_per_minute or (60_000 if wide else 60),
+            "client": self.commands_per_client_per_minute or (600_000 if wide else 60_000),
+            "address": self.commands_per_address_per_minute or (600_000 if wide else 600),
             "cancel": self.cancellations_per_minute or (6_000 if wide else 60),
             "read": self.reads_per_minute or (60_000 if wide else 120),
             "refused": self.refusals_per_minute or (6_000 if wide else 30),
             "unknown": self.unknown_vehicles_per_minute or (6_000 if wide else 20),
             "failed": self.failed_sign_ins_per_minute or (6_000 if wide else 60),
         }
+        return {name: -(-rate // self.rate_shares) for name, rate in whole.items()}
 
 
 def algorithms_in(text: str) -> tuple[str, ...]:

@@ -210,7 +210,10 @@ def test_a_revoked_api_key_watches_nothing(mesh: Mesh) -> None:
         )
     with watching(mesh, key) as stream, watching(mesh, mesh.token("user-123")) as by_token:
         listed = doorctl(mesh, "key", "list", "user-123")
-        assert f"{key_id_of(hashed)} user-123 not revoked\n" in listed
+        assert (
+            f"{key_id_of(hashed)} user-123 not revoked for door.cancel door.config.write door.lock door.read\n"
+            in listed
+        )
         doorctl(mesh, "key", "revoke", key_id_of(hashed))
         assert "TOKEN_INVALID" in ended_within(stream, 1)
         assert not by_token.ended.is_set()

@@ -1,7 +1,9 @@
 """How often somebody may ask something: token buckets.
 
-Buckets live in this process: with N replicas a caller has up to N times the rate. That is enough to
-stop floods; nothing about safety rests on it.
+Buckets live in this process. Replicas share a rate by each giving its share of it (`shares` of the settings), which
+comes out right where requests go to all of them in turn, and costs no request anything; nothing about safety rests on
+it. A command counts against its user and vehicle, and against wider buckets: its user, its agent, its client and its
+address.
 
 A LOCK that is carried out is not counted: a person who can do nothing else any more can still lock the car. One command
 is in flight on a vehicle, so the vehicle itself bounds how many there are. A cancellation has a bucket of its own, that
@@ -31,6 +33,10 @@ _IPV6_NETWORK_BITS = 64
 WHAT = {
     "cancel": "cancellations a minute for this vehicle",
     "command": "command requests a minute for this vehicle",
+    "user": "command requests a minute of this account, over all of its vehicles",
+    "agent": "command requests a minute of this agent, over all customers",
+    "client": "command requests a minute of this client or API key",
+    "address": "command requests a minute from this address",
     "read": "read requests a minute for this vehicle",
     "refused": "requests a minute that had to be refused",
     "unknown": "requests a minute for vehicles that are not among yours",
@@ -40,7 +46,8 @@ WHAT = {
 
 
 class RateLimits:
-    """`per_minute` gives the rate of each class, which is also how many may come at once.
+    """`per_minute` gives the rate of each class, which is also how many may come at once; a class without one is not
+    limited.
 
     Each class has at most `most` buckets, and the one not used for longest makes room: a flood of one class pushes
     nobody's bucket out of another.
@@ -56,7 +63,9 @@ class RateLimits:
 
     def take(self, limit_class: str, *who: str) -> None:
         """Count one request. Raises Refusal RATE_LIMITED when there is no token left."""
-        quota = self._per_minute[limit_class]
+        quota = self._per_minute.get(limit_class)
+        if quota is None:
+            return
         buckets = self._buckets[limit_class]
         now = self._now()
         # Taken out and put back, so that the first key is always the one not used for longest.

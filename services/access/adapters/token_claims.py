@@ -107,6 +107,7 @@ class ClaimsReader:
         return Caller(
             subject=claims["sub"],
             actor=actor,
+            client_id=client_id,
             case=claims["case"] if "act" in claims else "",
             source=source,
             factors=_methods_in(claims),

@@ -391,6 +391,8 @@ class Caller:
     carries: frozenset[str] | None = None
     """Of an API key, which cannot step up: the lines of the step-up table that it was created with."""
 
+    client_id: str = ""
+    """The issuer's client that the token was made for; empty for an API key."""
     case: str = ""
     """Of an agent: the number of the case because of which it acts for the subject."""
 

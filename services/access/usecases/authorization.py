@@ -295,12 +295,30 @@ class RequestAuthorizer(Generic[Proof]):
         limit_class, named_id = asked.limit_class, asked.named_id
         if limit_class is None:
             return
-        if limit_class == "read" or named_id is None:
+        if limit_class == "read":
             self._rates.take(limit_class, caller.subject, caller.actor, vin)
+            return
+        if named_id is None:
+            self._take_command(asked, caller, vin)
             return
         which = (asked.action, caller.subject, caller.actor, vin, named_id)
         if self._counted.has(*which):
             self._rates.take("read", caller.subject, caller.actor, vin)
             return
-        self._rates.take(limit_class, caller.subject, caller.actor, vin)
+        self._take_command(asked, caller, vin)
         self._counted.note(*which)
+
+    def _take_command(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+        """Count a request that is no read and no cancellation, the narrowest bucket first: one that is empty costs the
+        wider ones nothing. A LOCK is in none of them.
+        """
+        limit_class = asked.limit_class or "command"
+        self._rates.take(limit_class, caller.subject, caller.actor, vin)
+        if limit_class != "command":
+            return
+        self._rates.take("user", caller.subject)
+        if caller.is_agent:
+            self._rates.take("agent", caller.actor)
+        self._rates.take("client", caller.client_id or caller.credential)
+        if network := asked.network:
+            self._rates.take("address", network)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1.door_grant_service_pb2_grpc import DoorGrantServiceStub
 
 KINDS, STATES = GrantKind, GrantState
+"""What makes a token of a customer that of an agent who acts for them."""
 
 
 class RefusedError(Exception):
@@ -38,11 +39,11 @@ class DoorOfRights:
     issuer: TokenIssuer
 
     async def ask(
-        self, who: str, method: str, path: str, request: Any, *, body: Any = None, vin: str = VIN, **more: Any
+        self, who: str, method: str, path: str, request: Any, *, body: Any = None, on: str = VIN, **more: Any
     ) -> Any:
         name = more.pop("id", "")
         if "act" in more:  # an agent's token is for the vehicle
-            more["vin"] = vin
+            more["vin"] = on
         headers = {
             "authorization": f"Bearer {self.issuer.token(who, **more)}",
             "x-correlation-id": name or f"c-{id(request)}",
@@ -51,11 +52,11 @@ class DoorOfRights:
         if body is not None:
             headers["content-type"] = "application/json"
             raw = MessageToJson(body).encode() if hasattr(body, "DESCRIPTOR") else json.dumps(body).encode()
-        answer = await self.check(door(path, vin), method=method, headers=headers, raw_body=raw)
+        answer = await self.check(door(path, on), method=method, headers=headers, raw_body=raw)
         if not answer.HasField("ok_response"):
             raise RefusedError(problem_in(answer))
         told = headers_of(answer.ok_response.headers)
-        found = Routes().rest(door(path, vin))
+        found = Routes().rest(door(path, on))
         assert found is not None
         rpc_name = type(request).__name__.removesuffix("Request")
         metadata = ((METADATA_KEY, told[METADATA_KEY]), ("x-correlation-id", headers["x-correlation-id"]))
@@ -65,7 +66,7 @@ class DoorOfRights:
         form = {"principal": "user-789", "kind": KINDS.DIGITAL_KEY, **offer}
         asked = DoorGrantOffer(**form)
         request = rpc.GiveGrantRequest(vin=vin, grant=asked)
-        given: DoorGrant = await self.ask(who, "POST", "grants", request, body=asked, vin=vin, id=name)
+        given: DoorGrant = await self.ask(who, "POST", "grants", request, body=asked, on=vin, id=name)
         return given
 
     async def do(self, verb: str, grant: DoorGrant, who: str = "user-123") -> DoorGrant:

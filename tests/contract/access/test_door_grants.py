@@ -11,14 +11,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import AccessServiceStub
 from ecarus.remotecontrol.door.v1 import door_grant_service_pb2 as rpc
 
-from tests.contract.access.access_service import (
-    FOREIGN,
-    RATES,
-    UNKNOWN,
-    VIN,
-    acting,
-    revocations,
-)
+from tests.contract.access.access_service import FOREIGN, RATES, UNKNOWN, VIN, acting, revocations
 from tests.contract.access.door_of_rights import (
     KINDS,
     STATES,

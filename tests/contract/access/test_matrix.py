@@ -189,7 +189,9 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
     if who == "agent":
         return {"authorization": f"Bearer {issuer.token(**acting('agent-7'))}"}
     if who == "agent-without-case":
-        return {"authorization": f"Bearer {issuer.token(**{**acting('agent-7'), 'case': ''})}"}
+        claims = acting("agent-7")
+        del claims["case"]
+        return {"authorization": f"Bearer {issuer.token(**claims)}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
 
 

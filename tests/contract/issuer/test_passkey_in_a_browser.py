@@ -21,7 +21,6 @@ BINARY = browser_binary()
 pytestmark = [
     pytest.mark.skipif(BINARY is None, reason="there is no Chromium"),
     pytest.mark.timeout(300),
-    pytest.mark.alone,
 ]
 
 

@@ -39,7 +39,18 @@ KEY = "sk_0123456789abcdef0123456789abcdef"
 PEPPER = b"pepper-of-the-unit-tests"
 ISSUER = "https://issuer.test"
 AUDIENCE = "remote-door-control"
-RATES = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+RATES = {
+    "command": 10,
+    "user": 30,
+    "agent": 15,
+    "client": 40,
+    "address": 50,
+    "cancel": 60,
+    "read": 120,
+    "refused": 30,
+    "unknown": 20,
+    "failed": 60,
+}
 
 
 def acting(agent: str, vin: str = VIN) -> dict[str, Any]:

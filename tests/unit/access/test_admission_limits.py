@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from services.access.adapters.authorizer import Allow, Deny
 from services.access.domain.permissions import EffectivePermissions
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES, acting
@@ -192,3 +193,54 @@ async def test_what_was_read_around_a_change_of_a_right_is_not_used_for_long(hou
     assert settled.capability != changed.capability
     house.clock.at += 1.0
     assert (await admitted(house, house.request())).capability == settled.capability
+
+
+VINS = [f"KMHSH81C7LU1234{n:02d}" for n in range(8)]
+
+
+def unlock_of(house: Any, token: str, vin: str, address: str = "") -> Any:
+    path = f"/api/v1/remotecontrol/vehicles/{vin}/door/unlock"
+    return house.unlock(path=path, headers={"authorization": f"Bearer {token}"}, address=address)
+
+
+async def refused_as(house: Any, *requests: Any) -> list[str]:
+    """The class of each refusal, empty for what was let through."""
+    found = []
+    for request in requests:
+        answer = await house.edge.decide(request)
+        policy = answer.refusal.headers["ratelimit-policy"] if isinstance(answer, Deny) else '""'
+        found.append(policy.split('"')[1])
+    return found
+
+
+async def test_one_account_has_a_rate_over_all_of_its_vehicles(house: Any) -> None:
+    for vin in VINS:
+        house.record.grant("user-123", vin)
+    token = house.issuer.token()
+    requests = [unlock_of(house, token, vin) for vin in VINS for _ in range(5)]
+    assert await refused_as(house, *requests) == [""] * RATES["user"] + ["user"] * (40 - RATES["user"])
+    lock = {"method": "POST", "body": b'{"targetDoors":["all"]}'}
+    locking = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    assert isinstance(await house.edge.decide(house.request("lock", headers=locking, **lock)), Allow)
+
+
+async def test_one_agent_has_a_rate_over_all_customers(house: Any) -> None:
+    requests = []
+    for n, vin in enumerate(VINS):
+        house.record.grant(f"customer-{n}", vin)
+        token = house.issuer.token(**acting("agent-7", vin) | {"sub": f"customer-{n}"})
+        requests += [unlock_of(house, token, vin) for _ in range(3)]
+    assert await refused_as(house, *requests) == [""] * RATES["agent"] + ["agent"] * (24 - RATES["agent"])
+
+
+async def test_one_client_and_one_address_have_a_rate_over_all_accounts(house: Any) -> None:
+    requests = []
+    for n in range(RATES["address"] + 2):
+        house.record.grant(f"user-{n}", VIN)
+        client = "web" if n < RATES["client"] else "mobile-app"
+        token = house.issuer.token(sub=f"user-{n}", client_id=client)
+        requests.append(unlock_of(house, token, VIN, "192.0.2.7"))
+    assert await refused_as(house, *requests) == [""] * RATES["address"] + ["address"] * 2
+    house.record.grant("user-x", VIN)
+    web = house.issuer.token(sub="user-x", client_id="web")
+    assert await refused_as(house, unlock_of(house, web, VIN, "192.0.2.8")) == ["client"]

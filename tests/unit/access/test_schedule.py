@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -82,8 +83,12 @@ def test_a_night_in_which_the_clock_is_put_forward_is_shorter() -> None:
 def test_a_whole_day_has_no_gap(zone: str) -> None:
     always = hours("00:00", "00:00", zone=zone)
     for month in range(1, 13):
-        moment = datetime(2026, month, 7, tzinfo=UTC)
-        assert open_minutes(always, moment, timedelta(hours=30)) == 30 * 60
+        noon = datetime(2026, month, 7, 12, tzinfo=ZoneInfo(zone))
+        for minutes in (*range(0, 30 * 60, 30), *range(12 * 60 - 5, 12 * 60 + 6)):  # and each about midnight
+            moment = noon.astimezone(UTC) + timedelta(minutes=minutes)
+            opened = always.opening(moment)
+            assert opened.is_open
+            assert opened.since <= moment < opened.until
 
 
 def test_what_touches_is_one_opening() -> None:

@@ -40,6 +40,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 SETTING_OF = {
     "command": "COMMANDS_PER_MINUTE",
+    "user": "COMMANDS_PER_USER_PER_MINUTE",
+    "agent": "COMMANDS_PER_AGENT_PER_MINUTE",
+    "client": "COMMANDS_PER_CLIENT_PER_MINUTE",
+    "address": "COMMANDS_PER_ADDRESS_PER_MINUTE",
     "cancel": "CANCELLATIONS_PER_MINUTE",
     "read": "READS_PER_MINUTE",
     "refused": "REFUSALS_PER_MINUTE",
@@ -50,14 +54,30 @@ SETTING_OF = {
 
 def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) -> None:
     wide = load(AccessSettings, environment).requests_per_minute
-    assert wide == {name: 60_000 if name == "read" else 6_000 for name in WHAT}
+    wider = dict.fromkeys(("read", "user", "agent"), 60_000) | dict.fromkeys(("client", "address"), 600_000)
+    assert wide == dict.fromkeys(WHAT, 6_000) | wider
     environment |= {"DOORS_PROFILE": "production", "DOORS_TOKEN_CLIENTS": "app=MOBILE_APP"}
-    narrow = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+    narrow = {
+        "command": 10,
+        "user": 30,
+        "agent": 60,
+        "client": 60_000,
+        "address": 600,
+        "cancel": 60,
+        "read": 120,
+        "refused": 30,
+        "unknown": 20,
+        "failed": 60,
+    }
     assert load(AccessSettings, environment).requests_per_minute == narrow
     for number, setting in enumerate(SETTING_OF.values(), 10):
         environment[f"DOORS_{setting}"] = str(number)
     changed = load(AccessSettings, environment).requests_per_minute
     assert changed == {name: number for number, name in enumerate(SETTING_OF, 10)}
+    # Two replicas give half each, and never nothing.
+    environment |= {"DOORS_RATE_SHARES": "2"}
+    halves = load(AccessSettings, environment).requests_per_minute
+    assert halves == {name: (number + 1) // 2 for number, name in enumerate(SETTING_OF, 10)}
 
 
 @pytest.mark.parametrize(
