@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 IDLE_SHARE = 0.1
 """Who wanted the processor for less than this part of the time did nothing."""
-STARVED_SHARE = 0.25
+STARVED_SHARE = 0.75
 """Who had to wait for the processor for more than this part of the time is in no position to judge others."""
+LOOKS_PER_SECOND = 1.0
+"""Nor is who did not get to look so often: in each look the question and its answer get a step further."""
 _DISK = "D"
 _NANOSECONDS = 1_000_000_000
 _PROC = Path("/proc")
@@ -79,6 +81,7 @@ class HangWatch:
         self._look = look
         self._monotonic = monotonic
         self._began: tuple[float, Activity, Activity] | None = None
+        self._looks = 0
 
     def answered(self) -> None:
         """Note that it answers."""
@@ -91,13 +94,14 @@ class HangWatch:
             self._began = None
             return False
         if self._began is None:
-            self._began = (now, its, own)
+            self._began, self._looks = (now, its, own), 0
             return False
+        self._looks += 1
         since, its_before, own_before = self._began
         passed = now - since
         wanted = its.ran + its.in_line - its_before.ran - its_before.in_line
         starved = own.in_line - own_before.in_line
         if wanted >= IDLE_SHARE * max(passed, 1.0) or starved >= STARVED_SHARE * max(passed, 1.0):
-            self._began = (now, its, own)  # it did something: from here on it may hang
+            self._began, self._looks = (now, its, own), 0  # it did something: from here on it may hang
             return False
-        return passed >= self._seconds
+        return passed >= self._seconds and self._looks >= self._seconds * LOOKS_PER_SECOND

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 from structlog.testing import capture_logs
 
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from nats.aio.client import Srv
+    from nats.js import JetStreamContext
 
     from services.platform.consumer import Delivery, PoisonMessage, Unhandled
     from services.platform.jetstream import Broker
@@ -109,14 +110,32 @@ async def test_a_stream_that_is_deleted_under_a_living_connection_comes_back_wit
         await service.until(lambda: not service.health.failing)
 
 
+async def squatted(context: JetStreamContext) -> bool:
+    """Delete the stream, and have somebody else's hold one of its subjects, so that the broker refuses to make it.
+
+    False where it was made again in between.
+    """
+    with suppress(NotFoundError):
+        await context.delete_stream(VEHICLE_EVENTS)
+    try:
+        await context.add_stream(name="SQUATTER", subjects=["vehicle.*.evt.hello"])
+        await context.stream_info(VEHICLE_EVENTS)
+    except BadRequestError:
+        return False
+    except NotFoundError:
+        return True
+    await context.delete_stream("SQUATTER")
+    return False
+
+
 async def test_what_is_missing_and_cannot_be_made_is_said_until_it_is_there_again(
     nats_server: NatsServer,
 ) -> None:
     async with a_room(nats_server) as service:
         context = service.broker.jetstream
-        await context.delete_stream(VEHICLE_EVENTS)
-        # Somebody else's stream holds one of its subjects, so that the broker refuses to make it.
-        await context.add_stream(name="SQUATTER", subjects=["vehicle.*.evt.hello"])
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await squatted(context):  # whoever is watched may be quicker
+                continue
         await service.until(lambda: not service.health.serves(COMMANDS))
         assert set(service.health.failing) >= {"streams"}
         assert "VEHICLE_EVENTS" in service.health.failing["streams"]

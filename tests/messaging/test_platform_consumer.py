@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.streams import STREAMS, VEHICLE_EVENTS
-from services.platform import jetstream
 from services.platform.consumer import Consumer, ConsumerPlan, Delivery, PoisonMessage, RetryLater
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailableError
@@ -246,13 +245,16 @@ async def test_a_broker_that_lost_its_disk_gets_its_streams_and_consumers_again(
     await mesh.until_all_acknowledged()
 
 
-async def test_no_broker_is_an_error_within_seconds(
-    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jetstream, "CONNECT_SECONDS", 0.5)
+async def test_who_starts_before_the_broker_waits_for_it(nats_server: NatsServer) -> None:
     nats_server.kill()
-    with pytest.raises(TimeoutError):
-        await connect_broker(nats_server.settings(), name="early")
+    waiting = asyncio.create_task(connect_broker(nats_server.settings(), name="early"))
+    done, _ = await asyncio.wait([waiting], timeout=0.5)
+    assert not done
+    await asyncio.to_thread(nats_server.start)
+    async with asyncio.timeout(WAIT_SECONDS):
+        broker = await waiting
+    assert broker.connected
+    await broker.client.close()
 
 
 async def test_what_waits_for_something_is_handled_as_soon_as_that_is_done_and_holds_up_nobody(

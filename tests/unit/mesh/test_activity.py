@@ -80,8 +80,17 @@ def test_who_works_at_first_and_hangs_then_is_found_out(machine: Machine, watch:
 
 
 def test_who_is_starved_judges_nobody(machine: Machine, watch: HangWatch) -> None:
-    machine.pass_time(watch, 50, own_in_line=0.5)
+    machine.pass_time(watch, 50, own_in_line=0.8)
     assert not any(machine.found)
+
+
+def test_who_seldom_gets_to_look_judges_later(machine: Machine, watch: HangWatch) -> None:
+    for _ in range(4):
+        machine.now += 3.0
+        machine.pass_time(watch, 1)
+    assert not any(machine.found)
+    machine.pass_time(watch, 4)
+    assert machine.found[-1]
 
 
 def test_who_waits_for_the_disk_does_not_hang(machine: Machine, watch: HangWatch) -> None:
