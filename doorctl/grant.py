@@ -35,12 +35,16 @@ class RoleWord(StrEnum):
     OWNER = "owner"
     SHARED_USER = "shared-user"
     DIGITAL_KEY = "digital-key"
+    VALET = "valet"
+    SERVICE = "service"
 
 
 _ROLES = {
     RoleWord.OWNER: grant_pb2.GRANT_ROLE_OWNER,
     RoleWord.SHARED_USER: grant_pb2.GRANT_ROLE_SHARED_USER,
     RoleWord.DIGITAL_KEY: grant_pb2.GRANT_ROLE_DIGITAL_KEY,
+    RoleWord.VALET: grant_pb2.GRANT_ROLE_VALET,
+    RoleWord.SERVICE: grant_pb2.GRANT_ROLE_SERVICE,
 }
 
 

@@ -56,6 +56,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
+        "ABNORMAL_ACCESS",
+        "COUNTRY_HEADER",
         "GRANTS_PER_GIVER",
         "GRANTS_PER_VEHICLE",
     },

@@ -30,9 +30,12 @@ from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
+from services.access.domain.abnormal import AbnormalWatch
 from services.access.settings import AccessSettings
+from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
@@ -112,6 +115,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         leeway_seconds=settings.token_leeway_seconds,
         bound_clients=settings.bound_clients,
     )
+    signals = SignalLog()
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
@@ -131,8 +135,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         step_up_table=settings.step_up_table,
         agents=agents,
         now=CLOCK.seconds,
+        observe=signals.note,
     )
-    edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
+    edge = EdgeAuthorizer(
+        authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
+    )
     await follow_revocations(broker.client, authorizer.invalidate)
     announcements = OutboxAnnouncements()
     record = store.SqlGrantRecord(database, announcements, relay.hand_over)
@@ -147,20 +154,18 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         settings.keys_reread_seconds,
     )
 
-    pending = None if settings.is_sandbox else SqlPendingGrants(database, announcements, relay.hand_over)
-    pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
-
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
         grants = AccessServicer(
             record,
             authorizer.invalidate,
             CLOCK.now,
-            pending,
-            pending_keys,
+            None if settings.is_sandbox else SqlPendingGrants(database, announcements, relay.hand_over),
+            None if settings.is_sandbox else SqlPendingApiKeys(database),
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
             severed=people[1],
+            abnormal=people[2],
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
@@ -186,6 +191,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
+            regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
@@ -199,14 +205,16 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
 def _people_of(
     database: Database, relay: OutboxRelay, invalidate: InvalidateCaches, settings: AccessSettings
-) -> tuple[SharedAccess, SeveredAccess]:
+) -> tuple[SharedAccess, SeveredAccess, AbnormalAccess]:
     """Return what people may ask about each other's rights."""
     announcements = OutboxAnnouncements()
     grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
+    cases = store.SqlAbnormalAccess(database, announcements, relay.hand_over)
     severances = store.SqlSeverances(database, announcements, relay.hand_over)
     return (
         SharedAccess(grants, invalidate, CLOCK.now),
         SeveredAccess(severances, invalidate, CLOCK.now),
+        AbnormalAccess(cases, AbnormalWatch(settings.abnormal_rules), invalidate, CLOCK.now),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, FilePath, field_validator, model_val
 from services.access.adapters.dpop import origin_of
 from services.access.adapters.issuer_discovery import checked_url
 from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
+from services.access.domain import abnormal
 from services.access.domain.grants import SANDBOX_CLIENTS, Source
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import SANDBOX, STRICT, table_in
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationInfo
 
+    from services.access.domain.abnormal import AbnormalKind, AbnormalRule
     from services.access.domain.step_up import Requirement
 
 
@@ -58,6 +60,8 @@ class AccessSettings(ServiceSettings):
     reads_per_minute: int | None = Field(default=None, ge=1)
     refusals_per_minute: int | None = Field(default=None, ge=1)
     unknown_vehicles_per_minute: int | None = Field(default=None, ge=1)
+    abnormal_access: str | None = Field(default=None, max_length=1_024)
+    country_header: str = Field(default="", pattern=r"^[a-z0-9-]{0,64}$")
     grants_per_vehicle: int = Field(default=64, ge=1, le=1_000)
     grants_per_giver: int = Field(default=256, ge=1, le=10_000)
     failed_sign_ins_per_minute: int | None = Field(default=None, ge=1)
@@ -80,6 +84,13 @@ class AccessSettings(ServiceSettings):
     @classmethod
     def _names_algorithms(cls, value: str) -> str:
         algorithms_in(value)
+        return value
+
+    @field_validator("abnormal_access")
+    @classmethod
+    def _names_rules(cls, value: str | None) -> str | None:
+        if value is not None:
+            abnormal.rules_in(value, abnormal.STRICT)
         return value
 
     @model_validator(mode="after")
@@ -139,6 +150,12 @@ class AccessSettings(ServiceSettings):
     def clients(self) -> Mapping[str, Source]:
         """The source that each of the issuer's clients stands for, by client id."""
         return SANDBOX_CLIENTS if self.token_clients is None else clients_in(self.token_clients)
+
+    @property
+    def abnormal_rules(self) -> Mapping[AbnormalKind, AbnormalRule]:
+        """What counts as abnormal access, and what follows."""
+        defaults = abnormal.SANDBOX if self.is_sandbox else abnormal.STRICT
+        return defaults if self.abnormal_access is None else abnormal.rules_in(self.abnormal_access, defaults)
 
     @property
     def grant_limits(self) -> GrantLimits:

@@ -42,6 +42,13 @@ _SAID = {
     ChangeKind.ENDED: "{by} ended {what} of {whom}.",
     ChangeKind.TRANSFERRED: "{by} handed this vehicle over to {whom}; every other right on it has ended.",
 }
+_OF_ACCOUNTS = {
+    "ABNORMAL": "The use of the account {whom} is unusual: {why}.",
+    "RESTRICTED": "The account {whom} reads and locks only, because its use was abnormal: {why}. It is restored by "
+    "signing in anew with a second factor, or by customer support.",
+    "LOCKED": "The account {whom} is locked: {why}.",
+    "RESTORED": "The account {whom} is used as before again.",
+}
 ALERT_CODES = {kind: f"ACCESS_{kind.value}" for kind in _SAID}
 """The code of the SYSTEM_ALERT about each change."""
 AGENT_ACTED = "ACCESS_AGENT_ACTED"
@@ -59,6 +66,12 @@ class OutboxAnnouncements:
         """Return what owners who watch the vehicle are told, and what the other services are."""
         silent = change.kind is ChangeKind.SEVERED
         return [_event(change)] if silent else [_alert(change), _event(change)]
+
+    def account(self, vin: str, principal: str, what: str, evidence: str, at: datetime, /) -> OutgoingMessage:
+        """Return what the owners of a vehicle are told of an account that has a right on it."""
+        text = _OF_ACCOUNTS[what].format(whom=readable(principal, _MOST_NAME), why=readable(evidence))
+        severity = _SEVERITY.INFO if what == "RESTORED" else _SEVERITY.WARNING
+        return system_alert(vin, f"ACCESS_{what}", severity, text, at)
 
 
 def system_alert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from services.access.usecases.authorization import RequestAuthorizer
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _QUOTED = re.compile(r'"[^"]*"')
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _WHAT = {
@@ -53,6 +54,17 @@ _WHAT = {
     step_up.RESTORE: "To give an account its rights back",
 }
 """Every line of the step-up table, as the beginning of a sentence."""
+_DENIED = {
+    DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
+    DenialReason.ACCOUNT_RESTRICTED: "Something about the use of this account was abnormal: it reads and locks until "
+    "you restore it, freshly signed in with a second factor (POST .../door/account/restore), or customer support does.",
+    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
+    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
+    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
+    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
+    "signed in themselves.",
+    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
+}
 _log = structlog.get_logger()
 
 
@@ -71,6 +83,8 @@ class EdgeRequest:
     """`http` or `https`, as the client called it."""
     host: str = ""
     """The host, with its port where it was named, that the client called."""
+    country: str = ""
+    """From which, as an ISO 3166 code; empty where it is not known."""
     certificate: str = ""
     """The client's, which Envoy has verified (PEM, URL-encoded); empty where none is asked for."""
 
@@ -130,6 +144,10 @@ class _PublicRequest:
     @property
     def network(self) -> str:
         return network_of(self._asked.address)
+
+    @property
+    def country(self) -> str:
+        return self._asked.country
 
     @property
     def named_id(self) -> str | None:
@@ -192,6 +210,7 @@ class EdgeAuthorizer:
     """Answers Envoy. It never raises what a request can cause.
 
     `team_certificate` names a verified client certificate if it is a team's that counts; otherwise it says None.
+    `country_header` is that in which whoever stands before Envoy says a client's country; empty where nobody does.
     """
 
     def __init__(
@@ -199,7 +218,10 @@ class EdgeAuthorizer:
         authorizer: RequestAuthorizer[ProofOfRequest],
         routes: Routes,
         team_certificate: Callable[[str], str | None],
+        *,
+        country_header: str = "",
     ) -> None:
+        self._country_header = country_header
         self._authorizer = authorizer
         self._routes = routes
         self._team_certificate = team_certificate
@@ -208,6 +230,9 @@ class EdgeAuthorizer:
 
     async def decide(self, asked: EdgeRequest) -> Allow | Deny:
         """Admit or deny this request."""
+        if self._country_header:
+            said = asked.headers.get(self._country_header, "")
+            asked = replace(asked, country=said if _COUNTRY.fullmatch(said) else "")
         path, _, query = asked.path.partition("?")
         correlation_id, faults = _correlation(asked.headers)
         try:
@@ -326,17 +351,6 @@ def _vin(written: str) -> str:
     return vin
 
 
-_DENIED = {
-    DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
-    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
-    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
-    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
-    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
-    "signed in themselves.",
-    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
-}
-
-
 def _refusal_of(denied: AccessDeniedError) -> Refusal:
     """Return how a denial is told, and what its caller can do next."""
     action = denied.action
@@ -344,6 +358,8 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
         return resource_not_found()
     if denied.denial is DenialReason.ACCOUNT_LOCKED:
         return Refusal(errors.ACCOUNT_LOCKED, _DENIED[denied.denial])
+    if denied.denial is DenialReason.ACCOUNT_RESTRICTED:
+        return Refusal(errors.REASONS["ACCOUNT_RESTRICTED"], _DENIED[denied.denial])
     if denied.denial in _DENIED:
         detail = _DENIED[denied.denial].format(action=action)
         return Refusal(errors.ACTION_NOT_GRANTED, detail, facts={"action": action})

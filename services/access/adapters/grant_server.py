@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_grant_pb2, door_grant_service_pb2
 
     from services.access.domain.sharing import Giver
+    from services.access.usecases.abnormal import AbnormalAccess
     from services.access.usecases.agents import AgentSupervision
     from services.access.usecases.severance import SeveredAccess
     from services.access.usecases.sharing import SharedAccess
@@ -29,10 +30,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class DoorGrantServicer(door_grant_service_pb2_grpc.DoorGrantServiceServicer):
     """Serves DoorGrantService."""
 
-    def __init__(self, sharing: SharedAccess, severed: SeveredAccess, agents: AgentSupervision) -> None:
+    def __init__(
+        self,
+        sharing: SharedAccess,
+        severed: SeveredAccess,
+        abnormal: AbnormalAccess,
+        agents: AgentSupervision,
+    ) -> None:
         self._agents = agents
         self._sharing = sharing
         self._severed = severed
+        self._abnormal = abnormal
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add this servicer to `server`."""
@@ -132,6 +140,12 @@ class DoorGrantServicer(door_grant_service_pb2_grpc.DoorGrantServiceServicer):
     ) -> door_grant_pb2.Severance:
         found = await self._severed.found(request.vin, request.severance_id, _giver())
         return translate.severance_message(found)
+
+    @override
+    async def RestoreAccount(
+        self, request: door_grant_service_pb2.RestoreAccountRequest, context: Context
+    ) -> door_grant_pb2.AccountStanding:
+        return translate.standing_message(await self._abnormal.restore_own(_giver()))
 
 
 def _giver() -> Giver:

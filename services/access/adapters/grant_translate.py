@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.access.domain.agents import EmergencyApproval
+    from services.access.domain.grants import Account
     from services.access.domain.severance import AccessSeverance
     from services.access.domain.sharing import GrantView, Transfer
     from services.platform.call import Call
@@ -202,6 +203,13 @@ def severance_message(severance: AccessSeverance) -> door_grant_pb2.Severance:
     if severance.reversed_at is not None:
         set_time(message.reversed_at, severance.reversed_at)
     return message
+
+
+def standing_message(account: Account) -> door_grant_pb2.AccountStanding:
+    """Return somebody's own account as it is shown."""
+    states = door_grant_pb2.AccountState
+    state = states.ACTIVE if account.restricted_at is None else states.RESTRICTED
+    return door_grant_pb2.AccountStanding(principal=account.principal, state=state)
 
 
 def refusal_of(error: Exception) -> Refusal | None:

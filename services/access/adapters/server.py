@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2, severance_pb2
+    from ecarus.remotecontrol.access.v1 import abnormal_pb2, account_pb2, grant_pb2, severance_pb2
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.adapters.authorizer import EdgeAuthorizer
     from services.access.domain.grants import ApiKey
+    from services.access.usecases.abnormal import AbnormalAccess
     from services.access.usecases.approvals import PendingApiKeys, PendingGrants
     from services.access.usecases.grants import InvalidateCaches
     from services.access.usecases.severance import SeveredAccess
@@ -87,7 +88,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         trusts: Callable[[str], bool],
         hash_key: Callable[[str], bytes],
         severed: SeveredAccess,
+        abnormal: AbnormalAccess,
     ) -> None:
+        self._abnormal = abnormal
         self._severed = severed
         self._pending = pending
         self._pending_keys = pending_keys
@@ -307,6 +310,44 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         by = current_call().peer
         severance = await self._severed.reverse(request.severance_id, request.reason, by=by)
         return translate.vehicle_severance(severance)
+
+    @override
+    async def ListAbnormalAccess(
+        self,
+        request: access_service_pb2.ListAbnormalAccessRequest,
+        context: Context,
+    ) -> access_service_pb2.ListAbnormalAccessResponse:
+        cases = await self._abnormal.cases(open_only=request.open_only)
+        return access_service_pb2.ListAbnormalAccessResponse(cases=map(translate.case_message, cases))
+
+    @override
+    async def AcknowledgeAbnormalAccess(
+        self,
+        request: access_service_pb2.AcknowledgeAbnormalAccessRequest,
+        context: Context,
+    ) -> abnormal_pb2.AbnormalCase:
+        case = await self._abnormal.acknowledge(request.case_id, by=current_call().peer)
+        return translate.case_message(case)
+
+    @override
+    async def RestrictAccount(
+        self,
+        request: access_service_pb2.RestrictAccountRequest,
+        context: Context,
+    ) -> account_pb2.Account:
+        grant_translate.check_text("reason", request.reason, grant_translate.MOST_EVIDENCE)
+        by = current_call().peer
+        account = await self._abnormal.restrict(request.principal, request.reason, by=by)
+        return translate.account_message(account)
+
+    @override
+    async def RestoreAccount(
+        self,
+        request: access_service_pb2.RestoreAccountRequest,
+        context: Context,
+    ) -> account_pb2.Account:
+        account = await self._abnormal.restore_as_operator(request.principal, by=current_call().peer)
+        return translate.account_message(account)
 
     async def _told_keys(self, principal: str, keys: Sequence[ApiKey]) -> list[account_pb2.ApiKey]:
         """Return an account's API keys as they are told, those that wait for approval after the others."""

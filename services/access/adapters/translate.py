@@ -8,7 +8,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2, severance_pb2
+from ecarus.remotecontrol.access.v1 import (
+    abnormal_pb2,
+    access_service_pb2,
+    account_pb2,
+    grant_pb2,
+    severance_pb2,
+)
 from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
@@ -16,6 +22,7 @@ from services.access.adapters import grant_translate
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
+from services.access.domain.abnormal import Consequence
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
     ActionsBeyondRoleError,
@@ -48,6 +55,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from services.access.domain.abnormal import AbnormalCase
     from services.access.domain.ended_rights import EndedRight
     from services.access.domain.grants import Account
     from services.access.domain.overviews import AccountOverview, AccountSummary
@@ -193,7 +201,26 @@ def grant_message(grant: Grant, pending: PendingGrant | None = None) -> grant_pb
 def account_message(account: Account) -> account_pb2.Account:
     """Return an account as it is told."""
     return account_pb2.Account(
-        principal=account.principal, locked_at=_timestamp(account.locked_at), reason=account.reason
+        principal=account.principal,
+        locked_at=_timestamp(account.locked_at),
+        reason=account.reason,
+        restricted_at=_timestamp(account.restricted_at),
+        restriction_reason=account.restriction_reason,
+        restore_requested_by=account.restore_requested_by,
+    )
+
+
+def case_message(case: AbnormalCase) -> abnormal_pb2.AbnormalCase:
+    """Return something abnormal as operators are told."""
+    return abnormal_pb2.AbnormalCase(
+        case_id=case.case_id,
+        kind=case.finding.kind.value,
+        principal=case.finding.principal,
+        evidence=case.finding.evidence,
+        restricted=case.finding.consequence is Consequence.RESTRICT,
+        raised_at=_timestamp(case.raised_at),
+        acknowledged_by=case.acknowledged_by,
+        acknowledged_at=_timestamp(case.acknowledged_at),
     )
 
 

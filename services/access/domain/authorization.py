@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from services.access.domain.abnormal import RESTRICTED_ACTIONS
+
 if TYPE_CHECKING:
     from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
@@ -16,6 +18,7 @@ class DenialReason(Enum):
     """Why a caller may not do something to a vehicle."""
 
     ACCOUNT_LOCKED = "ACCOUNT_LOCKED"
+    ACCOUNT_RESTRICTED = "ACCOUNT_RESTRICTED"
     VEHICLE_NOT_FOUND = "VEHICLE_NOT_FOUND"
     """The same for a vehicle that there is and for one that there is not."""
     ACTION_NOT_GRANTED = "ACTION_NOT_GRANTED"
@@ -47,6 +50,8 @@ def denial_of(
         return DenialReason.ACCOUNT_LOCKED
     if not permissions.actions or (caller.only_vins is not None and vin not in caller.only_vins):
         return DenialReason.VEHICLE_NOT_FOUND
+    if permissions.restricted and action not in RESTRICTED_ACTIONS:
+        return DenialReason.ACCOUNT_RESTRICTED
     if action not in permissions.actions:
         return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:

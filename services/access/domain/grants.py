@@ -27,6 +27,7 @@ GRANTS_WRITE = "door.grants.write"
 GRANTS_ACCEPT = "door.grants.accept"
 GRANTS_END = "door.grants.end"
 SEVER = "door.access.sever"
+RESTORE = "door.account.restore"
 
 ACTIONS = frozenset(
     {
@@ -44,12 +45,13 @@ ACTIONS = frozenset(
         GRANTS_ACCEPT,
         GRANTS_END,
         SEVER,
+        RESTORE,
     }
 )
-PEOPLES = frozenset({GRANTS_WRITE, GRANTS_ACCEPT, GRANTS_END, SEVER})
+PEOPLES = frozenset({GRANTS_WRITE, GRANTS_ACCEPT, GRANTS_END, SEVER, RESTORE})
 """What no API key is for: people decide who has which right."""
-OWN_GRANTS = frozenset({GRANTS_READ, GRANTS_ACCEPT, GRANTS_END})
-"""What anybody may do about their own grant: look at it, accept it, give it back."""
+OWN_GRANTS = frozenset({GRANTS_READ, GRANTS_ACCEPT, GRANTS_END, RESTORE})
+"""What anybody may do about what is their own: look at a grant, accept it, give it back; restore their account."""
 
 
 class GrantRole(Enum):
@@ -282,6 +284,9 @@ class Account:
     principal: str
     locked_at: datetime | None = None
     reason: str = ""
+    restricted_at: datetime | None = None
+    restriction_reason: str = ""
+    restore_requested_by: str = ""
 
 
 KEY_ID_PREFIX = "key_"

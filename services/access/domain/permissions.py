@@ -32,13 +32,15 @@ class EffectivePermissions:
     since: float = 0.0
     """When the first of them began, in seconds since 1970; an owner's, when the first of an owner did."""
     until: Mapping[str, float] = field(default_factory=dict)
+    restricted: bool = False
+    """Whether the account of either is: see abnormal.RESTRICTED_ACTIONS."""
     dormant: frozenset[str] = frozenset()
     """What grants allow that are suspended, not accepted yet, or outside of their hours."""
     read_at: float = field(default=0.0, compare=False)
 
 
 def effective_permissions(
-    grants: Iterable[Grant], locked: Iterable[str], now: datetime
+    grants: Iterable[Grant], locked: Iterable[str], now: datetime, *, restricted: bool = False
 ) -> EffectivePermissions:
     """Return what these grants of one principal on one vehicle amount to."""
     live = [(grant, grant.in_force(now)) for grant in grants if grant.is_live(now)]
@@ -60,6 +62,7 @@ def effective_permissions(
         role=role,
         since=since,
         until=until,
+        restricted=restricted,
         dormant=frozenset(dormant - until.keys()),
         read_at=now.timestamp(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from services.access.domain import step_up
+from services.access.domain.abnormal import AccessSignal, Outcome
 from services.access.domain.agents import is_closed_to
 from services.access.domain.authorization import DenialReason, Purpose, denial_of
 from services.platform.errors import Refusal
@@ -64,6 +65,10 @@ class AccessRequest(Protocol[Proof_co]):
     @property
     def network(self) -> str:
         """Where it comes from, as one household or host; empty when it is not known."""
+
+    @property
+    def country(self) -> str:
+        """From which country it comes; empty where that is not given."""
 
     @property
     def action(self) -> str:
@@ -177,7 +182,9 @@ class RequestAuthorizer(Generic[Proof]):
         step_up_table: Mapping[str, Requirement],
         agents: AgentSupervision,
         now: Callable[[], float],
+        observe: Callable[[AccessSignal], None],
     ) -> None:
+        self._observe = observe
         self._callers = callers
         self._permissions = permissions
         self._rates = rates
@@ -213,6 +220,7 @@ class RequestAuthorizer(Generic[Proof]):
             self._rates.take("refused", caller.actor)
             raise
         self._count(asked, caller, vin)
+        self._note(Outcome.ALLOWED, asked, caller, vin)
         if asked.changes and caller.is_agent:
             await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
         purpose = Purpose(asked.service, asked.action, mode, judged_later)
@@ -224,6 +232,7 @@ class RequestAuthorizer(Generic[Proof]):
             return await self._callers.caller_of(asked.authorization, asked.proof)
         except Refusal:
             if network := asked.network:
+                self._observe(AccessSignal(self._now(), Outcome.FAILED_SIGN_IN, network))
                 self._rates.take("failed", network)
             raise
 
@@ -235,6 +244,7 @@ class RequestAuthorizer(Generic[Proof]):
         denial = denial_of(permissions, caller, vin, asked.action)
         if denial is DenialReason.VEHICLE_NOT_FOUND:
             # The same for a vehicle that there is and for one that there is not, counted all the same.
+            self._note(Outcome.UNKNOWN_VEHICLE, asked, caller, vin)
             if network := asked.network:
                 self._rates.take("unknown", "by address", network)
             self._rates.take("unknown", "by actor", caller.actor)
@@ -264,6 +274,21 @@ class RequestAuthorizer(Generic[Proof]):
         if step_up.good_until(requirement, line, caller) <= self._now():
             raise StepUpRequiredError(line, requirement, by_key=caller.carries is not None)
         return None
+
+    def _note(self, outcome: Outcome, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+        """Let the rules of abnormal access see it, later and elsewhere."""
+        self._observe(
+            AccessSignal(
+                self._now(),
+                outcome,
+                asked.network,
+                caller.actor,
+                caller.subject,
+                vin,
+                asked.action,
+                asked.country,
+            )
+        )
 
     def _count(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
         """Count the request against its rate; what repeats one that was counted is a read."""

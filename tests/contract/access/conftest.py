@@ -34,11 +34,14 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.signal_log import SignalLog
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
+from services.access.domain.abnormal import AbnormalWatch
 from services.access.domain.grants import SANDBOX_CLIENTS
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
+from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.severance import SeveredAccess
@@ -94,6 +97,18 @@ def grants_per_vehicle() -> int:
 
 
 @pytest.fixture
+def rules() -> dict[Any, Any]:
+    """What counts as abnormal access; a test that wants some overrides this."""
+    return {}
+
+
+@pytest.fixture
+def watched() -> list[Any]:
+    """What looks at the requests that were noted for the rules of abnormal access."""
+    return []
+
+
+@pytest.fixture
 def sent() -> list[Any]:
     """What the service announced."""
     return []
@@ -112,6 +127,8 @@ async def build_room(
     sent: list[Any],
     rates: dict[str, int],
     grants_per_vehicle: int,
+    rules: dict[Any, Any],
+    watched: list[Any],
     *,
     production: bool,
 ) -> AsyncIterator[Any]:
@@ -132,6 +149,7 @@ async def build_room(
 
     keys = KeyFile(token_issuer.jwks, KeyRing(cancelled), time.time)
     tokens = TokenVerifier(issuer="i", audience="a", keys=keys, clients=SANDBOX_CLIENTS, now=time.time)
+    signals = SignalLog()
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
     agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, sent.extend), utc_now)
@@ -148,6 +166,7 @@ async def build_room(
         counted=CountedRequests(time.monotonic),
         capabilities=issuer,
         step_up_table=STRICT,
+        observe=signals.note,
         agents=agents,
         now=time.time,
     )
@@ -160,6 +179,13 @@ async def build_room(
     severed = SeveredAccess(
         store.SqlSeverances(database, announcements, sent.extend), authorizer.invalidate, utc_now
     )
+    abnormal = AbnormalAccess(
+        store.SqlAbnormalAccess(database, announcements, sent.extend),
+        AbnormalWatch(rules),
+        authorizer.invalidate,
+        utc_now,
+    )
+    watched.append(partial(signals.look, abnormal.look_at))
     sharing = SharedAccess(
         store.SqlSharedGrants(database, announcements, sent.extend, limits), authorizer.invalidate, utc_now
     )
@@ -178,9 +204,10 @@ async def build_room(
                 trusts=keys.ring.trusts,
                 hash_key=partial(key_hash, PEPPER),
                 severed=severed,
+                abnormal=abnormal,
             )
             add_AccessServiceServicer_to_server(servicer, server)
-            DoorGrantServicer(sharing, severed, agents).register(server)
+            DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
 
         return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads

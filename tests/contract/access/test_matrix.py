@@ -52,6 +52,7 @@ PUBLIC = {
     "DoorGrantService.ResumeGrant": "owner",
     "DoorGrantService.EndGrant": HOLDERS.replace(" agent", ""),
     "DoorGrantService.TransferOwnership": "owner",
+    "DoorGrantService.RestoreAccount": HOLDERS.replace(" agent", ""),
     "DoorGrantService.SeverAccess": "owner shared",
     "DoorGrantService.ApproveEmergency": f"{DRIVERS} service",
     "DoorGrantService.GetSeverance": "owner shared",
@@ -68,13 +69,14 @@ INTERNAL = {
         f"AccessService.{name}": PERSONS
         for name in (
             *("CreateGrant", "ApproveGrant", "RevokeGrant", "ListGrants", "IssueApiKey", "ApproveApiKey"),
-            *("SeverVehicleAccess", "ListSeverances", "ReverseSeverance"),
+            *("SeverVehicleAccess", "ListSeverances", "ReverseSeverance", "RestoreAccount"),
         )
     },
     **{
         f"AccessService.{name}": "operator"
         for name in (
-            *("LockAccount", "UnlockAccount", "GetAccount", "ListAccounts"),
+            *("LockAccount", "UnlockAccount", "GetAccount", "ListAccounts", "RestrictAccount"),
+            *("ListAbnormalAccess", "AcknowledgeAbnormalAccess"),
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )
     },

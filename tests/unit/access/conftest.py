@@ -245,6 +245,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         counted=CountedRequests(clock),
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
         step_up_table=STRICT,
+        observe=lambda _signal: None,
         agents=AgentSupervision(agents, lambda: datetime.fromtimestamp(clock(), UTC)),
         now=clock,
     )

@@ -133,6 +133,7 @@ def test_what_needs_it_stands_in_the_contract_and_nothing_else_does() -> None:
         "UnlockDoors": "door.unlock",
         "ApproveEmergency": "door.unlock.emergency",
         "UpdateDoorConfig": "door.config.weaken",
+        "RestoreAccount": "account.restore",
         **dict.fromkeys(
             giving, "grant.write"
         ),  # to end, narrow or suspend a right makes a vehicle no less safe

@@ -4,6 +4,7 @@
 transactions.
 """
 
+from services.access.adapters.store.abnormal import SqlAbnormalAccess
 from services.access.adapters.store.accounts import (
     add_key,
     find_key,
@@ -26,6 +27,7 @@ __all__ = [
     "HEAD",
     "AccessModel",
     "Announcements",
+    "SqlAbnormalAccess",
     "SqlAgentRecord",
     "SqlGrantRecord",
     "SqlSeverances",

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     Announce = Callable[[EndedRight], OutgoingMessage]
 
 _KEYS_AT_ONCE = 32
-_LOCKED_AMONG = select(principals.c.principal).where(
-    principals.c.principal.in_(bindparam("named", expanding=True)), principals.c.locked_at.is_not(None)
+_STANDING_AMONG = select(principals.c.principal, principals.c.locked_at).where(
+    principals.c.principal.in_(bindparam("named", expanding=True)),
+    or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
 )
 _KEY = select(keys.c.principal, keys.c.source, keys.c.expires_at, keys.c.scopes, keys.c.vins).where(
     keys.c.key_hash == bindparam("key_hash"), keys.c.revoked_at.is_(None)
@@ -244,16 +245,20 @@ def note_issuer_keys(
     return messages
 
 
-def barred(connection: Connection, questions: Sequence[GrantQuery], at: datetime) -> set[str]:
+def barred(
+    connection: Connection, questions: Sequence[GrantQuery], at: datetime
+) -> tuple[set[str], set[str]]:
     """Return the actors whose accounts are locked, and the API keys that are not good any more, of those that
-    are named.
+    are named; and the actors whose accounts are restricted.
 
     No query for questions of people who ask for themselves with a token.
     """
     found: set[str] = set()
+    restricted: set[str] = set()
     actors = {q.actor for q in questions if q.actor and q.actor != q.subject}
     if actors:
-        found.update(connection.execute(_LOCKED_AMONG, {"named": sorted(actors)}).scalars())
+        for row in connection.execute(_STANDING_AMONG, {"named": sorted(actors)}):
+            (restricted if row.locked_at is None else found).add(row.principal)
     asked_with = sorted({q.credential for q in questions if q.credential.startswith(KEY_ID_PREFIX)})
     for begin in range(0, len(asked_with), _KEYS_AT_ONCE):
         some = asked_with[begin : begin + _KEYS_AT_ONCE]
@@ -262,7 +267,7 @@ def barred(connection: Connection, questions: Sequence[GrantQuery], at: datetime
             bounds[f"low{number}"], bounds[f"high{number}"] = _hashes_of(key_id)
         good = {key.key_id for key in map(_key_of, connection.execute(statement, bounds)) if key.is_live(at)}
         found.update(set(some) - good)
-    return found
+    return found, restricted
 
 
 def _has_id(key_id: str) -> ColumnElement[bool]:

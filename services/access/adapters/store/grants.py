@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from services.access.adapters.store.accounts import barred
 from services.access.adapters.store.grant_rows import grant_of, row_of
@@ -17,6 +17,7 @@ from services.access.adapters.store.tables import (
     write_audit,
 )
 from services.access.adapters.store.telling import check_not_severed, owners_of, tell
+from services.access.domain.abnormal import RESTRICTED_ACTIONS
 from services.access.domain.ended_rights import EndedKind, EndedRight
 from services.access.domain.grants import Grant, GrantConflictError, GrantUnknownError, NewGrant
 from services.access.domain.permissions import (
@@ -130,7 +131,7 @@ def grants_of(connection: Connection, principal: str) -> list[Grant]:
 
 # Built once: building a statement costs more than running it.
 _ANSWERS = (
-    select(grants)
+    select(grants, principals.c.restricted_at)
     .join(principals, principals.c.principal == grants.c.principal, isouter=True)
     .where(
         # All pairs of them, of which the wanted ones are picked: for pairs SQLite may walk through all grants instead.
@@ -151,9 +152,9 @@ _HELD = (
     .order_by(grants.c.grant_id)
     .with_for_update()
 )
-_LOCKED = select(principals.c.principal).where(
+_STANDING = select(principals.c.principal, principals.c.locked_at, principals.c.restricted_at).where(
     principals.c.principal.in_([bindparam("subject"), bindparam("actor")]),
-    principals.c.locked_at.is_not(None),
+    or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
 )
 
 
@@ -163,14 +164,19 @@ def answer(connection: Connection, questions: Sequence[GrantQuery], at: datetime
     """
     vins, holders = {question.vin for question in questions}, {question.subject for question in questions}
     live: dict[tuple[str, str], list[Grant]] = {}
+    restricted: set[str] = set()
     for row in connection.execute(_ANSWERS, {"vins": sorted(vins), "holders": sorted(holders)}):
         grant = grant_of(row)
         if grant.is_live(at):
             live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)
-    no_more = barred(connection, questions, at)
+        if row.restricted_at is not None:
+            restricted.add(grant.asked.principal)
+    no_more, restricted_actors = barred(connection, questions, at)
+    restricted |= restricted_actors
     return [
         None
         if {q.actor, q.credential} & no_more
+        or (q.action not in RESTRICTED_ACTIONS and {q.subject, q.actor} & restricted)
         else allowance(live.get((q.subject, q.vin), ()), q.action, at)
         for q in questions
     ]
@@ -181,8 +187,13 @@ def load_permissions(
 ) -> EffectivePermissions:
     """Return what `subject`, for whom `actor` acts, is to `vin`."""
     rows = connection.execute(_LIVE_GRANTS, {"vin": vin, "subject": subject})
-    locked = connection.execute(_LOCKED, {"subject": subject, "actor": actor}).scalars()
-    return effective_permissions([grant_of(row) for row in rows], locked, at)
+    standing = connection.execute(_STANDING, {"subject": subject, "actor": actor}).all()
+    return effective_permissions(
+        [grant_of(row) for row in rows],
+        [each.principal for each in standing if each.locked_at is not None],
+        at,
+        restricted=any(each.restricted_at is not None for each in standing),
+    )
 
 
 def add_vehicles(connection: Connection, vins: Iterable[str], at: datetime) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, or_, select, union
 
+from services.access.adapters.store.abnormal import account_of
 from services.access.adapters.store.accounts import keys_of
 from services.access.adapters.store.grants import grants_of
 from services.access.adapters.store.tables import grants, keys, principals
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def overview(connection: Connection, principal: str, at: datetime) -> AccountOverview:
     """Return what is kept of this account; nothing of most."""
     row = connection.execute(select(principals).where(principals.c.principal == principal)).first()
-    account = Account(principal) if row is None else Account(principal, row.locked_at, row.reason or "")
+    account = Account(principal) if row is None else account_of(row)
     every, api_keys = grants_of(connection, principal), keys_of(connection, principal)
     live = [grant for grant in every if grant.is_live(at)]
     return AccountOverview(account, live, api_keys, known=row is not None or bool(every or api_keys))
@@ -42,9 +43,7 @@ def summaries(
     of_grants, of_keys = (_live(connection, table, names, at) for table in (grants, keys))
     return [
         AccountSummary(
-            Account(name, locks[name].locked_at, locks[name].reason or "")
-            if name in locks
-            else Account(name),
+            account_of(locks[name]) if name in locks else Account(name),
             of_grants.get(name, 0),
             of_keys.get(name, 0),
         )

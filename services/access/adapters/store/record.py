@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from services.access.adapters.store import accounts, grants, overviews
+from services.access.adapters.store.abnormal import tell_of_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -57,9 +58,15 @@ class SqlGrantRecord:
 
     async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
         """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
-        return await self._ending(
-            lambda c: accounts.lock_account(c, principal, reason, by, at, self._announce)
-        )
+
+        def change(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
+            account, messages = accounts.lock_account(connection, principal, reason, by, at, self._announce)
+            if messages:
+                told = tell_of_account(connection, principal, "LOCKED", reason, at, self._announcements)
+                messages = [*messages, *told]
+            return account, messages
+
+        return await self._ending(change)
 
     async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
         """Unlock it, with its audit row."""

@@ -15,7 +15,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0008_agents"
+HEAD = "0009_abnormal_access"
 
 
 class AccessModel(SQLModel):
@@ -39,6 +39,9 @@ class PrincipalRow(AccessModel, table=True):
     principal: str = Field(primary_key=True, max_length=128)
     locked_at: datetime | None = Field(default=None, sa_type=Instant)
     reason: str | None = Field(default=None, max_length=256)
+    restricted_at: datetime | None = Field(default=None, sa_type=Instant)
+    restriction_reason: str | None = Field(default=None, max_length=200)
+    restore_requested_by: str | None = Field(default=None, max_length=128)
 
 
 class GrantRow(AccessModel, table=True):
@@ -117,6 +120,21 @@ class SeveranceRow(AccessModel, table=True):
     reversed_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
+class AbnormalCaseRow(AccessModel, table=True):
+    """Something abnormal that was found; `principal` is empty where no account is concerned."""
+
+    __tablename__ = "abnormal_case"
+    __table_args__ = (Index("abnormal_case_raised", "raised_at"),)
+    case_id: str = Field(primary_key=True, max_length=64)
+    kind: str = Field(max_length=32)
+    principal: str = Field(max_length=128)
+    evidence: str = Field(max_length=300)
+    consequence: str = Field(max_length=16)
+    raised_at: datetime = Field(sa_type=Instant)
+    acknowledged_by: str | None = Field(default=None, max_length=128)
+    acknowledged_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
 class EmergencyApprovalRow(AccessModel, table=True):
     """What a second agent approved: one row for each agent, customer, vehicle and case."""
 
@@ -160,6 +178,7 @@ principals = AccessModel.metadata.tables["principal"]
 grants = AccessModel.metadata.tables["access_grant"]
 keys = AccessModel.metadata.tables["api_key"]
 audit = AccessModel.metadata.tables["audit_entry"]
+abnormal_cases = AccessModel.metadata.tables["abnormal_case"]
 severances = AccessModel.metadata.tables["severance"]
 approvals = AccessModel.metadata.tables["emergency_approval"]
 issuer_keys = AccessModel.metadata.tables["issuer_key"]

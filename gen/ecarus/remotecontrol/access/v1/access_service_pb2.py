@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from ecarus.remotecontrol.access.v1 import abnormal_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_abnormal__pb2
 from ecarus.remotecontrol.access.v1 import account_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2
 from ecarus.remotecontrol.access.v1 import severance_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3ecarus/remotecontrol/access/v1/access_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a,ecarus/remotecontrol/access/v1/account.proto\x1a*ecarus/remotecontrol/access/v1/grant.proto\x1a.ecarus/remotecontrol/access/v1/severance.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"n\n\x12\x43heckGrantsRequest\x12X\n\tquestions\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.GrantQuestionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04R\tquestions\"\xd1\x01\n\rGrantQuestion\x12$\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07subject\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12!\n\x06\x61\x63tion\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06\x61\x63tion\x12\x1e\n\x05\x61\x63tor\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05\x61\x63tor\x12\'\n\ncredential\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ncredential\"\x96\x01\n\x13\x43heckGrantsResponse\x12\x18\n\x07\x61llowed\x18\x01 \x03(\x08R\x07\x61llowed\x12?\n\x05roles\x18\x02 \x03(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x05roles\x12$\n\x0e\x65nds_at_millis\x18\x03 \x03(\x03R\x0c\x65ndsAtMillis\"\xe4\x02\n\x12\x43reateGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\x12(\n\tprincipal\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12.\n\x03vin\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12I\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12*\n\x07\x61\x63tions\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x07\x61\x63tions\x12\x31\n\rvalid_seconds\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00R\x0cvalidSeconds\x88\x01\x01\x42\x10\n\x0e_valid_seconds\"O\n\x13\x41pproveGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"N\n\x12RevokeGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"C\n\x11ListGrantsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"S\n\x12ListGrantsResponse\x12=\n\x06grants\x18\x01 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants\"b\n\x12LockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06reason\"@\n\x14UnlockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"=\n\x11GetAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"\x88\x01\n\x13ListAccountsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12\x1f\n\x0blocked_only\x18\x03 \x01(\x08R\nlockedOnly\"\x8a\x01\n\x14ListAccountsResponse\x12J\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32..ecarus.remotecontrol.access.v1.AccountSummaryR\x08\x61\x63\x63ounts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x02\n\x12IssueApiKeyRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12U\n\x04name\x18\x02 \x01(\tBA\xbaH>r<\x10\x01\x18@26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$R\x04name\x12\x31\n\rvalid_seconds\x18\x03 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x8a\x8a\x0f(<R\x0cvalidSeconds\x12L\n\x06source\x18\x04 \x01(\tB4\xbaH1r/R\nMOBILE_APPR\x0b\x43\x41LL_CENTERR\x03WEBR\x0fVOICE_ASSISTANTR\x06source\x12(\n\x06scopes\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x06scopes\x12\x39\n\x04vins\x18\x06 \x03(\tB%\xbaH\"\x92\x01\x1f\x10 \x18\x01\"\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x04vins\"h\n\x13IssueApiKeyResponse\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12?\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x06\x61piKey\"H\n\x14\x41pproveApiKeyRequest\x12\x30\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$R\x05keyId\">\n\x12ListApiKeysRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"Q\n\x13ListApiKeysResponse\x12:\n\x04keys\x18\x01 \x03(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x04keys\"z\n\x13\x45xpireApiKeyRequest\x12\x30\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$R\x05keyId\x12\x31\n\rvalid_seconds\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x8a\x8a\x0f(\x01R\x0cvalidSeconds\"\x93\x01\n\x13RevokeApiKeyRequest\x12\x32\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$H\x00R\x05keyId\x12\x38\n\x03key\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^sk_[A-Za-z0-9._~+/-]{1,256}$H\x00R\x03keyB\x0e\n\x05which\x12\x05\xbaH\x02\x08\x01\"\x87\x02\n\x19SeverVehicleAccessRequest\x12@\n\x0cseverance_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x0bseveranceId\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\"\n\x06person\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x06person\x12&\n\x08\x65vidence\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01R\x08\x65vidence\x12,\n\x0con_behalf_of\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\nonBehalfOf\"J\n\x15ListSeverancesRequest\x12\x31\n\x03vin\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$\xd8\x01\x01R\x03vin\"j\n\x16ListSeverancesResponse\x12P\n\nseverances\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.VehicleSeveranceR\nseverances\"\x7f\n\x17ReverseSeveranceRequest\x12@\n\x0cseverance_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x0bseveranceId\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01R\x06reason2\xf7\x10\n\rAccessService\x12\x84\x01\n\x0b\x43heckGrants\x12\x32.ecarus.remotecontrol.access.v1.CheckGrantsRequest\x1a\x33.ecarus.remotecontrol.access.v1.CheckGrantsResponse\"\x0c\xf2\xe0\x18\x08*\x06signer\x12r\n\x0b\x43reateGrant\x12\x32.ecarus.remotecontrol.access.v1.CreateGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12t\n\x0c\x41pproveGrant\x12\x33.ecarus.remotecontrol.access.v1.ApproveGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12r\n\x0bRevokeGrant\x12\x32.ecarus.remotecontrol.access.v1.RevokeGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12{\n\nListGrants\x12\x31.ecarus.remotecontrol.access.v1.ListGrantsRequest\x1a\x32.ecarus.remotecontrol.access.v1.ListGrantsResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x12t\n\x0bLockAccount\x12\x32.ecarus.remotecontrol.access.v1.LockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12x\n\rUnlockAccount\x12\x34.ecarus.remotecontrol.access.v1.UnlockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12x\n\nGetAccount\x12\x31.ecarus.remotecontrol.access.v1.GetAccountRequest\x1a/.ecarus.remotecontrol.access.v1.AccountOverview\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x81\x01\n\x0cListAccounts\x12\x33.ecarus.remotecontrol.access.v1.ListAccountsRequest\x1a\x34.ecarus.remotecontrol.access.v1.ListAccountsResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12~\n\x0bListApiKeys\x12\x32.ecarus.remotecontrol.access.v1.ListApiKeysRequest\x1a\x33.ecarus.remotecontrol.access.v1.ListApiKeysResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x80\x01\n\x0bIssueApiKey\x12\x32.ecarus.remotecontrol.access.v1.IssueApiKeyRequest\x1a\x33.ecarus.remotecontrol.access.v1.IssueApiKeyResponse\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12w\n\rApproveApiKey\x12\x34.ecarus.remotecontrol.access.v1.ApproveApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKey\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12u\n\x0c\x45xpireApiKey\x12\x33.ecarus.remotecontrol.access.v1.ExpireApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKey\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12u\n\x0cRevokeApiKey\x12\x33.ecarus.remotecontrol.access.v1.RevokeApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKey\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12\x8b\x01\n\x12SeverVehicleAccess\x12\x39.ecarus.remotecontrol.access.v1.SeverVehicleAccessRequest\x1a\x30.ecarus.remotecontrol.access.v1.VehicleSeverance\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12\x87\x01\n\x0eListSeverances\x12\x35.ecarus.remotecontrol.access.v1.ListSeverancesRequest\x1a\x36.ecarus.remotecontrol.access.v1.ListSeverancesResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x12\x87\x01\n\x10ReverseSeverance\x12\x37.ecarus.remotecontrol.access.v1.ReverseSeveranceRequest\x1a\x30.ecarus.remotecontrol.access.v1.VehicleSeverance\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3ecarus/remotecontrol/access/v1/access_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/access/v1/abnormal.proto\x1a,ecarus/remotecontrol/access/v1/account.proto\x1a*ecarus/remotecontrol/access/v1/grant.proto\x1a.ecarus/remotecontrol/access/v1/severance.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"n\n\x12\x43heckGrantsRequest\x12X\n\tquestions\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.GrantQuestionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04R\tquestions\"\xd1\x01\n\rGrantQuestion\x12$\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07subject\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12!\n\x06\x61\x63tion\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06\x61\x63tion\x12\x1e\n\x05\x61\x63tor\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05\x61\x63tor\x12\'\n\ncredential\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ncredential\"\x96\x01\n\x13\x43heckGrantsResponse\x12\x18\n\x07\x61llowed\x18\x01 \x03(\x08R\x07\x61llowed\x12?\n\x05roles\x18\x02 \x03(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x05roles\x12$\n\x0e\x65nds_at_millis\x18\x03 \x03(\x03R\x0c\x65ndsAtMillis\"\xe4\x02\n\x12\x43reateGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\x12(\n\tprincipal\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12.\n\x03vin\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12I\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12*\n\x07\x61\x63tions\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x07\x61\x63tions\x12\x31\n\rvalid_seconds\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00R\x0cvalidSeconds\x88\x01\x01\x42\x10\n\x0e_valid_seconds\"O\n\x13\x41pproveGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"N\n\x12RevokeGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"C\n\x11ListGrantsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"S\n\x12ListGrantsResponse\x12=\n\x06grants\x18\x01 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants\"b\n\x12LockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06reason\"@\n\x14UnlockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"=\n\x11GetAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"\x88\x01\n\x13ListAccountsRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12\x1f\n\x0blocked_only\x18\x03 \x01(\x08R\nlockedOnly\"\x8a\x01\n\x14ListAccountsResponse\x12J\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32..ecarus.remotecontrol.access.v1.AccountSummaryR\x08\x61\x63\x63ounts\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x02\n\x12IssueApiKeyRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12U\n\x04name\x18\x02 \x01(\tBA\xbaH>r<\x10\x01\x18@26^[^\\x00-\\x20\\x7f]([^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?$R\x04name\x12\x31\n\rvalid_seconds\x18\x03 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x8a\x8a\x0f(<R\x0cvalidSeconds\x12L\n\x06source\x18\x04 \x01(\tB4\xbaH1r/R\nMOBILE_APPR\x0b\x43\x41LL_CENTERR\x03WEBR\x0fVOICE_ASSISTANTR\x06source\x12(\n\x06scopes\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x06scopes\x12\x39\n\x04vins\x18\x06 \x03(\tB%\xbaH\"\x92\x01\x1f\x10 \x18\x01\"\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x04vins\"h\n\x13IssueApiKeyResponse\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12?\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x06\x61piKey\"H\n\x14\x41pproveApiKeyRequest\x12\x30\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$R\x05keyId\">\n\x12ListApiKeysRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"Q\n\x13ListApiKeysResponse\x12:\n\x04keys\x18\x01 \x03(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x04keys\"z\n\x13\x45xpireApiKeyRequest\x12\x30\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$R\x05keyId\x12\x31\n\rvalid_seconds\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\x8a\x8a\x0f(\x01R\x0cvalidSeconds\"\x93\x01\n\x13RevokeApiKeyRequest\x12\x32\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$H\x00R\x05keyId\x12\x38\n\x03key\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^sk_[A-Za-z0-9._~+/-]{1,256}$H\x00R\x03keyB\x0e\n\x05which\x12\x05\xbaH\x02\x08\x01\"\x87\x02\n\x19SeverVehicleAccessRequest\x12@\n\x0cseverance_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x0bseveranceId\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\"\n\x06person\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x06person\x12&\n\x08\x65vidence\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01R\x08\x65vidence\x12,\n\x0con_behalf_of\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\nonBehalfOf\"J\n\x15ListSeverancesRequest\x12\x31\n\x03vin\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$\xd8\x01\x01R\x03vin\"j\n\x16ListSeverancesResponse\x12P\n\nseverances\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.VehicleSeveranceR\nseverances\"\x7f\n\x17ReverseSeveranceRequest\x12@\n\x0cseverance_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x0bseveranceId\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xc8\x01R\x06reason\"8\n\x19ListAbnormalAccessRequest\x12\x1b\n\topen_only\x18\x01 \x01(\x08R\x08openOnly\"`\n\x1aListAbnormalAccessResponse\x12\x42\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32,.ecarus.remotecontrol.access.v1.AbnormalCaseR\x05\x63\x61ses\"Z\n AcknowledgeAbnormalAccessRequest\x12\x36\n\x07\x63\x61se_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x06\x63\x61seId\"f\n\x16RestrictAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x06reason\"A\n\x15RestoreAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal2\x9f\x15\n\rAccessService\x12\x84\x01\n\x0b\x43heckGrants\x12\x32.ecarus.remotecontrol.access.v1.CheckGrantsRequest\x1a\x33.ecarus.remotecontrol.access.v1.CheckGrantsResponse\"\x0c\xf2\xe0\x18\x08*\x06signer\x12r\n\x0b\x43reateGrant\x12\x32.ecarus.remotecontrol.access.v1.CreateGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12t\n\x0c\x41pproveGrant\x12\x33.ecarus.remotecontrol.access.v1.ApproveGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12r\n\x0bRevokeGrant\x12\x32.ecarus.remotecontrol.access.v1.RevokeGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12{\n\nListGrants\x12\x31.ecarus.remotecontrol.access.v1.ListGrantsRequest\x1a\x32.ecarus.remotecontrol.access.v1.ListGrantsResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x12t\n\x0bLockAccount\x12\x32.ecarus.remotecontrol.access.v1.LockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12x\n\rUnlockAccount\x12\x34.ecarus.remotecontrol.access.v1.UnlockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12x\n\nGetAccount\x12\x31.ecarus.remotecontrol.access.v1.GetAccountRequest\x1a/.ecarus.remotecontrol.access.v1.AccountOverview\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x81\x01\n\x0cListAccounts\x12\x33.ecarus.remotecontrol.access.v1.ListAccountsRequest\x1a\x34.ecarus.remotecontrol.access.v1.ListAccountsResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12~\n\x0bListApiKeys\x12\x32.ecarus.remotecontrol.access.v1.ListApiKeysRequest\x1a\x33.ecarus.remotecontrol.access.v1.ListApiKeysResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x80\x01\n\x0bIssueApiKey\x12\x32.ecarus.remotecontrol.access.v1.IssueApiKeyRequest\x1a\x33.ecarus.remotecontrol.access.v1.IssueApiKeyResponse\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12w\n\rApproveApiKey\x12\x34.ecarus.remotecontrol.access.v1.ApproveApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKey\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12u\n\x0c\x45xpireApiKey\x12\x33.ecarus.remotecontrol.access.v1.ExpireApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKey\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12u\n\x0cRevokeApiKey\x12\x33.ecarus.remotecontrol.access.v1.RevokeApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKey\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12\x8b\x01\n\x12SeverVehicleAccess\x12\x39.ecarus.remotecontrol.access.v1.SeverVehicleAccessRequest\x1a\x30.ecarus.remotecontrol.access.v1.VehicleSeverance\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12\x87\x01\n\x0eListSeverances\x12\x35.ecarus.remotecontrol.access.v1.ListSeverancesRequest\x1a\x36.ecarus.remotecontrol.access.v1.ListSeverancesResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x12\x87\x01\n\x10ReverseSeverance\x12\x37.ecarus.remotecontrol.access.v1.ReverseSeveranceRequest\x1a\x30.ecarus.remotecontrol.access.v1.VehicleSeverance\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12\x93\x01\n\x12ListAbnormalAccess\x12\x39.ecarus.remotecontrol.access.v1.ListAbnormalAccessRequest\x1a:.ecarus.remotecontrol.access.v1.ListAbnormalAccessResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x95\x01\n\x19\x41\x63knowledgeAbnormalAccess\x12@.ecarus.remotecontrol.access.v1.AcknowledgeAbnormalAccessRequest\x1a,.ecarus.remotecontrol.access.v1.AbnormalCase\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12|\n\x0fRestrictAccount\x12\x36.ecarus.remotecontrol.access.v1.RestrictAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12z\n\x0eRestoreAccount\x12\x35.ecarus.remotecontrol.access.v1.RestoreAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -120,6 +121,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVERSESEVERANCEREQUEST'].fields_by_name['severance_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{1,64}$'
   _globals['_REVERSESEVERANCEREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_REVERSESEVERANCEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\003\030\310\001'
+  _globals['_ACKNOWLEDGEABNORMALACCESSREQUEST'].fields_by_name['case_id']._loaded_options = None
+  _globals['_ACKNOWLEDGEABNORMALACCESSREQUEST'].fields_by_name['case_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{1,64}$'
+  _globals['_RESTRICTACCOUNTREQUEST'].fields_by_name['principal']._loaded_options = None
+  _globals['_RESTRICTACCOUNTREQUEST'].fields_by_name['principal']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_RESTRICTACCOUNTREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_RESTRICTACCOUNTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_RESTOREACCOUNTREQUEST'].fields_by_name['principal']._loaded_options = None
+  _globals['_RESTOREACCOUNTREQUEST'].fields_by_name['principal']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_ACCESSSERVICE']._loaded_options = None
   _globals['_ACCESSSERVICE']._serialized_options = b'\352\340\030\006access'
   _globals['_ACCESSSERVICE'].methods_by_name['CheckGrants']._loaded_options = None
@@ -156,54 +165,72 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSSERVICE'].methods_by_name['ListSeverances']._serialized_options = b'\362\340\030\0020\002'
   _globals['_ACCESSSERVICE'].methods_by_name['ReverseSeverance']._loaded_options = None
   _globals['_ACCESSSERVICE'].methods_by_name['ReverseSeverance']._serialized_options = b'\362\340\030\004\030\0010\002'
-  _globals['_CHECKGRANTSREQUEST']._serialized_start=301
-  _globals['_CHECKGRANTSREQUEST']._serialized_end=411
-  _globals['_GRANTQUESTION']._serialized_start=414
-  _globals['_GRANTQUESTION']._serialized_end=623
-  _globals['_CHECKGRANTSRESPONSE']._serialized_start=626
-  _globals['_CHECKGRANTSRESPONSE']._serialized_end=776
-  _globals['_CREATEGRANTREQUEST']._serialized_start=779
-  _globals['_CREATEGRANTREQUEST']._serialized_end=1135
-  _globals['_APPROVEGRANTREQUEST']._serialized_start=1137
-  _globals['_APPROVEGRANTREQUEST']._serialized_end=1216
-  _globals['_REVOKEGRANTREQUEST']._serialized_start=1218
-  _globals['_REVOKEGRANTREQUEST']._serialized_end=1296
-  _globals['_LISTGRANTSREQUEST']._serialized_start=1298
-  _globals['_LISTGRANTSREQUEST']._serialized_end=1365
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=1367
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=1450
-  _globals['_LOCKACCOUNTREQUEST']._serialized_start=1452
-  _globals['_LOCKACCOUNTREQUEST']._serialized_end=1550
-  _globals['_UNLOCKACCOUNTREQUEST']._serialized_start=1552
-  _globals['_UNLOCKACCOUNTREQUEST']._serialized_end=1616
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1618
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1679
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1682
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1818
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1821
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1959
-  _globals['_ISSUEAPIKEYREQUEST']._serialized_start=1962
-  _globals['_ISSUEAPIKEYREQUEST']._serialized_end=2341
-  _globals['_ISSUEAPIKEYRESPONSE']._serialized_start=2343
-  _globals['_ISSUEAPIKEYRESPONSE']._serialized_end=2447
-  _globals['_APPROVEAPIKEYREQUEST']._serialized_start=2449
-  _globals['_APPROVEAPIKEYREQUEST']._serialized_end=2521
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=2523
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=2585
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=2587
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=2668
-  _globals['_EXPIREAPIKEYREQUEST']._serialized_start=2670
-  _globals['_EXPIREAPIKEYREQUEST']._serialized_end=2792
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=2795
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=2942
-  _globals['_SEVERVEHICLEACCESSREQUEST']._serialized_start=2945
-  _globals['_SEVERVEHICLEACCESSREQUEST']._serialized_end=3208
-  _globals['_LISTSEVERANCESREQUEST']._serialized_start=3210
-  _globals['_LISTSEVERANCESREQUEST']._serialized_end=3284
-  _globals['_LISTSEVERANCESRESPONSE']._serialized_start=3286
-  _globals['_LISTSEVERANCESRESPONSE']._serialized_end=3392
-  _globals['_REVERSESEVERANCEREQUEST']._serialized_start=3394
-  _globals['_REVERSESEVERANCEREQUEST']._serialized_end=3521
-  _globals['_ACCESSSERVICE']._serialized_start=3524
-  _globals['_ACCESSSERVICE']._serialized_end=5691
+  _globals['_ACCESSSERVICE'].methods_by_name['ListAbnormalAccess']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['ListAbnormalAccess']._serialized_options = b'\362\340\030\0020\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['AcknowledgeAbnormalAccess']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['AcknowledgeAbnormalAccess']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['RestrictAccount']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['RestrictAccount']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['RestoreAccount']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['RestoreAccount']._serialized_options = b'\362\340\030\004\030\0010\002'
+  _globals['_CHECKGRANTSREQUEST']._serialized_start=348
+  _globals['_CHECKGRANTSREQUEST']._serialized_end=458
+  _globals['_GRANTQUESTION']._serialized_start=461
+  _globals['_GRANTQUESTION']._serialized_end=670
+  _globals['_CHECKGRANTSRESPONSE']._serialized_start=673
+  _globals['_CHECKGRANTSRESPONSE']._serialized_end=823
+  _globals['_CREATEGRANTREQUEST']._serialized_start=826
+  _globals['_CREATEGRANTREQUEST']._serialized_end=1182
+  _globals['_APPROVEGRANTREQUEST']._serialized_start=1184
+  _globals['_APPROVEGRANTREQUEST']._serialized_end=1263
+  _globals['_REVOKEGRANTREQUEST']._serialized_start=1265
+  _globals['_REVOKEGRANTREQUEST']._serialized_end=1343
+  _globals['_LISTGRANTSREQUEST']._serialized_start=1345
+  _globals['_LISTGRANTSREQUEST']._serialized_end=1412
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=1414
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=1497
+  _globals['_LOCKACCOUNTREQUEST']._serialized_start=1499
+  _globals['_LOCKACCOUNTREQUEST']._serialized_end=1597
+  _globals['_UNLOCKACCOUNTREQUEST']._serialized_start=1599
+  _globals['_UNLOCKACCOUNTREQUEST']._serialized_end=1663
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1665
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1726
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1729
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1865
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1868
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=2006
+  _globals['_ISSUEAPIKEYREQUEST']._serialized_start=2009
+  _globals['_ISSUEAPIKEYREQUEST']._serialized_end=2388
+  _globals['_ISSUEAPIKEYRESPONSE']._serialized_start=2390
+  _globals['_ISSUEAPIKEYRESPONSE']._serialized_end=2494
+  _globals['_APPROVEAPIKEYREQUEST']._serialized_start=2496
+  _globals['_APPROVEAPIKEYREQUEST']._serialized_end=2568
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=2570
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=2632
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=2634
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=2715
+  _globals['_EXPIREAPIKEYREQUEST']._serialized_start=2717
+  _globals['_EXPIREAPIKEYREQUEST']._serialized_end=2839
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=2842
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=2989
+  _globals['_SEVERVEHICLEACCESSREQUEST']._serialized_start=2992
+  _globals['_SEVERVEHICLEACCESSREQUEST']._serialized_end=3255
+  _globals['_LISTSEVERANCESREQUEST']._serialized_start=3257
+  _globals['_LISTSEVERANCESREQUEST']._serialized_end=3331
+  _globals['_LISTSEVERANCESRESPONSE']._serialized_start=3333
+  _globals['_LISTSEVERANCESRESPONSE']._serialized_end=3439
+  _globals['_REVERSESEVERANCEREQUEST']._serialized_start=3441
+  _globals['_REVERSESEVERANCEREQUEST']._serialized_end=3568
+  _globals['_LISTABNORMALACCESSREQUEST']._serialized_start=3570
+  _globals['_LISTABNORMALACCESSREQUEST']._serialized_end=3626
+  _globals['_LISTABNORMALACCESSRESPONSE']._serialized_start=3628
+  _globals['_LISTABNORMALACCESSRESPONSE']._serialized_end=3724
+  _globals['_ACKNOWLEDGEABNORMALACCESSREQUEST']._serialized_start=3726
+  _globals['_ACKNOWLEDGEABNORMALACCESSREQUEST']._serialized_end=3816
+  _globals['_RESTRICTACCOUNTREQUEST']._serialized_start=3818
+  _globals['_RESTRICTACCOUNTREQUEST']._serialized_end=3920
+  _globals['_RESTOREACCOUNTREQUEST']._serialized_start=3922
+  _globals['_RESTOREACCOUNTREQUEST']._serialized_end=3987
+  _globals['_ACCESSSERVICE']._serialized_start=3990
+  _globals['_ACCESSSERVICE']._serialized_end=6709
 # @@protoc_insertion_point(module_scope)

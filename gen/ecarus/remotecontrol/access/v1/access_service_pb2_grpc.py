@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from ecarus.remotecontrol.access.v1 import abnormal_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_abnormal__pb2
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2
 from ecarus.remotecontrol.access.v1 import account_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2
@@ -125,6 +126,26 @@ class AccessServiceStub:
                 '/ecarus.remotecontrol.access.v1.AccessService/ReverseSeverance',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ReverseSeveranceRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.FromString,
+                _registered_method=True)
+        self.ListAbnormalAccess = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ListAbnormalAccess',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAbnormalAccessRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAbnormalAccessResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeAbnormalAccess = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/AcknowledgeAbnormalAccess',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AcknowledgeAbnormalAccessRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_abnormal__pb2.AbnormalCase.FromString,
+                _registered_method=True)
+        self.RestrictAccount = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/RestrictAccount',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RestrictAccountRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
+                _registered_method=True)
+        self.RestoreAccount = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/RestoreAccount',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RestoreAccountRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
                 _registered_method=True)
 
 
@@ -286,6 +307,38 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAbnormalAccess(self, request, context):
+        """What was abnormal about people's access, newest first; 200 at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeAbnormalAccess(self, request, context):
+        """Says that an operator has looked at it. Doing so twice is not an error.
+
+        NOT_FOUND (GRANT_NOT_FOUND): no case with this id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestrictAccount(self, request, context):
+        """Restricts an account: it reads and locks, and nothing else. Restricting twice is not an error and keeps the first
+        reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreAccount(self, request, context):
+        """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
+        factor. Asking for an account that is not restricted is not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -373,6 +426,26 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ReverseSeverance,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ReverseSeveranceRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.SerializeToString,
+            ),
+            'ListAbnormalAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAbnormalAccess,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAbnormalAccessRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAbnormalAccessResponse.SerializeToString,
+            ),
+            'AcknowledgeAbnormalAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeAbnormalAccess,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AcknowledgeAbnormalAccessRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_abnormal__pb2.AbnormalCase.SerializeToString,
+            ),
+            'RestrictAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestrictAccount,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RestrictAccountRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.SerializeToString,
+            ),
+            'RestoreAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreAccount,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RestoreAccountRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -838,6 +911,114 @@ class AccessService:
             '/ecarus.remotecontrol.access.v1.AccessService/ReverseSeverance',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ReverseSeveranceRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_severance__pb2.VehicleSeverance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAbnormalAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ListAbnormalAccess',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAbnormalAccessRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAbnormalAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeAbnormalAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/AcknowledgeAbnormalAccess',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AcknowledgeAbnormalAccessRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_abnormal__pb2.AbnormalCase.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestrictAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/RestrictAccount',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RestrictAccountRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/RestoreAccount',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RestoreAccountRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from ecarus.remotecontrol.access.v1 import abnormal_pb2 as _abnormal_pb2
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as _access_service_pb2
 from ecarus.remotecontrol.access.v1 import account_pb2 as _account_pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as _grant_pb2
@@ -119,6 +120,21 @@ class AccessServiceStub:
 
     NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
     """
+    ListAbnormalAccess: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAbnormalAccessRequest, _access_service_pb2.ListAbnormalAccessResponse]
+    """What was abnormal about people's access, newest first; 200 at most."""
+    AcknowledgeAbnormalAccess: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AcknowledgeAbnormalAccessRequest, _abnormal_pb2.AbnormalCase]
+    """Says that an operator has looked at it. Doing so twice is not an error.
+
+    NOT_FOUND (GRANT_NOT_FOUND): no case with this id.
+    """
+    RestrictAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RestrictAccountRequest, _account_pb2.Account]
+    """Restricts an account: it reads and locks, and nothing else. Restricting twice is not an error and keeps the first
+    reason.
+    """
+    RestoreAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RestoreAccountRequest, _account_pb2.Account]
+    """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
+    factor. Asking for an account that is not restricted is not an error.
+    """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -207,6 +223,21 @@ class AccessServiceAsyncStub(AccessServiceStub):
     as these have not run out since. Asking twice alone, or for one that is taken back, is not an error.
 
     NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
+    """
+    ListAbnormalAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAbnormalAccessRequest, _access_service_pb2.ListAbnormalAccessResponse]  # type: ignore[assignment]
+    """What was abnormal about people's access, newest first; 200 at most."""
+    AcknowledgeAbnormalAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AcknowledgeAbnormalAccessRequest, _abnormal_pb2.AbnormalCase]  # type: ignore[assignment]
+    """Says that an operator has looked at it. Doing so twice is not an error.
+
+    NOT_FOUND (GRANT_NOT_FOUND): no case with this id.
+    """
+    RestrictAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RestrictAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
+    """Restricts an account: it reads and locks, and nothing else. Restricting twice is not an error and keeps the first
+    reason.
+    """
+    RestoreAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RestoreAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
+    """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
+    factor. Asking for an account that is not restricted is not an error.
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -395,6 +426,45 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         as these have not run out since. Asking twice alone, or for one that is taken back, is not an error.
 
         NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAbnormalAccess(
+        self,
+        request: _access_service_pb2.ListAbnormalAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListAbnormalAccessResponse, _abc.Awaitable[_access_service_pb2.ListAbnormalAccessResponse]]:
+        """What was abnormal about people's access, newest first; 200 at most."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeAbnormalAccess(
+        self,
+        request: _access_service_pb2.AcknowledgeAbnormalAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abnormal_pb2.AbnormalCase, _abc.Awaitable[_abnormal_pb2.AbnormalCase]]:
+        """Says that an operator has looked at it. Doing so twice is not an error.
+
+        NOT_FOUND (GRANT_NOT_FOUND): no case with this id.
+        """
+
+    @_abc_1.abstractmethod
+    def RestrictAccount(
+        self,
+        request: _access_service_pb2.RestrictAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
+        """Restricts an account: it reads and locks, and nothing else. Restricting twice is not an error and keeps the first
+        reason.
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreAccount(
+        self,
+        request: _access_service_pb2.RestoreAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
+        """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
+        factor. Asking for an account that is not restricted is not an error.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,19 +26,19 @@ from ecarus.remotecontrol.access.v1 import grant_pb2 as ecarus_dot_remotecontrol
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ecarus/remotecontrol/access/v1/account.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a*ecarus/remotecontrol/access/v1/grant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"x\n\x07\x41\x63\x63ount\x12\x1c\n\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x37\n\tlocked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08lockedAt\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"\xe2\x03\n\x06\x41piKey\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x39\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x39\n\nrevoked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt\x12\x12\n\x04name\x18\x06 \x01(\tR\x04name\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x12\x18\n\x07pending\x18\x08 \x01(\x08R\x07pending\x12!\n\x0crequested_by\x18\t \x01(\tR\x0brequestedBy\x12\x1f\n\x0b\x61pproved_by\x18\n \x01(\tR\napprovedBy\x12\x16\n\x06scopes\x18\x0b \x03(\tR\x06scopes\x12\x12\n\x04vins\x18\x0c \x03(\tR\x04vins\x12<\n\x0clast_used_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlastUsedAt\"\xec\x01\n\x0f\x41\x63\x63ountOverview\x12\x41\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\'.ecarus.remotecontrol.access.v1.AccountR\x07\x61\x63\x63ount\x12=\n\x06grants\x18\x02 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants\x12\x41\n\x08\x61pi_keys\x18\x03 \x03(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x07\x61piKeys\x12\x14\n\x05known\x18\x04 \x01(\x08R\x05known\"\x86\x01\n\x0e\x41\x63\x63ountSummary\x12\x41\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\'.ecarus.remotecontrol.access.v1.AccountR\x07\x61\x63\x63ount\x12\x16\n\x06grants\x18\x02 \x01(\x05R\x06grants\x12\x19\n\x08\x61pi_keys\x18\x03 \x01(\x05R\x07\x61piKeysb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ecarus/remotecontrol/access/v1/account.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a*ecarus/remotecontrol/access/v1/grant.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x02\n\x07\x41\x63\x63ount\x12\x1c\n\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x37\n\tlocked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08lockedAt\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12?\n\rrestricted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0crestrictedAt\x12-\n\x12restriction_reason\x18\x05 \x01(\tR\x11restrictionReason\x12\x30\n\x14restore_requested_by\x18\x06 \x01(\tR\x12restoreRequestedBy\"\xe2\x03\n\x06\x41piKey\x12\x15\n\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x39\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x39\n\nrevoked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt\x12\x12\n\x04name\x18\x06 \x01(\tR\x04name\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x12\x18\n\x07pending\x18\x08 \x01(\x08R\x07pending\x12!\n\x0crequested_by\x18\t \x01(\tR\x0brequestedBy\x12\x1f\n\x0b\x61pproved_by\x18\n \x01(\tR\napprovedBy\x12\x16\n\x06scopes\x18\x0b \x03(\tR\x06scopes\x12\x12\n\x04vins\x18\x0c \x03(\tR\x04vins\x12<\n\x0clast_used_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlastUsedAt\"\xec\x01\n\x0f\x41\x63\x63ountOverview\x12\x41\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\'.ecarus.remotecontrol.access.v1.AccountR\x07\x61\x63\x63ount\x12=\n\x06grants\x18\x02 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants\x12\x41\n\x08\x61pi_keys\x18\x03 \x03(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x07\x61piKeys\x12\x14\n\x05known\x18\x04 \x01(\x08R\x05known\"\x86\x01\n\x0e\x41\x63\x63ountSummary\x12\x41\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\'.ecarus.remotecontrol.access.v1.AccountR\x07\x61\x63\x63ount\x12\x16\n\x06grants\x18\x02 \x01(\x05R\x06grants\x12\x19\n\x08\x61pi_keys\x18\x03 \x01(\x05R\x07\x61piKeysb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.access.v1.account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCOUNT']._serialized_start=157
-  _globals['_ACCOUNT']._serialized_end=277
-  _globals['_APIKEY']._serialized_start=280
-  _globals['_APIKEY']._serialized_end=762
-  _globals['_ACCOUNTOVERVIEW']._serialized_start=765
-  _globals['_ACCOUNTOVERVIEW']._serialized_end=1001
-  _globals['_ACCOUNTSUMMARY']._serialized_start=1004
-  _globals['_ACCOUNTSUMMARY']._serialized_end=1138
+  _globals['_ACCOUNT']._serialized_start=158
+  _globals['_ACCOUNT']._serialized_end=440
+  _globals['_APIKEY']._serialized_start=443
+  _globals['_APIKEY']._serialized_end=925
+  _globals['_ACCOUNTOVERVIEW']._serialized_start=928
+  _globals['_ACCOUNTOVERVIEW']._serialized_end=1164
+  _globals['_ACCOUNTSUMMARY']._serialized_start=1167
+  _globals['_ACCOUNTSUMMARY']._serialized_end=1301
 # @@protoc_insertion_point(module_scope)

@@ -29,12 +29,23 @@ class Account(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     LOCKED_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    RESTRICTED_AT_FIELD_NUMBER: _builtins.int
+    RESTRICTION_REASON_FIELD_NUMBER: _builtins.int
+    RESTORE_REQUESTED_BY_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     reason: _builtins.str
     """Why it was locked; empty while it is not."""
+    restriction_reason: _builtins.str
+    """Why; empty while it is not."""
+    restore_requested_by: _builtins.str
+    """The operator who has asked to restore it: a second one must."""
     @_builtins.property
     def locked_at(self) -> _timestamp_pb2.Timestamp:
         """Absent while it is not locked."""
+
+    @_builtins.property
+    def restricted_at(self) -> _timestamp_pb2.Timestamp:
+        """Absent while it is not restricted. A restricted account reads, locks, and nothing else."""
 
     def __init__(
         self,
@@ -42,10 +53,13 @@ class Account(_message.Message):
         principal: _builtins.str = ...,
         locked_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        restricted_at: _timestamp_pb2.Timestamp | None = ...,
+        restriction_reason: _builtins.str = ...,
+        restore_requested_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["locked_at", b"locked_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locked_at", b"locked_at", "restricted_at", b"restricted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["locked_at", b"locked_at", "principal", b"principal", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["locked_at", b"locked_at", "principal", b"principal", "reason", b"reason", "restore_requested_by", b"restore_requested_by", "restricted_at", b"restricted_at", "restriction_reason", b"restriction_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

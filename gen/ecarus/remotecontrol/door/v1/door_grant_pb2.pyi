@@ -588,6 +588,64 @@ class Severance(_message.Message):
 Global___Severance: _TypeAlias = Severance  # noqa: Y015
 
 @_typing.final
+class AccountState(_message.Message):
+    """Whether an account may do what its rights say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Value:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AccountState._Value.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        UNSPECIFIED: AccountState._Value.ValueType  # 0
+        ACTIVE: AccountState._Value.ValueType  # 1
+        RESTRICTED: AccountState._Value.ValueType  # 2
+        """It reads and locks, and nothing else."""
+
+    class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
+    UNSPECIFIED: AccountState.Value.ValueType  # 0
+    ACTIVE: AccountState.Value.ValueType  # 1
+    RESTRICTED: AccountState.Value.ValueType  # 2
+    """It reads and locks, and nothing else."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
+
+@_typing.final
+class AccountStanding(_message.Message):
+    """The caller's account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    state: Global___AccountState.Value.ValueType
+    def __init__(
+        self,
+        *,
+        principal: _builtins.str = ...,
+        state: Global___AccountState.Value.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountStanding: _TypeAlias = AccountStanding  # noqa: Y015
+
+@_typing.final
 class OwnershipTransfer(_message.Message):
     """Who gets the vehicle."""
 

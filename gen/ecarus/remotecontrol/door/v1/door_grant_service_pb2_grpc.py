@@ -102,6 +102,11 @@ class DoorGrantServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.GetSeveranceRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
                 _registered_method=True)
+        self.RestoreAccount = channel.unary_unary(
+                '/ecarus.remotecontrol.door.v1.DoorGrantService/RestoreAccount',
+                request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.RestoreAccountRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountStanding.FromString,
+                _registered_method=True)
 
 
 class DoorGrantServiceServicer:
@@ -240,6 +245,16 @@ class DoorGrantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RestoreAccount(self, request, context):
+        """Lifts the restriction of the caller's own account, which a fresh second factor proves to be theirs. One that is not
+        restricted stays as it is.
+
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DoorGrantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -302,6 +317,11 @@ def add_DoorGrantServiceServicer_to_server(servicer, server):
                     servicer.GetSeverance,
                     request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.GetSeveranceRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.SerializeToString,
+            ),
+            'RestoreAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreAccount,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.RestoreAccountRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountStanding.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -635,6 +655,33 @@ class DoorGrantService:
             '/ecarus.remotecontrol.door.v1.DoorGrantService/GetSeverance',
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.GetSeveranceRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.Severance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.door.v1.DoorGrantService/RestoreAccount',
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.RestoreAccountRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountStanding.FromString,
             options,
             channel_credentials,
             insecure,

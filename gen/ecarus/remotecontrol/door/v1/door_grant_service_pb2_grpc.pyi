@@ -118,6 +118,12 @@ class DoorGrantServiceStub:
 
     NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
     """
+    RestoreAccount: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.RestoreAccountRequest, _door_grant_pb2.AccountStanding]
+    """Lifts the restriction of the caller's own account, which a fresh second factor proves to be theirs. One that is not
+    restricted stays as it is.
+
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
+    """
 
 @_typing.type_check_only
 class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
@@ -207,6 +213,12 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
     """What has become of a severance that the caller asked for, with its legal clock.
 
     NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
+    """
+    RestoreAccount: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.RestoreAccountRequest, _door_grant_pb2.AccountStanding]  # type: ignore[assignment]
+    """Lifts the restriction of the caller's own account, which a fresh second factor proves to be theirs. One that is not
+    restricted stays as it is.
+
+    UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
     """
 
 class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -366,6 +378,18 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         """What has become of a severance that the caller asked for, with its legal clock.
 
         NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreAccount(
+        self,
+        request: _door_grant_service_pb2.RestoreAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_door_grant_pb2.AccountStanding, _abc.Awaitable[_door_grant_pb2.AccountStanding]]:
+        """Lifts the restriction of the caller's own account, which a fresh second factor proves to be theirs. One that is not
+        restricted stays as it is.
+
+        UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in. Nothing was changed.
         """
 
 def add_DoorGrantServiceServicer_to_server(servicer: DoorGrantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

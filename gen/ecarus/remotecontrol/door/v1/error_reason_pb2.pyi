@@ -47,6 +47,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The owner has not consented to this use."""
     ACCOUNT_LOCKED: _ErrorReason.ValueType  # 22
     """The account is locked."""
+    ACCOUNT_RESTRICTED: _ErrorReason.ValueType  # 25
+    """The account is restricted: it reads and locks, until its person has signed in freshly with a second factor and
+    restored it (`POST .../account/restore`), or operators have.
+    """
     CALLER_NOT_ALLOWED: _ErrorReason.ValueType  # 23
     """The calling workload may not use this RPC."""
     APPROVAL_REQUIRED: _ErrorReason.ValueType  # 24
@@ -132,6 +136,10 @@ CONSENT_MISSING: ErrorReason.ValueType  # 21
 """The owner has not consented to this use."""
 ACCOUNT_LOCKED: ErrorReason.ValueType  # 22
 """The account is locked."""
+ACCOUNT_RESTRICTED: ErrorReason.ValueType  # 25
+"""The account is restricted: it reads and locks, until its person has signed in freshly with a second factor and
+restored it (`POST .../account/restore`), or operators have.
+"""
 CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 23
 """The calling workload may not use this RPC."""
 APPROVAL_REQUIRED: ErrorReason.ValueType  # 24

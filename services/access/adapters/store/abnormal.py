@@ -1,0 +1,216 @@
+"""What was abnormal about people's access, and the accounts that are restricted: each change in one transaction."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from services.access.adapters.store.grant_rows import grant_of
+from services.access.adapters.store.tables import (
+    abnormal_cases,
+    add_if_new,
+    grants,
+    outbox,
+    principals,
+    write_audit,
+)
+from services.access.domain.abnormal import AbnormalCase, AbnormalKind, Consequence, Finding
+from services.access.domain.grants import Account, GrantState
+from services.access.domain.sharing import GrantHiddenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from services.access.adapters.store.telling import Announcements
+    from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
+
+_MOST_LISTED = 200
+_MOST_TOLD = 16
+"""Vehicles whose owners are told of what becomes of one account."""
+
+
+class SqlAbnormalAccess:
+    """usecases.abnormal.AbnormalRecord on a database. `sent` hears of messages after their commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        announcements: Announcements,
+        sent: Callable[[Sequence[OutgoingMessage]], None],
+    ) -> None:
+        self._database = database
+        self._announcements = announcements
+        self._sent = sent
+
+    async def keep(self, finding: Finding, *, by: str, at: datetime) -> AbnormalCase:
+        """Keep what was found, restrict the account where that follows, and tell owners."""
+        case = AbnormalCase(f"ab-{uuid.uuid4()}", finding, at)
+
+        def write(connection: Connection) -> list[OutgoingMessage]:
+            connection.execute(
+                insert(abnormal_cases).values(
+                    case_id=case.case_id,
+                    kind=finding.kind.value,
+                    principal=finding.principal,
+                    evidence=finding.evidence,
+                    consequence=finding.consequence.value,
+                    raised_at=at,
+                )
+            )
+            if not finding.principal:
+                return []
+            if finding.consequence is Consequence.RESTRICT:
+                reason = f"{finding.kind.value}: {finding.evidence}"[:200]
+                _, messages = self._restricted(connection, finding.principal, reason, by, at)
+                return messages
+            return self._told(connection, finding.principal, "ABNORMAL", finding.evidence, at)
+
+        self._sent(await self._database.write(write))
+        return case
+
+    async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
+        """Return what was found, newest first."""
+        query = (
+            select(abnormal_cases)
+            .order_by(abnormal_cases.c.raised_at.desc(), abnormal_cases.c.case_id)
+            .limit(_MOST_LISTED)
+        )
+        if open_only:
+            query = query.where(abnormal_cases.c.acknowledged_at.is_(None))
+        return await self._database.read(lambda c: [_case_of(row) for row in c.execute(query)])
+
+    async def acknowledge(self, case_id: str, *, by: str, at: datetime) -> AbnormalCase:
+        """Note that an operator has looked at it. Raises GrantHiddenError."""
+
+        def write(connection: Connection) -> AbnormalCase:
+            which = abnormal_cases.c.case_id == case_id
+            connection.execute(
+                update(abnormal_cases)
+                .where(which, abnormal_cases.c.acknowledged_at.is_(None))
+                .values(acknowledged_by=by, acknowledged_at=at)
+            )
+            row = connection.execute(select(abnormal_cases).where(which)).first()
+            if row is None:
+                raise GrantHiddenError
+            return _case_of(row)
+
+        return await self._database.write(write)
+
+    async def restrict(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
+        """Restrict an account, and tell owners. One that is restricted stays as it is."""
+        account, messages = await self._database.write(
+            lambda connection: self._restricted(connection, principal, reason, by, at)
+        )
+        self._sent(messages)
+        return account
+
+    async def restore(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Lift a restriction at once: for the person who has proven to be themselves, or a second operator."""
+
+        def write(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
+            known = _account(connection, principal)
+            if known.restricted_at is None:
+                return known, []
+            connection.execute(
+                update(principals)
+                .where(principals.c.principal == principal)
+                .values(restricted_at=None, restriction_reason=None, restore_requested_by=None)
+            )
+            write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
+            messages = self._told(connection, principal, "RESTORED", known.restriction_reason, at)
+            return _account(connection, principal), messages
+
+        account, messages = await self._database.write(write)
+        self._sent(messages)
+        return account
+
+    async def ask_to_restore(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Keep which operator has asked first; return the account with whoever that is."""
+
+        def write(connection: Connection) -> Account:
+            asked = connection.execute(
+                update(principals)
+                .where(
+                    principals.c.principal == principal,
+                    principals.c.restricted_at.is_not(None),
+                    principals.c.restore_requested_by.is_(None),
+                )
+                .values(restore_requested_by=by)
+            )
+            if asked.rowcount:
+                write_audit(connection, "RESTORE_REQUESTED", by=by, at=at, principal=principal)
+            return _account(connection, principal)
+
+        return await self._database.write(write)
+
+    def _restricted(
+        self, connection: Connection, principal: str, reason: str, by: str, at: datetime
+    ) -> tuple[Account, list[OutgoingMessage]]:
+        values = {"restricted_at": at, "restriction_reason": reason}
+        if not add_if_new(connection, principals, {"principal": principal, **values}):
+            changed = connection.execute(
+                update(principals)
+                .where(principals.c.principal == principal, principals.c.restricted_at.is_(None))
+                .values(values)
+            )
+            if changed.rowcount == 0:
+                return _account(connection, principal), []
+        write_audit(connection, "ACCOUNT_RESTRICTED", by=by, at=at, principal=principal)
+        messages = self._told(connection, principal, "RESTRICTED", reason, at)
+        return _account(connection, principal), messages
+
+    def _told(
+        self, connection: Connection, principal: str, what: str, evidence: str, at: datetime
+    ) -> list[OutgoingMessage]:
+        """Keep an alert for the owners of each vehicle on which this principal has a right."""
+        return tell_of_account(connection, principal, what, evidence, at, self._announcements)
+
+
+def tell_of_account(
+    connection: Connection,
+    principal: str,
+    what: str,
+    evidence: str,
+    at: datetime,
+    announcements: Announcements,
+) -> list[OutgoingMessage]:
+    """Keep an alert for the owners of each vehicle on which this principal has a right, and return them."""
+    query = select(grants).where(grants.c.principal == principal, grants.c.revoked_at.is_(None))
+    held = [grant for grant in map(grant_of, connection.execute(query)) if grant.is_live(at)]
+    vins = sorted({g.asked.vin for g in held if g.state(at) is not GrantState.CREATED})[:_MOST_TOLD]
+    messages = [announcements.account(vin, principal, what, evidence, at) for vin in vins]
+    outbox.add(connection, messages)
+    return messages
+
+
+def account_of(row: Row[Any]) -> Account:
+    """Return the account that a row says."""
+    return Account(
+        row.principal,
+        row.locked_at,
+        row.reason or "",
+        row.restricted_at,
+        row.restriction_reason or "",
+        row.restore_requested_by or "",
+    )
+
+
+def _account(connection: Connection, principal: str) -> Account:
+    row = connection.execute(select(principals).where(principals.c.principal == principal)).first()
+    return Account(principal) if row is None else account_of(row)
+
+
+def _case_of(row: Row[Any]) -> AbnormalCase:
+    return AbnormalCase(
+        row.case_id,
+        Finding(AbnormalKind(row.kind), row.principal, row.evidence, Consequence(row.consequence)),
+        row.raised_at,
+        row.acknowledged_by or "",
+        row.acknowledged_at,
+    )
