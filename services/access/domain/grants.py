@@ -367,9 +367,8 @@ class Caller:
     """Who asks, as proven by a bearer. Times are in seconds since 1970.
 
     `expires_at` is until when the bearer is accepted, `ends_at` when what was begun with it ends: a token is accepted
-    a little past its end, because clocks differ, but no stream goes on past it. `credential` names what must be
-    trusted for the bearer to be good: an API key, or the key that signed a token. With `only_vins` the bearer is good
-    for these vehicles.
+    a little past its end, because clocks differ, but no stream goes on past it. `credential` names what must be trusted
+    for the bearer: an API key, or the key that signed a token. With `only_vins` it is good for these vehicles.
     """
 
     subject: str
