@@ -19,7 +19,7 @@ class RuleVerdict(StrEnum):
     PASS = "PASS"  # noqa: S105  # a verdict, not a password
     FAIL = "FAIL"
     SKIP = "SKIP"
-    MOOT = "N/A"
+    NOT_APPLICABLE = "N/A"
 
 
 class RuleViolatedError(Exception):

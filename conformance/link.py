@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    Heard = Callable[[EventKind, bytes, bool, bool], bool]
+    Receive = Callable[[EventKind, bytes, bool, bool], bool]
 
 MQTT_RETAINED = "$MQTT_rmsgs"
 """The broker's own stream of what was published to be retained."""
@@ -71,7 +71,7 @@ class UnitLink:
     the stream, also if it came while the kit was away. Raises nats.errors.Error.
     """
 
-    def __init__(self, account: BrokerLogin, vin: str, received: Heard, *, over_mqtt: bool) -> None:
+    def __init__(self, account: BrokerLogin, vin: str, received: Receive, *, over_mqtt: bool) -> None:
         self._account = account
         self._vin = vin
         self._received = received

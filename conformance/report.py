@@ -46,8 +46,8 @@ def summary(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> str:
         f"{counts[RuleVerdict.PASS]} passed, {counts[RuleVerdict.FAIL]} failed, "
         f"{counts[RuleVerdict.SKIP]} skipped"
     )
-    if counts[RuleVerdict.MOOT]:
-        told += f", {counts[RuleVerdict.MOOT]} for another link"
+    if counts[RuleVerdict.NOT_APPLICABLE]:
+        told += f", {counts[RuleVerdict.NOT_APPLICABLE]} for another link"
     left_out = _left_out(findings, every_rule)
     return f"{told}, {left_out} not chosen" if left_out else told
 
@@ -86,7 +86,7 @@ def as_json(
         "passed": counts[RuleVerdict.PASS],
         "failed": counts[RuleVerdict.FAIL],
         "skipped": counts[RuleVerdict.SKIP],
-        "notApplicable": counts[RuleVerdict.MOOT],
+        "notApplicable": counts[RuleVerdict.NOT_APPLICABLE],
         "notChosen": _left_out(findings, every_rule),
         "rules": [
             {

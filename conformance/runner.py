@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from conformance.unit import Unit
 
 RULE_SECONDS = 300
-_DISBELIEVED = "it said what no cloud believes"
+_REJECTED = "it said what no cloud believes"
 
 
 async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[RuleFinding]:
@@ -45,16 +45,16 @@ async def _judge(unit: Unit, rule: Rule) -> tuple[RuleVerdict, str]:
             await unit.at_rest()
             await rule.script(unit)
             new = unit.cloud.rejected[rejected:]
-            require(not new, f"{_DISBELIEVED}: {''.join(new[:1])}")
+            require(not new, f"{_REJECTED}: {''.join(new[:1])}")
     except RuleSkippedError as skipped:
         return RuleVerdict.SKIP, str(skipped)
     except NotApplicableError as elsewhere:
-        return RuleVerdict.MOOT, str(elsewhere)
+        return RuleVerdict.NOT_APPLICABLE, str(elsewhere)
     except RuleViolatedError as violated:
         why = str(violated)
         new = unit.cloud.rejected[rejected:]
-        if new and not why.startswith(_DISBELIEVED):
-            why = f"{why} ({_DISBELIEVED}: {new[0]})"
+        if new and not why.startswith(_REJECTED):
+            why = f"{why} ({_REJECTED}: {new[0]})"
     except (TimeoutError, nats.errors.Error, APIError, BrokerError) as error:
         # The broker's client has timeouts of its own.
         why = f"not over within {RULE_SECONDS} s" if limit.expired() else f"the broker: {error!r}"

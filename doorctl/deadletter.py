@@ -72,7 +72,7 @@ def list_newest(
         typer.echo(_line(each, letter))
     if more or len(found) > limit:
         last = f" --before {found[-1][1].id}" if service else ""
-        typer.echo(f"there are older ones: --service {service or 'ROOM'}{last}", err=True)
+        typer.echo(f"there are older ones: --service {service or 'NAME'}{last}", err=True)
     if incomplete:
         raise typer.Exit(1)
 

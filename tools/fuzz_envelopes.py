@@ -52,7 +52,7 @@ class Target:
     judge: Callable[[Domain, bytes], str]
 
 
-class _World:
+class _FuzzHarness:
     """A vehicle and a cloud with the vectors' keys. Each judge begins from the same state."""
 
     def __init__(self) -> None:
@@ -161,17 +161,17 @@ class _Reporter:
 
 def targets() -> list[Target]:
     """Return all that reads bytes from outside."""
-    world = _World()
-    orders = [c for c in world.orders["cases"] if c["expect"] == "ACCEPTED"]
-    answers = [c for c in world.answers["cases"] if c["expect"] == "ACCEPTED"]
-    reports = [c for c in world.reports["cases"] if c["expect"] == "ACCEPTED"]
-    manifests = [c for c in world.manifests["cases"] if c["expect"] == "ACCEPTED"]
+    harness = _FuzzHarness()
+    orders = [c for c in harness.orders["cases"] if c["expect"] == "ACCEPTED"]
+    answers = [c for c in harness.answers["cases"] if c["expect"] == "ACCEPTED"]
+    reports = [c for c in harness.reports["cases"] if c["expect"] == "ACCEPTED"]
+    manifests = [c for c in harness.manifests["cases"] if c["expect"] == "ACCEPTED"]
     return [
-        Target("order", _samples(orders, "sealed"), world.order),
-        Target("order under the seal", _samples(orders, "envelope"), world.order_under_the_seal),
-        Target("answer", _samples(answers, "sealed"), world.answer),
-        Target("report", _samples(reports, "report"), world.report),
-        Target("manifest", _samples(manifests, "endorsed"), world.manifest),
+        Target("order", _samples(orders, "sealed"), harness.order),
+        Target("order under the seal", _samples(orders, "envelope"), harness.order_under_the_seal),
+        Target("answer", _samples(answers, "sealed"), harness.answer),
+        Target("report", _samples(reports, "report"), harness.report),
+        Target("manifest", _samples(manifests, "endorsed"), harness.manifest),
     ]
 
 

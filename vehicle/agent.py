@@ -121,7 +121,7 @@ class Agent:
         self._inbox = AgentInbox(car.vin, channel, self._orders, answers, self.outbox, self._hello_now)
         self._told = asyncio.Event()
         """The broker keeps a report of the car as it stands."""
-        self._sleeps = False
+        self._is_asleep = False
         self._at_sleep: object = None
         self._waking: asyncio.Task[None] | None = None
         """Awake only to report what changed in sleep."""
@@ -162,7 +162,7 @@ class Agent:
 
     def wake(self) -> None:
         """Connect, if asleep."""
-        self._sleeps = False
+        self._is_asleep = False
         if self._life is None:
             self._life = self._watched(self._live())
 
@@ -171,13 +171,13 @@ class Agent:
 
         What changes the doors meanwhile wakes it for as long as it takes to report it.
         """
-        self._sleeps = True
+        self._is_asleep = True
         self._at_sleep = self._worth_waking
         await self._disconnect(self._report_last)
 
     async def vanish(self) -> None:
         """Disconnect without a word, as in a garage without signal, until it is woken."""
-        self._sleeps = False
+        self._is_asleep = False
         await self._disconnect(self._link.drop)
 
     @property
@@ -189,14 +189,14 @@ class Agent:
         self._lock_changes.observe(self._car.body, self._car.changed_by, self._sequence)
         self._changed.set()
         self._told.clear()
-        if self._sleeps and self._waking is None and self._worth_waking != self._at_sleep:
+        if self._is_asleep and self._waking is None and self._worth_waking != self._at_sleep:
             self._waking = self._watched(self._report_from_sleep())
 
     async def _report_from_sleep(self) -> None:
         """Wake, report, and sleep again, unless somebody woke the car for something else meanwhile."""
         try:
             await asyncio.sleep(SETTLE_SECONDS)
-            if not self._sleeps:
+            if not self._is_asleep:
                 return
             if self._life is None:
                 self._life = self._watched(self._live())
@@ -206,7 +206,7 @@ class Agent:
                     # A command that came with the waking. Nothing tells when the last one is done.
                     while self.is_busy:  # noqa: ASYNC110  # see above
                         await asyncio.sleep(BUSY_LOOK_SECONDS)
-            if self._sleeps:
+            if self._is_asleep:
                 self._at_sleep = self._worth_waking
                 await self._disconnect(self._report_last)
         finally:

@@ -99,8 +99,8 @@ async def other_domains_subject_is_ignored(unit: Unit) -> None:
     """Signature, with this domain: a message is worth nothing on another subject."""
     door = unit.cloud.sign(unlock())
     strays = [replace(door, domain=domain) for domain in (Domain.CANCEL, Domain.CONFIG)]
-    tombstone = unit.cloud.sign(cancel_command("nothing"))
-    strays.append(replace(tombstone, domain=Domain.COMMAND, order=unlock()))
+    cancellation = unit.cloud.sign(cancel_command("nothing"))
+    strays.append(replace(cancellation, domain=Domain.COMMAND, order=unlock()))
     await _ignored(unit, *strays)
 
 

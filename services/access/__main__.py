@@ -12,7 +12,6 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
-from services.access.adapters.announcements import OutboxAnnouncements, agent_alert
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.dpop import ProofVerifier
@@ -23,6 +22,7 @@ from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.key_use import WRITE_SECONDS, KeyUseLog
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
+from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
 
-ROOM = "access"
+NAME = "access"
 _MIN_PEPPER_BYTES = 16
 
 
@@ -88,7 +88,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, CLOCK.now)
 
-    async def load_standing(subject: str, actor: str, vin: str) -> EffectivePermissions:
+    async def load_permissions(subject: str, actor: str, vin: str) -> EffectivePermissions:
         return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
 
     async def find_key(digest: bytes) -> Caller | None:
@@ -97,7 +97,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes = Routes()
     workloads = Workloads()
-    permission_cache = PermissionCache(load_standing, CLOCK.seconds)
+    permission_cache = PermissionCache(load_permissions, CLOCK.seconds)
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
@@ -141,8 +141,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
     )
     await follow_revocations(broker.client, authorizer.invalidate)
-    announcements = OutboxAnnouncements()
-    record = store.SqlGrantRecord(database, announcements, relay.hand_over)
+    change_messages = AccessMessages()
+    record = store.SqlGrantRecord(database, change_messages, relay.hand_over)
     people = _people_of(database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
@@ -160,7 +160,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             record,
             authorizer.invalidate,
             CLOCK.now,
-            None if settings.is_sandbox else SqlPendingGrants(database, announcements, relay.hand_over),
+            None if settings.is_sandbox else SqlPendingGrants(database, change_messages, relay.hand_over),
             None if settings.is_sandbox else SqlPendingApiKeys(database),
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
@@ -175,7 +175,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         services=SERVICES,
         register=register,
         policy=POLICY,
-        verifier=CapabilityVerifier(settings.capability_jwks, service=ROOM),
+        verifier=CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
@@ -207,10 +207,10 @@ def _people_of(
     database: Database, relay: OutboxRelay, invalidate: InvalidateCaches, settings: AccessSettings
 ) -> tuple[SharedAccess, SeveredAccess, AbnormalAccess]:
     """Return what people may ask about each other's rights."""
-    announcements = OutboxAnnouncements()
-    grants = store.SqlSharedGrants(database, announcements, relay.hand_over, settings.grant_limits)
-    cases = store.SqlAbnormalAccess(database, announcements, relay.hand_over)
-    severances = store.SqlSeverances(database, announcements, relay.hand_over)
+    change_messages = AccessMessages()
+    grants = store.SqlSharedGrants(database, change_messages, relay.hand_over, settings.grant_limits)
+    cases = store.SqlAbnormalAccess(database, change_messages, relay.hand_over)
+    severances = store.SqlSeverances(database, change_messages, relay.hand_over)
     return (
         SharedAccess(grants, invalidate, CLOCK.now),
         SeveredAccess(severances, invalidate, CLOCK.now),
@@ -259,4 +259,4 @@ def _pepper_in(file: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    boot.run(ROOM, AccessSettings, main)
+    boot.run(NAME, AccessSettings, main)

@@ -72,7 +72,7 @@ _PURGE_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
-async def _heard_from_status(
+async def _advisory_states(
     broker: Broker, settings: CommandSettings
 ) -> tuple[vehicle_link.AdvisoryStateCache, ShownResults]:
     advisory_states = vehicle_link.AdvisoryStateCache(broker, CLOCK.now)
@@ -124,7 +124,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     to_signer = open_channel(settings, settings.signer_target, "signer")
     keys = VehicleKeyDirectory(to_enrolment, CLOCK.monotonic)
     await keys.listen(broker)
-    advisory_states, shown = await _heard_from_status(broker, settings)
+    advisory_states, shown = await _advisory_states(broker, settings)
 
     def hand_over(messages: Sequence[OutgoingMessage]) -> None:
         dispatcher.committed(messages)

@@ -37,7 +37,7 @@ from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.settings import VehicleServiceSettings
 
-ROOM = "config"
+NAME = "config"
 PURGE_SECONDS = 600.0
 
 
@@ -61,7 +61,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
-    broker = await connect_broker(settings, f"service-{ROOM}", health)
+    broker = await connect_broker(settings, f"service-{NAME}", health)
     await broker.ensure_streams(
         *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS))
     )
@@ -112,7 +112,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         [server.SERVICE],
         server.DoorConfigServicer(record, CLOCK.now).register,
         server.POLICY,
-        CapabilityVerifier(settings.capability_jwks, service=ROOM),
+        CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
         besides=[letters],
         health=health,
@@ -145,7 +145,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
 
 def cli() -> None:
     """Run the process."""
-    boot.run(ROOM, ConfigSettings, main)
+    boot.run(NAME, ConfigSettings, main)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
 from services.telematics.reports import HelloIntake, ReportReader, ReportSettings
 
-ROOM = "diagnostics"
+NAME = "diagnostics"
 _DUE_SECONDS = 5.0
 
 
@@ -55,7 +55,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
-    broker = await connect_broker(settings, f"service-{ROOM}", health)
+    broker = await connect_broker(settings, f"service-{NAME}", health)
     await broker.ensure_streams(
         *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, DOOR_UPDATES))
     )
@@ -92,7 +92,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         [server.SERVICE],
         server.DoorDiagnosticsServicer(record).register,
         server.POLICY,
-        CapabilityVerifier(settings.capability_jwks, service=ROOM),
+        CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
         besides=[letters],
         health=health,
@@ -124,7 +124,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
 
 def cli() -> None:
     """Run the process."""
-    boot.run(ROOM, DiagnosticsSettings, main)
+    boot.run(NAME, DiagnosticsSettings, main)
 
 
 if __name__ == "__main__":

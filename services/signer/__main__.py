@@ -24,7 +24,7 @@ from services.telematics.order_mac import OrderMac
 if TYPE_CHECKING:
     import asyncio
 
-ROOM = "signer"
+NAME = "signer"
 
 
 class SignerSettings(ServerSettings):
@@ -69,7 +69,7 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
 
 def cli() -> None:
     """Run the process."""
-    boot.run(ROOM, SignerSettings, main)
+    boot.run(NAME, SignerSettings, main)
 
 
 if __name__ == "__main__":

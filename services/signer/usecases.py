@@ -82,7 +82,7 @@ async def sign_orders(
     now: Callable[[], datetime],
 ) -> list[SigningResult]:
     """Return an answer for each, in order. Raises AccessUnavailableError."""
-    found = await _judged(rights, requests, now)
+    found = await _decide(rights, requests, now)
     answers = []
     for request, (verdict, right) in zip(requests, found, strict=True):
         if verdict is not SigningOutcome.SIGNED or request.signing_request is None:
@@ -101,10 +101,10 @@ async def review_orders(
     rights: Rights, requests: Sequence[EvidencedOrder[Order]], now: Callable[[], datetime]
 ) -> list[SigningOutcome]:
     """Return what sign_orders would say of each. Raises AccessUnavailableError."""
-    return [verdict for verdict, _ in await _judged(rights, requests, now)]
+    return [verdict for verdict, _ in await _decide(rights, requests, now)]
 
 
-async def _judged(
+async def _decide(
     rights: Rights, requests: Sequence[EvidencedOrder[Order]], now: Callable[[], datetime]
 ) -> list[tuple[SigningOutcome, CurrentRight | None]]:
     denials = [_denial_reason(request, now()) for request in requests]
@@ -121,17 +121,17 @@ async def _judged(
         if request.proof and request.signing_request
     ]
     found = iter(await rights.rights(questions) if questions else [])
-    judged: list[tuple[SigningOutcome, CurrentRight | None]] = []
+    decided: list[tuple[SigningOutcome, CurrentRight | None]] = []
     for request, verdict in zip(requests, denials, strict=True):
         if verdict is not None or request.signing_request is None:
-            judged.append((verdict or SigningOutcome.NOT_PROVEN, None))
+            decided.append((verdict or SigningOutcome.NOT_PROVEN, None))
             continue
         right = next(found)
         # The right was asked for while time went on.
-        judged.append(
+        decided.append(
             (_denial_reason(request, now()) or verdict_of(request.signing_request, right, now()), right)
         )
-    return judged
+    return decided
 
 
 def _denial_reason(request: EvidencedOrder[Order], now: datetime) -> SigningOutcome | None:

@@ -67,7 +67,7 @@ from services.telematics.reports import HelloIntake, ReportReader, ReportSetting
 if TYPE_CHECKING:
     from services.platform.jetstream import Broker
 
-ROOM = "status"
+NAME = "status"
 SILENCE_SECONDS = 5.0
 """How often it is looked who has fallen silent."""
 
@@ -127,7 +127,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
-    broker = await connect_broker(settings, f"service-{ROOM}", health)
+    broker = await connect_broker(settings, f"service-{NAME}", health)
     await broker.ensure_streams(
         *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
         *(status_stream(n) for n in settings.partitions),
@@ -180,7 +180,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         max_behind_seconds=settings.stream_max_behind_seconds,
         max_waiting_bytes=settings.stream_max_waiting_bytes,
     )
-    verifier = CapabilityVerifier(settings.capability_jwks, service=ROOM)
+    verifier = CapabilityVerifier(settings.capability_jwks, service=NAME)
     revocations = Revocations(hub, verifier)
     updates = StreamTail(
         broker,
@@ -258,7 +258,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
 
 def cli() -> None:
     """Run the service."""
-    boot.run(ROOM, StatusSettings, main)
+    boot.run(NAME, StatusSettings, main)
 
 
 if __name__ == "__main__":

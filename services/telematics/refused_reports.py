@@ -47,12 +47,12 @@ class RefusedReports:
     ) -> Callable[[Sequence[PoisonMessage]], Awaitable[None]]:
         """Return `dead_letter`, which afterwards notes what of it the vehicles are to be told."""
 
-        async def bury_and_note(poison: Sequence[PoisonMessage]) -> None:
+        async def dead_letter_and_note(poison: Sequence[PoisonMessage]) -> None:
             await dead_letter(poison)
             for each in poison:
-                self._note_buried(each)
+                self._note_dead_lettered(each)
 
-        return bury_and_note
+        return dead_letter_and_note
 
     def note(self, vin: str, reports: Iterable[RefusedReport]) -> None:
         """Have the vehicle told of these."""
@@ -60,7 +60,7 @@ class RefusedReports:
             if each.domain in _DOMAINS:
                 self._add(vin, each.domain, each.reason, accepted=each.accepted, count=each.count)
 
-    def _note_buried(self, poison: PoisonMessage) -> None:
+    def _note_dead_lettered(self, poison: PoisonMessage) -> None:
         # What waits may yet be taken. What was noticed is for the operator.
         if poison.waits or poison.reason.startswith("NOTICED"):
             return

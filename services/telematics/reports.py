@@ -151,7 +151,7 @@ class ReportReader:
         except StorageUnavailableError as error:
             # Only whoever began an epoch waits for the enrolment service, and not all others with it.
             _log.warning("reports_wait_for_vehicle_keys", vehicles=len(found), reason=str(error))
-            reason = "the vehicle's keys can not be asked for"
+            reason = "the vehicle's keys cannot be asked for"
         self._loaded = found
         try:
             left = self._open(deliveries, opened, unhandled)

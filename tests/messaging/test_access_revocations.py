@@ -10,7 +10,7 @@ from typing import Any
 import services.access
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import store, translate
-from services.access.adapters.announcements import OutboxAnnouncements
+from services.access.adapters.outbox_messages import AccessMessages
 from services.access.adapters.revocations import follow_revocations
 from services.access.domain.grants import GrantRole, NewGrant
 from services.platform.database import open_database
@@ -43,7 +43,7 @@ async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_pat
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, mine.publish_all, utc_now)
     running = asyncio.create_task(relay.run())
     try:
-        record = store.SqlGrantRecord(database, OutboxAnnouncements(), relay.hand_over)
+        record = store.SqlGrantRecord(database, AccessMessages(), relay.hand_over)
         await record.create(NewGrant("g-1", "user-123", VIN, GrantRole.OWNER), by="operator", at=utc_now())
         assert not forgotten.is_set()
         await record.revoke("g-1", by="operator", at=utc_now())

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, select, text
 
 import services.access
 from services.access.adapters import pending_grants, pending_keys, seed, store
-from services.access.adapters.announcements import OutboxAnnouncements
 from services.access.adapters.identity import key_hash
+from services.access.adapters.outbox_messages import AccessMessages
 from services.access.domain import key_scopes
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
@@ -62,7 +62,7 @@ class Sent(list[Any]):
 
 
 def record_of(database: Database, sent: Sent) -> store.SqlGrantRecord:
-    return store.SqlGrantRecord(database, OutboxAnnouncements(), sent)
+    return store.SqlGrantRecord(database, AccessMessages(), sent)
 
 
 def grant(grant_id: str = "g-1", **changed: Any) -> NewGrant:
@@ -121,7 +121,7 @@ async def test_a_revocation_commits_grant_audit_and_message(database: Database) 
 
 
 async def test_a_message_that_can_not_be_built_revokes_nothing(database: Database) -> None:
-    class Failing(OutboxAnnouncements):
+    class Failing(AccessMessages):
         def ended(self, *_: Any) -> Any:
             raise RuntimeError("no message")
 
@@ -297,7 +297,7 @@ async def test_a_key_ends_by_itself(database: Database) -> None:
 async def test_two_grants_that_end_at_once_do_not_count_on_each_other(database: Database) -> None:
     told: list[Any] = []
 
-    class Noted(OutboxAnnouncements):
+    class Noted(AccessMessages):
         def ended(self, ended: Any, /) -> Any:
             told.append(ended)
             return super().ended(ended)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.small_disk import SmallDisk
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOM = Path(__file__).with_name("full_disk_service.py")
+SERVICE = Path(__file__).with_name("full_disk_service.py")
 
 
 class FullDiskHarness:
@@ -50,7 +50,7 @@ class FullDiskHarness:
 
 @contextmanager
 def service(database: Path, log: IO[bytes] | int) -> Iterator[FullDiskHarness]:
-    words = [sys.executable, str(ROOM), f"sqlite:///{database}/room.sqlite3"]
+    words = [sys.executable, str(SERVICE), f"sqlite:///{database}/room.sqlite3"]
     with subprocess.Popen(
         words,
         cwd=ROOT,

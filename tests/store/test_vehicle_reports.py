@@ -158,7 +158,7 @@ async def test_while_enrolment_is_away_only_new_epochs_wait(service: ReportHarne
     opened, unhandled = await service.open(known, new)
 
     assert opened == [known]
-    assert unhandled == [RetryLater(new, "the vehicle's keys can not be asked for")]
+    assert unhandled == [RetryLater(new, "the vehicle's keys cannot be asked for")]
     service.fleet.directory.away = False
     assert await service.open(new) == ([new], [])
 

@@ -72,7 +72,7 @@ def _header(key: str, value: str) -> external_auth_pb2.HeaderValueOption:
 
 def _detailed_status() -> status_pb2.Status:
     detail = any_pb2.Any()
-    detail.Pack(error_details_pb2.ErrorInfo(reason="FROM_ROOM", domain="test"))
+    detail.Pack(error_details_pb2.ErrorInfo(reason="FROM_SERVICE", domain="test"))
     return status_pb2.Status(code=grpc.StatusCode.ABORTED.value[0], message="no", details=[detail])
 
 
@@ -153,7 +153,7 @@ class FakeServices(
             if "late" in failure:  # the document comes in real trailers, behind initial metadata
                 await context.send_initial_metadata((("x-early", "1"),))
             trailers = (
-                ("x-problem", problem(status, "FROM_ROOM")),
+                ("x-problem", problem(status, "FROM_SERVICE")),
                 ("retry-after", "9"),
                 ("ratelimit", "r=0"),
             )

@@ -191,11 +191,11 @@ class OrderProcessor:
                 cancellation, accepted.request_hash, [delivery]
             )
             return
-        outcome, tombstone, settled = self._decide(cancellation, accepted.request_hash)
+        outcome, cancelled_answer, settled = self._decide(cancellation, accepted.request_hash)
         answer = self._cancel_answer(cancellation, outcome, accepted.request_hash)
-        self._journal.answer(self._clock.now(), *(one for one in (tombstone, answer) if one))
-        if tombstone:
-            self._conclude(tombstone, *settled)
+        self._journal.answer(self._clock.now(), *(one for one in (cancelled_answer, answer) if one))
+        if cancelled_answer:
+            self._conclude(cancelled_answer, *settled)
         self._answers.send(answer, delivery)
 
     def _decide(
@@ -216,8 +216,8 @@ class OrderProcessor:
         waiting = self._pending.waiting.pop(command_id, None)
         doors = target_doors(waiting.command, self._car) if waiting else ()
         result_now = cancelled(command_id, doors, self._clock.now())
-        tombstone = self._result_answer(result_now, waiting.request_hash if waiting else request_hash)
-        return CancelOutcome.WILL_NOT_ACT, tombstone, waiting.deliveries if waiting else []
+        cancelled_answer = self._result_answer(result_now, waiting.request_hash if waiting else request_hash)
+        return CancelOutcome.WILL_NOT_ACT, cancelled_answer, waiting.deliveries if waiting else []
 
     def _accept_settings(
         self, message: command_pb2.ApplyConfig, accepted: AcceptedOrder, delivery: CloudDelivery

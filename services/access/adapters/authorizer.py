@@ -124,7 +124,7 @@ class _PublicRequest:
         self.step_up = route.step_up
         self.changes = route.changes
         self.closed_to_agents = route.closed_to_agents
-        self.step_up_judged_by_service = route.step_up_judged_by_service
+        self.step_up_decided_by_service = route.step_up_decided_by_service
         self._asked = asked
         self._route = route
 

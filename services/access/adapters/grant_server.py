@@ -144,8 +144,8 @@ class DoorGrantServicer(door_grant_service_pb2_grpc.DoorGrantServiceServicer):
     @override
     async def RestoreAccount(
         self, request: door_grant_service_pb2.RestoreAccountRequest, context: Context
-    ) -> door_grant_pb2.AccountStanding:
-        return translate.standing_message(await self._abnormal.restore_own(_giver()))
+    ) -> door_grant_pb2.AccountOfPrincipal:
+        return translate.account_message(await self._abnormal.restore_own(_giver()))
 
 
 def _giver() -> Giver:

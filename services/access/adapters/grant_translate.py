@@ -205,11 +205,11 @@ def severance_message(severance: AccessSeverance) -> door_grant_pb2.Severance:
     return message
 
 
-def standing_message(account: Account) -> door_grant_pb2.AccountStanding:
+def account_message(account: Account) -> door_grant_pb2.AccountOfPrincipal:
     """Return somebody's own account as it is shown."""
     states = door_grant_pb2.AccountState
     state = states.ACTIVE if account.restricted_at is None else states.RESTRICTED
-    return door_grant_pb2.AccountStanding(principal=account.principal, state=state)
+    return door_grant_pb2.AccountOfPrincipal(principal=account.principal, state=state)
 
 
 def refusal_of(error: Exception) -> Refusal | None:

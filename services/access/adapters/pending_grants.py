@@ -22,7 +22,7 @@ from services.platform.database import Instant
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.access.adapters.store import Announcements
+    from services.access.adapters.store import ChangeMessages
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
 
@@ -55,11 +55,11 @@ class SqlPendingGrants:
     def __init__(
         self,
         database: Database,
-        announcements: Announcements,
+        change_messages: ChangeMessages,
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = announcements
+        self._announcements = change_messages
         self._sent = sent
 
     async def request(self, new: NewGrant, *, by: str, at: datetime) -> Grant | PendingGrant:
@@ -114,7 +114,7 @@ def _request(connection: Connection, new: NewGrant, by: str, at: datetime) -> Gr
 
 
 def _approve(
-    connection: Connection, grant_id: str, by: str, at: datetime, announcements: Announcements
+    connection: Connection, grant_id: str, by: str, at: datetime, change_messages: ChangeMessages
 ) -> tuple[Grant, PendingGrant, list[OutgoingMessage]]:
     known = _find(connection, grant_id, lock=True)
     if known is None:
@@ -126,7 +126,7 @@ def _approve(
         _write_audit(connection, "GRANT_APPROVED", known.asked, by, at)
         known = PendingGrant(known.asked, known.requested_by, known.requested_at, by)
     # Its row in the audit names who asked; the one above, who approved.
-    grant, messages = give_grant(connection, known.asked, known.requested_by, at, announcements)
+    grant, messages = give_grant(connection, known.asked, known.requested_by, at, change_messages)
     return grant, known, messages
 
 

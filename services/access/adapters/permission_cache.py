@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 5.0
 """A right that another replica ended is unknown here for no longer than this, whatever gets lost."""
-_MAX_STANDINGS = 100_000
+_MAX_PERMISSIONS = 100_000
 _MAX_STRANGERS = 10_000
 """Of those that are nothing to the vehicle: whoever tries VINs pushes out nobody who has a right."""
 
@@ -35,7 +35,9 @@ class PermissionCache:
     def __init__(self, load: LoadPermissions, now: Callable[[], float]) -> None:
         self._load = load
         self._now = now
-        self._known: ExpiringCache[tuple[str, str, str], EffectivePermissions] = ExpiringCache(_MAX_STANDINGS)
+        self._known: ExpiringCache[tuple[str, str, str], EffectivePermissions] = ExpiringCache(
+            _MAX_PERMISSIONS
+        )
         self._strangers: ExpiringCache[tuple[str, str, str], EffectivePermissions] = ExpiringCache(
             _MAX_STRANGERS
         )

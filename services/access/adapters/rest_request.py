@@ -164,7 +164,7 @@ def _read_body(
     if repeated:
         raise Refusal(
             errors.MALFORMED_JSON,
-            "The body names a field more than once; which one is meant can not be known.",
+            "The body names a field more than once; which one is meant cannot be known.",
             violations=repeated[:_MAX_VIOLATIONS],
         )
     return document, violations + _rule_violations(route, document, violations)

@@ -50,7 +50,7 @@ class Route:
     """The service of ours that serves it, and accepts capabilities for it."""
     step_up: str
     """The line of the step-up table that it needs; empty where any sign-in will do."""
-    step_up_judged_by_service: bool
+    step_up_decided_by_service: bool
     changes: bool
     """Whether it is to change anything."""
     closed_to_agents: bool
@@ -130,7 +130,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             action=access.action,
             service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
             step_up=access.step_up,
-            step_up_judged_by_service=access.step_up_judged_by_service,
+            step_up_decided_by_service=access.step_up_decided_by_service,
             changes=access.changes,
             closed_to_agents=access.closed_to_agents,
             limit_class=_LIMIT_CLASSES[access.rate_class],

@@ -22,7 +22,7 @@ class AgentRecord(Protocol):
     async def is_approved(self, vin: str, subject: str, agent: str, case: str, *, at: datetime) -> bool:
         """Return whether another agent approved an emergency of this one not long ago."""
 
-    async def tell(self, act: AgentAct) -> None:
+    async def notify(self, act: AgentAct) -> None:
         """Tell owners of what an agent asks for, once for each call, with its audit row."""
 
 
@@ -48,4 +48,4 @@ class AgentSupervision:
 
     async def note(self, caller: Caller, vin: str, what: str) -> None:
         """Tell the vehicle's owners what an agent asks for."""
-        await self._record.tell(AgentAct(vin, caller.subject, caller.actor, caller.case, what, self._now()))
+        await self._record.notify(AgentAct(vin, caller.subject, caller.actor, caller.case, what, self._now()))

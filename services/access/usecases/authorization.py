@@ -87,7 +87,7 @@ class AccessRequest(Protocol[Proof_co]):
         """The line of the step-up table that it needs; empty where any sign-in will do."""
 
     @property
-    def step_up_judged_by_service(self) -> bool:
+    def step_up_decided_by_service(self) -> bool:
         """Whether only the service that carries it out can tell."""
 
     @property
@@ -213,7 +213,7 @@ class RequestAuthorizer(Generic[Proof]):
             raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
         try:
             mode = asked.mode(vin)
-            judged_later = self._check_sign_in(asked, caller, mode)
+            decided_later = self._check_sign_in(asked, caller, mode)
             await self._check_approved(caller, vin, mode)
         except (Refusal, StepUpRequiredError, ApprovalRequiredError):
             # RequestLog apart: what is not carried out must not use up what commands need.
@@ -223,7 +223,7 @@ class RequestAuthorizer(Generic[Proof]):
         self._note(Outcome.ALLOWED, asked, caller, vin)
         if asked.changes and caller.is_agent:
             await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
-        purpose = Purpose(asked.service, asked.action, mode, judged_later)
+        purpose = Purpose(asked.service, asked.action, mode, decided_later)
         return self._capabilities.capability(digest, caller, vin, permissions, purpose, asked.certificate)
 
     async def _caller_of(self, asked: AccessRequest[Proof]) -> tuple[bytes, Caller]:
@@ -269,7 +269,7 @@ class RequestAuthorizer(Generic[Proof]):
             return None
         line = step_up.line_for(asked.step_up, mode)
         requirement = self._step_up_table[line]
-        if asked.step_up_judged_by_service:
+        if asked.step_up_decided_by_service:
             return line, requirement
         if step_up.good_until(requirement, line, caller) <= self._now():
             raise StepUpRequiredError(line, requirement, by_key=caller.carries is not None)

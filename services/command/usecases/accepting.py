@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.command.domain import lifecycle
 from services.command.domain.commands import CommandInProgressError
 from services.command.usecases.ports import CommandConflictError
-from services.command.usecases.recording import change, commit, standing
+from services.command.usecases.recording import change, commit, locked_state
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -95,7 +95,7 @@ def _take_its_place(
     that its counter is below the lock's; whoever issues it later finds it superseded (dispatch.IssuedOrders.issue).
     """
     transaction.sessions.load(lock.vin)
-    state = standing(transaction, unlock_id, with_cancellations=surely_unsent)
+    state = locked_state(transaction, unlock_id, with_cancellations=surely_unsent)
     decision = lifecycle.supersede(state, lock, surely_unsent=surely_unsent)
     if decision is None:
         return False, []

@@ -65,7 +65,7 @@ def _run(
     return answer, messages
 
 
-def standing(
+def locked_state(
     transaction: CommandTransaction, command_id: str, *, with_cancellations: bool = True
 ) -> CommandState | None:
     """Return how a command stands, locked; None when there is none. One that has ended needs no cancellations."""

@@ -28,7 +28,7 @@ from services.command.domain.commands import (
 from services.command.domain.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
 from services.command.usecases.accepting import accept
 from services.command.usecases.ports import CommandConflictError
-from services.command.usecases.recording import change, commit, finish, standing
+from services.command.usecases.recording import change, commit, finish, locked_state
 from services.platform.isolation import by_halves
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _cancel_unsent(
 ) -> tuple[bool, list[OutgoingMessage]]:
     """End a command that has not left, and keep its cancellation; nothing when it has ended or was taken over."""
     # First the command, as _ask_to_cancel does: two that cancel at once wait for each other.
-    state = standing(transaction, cancellation.command_id)
+    state = locked_state(transaction, cancellation.command_id)
     if state is None or state.final:
         return False, []
     asked = state.with_cancellation(CancellationState(cancellation.cancel_id, cancellation.requested_at))

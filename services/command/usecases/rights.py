@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.command.domain import lifecycle
 from services.command.domain.endings import right_ended
-from services.command.usecases.recording import change, commit, finish, standing
+from services.command.usecases.recording import change, commit, finish, locked_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def _take_back(
     outbox_messages: OutboxMessages, requested: RequestedOrder, at: datetime, transaction: CommandTransaction
 ) -> tuple[None, list[OutgoingMessage]]:
     """Keep the cloud's own cancellation of a command, for its vehicle, once; nothing when it has ended."""
-    state = standing(transaction, requested.command_id)
+    state = locked_state(transaction, requested.command_id)
     decision = lifecycle.take_back(state, at) if state else None
     if decision is None or not decision.changes:
         return None, []

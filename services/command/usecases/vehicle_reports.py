@@ -13,7 +13,7 @@ from services.command.domain.changes import CommandState, ReportRejection
 from services.command.domain.endings import not_accepted
 from services.command.domain.reports import OrderRefusal, ReportedResult
 from services.command.domain.wake_budget import WAKE_AFTER, WAKES_REMEMBERED
-from services.command.usecases.recording import change, commit, finish, standing
+from services.command.usecases.recording import change, commit, finish, locked_state
 from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ async def count_wake_up(deps: CommandDependencies, command_id: str) -> bool:
 def _wake(
     outbox_messages: OutboxMessages, command_id: str, at: datetime, transaction: CommandTransaction
 ) -> tuple[bool, list[OutgoingMessage]]:
-    state = standing(transaction, command_id, with_cancellations=False)
+    state = locked_state(transaction, command_id, with_cancellations=False)
     if state is None or state.final:
         return False, []
     earlier = transaction.wake_ups(state.command.vin, at - WAKES_REMEMBERED)

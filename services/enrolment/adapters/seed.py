@@ -56,10 +56,10 @@ def read(path: Path, certificates: CertificateCheck | None = None) -> list[SeedV
 
     What the broker would not let in is told in the log and enrolled all the same: the others must begin.
     """
-    return [_seedling(entry, certificates) for entry in _FILE.validate_json(path.read_bytes())]
+    return [_seed_vehicle(entry, certificates) for entry in _FILE.validate_json(path.read_bytes())]
 
 
-def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> SeedVehicle:
+def _seed_vehicle(entry: _SeedVehicle, certificates: CertificateCheck | None) -> SeedVehicle:
     fingerprint = ends_at = None
     if entry.certificate_file is not None:
         pem = entry.certificate_file.read_bytes()

@@ -69,7 +69,7 @@ _SIGNED_FOR = {SPIFFE + "room/command": {"door", "cancel"}, SPIFFE + "room/confi
 def request_of(
     order: contract.OrderToSign, peer: str, verifier: CapabilityVerifier, mac: OrderMac
 ) -> EvidencedOrder[contract.OrderToSign]:
-    """Return one order to be judged. What is not well-formed, or not stamped by the service that took it in, has
+    """Return one order to be decided. What is not well-formed, or not stamped by the service that took it in, has
     no proof.
     """
     if (
@@ -78,8 +78,8 @@ def request_of(
         or not 1 <= order.expires_at_millis <= MAX_COUNTER
     ):
         return EvidencedOrder(order, None, None)
-    judged = requested_of(order.requested, peer, verifier, mac)
-    return EvidencedOrder(order, judged.signing_request, judged.proof)
+    decided = requested_of(order.requested, peer, verifier, mac)
+    return EvidencedOrder(order, decided.signing_request, decided.proof)
 
 
 def requested_of(

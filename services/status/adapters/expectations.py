@@ -271,7 +271,7 @@ class Expectations:
         """Limit what was expected before this command began: it must have been seen before that."""
         status = moved.status
         limited: list[dict[str, Any]] = []
-        moot: list[dict[str, Any]] = []
+        superseded: list[dict[str, Any]] = []
         for row in others:
             ended = (row.epoch_order, row.sequence)
             if row.state not in {"OPEN", "DOUBTED"} or ended >= place_of(status):
@@ -285,11 +285,11 @@ class Expectations:
             elif row.state == "DOUBTED" and (
                 row.seen_order is None or (row.seen_order, row.seen_sequence) > began
             ):
-                moot.append({**this_one, "state": "MOOT"})
+                superseded.append({**this_one, "state": "MOOT"})
         if limited:
             connection.execute(self._limited, limited)
-        if moot:
-            connection.execute(self._ended, moot)
+        if superseded:
+            connection.execute(self._ended, superseded)
 
 
 def _began(row: Row[Any], otherwise: tuple[int, int]) -> tuple[int, int]:

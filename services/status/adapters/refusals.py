@@ -69,7 +69,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, updates.LogUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
-            "What you missed can not be looked up now; try again shortly.",
+            "What you missed cannot be looked up now; try again shortly.",
             retry_after_seconds=2,
         )
     return None

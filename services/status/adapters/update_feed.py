@@ -70,7 +70,7 @@ class StreamTail:
         self._epoch = ""
         self._last_seen = 0
         self._delivered = 0
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._lost = asyncio.Event()
 
     async def begin(self) -> None:
@@ -86,7 +86,7 @@ class StreamTail:
                     await self._lost.wait()
             except TimeoutError:
                 pass  # nothing was lost; see whether anything was heard
-            silent = loop.time() - self._heard_at > _SILENCE_SECONDS
+            silent = loop.time() - self._received_at > _SILENCE_SECONDS
             if self._broker.connected and (silent or self._lost.is_set()):
                 _log.warning("stream_tail_lost", stream=self._stream, silent=silent)
                 await self._try_to_follow()
@@ -132,7 +132,7 @@ class StreamTail:
                     else None,
                 ),
             )
-            self._heard_at = asyncio.get_running_loop().time()
+            self._received_at = asyncio.get_running_loop().time()
 
     def _find_place(self, info: StreamInfo) -> DeliverPolicy:
         epoch = epoch_of(info)
@@ -152,7 +152,7 @@ class StreamTail:
     async def _arrive(self, generation: int, message: Msg) -> None:
         if generation != self._generation:
             return
-        self._heard_at = asyncio.get_running_loop().time()
+        self._received_at = asyncio.get_running_loop().time()
         headers = message.headers
         if headers is not None and headers.get("Status"):
             last = int(headers.get("Nats-Last-Consumer") or 0)

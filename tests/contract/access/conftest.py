@@ -20,7 +20,6 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_Author
 
 import services.access
 from services.access.adapters import seed, store, translate
-from services.access.adapters.announcements import OutboxAnnouncements, agent_alert
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.grant_server import DoorGrantServicer
@@ -28,6 +27,7 @@ from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
+from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
@@ -171,23 +171,23 @@ async def build_room(
         now=time.time,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
-    announcements = OutboxAnnouncements()
-    pending = SqlPendingGrants(database, announcements, sent.extend) if production else None
+    change_messages = AccessMessages()
+    pending = SqlPendingGrants(database, change_messages, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
-    record = store.SqlGrantRecord(database, announcements, sent.extend)
+    record = store.SqlGrantRecord(database, change_messages, sent.extend)
     limits = GrantLimits(per_vehicle=grants_per_vehicle, per_giver=64)
     severed = SeveredAccess(
-        store.SqlSeverances(database, announcements, sent.extend), authorizer.invalidate, utc_now
+        store.SqlSeverances(database, change_messages, sent.extend), authorizer.invalidate, utc_now
     )
     abnormal = AbnormalAccess(
-        store.SqlAbnormalAccess(database, announcements, sent.extend),
+        store.SqlAbnormalAccess(database, change_messages, sent.extend),
         AbnormalWatch(rules),
         authorizer.invalidate,
         utc_now,
     )
     watched.append(partial(signals.look, abnormal.look_at))
     sharing = SharedAccess(
-        store.SqlSharedGrants(database, announcements, sent.extend, limits), authorizer.invalidate, utc_now
+        store.SqlSharedGrants(database, change_messages, sent.extend, limits), authorizer.invalidate, utc_now
     )
     watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch

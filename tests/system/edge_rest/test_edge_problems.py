@@ -25,7 +25,7 @@ async def test_a_room_s_document_is_the_answer(client: httpx.AsyncClient, failur
     answer = await client.post(f"{BASE}/lock", headers=GOOD | {"x-fail": failure}, json=UNLOCK)
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json() == {"type": "t", "title": "T", "status": 409, "code": "FROM_ROOM"}
+    assert answer.json() == {"type": "t", "title": "T", "status": 409, "code": "FROM_SERVICE"}
     assert answer.headers["retry-after"] == "9"
     assert answer.headers["ratelimit"] == "r=0"
     assert not {"x-problem", "grpc-status", "grpc-message"} & answer.headers.keys()

@@ -221,7 +221,7 @@ async def test_a_stream_starts_at_once(edge: EdgeHarness, client: httpx.AsyncCli
 async def test_a_stream_refused_before_it_began_is_a_problem(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"{BASE}/updates/stream", headers=GOOD | {"x-fail": "document-503"})
     assert answer.status_code == 503
-    assert answer.json()["code"] == "FROM_ROOM"
+    assert answer.json()["code"] == "FROM_SERVICE"
 
 
 async def test_the_access_log_names_neither_vin_nor_token(

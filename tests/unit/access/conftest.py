@@ -124,7 +124,7 @@ class Record:
     def grant(self, subject: str, vin: str, role: GrantRole = GrantRole.OWNER) -> None:
         self.permission_cache[subject, vin] = EffectivePermissions(ROLE_ACTIONS[role])
 
-    async def load_standing(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
+    async def load_permissions(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
         self._ask(f"standing {vin}")
         known = self.permission_cache.get((subject, vin), EffectivePermissions(frozenset()))
         return replace(known, locked=frozenset(self.locked & {subject, actor}))
@@ -236,7 +236,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         now=clock,
         proofs=ProofVerifier(clock),
     )
-    permission_cache = PermissionCache(record.load_standing, clock)
+    permission_cache = PermissionCache(record.load_permissions, clock)
     agents = Agents()
     authorizer = RequestAuthorizer(
         callers=identity,

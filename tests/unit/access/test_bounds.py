@@ -51,7 +51,7 @@ async def test_a_standing_read_while_a_right_ended_is_not_kept() -> None:
 
 
 async def test_whoever_tries_vins_pushes_out_nobody_with_a_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standings_module, "_MAX_STANDINGS", 2)
+    monkeypatch.setattr(standings_module, "_MAX_PERMISSIONS", 2)
     monkeypatch.setattr(standings_module, "_MAX_STRANGERS", 2)
     asked: list[str] = []
 

@@ -87,7 +87,7 @@ async def test_a_rule_passes_or_says_why_not(monkeypatch: pytest.MonkeyPatch) ->
     [
         (RuleViolatedError("it moved"), RuleVerdict.FAIL, "it moved"),
         (RuleSkippedError("no hands"), RuleVerdict.SKIP, "no hands"),
-        (NotApplicableError("over MQTT only"), RuleVerdict.MOOT, "over MQTT only"),
+        (NotApplicableError("over MQTT only"), RuleVerdict.NOT_APPLICABLE, "over MQTT only"),
         (nats.errors.ConnectionClosedError(), RuleVerdict.FAIL, "the broker"),
         (nats.errors.TimeoutError(), RuleVerdict.FAIL, "the broker"),
         (httpx.ConnectError("gone"), RuleVerdict.FAIL, "the control interface"),
@@ -165,7 +165,7 @@ def test_the_report() -> None:
     [
         ([RuleVerdict.PASS, RuleVerdict.PASS], "certified: 2 passed, 0 failed, 0 skipped"),
         (
-            [RuleVerdict.PASS, RuleVerdict.MOOT],
+            [RuleVerdict.PASS, RuleVerdict.NOT_APPLICABLE],
             "certified: 1 passed, 0 failed, 0 skipped, 1 for another link",
         ),
         ([RuleVerdict.PASS, RuleVerdict.SKIP], "incomplete: 1 passed, 0 failed, 1 skipped"),

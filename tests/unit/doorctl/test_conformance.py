@@ -84,7 +84,7 @@ def test_findings_a_summary_and_a_status(unit: list[str], played: list[Assignmen
     ("last", "status", "says"),
     [
         (RuleVerdict.PASS, 0, "certified"),
-        (RuleVerdict.MOOT, 0, "certified"),
+        (RuleVerdict.NOT_APPLICABLE, 0, "certified"),
         (RuleVerdict.SKIP, 3, "incomplete"),
     ],
 )

@@ -91,7 +91,7 @@ def test_the_letters_of_all_rooms_are_one_list_the_newest_first(services: FakeSe
     )
     code, lines, said = doorctl("list", "--limit", "2")
     assert (code, [line.split()[1] for line in lines]) == (0, ["9", "4"])
-    assert said == ["there are older ones: --service ROOM"]
+    assert said == ["there are older ones: --service NAME"]
 
 
 def test_a_room_is_read_page_by_page(services: FakeServices) -> None:

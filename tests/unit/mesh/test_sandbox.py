@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ISSUER = "http://localhost:8700"
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-ROOM = CertificateIdentity(
+SERVICE = CertificateIdentity(
     "command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",)
 )
 
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_certificate_says_who_it_is_for(tmp_path: Path) -> None:
-    cert = x509.load_pem_x509_certificate(Pki(tmp_path, NOW).ensure(ROOM).cert.read_bytes())
+    cert = x509.load_pem_x509_certificate(Pki(tmp_path, NOW).ensure(SERVICE).cert.read_bytes())
     names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["spiffe://ecarus/room/command"]
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
@@ -43,7 +43,9 @@ def test_a_certificate_says_who_it_is_for(tmp_path: Path) -> None:
 
 def test_certificates_are_renewed_only_when_they_soon_expire(tmp_path: Path) -> None:
     def serial(now: datetime) -> int:
-        return x509.load_pem_x509_certificate(Pki(tmp_path, now).ensure(ROOM).cert.read_bytes()).serial_number
+        return x509.load_pem_x509_certificate(
+            Pki(tmp_path, now).ensure(SERVICE).cert.read_bytes()
+        ).serial_number
 
     first = serial(NOW)
     assert serial(NOW + timedelta(days=LEAF_DAYS - RENEW_BEFORE_DAYS)) == first
@@ -52,23 +54,25 @@ def test_certificates_are_renewed_only_when_they_soon_expire(tmp_path: Path) -> 
 
 def test_a_revoked_certificate_is_on_the_list_and_replaced(tmp_path: Path) -> None:
     def serial() -> int:
-        return x509.load_pem_x509_certificate(Pki(tmp_path, NOW).ensure(ROOM).cert.read_bytes()).serial_number
+        return x509.load_pem_x509_certificate(
+            Pki(tmp_path, NOW).ensure(SERVICE).cert.read_bytes()
+        ).serial_number
 
     first = serial()
     Pki(tmp_path, NOW).ensure_revocations()
     assert serial() == first
-    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(ROOM.name).cert)
+    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(SERVICE.name).cert)
     second = serial()
-    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(ROOM.name).cert)
+    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(SERVICE.name).cert)
     revoked = x509.load_pem_x509_crl(Pki(tmp_path, NOW).ensure_revocations().read_bytes())
     assert [entry.serial_number for entry in revoked] == [first, second]
 
 
 def test_another_ca_s_certificate_is_replaced(tmp_path: Path) -> None:
-    Pki(tmp_path, NOW).ensure(ROOM)
+    Pki(tmp_path, NOW).ensure(SERVICE)
     (tmp_path / "ca.key").unlink()
     pki = Pki(tmp_path, NOW)
-    cert = x509.load_pem_x509_certificate(pki.ensure(ROOM).cert.read_bytes())
+    cert = x509.load_pem_x509_certificate(pki.ensure(SERVICE).cert.read_bytes())
     cert.verify_directly_issued_by(x509.load_pem_x509_certificate(pki.ca.read_bytes()))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REPOSITORY = Path(__file__).parents[3]
-ROOM = """
+SERVICE = """
 import asyncio, logging, sys
 from services.platform import boot
 from services.platform.settings import ServiceSettings
@@ -71,7 +71,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def start(environ: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("DOORS_")}
     return subprocess.Popen(
-        [sys.executable, "-c", ROOM, *arguments],
+        [sys.executable, "-c", SERVICE, *arguments],
         env={**plain, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'gen'}", **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -17,16 +17,16 @@ from services.access.adapters.store.accounts import (
 )
 from services.access.adapters.store.agents import SqlAgentRecord
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
+from services.access.adapters.store.notices import ChangeMessages
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
 from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
-from services.access.adapters.store.telling import Announcements
 
 __all__ = [
     "HEAD",
     "AccessModel",
-    "Announcements",
+    "ChangeMessages",
     "SqlAbnormalAccess",
     "SqlAgentRecord",
     "SqlGrantRecord",

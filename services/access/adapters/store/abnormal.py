@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from services.access.adapters.store.telling import Announcements
+    from services.access.adapters.store.notices import ChangeMessages
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
 
@@ -41,11 +41,11 @@ class SqlAbnormalAccess:
     def __init__(
         self,
         database: Database,
-        announcements: Announcements,
+        change_messages: ChangeMessages,
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = announcements
+        self._announcements = change_messages
         self._sent = sent
 
     async def keep(self, finding: Finding, *, by: str, at: datetime) -> AbnormalCase:
@@ -178,13 +178,13 @@ def tell_of_account(
     what: str,
     evidence: str,
     at: datetime,
-    announcements: Announcements,
+    change_messages: ChangeMessages,
 ) -> list[OutgoingMessage]:
     """Keep an alert for the owners of each vehicle on which this principal has a right, and return them."""
     query = select(grants).where(grants.c.principal == principal, grants.c.revoked_at.is_(None))
     held = [grant for grant in map(grant_of, connection.execute(query)) if grant.is_live(at)]
     vins = sorted({g.asked.vin for g in held if g.state(at) is not GrantState.CREATED})[:_MOST_TOLD]
-    messages = [announcements.account(vin, principal, what, evidence, at) for vin in vins]
+    messages = [change_messages.account(vin, principal, what, evidence, at) for vin in vins]
     outbox.add(connection, messages)
     return messages
 

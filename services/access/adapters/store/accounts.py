@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from services.access.usecases.grants import GrantQuery
     from services.platform.outbox import OutgoingMessage
 
-    Announce = Callable[[EndedRight], OutgoingMessage]
+    RightEndedMessage = Callable[[EndedRight], OutgoingMessage]
 
 _KEYS_AT_ONCE = 32
-_STANDING_AMONG = select(principals.c.principal, principals.c.locked_at).where(
+_STATES_AMONG = select(principals.c.principal, principals.c.locked_at).where(
     principals.c.principal.in_(bindparam("named", expanding=True)),
     or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
 )
@@ -141,7 +141,7 @@ def keys_of(connection: Connection, principal: str) -> list[ApiKey]:
 
 
 def revoke_key(
-    connection: Connection, key_id: str, by: str, at: datetime, announce: Announce
+    connection: Connection, key_id: str, by: str, at: datetime, message_of: RightEndedMessage
 ) -> tuple[ApiKey, list[OutgoingMessage]]:
     """End the key with its audit row and its message. No message when it had ended before. Raises
     ApiKeyUnknownError.
@@ -153,13 +153,13 @@ def revoke_key(
     if ended.rowcount == 0:
         return key, []
     write_audit(connection, "API_KEY_REVOKED", by=by, at=at, principal=key.principal, named=key_id)
-    messages = [announce(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
+    messages = [message_of(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
     outbox.add(connection, messages)
     return key, messages
 
 
 def expire_key(
-    connection: Connection, key_id: str, ends: datetime, by: str, at: datetime, announce: Announce
+    connection: Connection, key_id: str, ends: datetime, by: str, at: datetime, message_of: RightEndedMessage
 ) -> tuple[ApiKey, list[OutgoingMessage]]:
     """Move the key's end forward to `ends`, with its audit row; nothing when it has ended or ends before that.
 
@@ -173,7 +173,7 @@ def expire_key(
     if moved.rowcount == 0:
         return key, []
     write_audit(connection, "API_KEY_SHORTENED", by=by, at=at, principal=key.principal, named=key_id)
-    messages = [announce(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
+    messages = [message_of(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
     outbox.add(connection, messages)
     return key, messages
 
@@ -197,7 +197,7 @@ def note_key_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
 
 
 def lock_account(
-    connection: Connection, principal: str, reason: str, by: str, at: datetime, announce: Announce
+    connection: Connection, principal: str, reason: str, by: str, at: datetime, message_of: RightEndedMessage
 ) -> tuple[Account, list[OutgoingMessage]]:
     """Lock it with its audit row and its message; nothing of it when it is locked."""
     locked = {"locked_at": at, "reason": reason}
@@ -211,7 +211,7 @@ def lock_account(
             row = connection.execute(select(principals).where(principals.c.principal == principal)).one()
             return Account(principal, row.locked_at, row.reason or ""), []
     write_audit(connection, "ACCOUNT_LOCKED", by=by, at=at, principal=principal)
-    messages = [announce(EndedRight(EndedKind.ACCOUNT, at, principal=principal))]
+    messages = [message_of(EndedRight(EndedKind.ACCOUNT, at, principal=principal))]
     outbox.add(connection, messages)
     return Account(principal, at, reason), messages
 
@@ -229,7 +229,7 @@ def unlock_account(connection: Connection, principal: str, by: str, at: datetime
 
 
 def note_issuer_keys(
-    connection: Connection, trusted: Iterable[str], at: datetime, announce: Announce
+    connection: Connection, trusted: Iterable[str], at: datetime, message_of: RightEndedMessage
 ) -> list[OutgoingMessage]:
     """Keep which keys of the issuer are trusted; of those that are not any more the end is told, once."""
     trusted = set(trusted)
@@ -238,7 +238,7 @@ def note_issuer_keys(
     for credential in sorted(known - trusted):
         gone = connection.execute(delete(issuer_keys).where(issuer_keys.c.credential == credential))
         if gone.rowcount:
-            messages.append(announce(EndedRight(EndedKind.CREDENTIAL, at, credential=credential)))
+            messages.append(message_of(EndedRight(EndedKind.CREDENTIAL, at, credential=credential)))
     for credential in sorted(trusted - known):
         add_if_new(connection, issuer_keys, {"credential": credential, "seen_at": at})
     outbox.add(connection, messages)
@@ -257,7 +257,7 @@ def barred(
     restricted: set[str] = set()
     actors = {q.actor for q in questions if q.actor and q.actor != q.subject}
     if actors:
-        for row in connection.execute(_STANDING_AMONG, {"named": sorted(actors)}):
+        for row in connection.execute(_STATES_AMONG, {"named": sorted(actors)}):
             (restricted if row.locked_at is None else found).add(row.principal)
     asked_with = sorted({q.credential for q in questions if q.credential.startswith(KEY_ID_PREFIX)})
     for begin in range(0, len(asked_with), _KEYS_AT_ONCE):

@@ -31,17 +31,17 @@ class SqlAgentRecord:
     def __init__(
         self,
         database: Database,
-        announce: Callable[[AgentAct | EmergencyApproval], OutgoingMessage],
+        message_of: Callable[[AgentAct | EmergencyApproval], OutgoingMessage],
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announce = announce
+        self._message_of = message_of
         self._sent = sent
         self._told: ExpiringCache[tuple[str, ...], bool] = ExpiringCache(_MAX_TOLD)
 
     async def approve(self, approval: EmergencyApproval) -> None:
         """Keep it, with its audit row and what owners are told. Raises StorageUnavailableError."""
-        message = self._announce(approval)
+        message = self._message_of(approval)
         await self._database.write(lambda connection: _approve(connection, approval, message))
         self._sent([message])
 
@@ -58,14 +58,14 @@ class SqlAgentRecord:
         )
         return await self._database.read(lambda c: c.execute(query).first() is not None)
 
-    async def tell(self, act: AgentAct) -> None:
+    async def notify(self, act: AgentAct) -> None:
         """Tell owners of what an agent asks for, once for each call, with its audit row. Raises
         StorageUnavailableError.
         """
         which = (act.vin, act.subject, act.agent, act.case, act.what)
         if self._told.get(which, act.at.timestamp()) is not None:
             return
-        message = self._announce(act)
+        message = self._message_of(act)
 
         def write(connection: Connection) -> None:
             outbox.add(connection, [message])

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, or_, select, update
 
 from services.access.adapters.store.accounts import barred
 from services.access.adapters.store.grant_rows import grant_of, row_of
+from services.access.adapters.store.notices import check_not_severed, notify, owners_of
 from services.access.adapters.store.tables import (
     add_if_new,
     grants,
@@ -16,7 +17,6 @@ from services.access.adapters.store.tables import (
     vehicles,
     write_audit,
 )
-from services.access.adapters.store.telling import check_not_severed, owners_of, tell
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
 from services.access.domain.ended_rights import EndedKind, EndedRight
 from services.access.domain.grants import Grant, GrantConflictError, GrantUnknownError, NewGrant
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.access.adapters.store.telling import Announcements
+    from services.access.adapters.store.notices import ChangeMessages
     from services.access.usecases.grants import GrantQuery
     from services.platform.outbox import OutgoingMessage
 
@@ -55,7 +55,7 @@ def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -
 
 
 def give_grant(
-    connection: Connection, new: NewGrant, by: str, at: datetime, announcements: Announcements
+    connection: Connection, new: NewGrant, by: str, at: datetime, change_messages: ChangeMessages
 ) -> tuple[Grant, list[OutgoingMessage]]:
     """Create the grant, and tell of it once it is new. Raises GrantConflictError."""
     known = connection.execute(select(grants.c.grant_id).where(grants.c.grant_id == new.grant_id)).first()
@@ -65,11 +65,11 @@ def give_grant(
     if known is not None:
         return grant, []
     owners = owners_of(connection, new.vin, at)
-    return grant, tell(connection, grant, ChangeKind.BEGUN, by, at, owners, announcements)
+    return grant, notify(connection, grant, ChangeKind.BEGUN, by, at, owners, change_messages)
 
 
 def revoke_grant(
-    connection: Connection, grant_id: str, by: str, at: datetime, announcements: Announcements
+    connection: Connection, grant_id: str, by: str, at: datetime, change_messages: ChangeMessages
 ) -> tuple[Grant, list[OutgoingMessage]]:
     """End the grant with its audit row and its message. No message when it had ended before.
 
@@ -88,9 +88,9 @@ def revoke_grant(
     audit_grant(connection, "GRANT_REVOKED", asked, by, at)
     owners = owners_of(connection, asked.vin, at)
     left = [each for each in held if each.asked.grant_id != grant_id]
-    messages = [announcements.ended(ending_of(asked, left, at))]
+    messages = [change_messages.ended(ending_of(asked, left, at))]
     outbox.add(connection, messages)
-    return grant, messages + tell(connection, grant, ChangeKind.ENDED, by, at, owners, announcements)
+    return grant, messages + notify(connection, grant, ChangeKind.ENDED, by, at, owners, change_messages)
 
 
 def held_by(connection: Connection, vin: str, principal: str) -> list[Grant]:
@@ -152,7 +152,7 @@ _HELD = (
     .order_by(grants.c.grant_id)
     .with_for_update()
 )
-_STANDING = select(principals.c.principal, principals.c.locked_at, principals.c.restricted_at).where(
+_ACCOUNT_STATES = select(principals.c.principal, principals.c.locked_at, principals.c.restricted_at).where(
     principals.c.principal.in_([bindparam("subject"), bindparam("actor")]),
     or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
 )
@@ -187,12 +187,12 @@ def load_permissions(
 ) -> EffectivePermissions:
     """Return what `subject`, for whom `actor` acts, is to `vin`."""
     rows = connection.execute(_LIVE_GRANTS, {"vin": vin, "subject": subject})
-    standing = connection.execute(_STANDING, {"subject": subject, "actor": actor}).all()
+    states = connection.execute(_ACCOUNT_STATES, {"subject": subject, "actor": actor}).all()
     return effective_permissions(
         [grant_of(row) for row in rows],
-        [each.principal for each in standing if each.locked_at is not None],
+        [each.principal for each in states if each.locked_at is not None],
         at,
-        restricted=any(each.restricted_at is not None for each in standing),
+        restricted=any(each.restricted_at is not None for each in states),
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.access.adapters.store.telling import Announcements
+    from services.access.adapters.store.notices import ChangeMessages
     from services.access.domain.grants import Account, ApiKey, Grant, NewApiKey, NewGrant
     from services.access.domain.overviews import AccountOverview, AccountSummary
     from services.access.domain.permissions import Allowance
@@ -30,12 +30,12 @@ class SqlGrantRecord:
     def __init__(
         self,
         database: Database,
-        announcements: Announcements,
+        change_messages: ChangeMessages,
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = announcements
-        self._announce = announcements.ended
+        self._announcements = change_messages
+        self._message_of = change_messages.ended
         self._sent = sent
 
     async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
@@ -60,7 +60,7 @@ class SqlGrantRecord:
         """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
 
         def change(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
-            account, messages = accounts.lock_account(connection, principal, reason, by, at, self._announce)
+            account, messages = accounts.lock_account(connection, principal, reason, by, at, self._message_of)
             if messages:
                 told = tell_of_account(connection, principal, "LOCKED", reason, at, self._announcements)
                 messages = [*messages, *told]
@@ -97,18 +97,18 @@ class SqlGrantRecord:
 
         Raises ApiKeyUnknownError.
         """
-        return await self._ending(lambda c: accounts.expire_key(c, key_id, ends, by, at, self._announce))
+        return await self._ending(lambda c: accounts.expire_key(c, key_id, ends, by, at, self._message_of))
 
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
         """End it, with its audit row and the message to the other services. Raises ApiKeyUnknownError."""
-        return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._announce))
+        return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._message_of))
 
     async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:
         """Keep which keys of the issuer are trusted, and tell of those that are not any more."""
         kept = frozenset(trusted)
 
         def note(connection: Connection) -> tuple[None, list[OutgoingMessage]]:
-            return None, accounts.note_issuer_keys(connection, kept, at, self._announce)
+            return None, accounts.note_issuer_keys(connection, kept, at, self._message_of)
 
         await self._ending(note)
 

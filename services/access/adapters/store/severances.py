@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select, update
 
 from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.grants import audit_grant, ending_of
+from services.access.adapters.store.notices import lock_vehicle
 from services.access.adapters.store.tables import (
     add_if_new,
     grants,
@@ -17,7 +18,6 @@ from services.access.adapters.store.tables import (
     severances,
     write_audit,
 )
-from services.access.adapters.store.telling import lock_vehicle
 from services.access.domain.grants import GrantConflictError, GrantRole, NewGrant
 from services.access.domain.severance import (
     MOST_IN_A_DAY,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from services.access.adapters.store.telling import Announcements
+    from services.access.adapters.store.notices import ChangeMessages
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
 
@@ -47,11 +47,11 @@ class SqlSeverances:
     def __init__(
         self,
         database: Database,
-        announcements: Announcements,
+        change_messages: ChangeMessages,
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = announcements
+        self._announcements = change_messages
         self._sent = sent
 
     async def sever(self, new: NewSeverance, *, at: datetime) -> AccessSeverance:

@@ -10,8 +10,8 @@ from sqlalchemy import func, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.grants import audit_grant, ending_of, held_by
+from services.access.adapters.store.notices import check_not_severed, lock_vehicle, notify, owners_of
 from services.access.adapters.store.tables import AccessModel, add_if_new, grants, outbox
-from services.access.adapters.store.telling import check_not_severed, lock_vehicle, owners_of, tell
 from services.access.domain import sharing
 from services.access.domain.grants import Grant, GrantConflictError, GrantRole, GrantState, NewGrant
 from services.access.domain.sharing import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Select
 
-    from services.access.adapters.store.telling import Announcements
+    from services.access.adapters.store.notices import ChangeMessages
     from services.access.domain.sharing import GrantLimits, GrantOffer, GrantReduction
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
@@ -45,12 +45,12 @@ class SqlSharedGrants:
     def __init__(
         self,
         database: Database,
-        announcements: Announcements,
+        change_messages: ChangeMessages,
         sent: Callable[[Sequence[OutgoingMessage]], None],
         limits: GrantLimits,
     ) -> None:
         self._database = database
-        self._announcements = announcements
+        self._announcements = change_messages
         self._sent = sent
         self._limits = limits
 
@@ -231,7 +231,7 @@ class SqlSharedGrants:
     ) -> tuple[GrantView, list[OutgoingMessage]]:
         """Keep the audit row and the messages of a change."""
         audit_grant(connection, f"GRANT_{kind.value}", grant.asked, by, at)
-        messages = tell(connection, grant, kind, by, at, owners, self._announcements)
+        messages = notify(connection, grant, kind, by, at, owners, self._announcements)
         return GrantView(grant, grant.asked.principal in owners, at), messages
 
     def _count(self, connection: Connection, vin: str, giver: str, at: datetime) -> None:
@@ -278,7 +278,7 @@ def end_all(
     left: Sequence[Grant],
     by: str,
     at: datetime,
-    announcements: Announcements,
+    change_messages: ChangeMessages,
 ) -> list[OutgoingMessage]:
     """End these grants of one vehicle, with their audit rows and messages: one for each holder. `left` are those that
     go on.
@@ -293,7 +293,7 @@ def end_all(
             audit_grant(connection, "GRANT_REVOKED", grant.asked, by, at)
         # Without an id: all of them.
         all_of = replace(theirs[0].asked, grant_id=theirs[0].asked.grant_id if len(theirs) == 1 else "")
-        messages.append(announcements.ended(ending_of(all_of, others, at)))
+        messages.append(change_messages.ended(ending_of(all_of, others, at)))
     outbox.add(connection, messages)
     return messages
 

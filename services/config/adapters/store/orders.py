@@ -39,7 +39,7 @@ class OrderStore:
         query = select(configs).where(configs.c.vin.in_(list(versions))).order_by(configs.c.vin)
 
         def work(connection: Connection) -> dict[str, SessionSlot]:
-            replay_guard = rows.ledger_of(connection, at)
+            replay_guard = rows.replay_guard_of(connection, at)
             reserve_slots: dict[str, SessionSlot] = {}
             for config in map(rows.config_of, connection.execute(query).all()):
                 if domain.is_wanted(config, versions[config.vin]):
@@ -60,7 +60,7 @@ class OrderStore:
         results: list[SignedSettings | UnsignedSettings] = [*signed, *unsigned]
 
         def work(connection: Connection) -> set[str]:
-            replay_guard = rows.ledger_of(connection, at)
+            replay_guard = rows.replay_guard_of(connection, at)
             issued: set[str] = set()
             # By VIN: see record.ConfigStore.take_in.
             for each in sorted(results, key=lambda result: result.vin):

@@ -190,7 +190,7 @@ def _ingest(
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
 ) -> tuple[list[MessageRefusedError | None], list[OutgoingMessage]]:
-    replay_guard = rows.ledger_of(connection, at)
+    replay_guard = rows.replay_guard_of(connection, at)
     refusals: list[MessageRefusedError | None] = [None] * len(received)
     messages: list[OutgoingMessage] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.

@@ -117,6 +117,6 @@ def _settings_of(values: dict[str, Any]) -> DoorSettings:
     return DoorSettings(**{**values, "unlock_mode": UnlockMode(values["unlock_mode"])})
 
 
-def ledger_of(connection: Connection, at: datetime) -> ReplayGuard:
+def replay_guard_of(connection: Connection, at: datetime) -> ReplayGuard:
     """Return the sessions and issued orders in this transaction."""
     return ReplayGuard(sessions.store(connection), lambda: milliseconds(at))

@@ -622,7 +622,7 @@ class AccountState(_message.Message):
 Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
 
 @_typing.final
-class AccountStanding(_message.Message):
+class AccountOfPrincipal(_message.Message):
     """The caller's account."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -643,7 +643,7 @@ class AccountStanding(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AccountStanding: _TypeAlias = AccountStanding  # noqa: Y015
+Global___AccountOfPrincipal: _TypeAlias = AccountOfPrincipal  # noqa: Y015
 
 @_typing.final
 class OwnershipTransfer(_message.Message):

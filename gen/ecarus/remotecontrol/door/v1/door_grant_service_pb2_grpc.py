@@ -105,7 +105,7 @@ class DoorGrantServiceStub:
         self.RestoreAccount = channel.unary_unary(
                 '/ecarus.remotecontrol.door.v1.DoorGrantService/RestoreAccount',
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.RestoreAccountRequest.SerializeToString,
-                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountStanding.FromString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountOfPrincipal.FromString,
                 _registered_method=True)
 
 
@@ -321,7 +321,7 @@ def add_DoorGrantServiceServicer_to_server(servicer, server):
             'RestoreAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.RestoreAccount,
                     request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.RestoreAccountRequest.FromString,
-                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountStanding.SerializeToString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountOfPrincipal.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -681,7 +681,7 @@ class DoorGrantService:
             target,
             '/ecarus.remotecontrol.door.v1.DoorGrantService/RestoreAccount',
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__service__pb2.RestoreAccountRequest.SerializeToString,
-            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountStanding.FromString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__grant__pb2.AccountOfPrincipal.FromString,
             options,
             channel_credentials,
             insecure,

@@ -118,7 +118,7 @@ class DoorGrantServiceStub:
 
     NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
     """
-    RestoreAccount: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.RestoreAccountRequest, _door_grant_pb2.AccountStanding]
+    RestoreAccount: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.RestoreAccountRequest, _door_grant_pb2.AccountOfPrincipal]
     """Lifts the restriction of the caller's own account, which a fresh second factor proves to be theirs. One that is not
     restricted stays as it is.
 
@@ -214,7 +214,7 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
 
     NOT_FOUND (GRANT_NOT_FOUND): none of this id that the caller asked for.
     """
-    RestoreAccount: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.RestoreAccountRequest, _door_grant_pb2.AccountStanding]  # type: ignore[assignment]
+    RestoreAccount: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.RestoreAccountRequest, _door_grant_pb2.AccountOfPrincipal]  # type: ignore[assignment]
     """Lifts the restriction of the caller's own account, which a fresh second factor proves to be theirs. One that is not
     restricted stays as it is.
 
@@ -385,7 +385,7 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _door_grant_service_pb2.RestoreAccountRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_door_grant_pb2.AccountStanding, _abc.Awaitable[_door_grant_pb2.AccountStanding]]:
+    ) -> _typing.Union[_door_grant_pb2.AccountOfPrincipal, _abc.Awaitable[_door_grant_pb2.AccountOfPrincipal]]:
         """Lifts the restriction of the caller's own account, which a fresh second factor proves to be theirs. One that is not
         restricted stays as it is.
 

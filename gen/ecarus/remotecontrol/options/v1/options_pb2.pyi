@@ -81,7 +81,7 @@ class Access(_message.Message):
     SERVICES_FIELD_NUMBER: _builtins.int
     OPERATORS_FIELD_NUMBER: _builtins.int
     STEP_UP_FIELD_NUMBER: _builtins.int
-    STEP_UP_JUDGED_BY_SERVICE_FIELD_NUMBER: _builtins.int
+    STEP_UP_DECIDED_BY_SERVICE_FIELD_NUMBER: _builtins.int
     CLOSED_TO_AGENTS_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """What a bearer must allow on the request's VIN (`door.unlock`). Such an RPC is public: it comes through Envoy. One
@@ -99,7 +99,7 @@ class Access(_message.Message):
     """Of a public RPC: the line of the step-up table (RFC 9470) that its caller's authentication must satisfy
     (`door.unlock`). Without one any authentication will do.
     """
-    step_up_judged_by_service: _builtins.bool
+    step_up_decided_by_service: _builtins.bool
     """The service that serves it tells which of its requests need that: the others go without."""
     closed_to_agents: _builtins.bool
     """Of a public RPC: nobody may call it who acts for somebody else (a call centre's agent). What gives rights
@@ -119,12 +119,12 @@ class Access(_message.Message):
         services: _abc.Iterable[_builtins.str] | None = ...,
         operators: Global___Operators.ValueType = ...,
         step_up: _builtins.str = ...,
-        step_up_judged_by_service: _builtins.bool = ...,
+        step_up_decided_by_service: _builtins.bool = ...,
         closed_to_agents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_judged_by_service", b"step_up_judged_by_service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

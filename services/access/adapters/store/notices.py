@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.platform.outbox import OutgoingMessage
 
 
-class Announcements(Protocol):
+class ChangeMessages(Protocol):
     """What leaves with a change, as messages of the outbox."""
 
     def ended(self, ended: EndedRight, /) -> OutgoingMessage:
@@ -59,14 +59,14 @@ def owners_of(connection: Connection, vin: str, at: datetime) -> frozenset[str]:
     return frozenset(grant.asked.principal for grant in owned if grant.state(at) is GrantState.ACTIVE)
 
 
-def tell(
+def notify(
     connection: Connection,
     grant: Grant,
     kind: ChangeKind,
     by: str,
     at: datetime,
     owners: Iterable[str],
-    announcements: Announcements,
+    change_messages: ChangeMessages,
 ) -> list[OutgoingMessage]:
     """Keep the messages about what has become of a grant, and return them."""
     asked = grant.asked
@@ -74,6 +74,6 @@ def tell(
     change = AccessChange(
         kind, asked.vin, asked.principal, asked.role, by, at, told, asked.grant_id, asked.label
     )
-    messages = announcements.changed(change)
+    messages = change_messages.changed(change)
     outbox.add(connection, messages)
     return messages

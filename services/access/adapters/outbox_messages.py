@@ -55,8 +55,8 @@ AGENT_ACTED = "ACCESS_AGENT_ACTED"
 EMERGENCY_APPROVED = "ACCESS_EMERGENCY_APPROVED"
 
 
-class OutboxAnnouncements:
-    """store.Announcements."""
+class AccessMessages:
+    """store.ChangeMessages."""
 
     def ended(self, ended: EndedRight, /) -> OutgoingMessage:
         """Return what every service is told of a right that ended before its time."""
