@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,17 @@ def test_the_readmes_lines_challenge_and_satisfy(mesh: Mesh) -> None:
     assert 'error="insufficient_user_authentication"' in done.stdout
     assert '"commandId"' in done.stdout
     assert '"doors"' in done.stdout.partition('"commandId"')[2]
+
+
+def test_the_readmes_lines_share_the_car_for_a_while(mesh: Mesh) -> None:
+    preamble = blocks("README.md", "## Try it")[0].split("\n\n", 1)[0] + "\n"
+    (sharing,) = blocks("README.md", "## Share it")
+    owner = f'TOKEN="{mesh.token("user-123")}"\n'
+    curl = "curl() { command curl -sS -w '\\n[%{http_code}]\\n' \"$@\"; }\n"
+    lines = curl + owner + preamble.replace("127.0.0.1:8080", f"127.0.0.1:{mesh.ports.http}") + sharing
+    done = paste(lines, ROOT, DOORS_DATA_DIR=str(mesh.data))
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^\[(\d{3})\]$", done.stdout, re.MULTILINE) == ["201", "200", "200", "200", "404"]
 
 
 def test_a_person_signs_in_and_opens_their_car(mesh: Mesh) -> None:
