@@ -42,7 +42,9 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
     assert [entry["status"] for entry in entries] == [ended["status"]]
     (moved,) = eventually(lambda: [car.moved(command_id)], RECOVERY_SECONDS)  # the cars may have died too
     if ended["status"] == "SUCCESS":
-        assert moved == {result["doorId"] for result in ended["doorResults"]}
+        told = {result["doorId"] for result in ended["doorResults"]}
+        assert moved  # a door that was there already succeeds and does not move
+        assert moved <= told
     elif ended["status"] == "TIMEOUT":
         assert ended["mayHaveSucceeded"] is True
     befores = [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"]

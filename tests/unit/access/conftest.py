@@ -156,7 +156,7 @@ class Agents:
             for each in self.approvals
         )
 
-    async def tell(self, act: AgentAct) -> None:
+    async def notify(self, act: AgentAct) -> None:
         self.told.append(act)
 
 
