@@ -8,7 +8,13 @@ from sqlalchemy import bindparam, or_, select, update
 
 from services.access.adapters.store.accounts import barred
 from services.access.adapters.store.grant_rows import grant_of, row_of
-from services.access.adapters.store.notices import check_not_severed, notify, owners_of
+from services.access.adapters.store.notices import (
+    check_not_severed,
+    lock_new_vehicle,
+    lock_vehicle,
+    notify,
+    owners_of,
+)
 from services.access.adapters.store.tables import (
     add_if_new,
     grants,
@@ -57,7 +63,8 @@ def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -
 def give_grant(
     connection: Connection, new: NewGrant, by: str, at: datetime, change_messages: ChangeMessages
 ) -> tuple[Grant, list[OutgoingMessage]]:
-    """Create the grant, and tell of it once it is new. Raises GrantConflictError."""
+    """Create the grant, and tell of it once it is new. Raises GrantConflictError, GrantNotPossibleError."""
+    lock_new_vehicle(connection, new.vin, at)
     known = connection.execute(select(grants.c.grant_id).where(grants.c.grant_id == new.grant_id)).first()
     if known is None:
         check_not_severed(connection, new.vin, new.principal)
@@ -76,6 +83,7 @@ def revoke_grant(
     Raises GrantUnknownError.
     """
     asked = grant_by_id(connection, grant_id).asked
+    lock_vehicle(connection, asked.vin)
     held = held_by(connection, asked.vin, asked.principal)
     ended = connection.execute(
         update(grants)

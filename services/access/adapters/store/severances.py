@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select, update
 
 from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.grants import audit_grant, ending_of
-from services.access.adapters.store.notices import lock_vehicle
+from services.access.adapters.store.notices import lock_new_vehicle, lock_vehicle
 from services.access.adapters.store.tables import (
     add_if_new,
     grants,
@@ -58,7 +58,7 @@ class SqlSeverances:
         """End all that the person may do with the vehicle. The same again answers with what became of it."""
 
         def write(connection: Connection) -> tuple[AccessSeverance, list[OutgoingMessage]]:
-            lock_vehicle(connection, new.vin)
+            lock_new_vehicle(connection, new.vin, at)
             known = _find(connection, new.severance_id)
             if known is not None:
                 if known.asked != new:

@@ -102,7 +102,7 @@ class SqlSharedGrants:
 
         def write(connection: Connection) -> tuple[GrantView, list[OutgoingMessage]]:
             lock_vehicle(connection, vin)
-            grant = find(connection, vin, grant_id)
+            grant = find(connection, vin, grant_id, lock=True)
             if grant is None or grant.asked.principal != by:
                 raise GrantHiddenError
             owners = owners_of(connection, vin, at)
@@ -136,7 +136,8 @@ class SqlSharedGrants:
 
         def write(connection: Connection) -> tuple[GrantView, list[OutgoingMessage]]:
             lock_vehicle(connection, vin)
-            grant, owners = find(connection, vin, grant_id), owners_of(connection, vin, at)
+            grant = find(connection, vin, grant_id, lock=True)
+            owners = owners_of(connection, vin, at)
             if grant is None or grant.asked.role is GrantRole.OWNER:
                 raise GrantHiddenError
             if by not in owners and by != grant.asked.principal:
@@ -187,7 +188,7 @@ class SqlSharedGrants:
 
         def write(connection: Connection) -> tuple[GrantView, list[OutgoingMessage]]:
             owners = lock_for_owner(connection, vin, by, at)
-            grant = find(connection, vin, grant_id)
+            grant = find(connection, vin, grant_id, lock=True)
             if grant is None or grant.asked.role is GrantRole.OWNER:
                 raise GrantHiddenError
             return self._changed(connection, grant, rule(grant), kind, by, at, owners)
@@ -265,10 +266,10 @@ def lock_for_owner(connection: Connection, vin: str, who: str, at: datetime) -> 
     return owners
 
 
-def find(connection: Connection, vin: str, grant_id: str) -> Grant | None:
-    """Return the grant of this id on this vehicle."""
+def find(connection: Connection, vin: str, grant_id: str, *, lock: bool = False) -> Grant | None:
+    """Return the grant of this id on this vehicle; with `lock` as it stays until the end of the transaction."""
     query = select(grants).where(grants.c.grant_id == grant_id, grants.c.vin == vin)
-    row = connection.execute(query).first()
+    row = connection.execute(query.with_for_update() if lock else query).first()
     return None if row is None else grant_of(row)
 
 
