@@ -11,7 +11,8 @@ import pytest
 
 import services.access
 from services.access.adapters import pending_grants, store
-from services.access.adapters.outbox_messages import AccessMessages
+from services.access.adapters.outbox_messages import AccessMessages, agent_alert
+from services.access.domain.agents import EmergencyApproval
 from services.access.domain.grants import GrantRole, NewGrant
 from services.access.domain.severance import NewSeverance
 from services.access.domain.sharing import GrantEndedError, GrantLimits, GrantNotPossibleError
@@ -83,3 +84,11 @@ async def test_no_operators_grant_slips_past_a_severance(database: Database, ask
         severance = NewSeverance(f"s-{number}", vin, "person", "file 1", "alice", "file 2")
         await at_once(given, severances.sever(severance, at=NOW), may_raise=GrantNotPossibleError)
         assert [each for each in await record.on_vehicle(vin) if each.revoked_at is None] == []
+
+
+async def test_two_agents_approve_the_same_emergency_at_once(database: Database) -> None:
+    agents = store.SqlAgentRecord(database, agent_alert, nobody)
+    for case in (f"case-{n}" for n in range(TIMES)):
+        both = [EmergencyApproval(VIN, "person", "agent-1", case, by, NOW) for by in ("agent-2", "agent-3")]
+        await asyncio.gather(*map(agents.approve, both))
+        assert await agents.is_approved(VIN, "person", "agent-1", case, at=NOW)

@@ -49,7 +49,7 @@ class SharedGrants(Protocol):
 
     async def transfer(self, vin: str, new_owner: str, grant_id: str, *, by: str, at: datetime) -> Transfer:
         """Make somebody the owner, and end every other right. Raises NotOwnerError, GrantNotPossibleError,
-        UnsoundChangeError.
+        UnsoundChangeError, GrantConflictError.
         """
 
 

@@ -157,9 +157,11 @@ class SqlSharedGrants:
             check_not_severed(connection, vin, new_owner)
             ended = [grant for grant in _unrevoked(connection, vin) if grant.is_live(at)]
             new = Grant(NewGrant(grant_id, new_owner, vin, GrantRole.OWNER), at, given_by=by)
+            if not add_if_new(connection, grants, row_of(new)):
+                # The same again, and the vehicle has come back since: it must not end up without an owner.
+                raise GrantConflictError(grant_id)
             messages = end_all(connection, ended, [new], by, at, self._announcements)
             withdrawn = _withdraw_requests(connection, vin, at)
-            add_if_new(connection, grants, row_of(new))
             audit_grant(connection, "OWNERSHIP_TRANSFERRED", new.asked, by, at)
             told = (*sorted(owners), new_owner)
             change = AccessChange(
