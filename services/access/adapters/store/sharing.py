@@ -161,6 +161,9 @@ class SqlSharedGrants:
                 # The same again, and the vehicle has come back since: it must not end up without an owner.
                 raise GrantConflictError(grant_id)
             messages = end_all(connection, ended, [new], by, at, self._announcements)
+            # Whoever a severance is taken back from gets nothing on what is somebody else's vehicle now.
+            kept = update(grants).where(grants.c.vin == vin, grants.c.severed_by.is_not(None))
+            connection.execute(kept.values(severed_by=None))
             withdrawn = _withdraw_requests(connection, vin, at)
             audit_grant(connection, "OWNERSHIP_TRANSFERRED", new.asked, by, at)
             told = (*sorted(owners), new_owner)
