@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, case, or_, select, update
 
 from services.access.adapters.store.accounts import barred
 from services.access.adapters.store.grant_rows import grant_of, row_of
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from services.access.adapters.store.notices import ChangeMessages
     from services.access.usecases.grants import GrantQuery
@@ -121,6 +121,17 @@ def ending_of(asked: NewGrant, after: Sequence[Grant], at: datetime) -> EndedRig
         remaining=left.until,
         remaining_role=left.role,
     )
+
+
+def not_over(at: datetime) -> ColumnElement[bool]:
+    """Return whether a row that was not revoked is of a grant that has not run out, as far as its columns say."""
+    is_offer = grants.c.offered_until.is_not(None) & grants.c.accepted_at.is_(None)
+    ends_at = case(
+        (is_offer, grants.c.offered_until),
+        (grants.c.rests.is_(True), grants.c.ends_at),
+        else_=grants.c.expires_at,
+    )
+    return or_(ends_at.is_(None), ends_at > at)
 
 
 def grants_on(connection: Connection, vin: str) -> list[Grant]:

@@ -63,11 +63,16 @@ def is_severed(connection: Connection, vin: str, principal: str) -> bool:
 
 def owners_of(connection: Connection, vin: str, at: datetime) -> frozenset[str]:
     """Return who owns the vehicle now."""
+    return frozenset(grant.asked.principal for grant in owners_grants(connection, vin, at))
+
+
+def owners_grants(connection: Connection, vin: str, at: datetime) -> list[Grant]:
+    """Return the rights by which somebody owns the vehicle now."""
     query = select(grants).where(
         grants.c.vin == vin, grants.c.role == GrantRole.OWNER.value, grants.c.revoked_at.is_(None)
     )
     owned = map(grant_of, connection.execute(query))
-    return frozenset(grant.asked.principal for grant in owned if grant.state(at) is GrantState.ACTIVE)
+    return [grant for grant in owned if grant.state(at) is GrantState.ACTIVE]
 
 
 def notify(
