@@ -57,9 +57,10 @@ ACCIDENTS := 5
 # $(call played,NAME,FIRST,AGAIN): of what ran first it is known by a cache of its own what failed, whatever earlier runs left.
 played = rm -rf $(VENV)/played-$(1); \
 	$(PYTEST) -o cache_dir=$(VENV)/played-$(1) $(2) || { \
+		ended=$$?; \
 		failed=$$(grep -c '": true' $(VENV)/played-$(1)/v/cache/lastfailed); \
 		echo "make: $${failed:-0} tests failed; up to $(ACCIDENTS) are played once more by themselves"; \
-		[ "$${failed:-0}" -gt 0 ] && [ "$$failed" -le $(ACCIDENTS) ] && \
+		[ $$ended -eq 1 ] && [ "$${failed:-0}" -gt 0 ] && [ "$$failed" -le $(ACCIDENTS) ] && \
 			$(PYTEST) -o cache_dir=$(VENV)/played-$(1) --last-failed $(3); \
 	} || status=1
 

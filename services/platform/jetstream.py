@@ -233,7 +233,7 @@ class Broker:
                 condition.good()
         await self._refused.look()
         self._silent_looks = 0 if answered or not self._looks else self._silent_looks + 1
-        if self._silent_looks >= _SILENT_LOOKS:
+        if self._breaks == breaks and self._silent_looks >= _SILENT_LOOKS:
             self._silent_looks = 0
             _log.warning("broker_silent")
             await self.client.leave_silent()

@@ -43,6 +43,10 @@ class MqttSessions:
         self._now = now
         self._vins: dict[str, None] = {}
 
+    def over_mqtt(self, vin: str) -> bool:
+        """Return whether the vehicle's last hello came over MQTT."""
+        return vin in self._vins
+
     def received(self, vin: str, *, over_mqtt: bool) -> None:
         """Note what the vehicle's hello came over."""
         self._vins.pop(vin, None)

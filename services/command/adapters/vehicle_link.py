@@ -137,7 +137,9 @@ class CommandEventHandler:
                 if kind == subjects.EventKind.HELLO.value:
                     info = self._reader.hello(vin, delivery.data)
                     one = VerifiedMessage(vin, partial(self._learn, info, delivery, odd))
-                    over_mqtt = streams.MQTT_QOS_HEADER in delivery.headers
+                    # What was set aside comes again without its headers: it came as the vehicle's last hello did.
+                    again = not delivery.stored_at_ns and self.sessions.over_mqtt(vin)
+                    over_mqtt = again or streams.MQTT_QOS_HEADER in delivery.headers
                     arrived_at_us = delivery.arrived_at_us(self._now_millis() * 1_000)
                     arrived_at = datetime.fromtimestamp(arrived_at_us / 1_000_000, UTC)
                     greetings[one] = _Greeting(info, over_mqtt, arrived_at)

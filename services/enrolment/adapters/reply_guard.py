@@ -24,6 +24,7 @@ from services.enrolment.usecases import BrokerSilentError
 from services.platform.background import BackgroundTasks
 from services.platform.broker_client import BrokerClient, open_client
 from services.platform.broker_connection import CONNECT_SECONDS
+from services.platform.broker_pulse import BrokerPulse
 from services.platform.jetstream import BrokerLostError
 from services.platform.logs import masked_id
 
@@ -105,15 +106,21 @@ class ReplyGuard:
 
         self._stop = end
         began()
+        pulse = asyncio.ensure_future(
+            BrokerPulse(client, self._settings.broker_silence_seconds).run(client.leave_node)
+        )
         try:
             while not stop.is_set() and not client.is_closed:
                 try:
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await stop.wait()
                 except TimeoutError:
+                    if pulse.done():
+                        pulse.result()
                     continue
         finally:
             self._stop = None  # the loop ends with this
+            pulse.cancel()
             await client.close()
 
     def _report(self, vin: str) -> None:
@@ -142,10 +149,15 @@ class GuardClient(BrokerClient):
         self._report = report
         self._reports = HarmReports()
 
+    async def leave_node(self, _since: float) -> None:
+        """Give the connection up, because nobody answers at its other end, and connect anew, to any node."""
+        await self.leave_silent()
+
     @override
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
+        self.stats["in_msgs"] += 1  # by which its pulse tells that the broker is not silent, only far ahead
         vin = vin_of_request(subject.decode(errors="replace"))
         if vin is None or is_own_reply(reply.decode(errors="replace"), vin):
             return
