@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from services.access.adapters import store
+from services.access.adapters.outbox_messages import AccessMessages
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.domain.grants import (
     APPROVAL_TIME,
     ApiKeyNotPendingError,
     ApiKeyUnknownError,
+    GrantRole,
     NewApiKey,
     SameOperatorError,
     Source,
 )
-from tests.store.test_access_store import NOW, Sent, count, database, grant, record_of
+from services.access.domain.sharing import GrantLimits, GrantOffer, TooManyGrantsError
+from tests.store.test_access_store import NOW, VIN, Sent, count, database, grant, record_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from services.platform.database import Database
 
 __all__ = ["database"]  # the fixture
@@ -116,3 +121,32 @@ async def test_accounts_are_listed_in_pages_that_hold(database: Database) -> Non
         for name in ("user-0", "only-a-key", "a-stranger", "nobody")
     }
     assert known == {"user-0": True, "only-a-key": True, "a-stranger": True, "nobody": False}
+
+
+async def test_a_right_that_rests_counts_until_it_runs_out(database: Database) -> None:
+    record, at = record_of(database, Sent()), NOW + timedelta(seconds=30)
+    sharing = store.SqlSharedGrants(database, AccessMessages(), Sent(), GrantLimits(4, 4))
+    await record.create(grant("own", principal="owner"), by="operator", at=NOW)
+
+    async def offer(name: str, digest: str, when: datetime) -> None:
+        new = grant(name, principal="friend", role=GrantRole.DIGITAL_KEY, valid_seconds=60)
+        await sharing.offer(GrantOffer(new, "owner", digest), at=when)
+
+    for name in ("offered", "suspended"):
+        await offer(name, name, NOW)
+    await sharing.accept(VIN, "suspended", by="friend", at=NOW)
+    await sharing.suspend(VIN, "suspended", by="owner", at=NOW)
+
+    async def friends(when: datetime) -> tuple[set[str], int]:
+        listed = await sharing.listed(VIN, "owner", is_owner=True, at=when)
+        (summary,) = await record.summaries(after="", limit=1, locked_only=False, at=when)
+        return {each.grant.asked.grant_id for each in listed} - {"own"}, summary.grants
+
+    assert await friends(at) == ({"offered", "suspended"}, 2)
+    assert await friends(NOW + timedelta(minutes=2)) == ({"offered", "suspended"}, 1)
+    assert await friends(NOW + timedelta(days=60)) == (set(), 0)
+    later = NOW + timedelta(days=60)
+    for number in range(3):  # what has run out leaves room
+        await offer(f"later-{number}", "later", later)
+    with pytest.raises(TooManyGrantsError):
+        await offer("later-3", "later", later)

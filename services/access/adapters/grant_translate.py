@@ -287,7 +287,7 @@ def _time(field: str, timestamp: Timestamp) -> datetime:
 
 
 def _schedule(asked: door_grant_pb2.GrantSchedule) -> Schedule:
-    return Schedule(
+    schedule = Schedule(
         asked.time_zone,
         tuple(
             WeeklyWindow(
@@ -298,6 +298,8 @@ def _schedule(asked: door_grant_pb2.GrantSchedule) -> Schedule:
             for window in asked.windows
         ),
     )
+    schedule.check()
+    return schedule
 
 
 def _minutes(text: str) -> int:

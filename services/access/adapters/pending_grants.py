@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Connection, Index, Row, insert, select, update
 from sqlmodel import Field
 
-from services.access.adapters.store import AccessModel, create_grant, give_grant
+from services.access.adapters.store import AccessModel, create_grant, give_grant, lock_new_vehicle
 from services.access.domain.grants import (
     Grant,
     GrantConflictError,
@@ -116,9 +116,12 @@ def _request(connection: Connection, new: NewGrant, by: str, at: datetime) -> Gr
 def _approve(
     connection: Connection, grant_id: str, by: str, at: datetime, change_messages: ChangeMessages
 ) -> tuple[Grant, PendingGrant, list[OutgoingMessage]]:
-    known = _find(connection, grant_id, lock=True)
-    if known is None:
+    asked = _find(connection, grant_id)
+    if asked is None:
         raise GrantNotPendingError(grant_id)
+    # The vehicle before the row, as a hand-over does that withdraws it.
+    lock_new_vehicle(connection, asked.asked.vin, at)
+    known = _find(connection, grant_id, lock=True) or asked
     if known.approved_by is None:
         known.check_approval(by, at)
         approve = update(_pending).where(_pending.c.grant_id == grant_id).values(approved_by=by)

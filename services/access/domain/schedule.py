@@ -64,21 +64,23 @@ class OpenHours:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Windows on the clock of a time zone. Raises UnknownTimeZoneError."""
+    """Windows on the clock of a time zone. In a zone that there is not, or is no longer, it is never open."""
 
     time_zone: str
     windows: tuple[WeeklyWindow, ...]
 
-    def __post_init__(self) -> None:
-        """Refuse a zone that there is not."""
+    def check(self) -> None:
+        """Raise UnknownTimeZoneError for a zone that there is not."""
         if self.time_zone not in _zones():
             raise UnknownTimeZoneError(self.time_zone)
 
     def opening(self, at: datetime) -> OpenHours:
         """Return what holds at this moment, and until when."""
+        since = at - timedelta(days=_LOOK_BACK_DAYS)
+        if self.time_zone not in _zones():  # kept when there still was one
+            return OpenHours(is_open=False, since=since, until=at + timedelta(days=_LOOK_AHEAD_DAYS))
         zone = ZoneInfo(self.time_zone)
         today = at.astimezone(zone).date()
-        since = at - timedelta(days=_LOOK_BACK_DAYS)
         for opens, closes in _joined(self._spans(zone, today)):
             if at < opens:
                 return OpenHours(is_open=False, since=since, until=opens)

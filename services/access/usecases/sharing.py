@@ -17,11 +17,13 @@ class SharedGrants(Protocol):
     vehicle's owners and the other services are told. Every method may raise StorageUnavailableError.
     """
 
-    async def listed(self, vin: str, holder: str | None, *, at: datetime) -> list[GrantView]:
-        """Return those on the vehicle, newest first; with a `holder` only theirs."""
+    async def listed(self, vin: str, by: str, *, is_owner: bool, at: datetime) -> list[GrantView]:
+        """Return those on the vehicle, newest first: for an owner all that had not ended when they became one, for
+        others their own. What was severed is not among them.
+        """
 
-    async def found(self, vin: str, grant_id: str, holder: str | None, *, at: datetime) -> GrantView:
-        """Return one; with a `holder` only theirs. Raises GrantHiddenError."""
+    async def found(self, vin: str, grant_id: str, by: str, *, is_owner: bool, at: datetime) -> GrantView:
+        """Return one of those. Raises GrantHiddenError."""
 
     async def offer(self, offer: GrantOffer, *, at: datetime) -> GrantView:
         """Keep an offer. The same again answers with what became of it.
@@ -49,7 +51,7 @@ class SharedGrants(Protocol):
 
     async def transfer(self, vin: str, new_owner: str, grant_id: str, *, by: str, at: datetime) -> Transfer:
         """Make somebody the owner, and end every other right. Raises NotOwnerError, GrantNotPossibleError,
-        UnsoundChangeError.
+        UnsoundChangeError, GrantConflictError.
         """
 
 
@@ -64,13 +66,12 @@ class SharedAccess:
         self._now = now
 
     async def listed(self, vin: str, giver: Giver, *, is_owner: bool) -> list[GrantView]:
-        """Return the vehicle's rights: an owner sees all, everybody else their own."""
-        return await self._grants.listed(vin, None if is_owner else giver.subject, at=self._now())
+        """Return the vehicle's rights: an owner sees all of their own time, everybody else their own."""
+        return await self._grants.listed(vin, giver.subject, is_owner=is_owner, at=self._now())
 
     async def found(self, vin: str, grant_id: str, giver: Giver, *, is_owner: bool) -> GrantView:
         """Return one right. Raises GrantHiddenError."""
-        holder = None if is_owner else giver.subject
-        return await self._grants.found(vin, grant_id, holder, at=self._now())
+        return await self._grants.found(vin, grant_id, giver.subject, is_owner=is_owner, at=self._now())
 
     async def give(self, offer: GrantOffer, giver: Giver) -> GrantView:
         """Offer somebody a right. Raises what SharedGrants.offer does, and ByAgentError."""

@@ -193,6 +193,36 @@ async def test_the_vehicle_is_handed_over_in_one_act(
     assert [grant.principal for grant in listed.grants if not grant.HasField("revoked_at")] == ["buyer-1"]
 
 
+async def hand_over(rights: DoorOfRights, who: str, to: str, name: str) -> Any:
+    request = rpc.TransferOwnershipRequest(vin=VIN, transfer={"new_owner": to})
+    return await rights.ask(who, "POST", "ownership/transfer", request, body=request.transfer, id=name)
+
+
+async def test_a_hand_over_sent_again_after_the_vehicle_came_back_ends_nothing(rights: DoorOfRights) -> None:
+    await hand_over(rights, "user-123", "buyer-1", "x")
+    with pytest.raises(RefusedError, match="VEHICLE_NOT_FOUND"):
+        await hand_over(rights, "user-123", "buyer-1", "x")
+    await hand_over(rights, "buyer-1", "user-123", "y")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await hand_over(rights, "user-123", "buyer-1", "x")
+    assert reason_of(caught) == "CORRELATION_ID_REUSED"
+    assert await rights.may("user-123") is None
+
+
+async def test_a_new_owner_does_not_see_whom_the_former_one_let_in(rights: DoorOfRights) -> None:
+    friend = await rights.accepted(principal="friend", name="friend")
+    ended = await rights.accepted(principal="former-friend", name="former")
+    await rights.do("end", ended)
+    assert {grant.grant_id for grant in await rights.listed()} >= {friend.grant_id, ended.grant_id}
+    await hand_over(rights, "user-123", "buyer-1", "x")
+    assert [grant.principal for grant in await rights.listed("buyer-1")] == ["buyer-1"]
+    for grant in (friend, ended):
+        request = rpc.GetGrantRequest(vin=VIN, grant_id=grant.grant_id)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rights.ask("buyer-1", "GET", f"grants/{grant.grant_id}", request)
+        assert reason_of(caught) == "GRANT_NOT_FOUND"
+
+
 async def test_foreign_and_unknown_vehicles_are_answered_alike(rights: DoorOfRights) -> None:
     answers = []
     for vin in (FOREIGN, UNKNOWN):

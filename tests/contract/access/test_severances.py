@@ -15,7 +15,7 @@ from ecarus.remotecontrol.door.v1.door_grant_pb2 import SeveranceState
 
 from services.access.domain.severance import business_days_after
 from tests.contract.access.access_service import VIN, acting, revocations
-from tests.contract.access.door_of_rights import KINDS, DoorOfRights, RefusedError, alerts, reason_of
+from tests.contract.access.door_of_rights import KINDS, STATES, DoorOfRights, RefusedError, alerts, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,9 +106,11 @@ async def test_who_is_severed_gets_no_right_until_two_operators_take_it_back(
     await rights.accepted(principal="survivor", kind=KINDS.SHARED_USER, name="first")
     shared = await rights.accepted(principal="other", kind=KINDS.SHARED_USER, name="second")
     done = await sever(rights, "survivor", "other")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await rights.give(principal="other", name="again")
-    assert reason_of(caught) == "GRANT_NOT_POSSIBLE"
+    assert "other" not in {grant.principal for grant in await rights.listed()}  # nor is it shown as ended
+    for name in ("again", "second"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rights.give(principal="other", kind=KINDS.SHARED_USER, name=name)
+        assert reason_of(caught) == "GRANT_NOT_POSSIBLE"
     request = access_service_pb2.CreateGrantRequest(
         grant_id="g-1", principal="other", vin=VIN, role=grant_pb2.GRANT_ROLE_DIGITAL_KEY
     )
@@ -128,6 +130,68 @@ async def test_who_is_severed_gets_no_right_until_two_operators_take_it_back(
     assert ids != [shared.grant_id]
     assert len(ids) == 1
     assert (await shown(rights, "survivor", done.severance_id)).state == SeveranceState.REVERSED
+
+
+async def take_back(operators: Any, severance_id: str) -> None:
+    request = access_service_pb2.ReverseSeveranceRequest(severance_id=severance_id, reason="a mistake")
+    for operator in operators:
+        severance = await operator.ReverseSeverance(request, timeout=5)
+    assert severance.HasField("reversed_at")
+
+
+async def test_what_two_have_severed_comes_back_when_both_are_taken_back(
+    rights: DoorOfRights, operators: Any, sent: list[Any]
+) -> None:
+    for name in ("survivor-1", "survivor-2", "other"):
+        await rights.accepted(principal=name, kind=KINDS.SHARED_USER, name=name)
+    one = await sever(rights, "survivor-1", "other")
+    two = await sever(rights, "survivor-2", "other")
+    sent.clear()
+    await take_back(operators, one.severance_id)
+    refused = await rights.may("other")
+    assert refused is not None
+    assert refused["code"] == "VEHICLE_NOT_FOUND"
+    assert sent == []
+    await take_back(operators, two.severance_id)
+    assert await rights.may("other") is None
+    (alert,) = alerts(sent)
+    assert alert.system_alert.code == "ACCESS_BEGUN"
+    (heard,) = (
+        grant_pb2.AccessChanged.FromString(m.payload) for m in sent if m.subject == "room.access.changed"
+    )
+    assert (heard.principal, list(heard.owners)) == ("other", ["user-123"])
+
+
+async def test_what_was_given_back_and_ended_since_does_not_come_back_a_second_time(
+    rights: DoorOfRights, operators: Any
+) -> None:
+    for name in ("survivor", "other"):
+        await rights.accepted(principal=name, kind=KINDS.SHARED_USER, name=name)
+    await take_back(operators, (await sever(rights, "survivor", "other", id="s-1")).severance_id)
+    (back,) = [grant for grant in await rights.listed("other") if grant.state == STATES.ACTIVE]
+    await rights.do("end", back)
+    await take_back(operators, (await sever(rights, "survivor", "other", id="s-2")).severance_id)
+    refused = await rights.may("other")
+    assert refused is not None
+    assert refused["code"] == "VEHICLE_NOT_FOUND"
+
+
+async def test_nobody_gets_back_what_they_had_before_the_vehicle_was_handed_over(
+    rights: DoorOfRights, operators: Any
+) -> None:
+    alice, _ = operators
+    request = access_service_pb2.CreateGrantRequest(
+        grant_id="co-owner", principal="partner", vin=VIN, role=grant_pb2.GRANT_ROLE_OWNER
+    )
+    await alice.CreateGrant(request, timeout=5)
+    done = await sever(rights, "partner", "user-123")
+    handed = rpc.TransferOwnershipRequest(vin=VIN, transfer={"new_owner": "buyer-1"})
+    await rights.ask("partner", "POST", "ownership/transfer", handed, body=handed.transfer)
+    await take_back(operators, done.severance_id)
+    refused = await rights.may("user-123")
+    assert refused is not None
+    assert refused["code"] == "VEHICLE_NOT_FOUND"
+    assert await rights.may("buyer-1") is None
 
 
 async def test_an_operator_severs_for_who_has_no_right(rights: DoorOfRights, operators: Any) -> None:

@@ -113,6 +113,10 @@ def test_hours_are_within_others() -> None:
 @pytest.mark.parametrize(
     "zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe/Berlin\n"]
 )
-def test_other_zones_are_refused(zone: str) -> None:
+def test_other_zones_are_refused_and_never_open(zone: str) -> None:
+    kept = hours("00:00", "00:00", zone=zone)  # as a row says that was written when there was such a zone
     with pytest.raises(UnknownTimeZoneError):
-        hours("09:00", "12:00", zone=zone)
+        kept.check()
+    now = at("2026-01-12T10:00+00:00")
+    opening = kept.opening(now)
+    assert (opening.is_open, opening.until > now) == (False, True)

@@ -17,7 +17,7 @@ from services.access.adapters.store.accounts import (
 )
 from services.access.adapters.store.agents import SqlAgentRecord
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
-from services.access.adapters.store.notices import ChangeMessages
+from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
@@ -41,6 +41,7 @@ __all__ = [
     "issue_key",
     "key_by_id",
     "load_permissions",
+    "lock_new_vehicle",
     "name_scope",
     "note_key_uses",
     "outbox",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
 from services.access.adapters.recent import ExpiringCache
-from services.access.adapters.store.tables import approvals, outbox, write_audit
+from services.access.adapters.store.tables import add_or_replace, approvals, outbox, write_audit
 from services.access.domain.agents import APPROVAL_TIME, TELL_AGAIN_SECONDS, EmergencyApproval
 
 if TYPE_CHECKING:
@@ -93,9 +93,8 @@ def _approve(connection: Connection, approval: EmergencyApproval, message: Outgo
     }
     # What is too old is of no use; and the same again begins anew.
     connection.execute(delete(approvals).where(approvals.c.approved_at <= approval.at - APPROVAL_TIME))
-    connection.execute(delete(approvals).filter_by(**key))
-    connection.execute(
-        insert(approvals).values(**key, approved_by=approval.approved_by, approved_at=approval.at)
+    add_or_replace(
+        connection, approvals, {**key, "approved_by": approval.approved_by, "approved_at": approval.at}
     )
     write_audit(
         connection,

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, case, or_, select, update
 
 from services.access.adapters.store.accounts import barred
 from services.access.adapters.store.grant_rows import grant_of, row_of
-from services.access.adapters.store.notices import check_not_severed, notify, owners_of
+from services.access.adapters.store.notices import (
+    check_not_severed,
+    lock_new_vehicle,
+    lock_vehicle,
+    notify,
+    owners_of,
+)
 from services.access.adapters.store.tables import (
     add_if_new,
     grants,
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from services.access.adapters.store.notices import ChangeMessages
     from services.access.usecases.grants import GrantQuery
@@ -57,7 +63,8 @@ def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -
 def give_grant(
     connection: Connection, new: NewGrant, by: str, at: datetime, change_messages: ChangeMessages
 ) -> tuple[Grant, list[OutgoingMessage]]:
-    """Create the grant, and tell of it once it is new. Raises GrantConflictError."""
+    """Create the grant, and tell of it once it is new. Raises GrantConflictError, GrantNotPossibleError."""
+    lock_new_vehicle(connection, new.vin, at)
     known = connection.execute(select(grants.c.grant_id).where(grants.c.grant_id == new.grant_id)).first()
     if known is None:
         check_not_severed(connection, new.vin, new.principal)
@@ -76,6 +83,7 @@ def revoke_grant(
     Raises GrantUnknownError.
     """
     asked = grant_by_id(connection, grant_id).asked
+    lock_vehicle(connection, asked.vin)
     held = held_by(connection, asked.vin, asked.principal)
     ended = connection.execute(
         update(grants)
@@ -113,6 +121,17 @@ def ending_of(asked: NewGrant, after: Sequence[Grant], at: datetime) -> EndedRig
         remaining=left.until,
         remaining_role=left.role,
     )
+
+
+def not_over(at: datetime) -> ColumnElement[bool]:
+    """Return whether a row that was not revoked is of a grant that has not run out, as far as its columns say."""
+    is_offer = grants.c.offered_until.is_not(None) & grants.c.accepted_at.is_(None)
+    ends_at = case(
+        (is_offer, grants.c.offered_until),
+        (grants.c.rests.is_(True), grants.c.ends_at),
+        else_=grants.c.expires_at,
+    )
+    return or_(ends_at.is_(None), ends_at > at)
 
 
 def grants_on(connection: Connection, vin: str) -> list[Grant]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import select
 
 from services.access.adapters.store.grant_rows import grant_of
-from services.access.adapters.store.tables import grants, outbox, severances, vehicles
+from services.access.adapters.store.tables import add_if_new, grants, outbox, severances, vehicles
 from services.access.domain.grants import GrantRole, GrantState
 from services.access.domain.sharing import AccessChange, GrantNotPossibleError
 
@@ -41,22 +41,38 @@ def lock_vehicle(connection: Connection, vin: str) -> None:
     connection.execute(select(vehicles.c.vin).where(vehicles.c.vin == vin).with_for_update())
 
 
+def lock_new_vehicle(connection: Connection, vin: str, at: datetime) -> None:
+    """Lock a vehicle that may not be registered yet, and is from now on: without its row there is no lock."""
+    add_if_new(connection, vehicles, {"vin": vin, "registered_at": at})
+    lock_vehicle(connection, vin)
+
+
 def check_not_severed(connection: Connection, vin: str, principal: str) -> None:
     """Raise GrantNotPossibleError when this person's access to the vehicle is severed."""
+    if is_severed(connection, vin, principal):
+        raise GrantNotPossibleError
+
+
+def is_severed(connection: Connection, vin: str, principal: str) -> bool:
+    """Return whether a severance of this person's access to the vehicle stands."""
     query = select(severances.c.severance_id).where(
         severances.c.vin == vin, severances.c.person == principal, severances.c.reversed_at.is_(None)
     )
-    if connection.execute(query).first() is not None:
-        raise GrantNotPossibleError
+    return connection.execute(query).first() is not None
 
 
 def owners_of(connection: Connection, vin: str, at: datetime) -> frozenset[str]:
     """Return who owns the vehicle now."""
+    return frozenset(grant.asked.principal for grant in owners_grants(connection, vin, at))
+
+
+def owners_grants(connection: Connection, vin: str, at: datetime) -> list[Grant]:
+    """Return the rights by which somebody owns the vehicle now."""
     query = select(grants).where(
         grants.c.vin == vin, grants.c.role == GrantRole.OWNER.value, grants.c.revoked_at.is_(None)
     )
     owned = map(grant_of, connection.execute(query))
-    return frozenset(grant.asked.principal for grant in owned if grant.state(at) is GrantState.ACTIVE)
+    return [grant for grant in owned if grant.state(at) is GrantState.ACTIVE]
 
 
 def notify(

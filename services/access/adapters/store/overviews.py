@@ -8,7 +8,7 @@ from sqlalchemy import func, or_, select, union
 
 from services.access.adapters.store.abnormal import account_of
 from services.access.adapters.store.accounts import keys_of
-from services.access.adapters.store.grants import grants_of
+from services.access.adapters.store.grants import grants_of, not_over
 from services.access.adapters.store.tables import grants, keys, principals
 from services.access.domain.grants import Account
 from services.access.domain.overviews import AccountOverview, AccountSummary
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy import ColumnElement, Connection, Select, Table
 
 
 def overview(connection: Connection, principal: str, at: datetime) -> AccountOverview:
@@ -40,7 +40,8 @@ def summaries(
         row.principal: row
         for row in connection.execute(select(principals).where(principals.c.principal.in_(names)))
     }
-    of_grants, of_keys = (_live(connection, table, names, at) for table in (grants, keys))
+    of_grants = _live(connection, grants, names, not_over(at))
+    of_keys = _live(connection, keys, names, or_(keys.c.expires_at.is_(None), keys.c.expires_at > at))
     return [
         AccountSummary(
             account_of(locks[name]) if name in locks else Account(name),
@@ -75,14 +76,12 @@ def _named(after: str, limit: int) -> Select[Any]:
     return select(every.c.principal).order_by(every.c.principal).limit(limit)
 
 
-def _live(connection: Connection, table: Table, names: Sequence[str], at: datetime) -> dict[str, int]:
+def _live(
+    connection: Connection, table: Table, names: Sequence[str], not_expired: ColumnElement[bool]
+) -> dict[str, int]:
     query = (
         select(table.c.principal, func.count().label("live"))
-        .where(
-            table.c.principal.in_(names),
-            table.c.revoked_at.is_(None),
-            or_(table.c.expires_at.is_(None), table.c.expires_at > at),
-        )
+        .where(table.c.principal.in_(names), table.c.revoked_at.is_(None), not_expired)
         .group_by(table.c.principal)
     )
     return {row.principal: row.live for row in connection.execute(query)}

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
 from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.grants import audit_grant, ending_of
-from services.access.adapters.store.notices import lock_vehicle
+from services.access.adapters.store.notices import (
+    is_severed,
+    lock_new_vehicle,
+    lock_vehicle,
+    notify,
+    owners_of,
+)
 from services.access.adapters.store.tables import (
     add_if_new,
     grants,
@@ -18,7 +25,7 @@ from services.access.adapters.store.tables import (
     severances,
     write_audit,
 )
-from services.access.domain.grants import GrantConflictError, GrantRole, NewGrant
+from services.access.domain.grants import GrantConflictError, GrantRole, GrantState, NewGrant
 from services.access.domain.severance import (
     MOST_IN_A_DAY,
     AccessSeverance,
@@ -58,7 +65,7 @@ class SqlSeverances:
         """End all that the person may do with the vehicle. The same again answers with what became of it."""
 
         def write(connection: Connection) -> tuple[AccessSeverance, list[OutgoingMessage]]:
-            lock_vehicle(connection, new.vin)
+            lock_new_vehicle(connection, new.vin, at)
             known = _find(connection, new.severance_id)
             if known is not None:
                 if known.asked != new:
@@ -117,7 +124,9 @@ class SqlSeverances:
         return [await self._completed(row) for row in rows]
 
     async def reverse(self, severance_id: str, reason: str, *, by: str, at: datetime) -> AccessSeverance:
-        """Take it back once a second operator asks for it: what had not run out is given anew."""
+        """Take it back once a second operator asks for it: what had not run out is given anew, unless another
+        severance of this person stands.
+        """
 
         def write(connection: Connection) -> tuple[AccessSeverance, list[OutgoingMessage]]:
             known = _find(connection, severance_id)
@@ -148,11 +157,12 @@ class SqlSeverances:
                 vin=asked.vin,
                 named=severance_id,
             )
-            if after.reversed_at is not None:
-                _give_back(connection, severance_id, by, at)
-            return after, []
+            if after.reversed_at is None:
+                return after, []
+            return after, _give_back(connection, asked, by, at, self._announcements)
 
-        severance, _ = await self._database.write(write)
+        severance, messages = await self._database.write(write)
+        self._sent(messages)
         return severance
 
     def _end_all(self, connection: Connection, new: NewSeverance, at: datetime) -> list[OutgoingMessage]:
@@ -220,18 +230,37 @@ def _count(connection: Connection, new: NewSeverance, at: datetime) -> None:
         raise TooManySeverancesError
 
 
-def _give_back(connection: Connection, severance_id: str, by: str, at: datetime) -> None:
-    """Give the person anew what the severance ended and had not run out since."""
-    query = select(grants).where(grants.c.severed_by == severance_id).order_by(grants.c.grant_id)
-    for number, row in enumerate(connection.execute(query).all()):
-        ended = replace(grant_of(row), revoked_at=None)
-        if not ended.is_live(at):
-            continue
-        asked = replace(ended.asked, grant_id=f"{severance_id[:56]}-{number}")
-        # Its time goes on where it was, and what others did meanwhile is not theirs to see.
-        again = replace(ended, asked=asked, created_at=at)
-        if add_if_new(connection, grants, row_of(again)):
-            audit_grant(connection, "GRANT_GIVEN_BACK", asked, by, at)
+def _give_back(
+    connection: Connection, asked: NewSeverance, by: str, at: datetime, change_messages: ChangeMessages
+) -> list[OutgoingMessage]:
+    """Give the person anew what was severed and had not run out since, once no severance of theirs stands."""
+    if is_severed(connection, asked.vin, asked.person):
+        return []
+    query = (
+        select(grants)
+        .where(
+            grants.c.vin == asked.vin, grants.c.principal == asked.person, grants.c.severed_by.is_not(None)
+        )
+        .order_by(grants.c.severed_by, grants.c.grant_id)
+    )
+    given = []
+    for severance_id, rows in groupby(connection.execute(query).all(), lambda row: row.severed_by):
+        for number, row in enumerate(rows):
+            ended = replace(grant_of(row), revoked_at=None)
+            if not ended.is_live(at):
+                continue
+            # Its time goes on where it was, and what others did meanwhile is not theirs to see.
+            new = replace(ended.asked, grant_id=f"{severance_id[:56]}-{number}")
+            again = replace(ended, asked=new, created_at=at)
+            if add_if_new(connection, grants, row_of(again)):  # not what an earlier reversal gave back
+                audit_grant(connection, "GRANT_GIVEN_BACK", new, by, at)
+                given.append(again)
+    owners = owners_of(connection, asked.vin, at)
+    messages = []
+    for grant in given:
+        kind = ChangeKind.OFFERED if grant.state(at) is GrantState.CREATED else ChangeKind.BEGUN
+        messages += notify(connection, grant, kind, by, at, owners, change_messages)
+    return messages
 
 
 def _find(connection: Connection, severance_id: str) -> AccessSeverance | None:

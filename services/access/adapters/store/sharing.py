@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of, row_of
-from services.access.adapters.store.grants import audit_grant, ending_of, held_by
-from services.access.adapters.store.notices import check_not_severed, lock_vehicle, notify, owners_of
+from services.access.adapters.store.grants import audit_grant, ending_of, held_by, not_over
+from services.access.adapters.store.notices import (
+    check_not_severed,
+    lock_vehicle,
+    notify,
+    owners_grants,
+    owners_of,
+)
 from services.access.adapters.store.tables import AccessModel, add_if_new, grants, outbox
 from services.access.domain import sharing
 from services.access.domain.grants import Grant, GrantConflictError, GrantRole, GrantState, NewGrant
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import ColumnElement, Connection
 
     from services.access.adapters.store.notices import ChangeMessages
     from services.access.domain.sharing import GrantLimits, GrantOffer, GrantReduction
@@ -54,23 +60,35 @@ class SqlSharedGrants:
         self._sent = sent
         self._limits = limits
 
-    async def listed(self, vin: str, holder: str | None, *, at: datetime) -> list[GrantView]:
-        """Return those on the vehicle, newest first; with a `holder` only theirs."""
+    async def listed(self, vin: str, by: str, *, is_owner: bool, at: datetime) -> list[GrantView]:
+        """Return those on the vehicle that they see, newest first."""
 
         def read(connection: Connection) -> list[GrantView]:
+            began = _owner_since(connection, vin, by, at) if is_owner else None
+            query = (
+                select(grants)
+                .where(grants.c.vin == vin, *_seen_by(by, began, at - sharing.LISTED_TIME))
+                .order_by(grants.c.created_at.desc(), grants.c.grant_id)
+                .limit(sharing.MOST_LISTED)
+            )
             owners = owners_of(connection, vin, at)
-            rows = connection.execute(_listed(vin, holder, at))
-            return [GrantView(grant, grant.asked.principal in owners, at) for grant in map(grant_of, rows)]
+            listed = map(grant_of, connection.execute(query))
+            return [GrantView(grant, grant.asked.principal in owners, at) for grant in listed]
 
         return await self._database.read(read)
 
-    async def found(self, vin: str, grant_id: str, holder: str | None, *, at: datetime) -> GrantView:
-        """Return one; with a `holder` only theirs. Raises GrantHiddenError."""
+    async def found(self, vin: str, grant_id: str, by: str, *, is_owner: bool, at: datetime) -> GrantView:
+        """Return one that they see. Raises GrantHiddenError."""
 
         def read(connection: Connection) -> GrantView:
-            grant = find(connection, vin, grant_id)
-            if grant is None or holder not in {None, grant.asked.principal}:
+            began = _owner_since(connection, vin, by, at) if is_owner else None
+            query = select(grants).where(
+                grants.c.grant_id == grant_id, grants.c.vin == vin, *_seen_by(by, began, None)
+            )
+            row = connection.execute(query).first()
+            if row is None:
                 raise GrantHiddenError
+            grant = grant_of(row)
             return GrantView(grant, grant.asked.principal in owners_of(connection, vin, at), at)
 
         return await self._database.read(read)
@@ -85,6 +103,8 @@ class SqlSharedGrants:
             known = connection.execute(digest).first()
             if known is not None:
                 kept = find(connection, vin, offer.new.grant_id)
+                if kept is None:  # severed
+                    check_not_severed(connection, vin, offer.new.principal)
                 if kept is None or known.request_digest != offer.digest:
                     raise GrantConflictError(offer.new.grant_id)
                 return GrantView(kept, kept.asked.principal in owners, at), []
@@ -102,7 +122,7 @@ class SqlSharedGrants:
 
         def write(connection: Connection) -> tuple[GrantView, list[OutgoingMessage]]:
             lock_vehicle(connection, vin)
-            grant = find(connection, vin, grant_id)
+            grant = find(connection, vin, grant_id, lock=True)
             if grant is None or grant.asked.principal != by:
                 raise GrantHiddenError
             owners = owners_of(connection, vin, at)
@@ -136,7 +156,8 @@ class SqlSharedGrants:
 
         def write(connection: Connection) -> tuple[GrantView, list[OutgoingMessage]]:
             lock_vehicle(connection, vin)
-            grant, owners = find(connection, vin, grant_id), owners_of(connection, vin, at)
+            grant = find(connection, vin, grant_id, lock=True)
+            owners = owners_of(connection, vin, at)
             if grant is None or grant.asked.role is GrantRole.OWNER:
                 raise GrantHiddenError
             if by not in owners and by != grant.asked.principal:
@@ -156,9 +177,14 @@ class SqlSharedGrants:
             check_not_severed(connection, vin, new_owner)
             ended = [grant for grant in _unrevoked(connection, vin) if grant.is_live(at)]
             new = Grant(NewGrant(grant_id, new_owner, vin, GrantRole.OWNER), at, given_by=by)
+            if not add_if_new(connection, grants, row_of(new)):
+                # The same again, and the vehicle has come back since: it must not end up without an owner.
+                raise GrantConflictError(grant_id)
             messages = end_all(connection, ended, [new], by, at, self._announcements)
+            # Whoever a severance is taken back from gets nothing on what is somebody else's vehicle now.
+            kept = update(grants).where(grants.c.vin == vin, grants.c.severed_by.is_not(None))
+            connection.execute(kept.values(severed_by=None))
             withdrawn = _withdraw_requests(connection, vin, at)
-            add_if_new(connection, grants, row_of(new))
             audit_grant(connection, "OWNERSHIP_TRANSFERRED", new.asked, by, at)
             told = (*sorted(owners), new_owner)
             change = AccessChange(
@@ -187,7 +213,7 @@ class SqlSharedGrants:
 
         def write(connection: Connection) -> tuple[GrantView, list[OutgoingMessage]]:
             owners = lock_for_owner(connection, vin, by, at)
-            grant = find(connection, vin, grant_id)
+            grant = find(connection, vin, grant_id, lock=True)
             if grant is None or grant.asked.role is GrantRole.OWNER:
                 raise GrantHiddenError
             return self._changed(connection, grant, rule(grant), kind, by, at, owners)
@@ -237,7 +263,7 @@ class SqlSharedGrants:
     def _count(self, connection: Connection, vin: str, giver: str, at: datetime) -> None:
         """Raise TooManyGrantsError when there may not be one more."""
         counted = or_(
-            grants.c.revoked_at.is_(None) & _not_over(at),
+            grants.c.revoked_at.is_(None) & not_over(at),
             grants.c.created_at > at - _DAY,
         )
         for column, value, most in (
@@ -265,10 +291,14 @@ def lock_for_owner(connection: Connection, vin: str, who: str, at: datetime) -> 
     return owners
 
 
-def find(connection: Connection, vin: str, grant_id: str) -> Grant | None:
-    """Return the grant of this id on this vehicle."""
-    query = select(grants).where(grants.c.grant_id == grant_id, grants.c.vin == vin)
-    row = connection.execute(query).first()
+def find(connection: Connection, vin: str, grant_id: str, *, lock: bool = False) -> Grant | None:
+    """Return the grant of this id on this vehicle that nobody severed; with `lock` as it stays until the end of the
+    transaction.
+    """
+    query = select(grants).where(
+        grants.c.grant_id == grant_id, grants.c.vin == vin, grants.c.severed_by.is_(None)
+    )
+    row = connection.execute(query.with_for_update() if lock else query).first()
     return None if row is None else grant_of(row)
 
 
@@ -316,27 +346,26 @@ def _changeable(grant: Grant) -> dict[str, object]:
     return {name: row[name] for name in names}
 
 
-def _not_over(at: datetime) -> ColumnElement[bool]:
-    """Return whether a row that was not revoked is of a grant that has not run out, as far as its columns say."""
-    return or_(
-        grants.c.rests.is_(True) & or_(grants.c.offered_until.is_(None), grants.c.accepted_at.is_not(None)),
-        grants.c.rests.is_(True) & (grants.c.offered_until > at),
-        grants.c.rests.is_(None) & or_(grants.c.expires_at.is_(None), grants.c.expires_at > at),
-    )
+def _seen_by(by: str, began: datetime | None, shown_since: datetime | None) -> list[ColumnElement[bool]]:
+    """Return what rows somebody sees: of those of an owner since `began` all that had not ended by then, of others
+    their own; with `shown_since` those that had not ended by then. Nobody sees what was severed.
+    """
+    seen: list[ColumnElement[bool]] = [grants.c.severed_by.is_(None)]
+    if began is None:
+        seen.append(grants.c.principal == by)
+    bounds = [bound for bound in (began, shown_since) if bound is not None]
+    if bounds:
+        ended = max(bounds)
+        seen.append(or_(grants.c.revoked_at.is_(None) & not_over(ended), grants.c.revoked_at > ended))
+    return seen
 
 
-def _listed(vin: str, holder: str | None, at: datetime) -> Select[tuple[object, ...]]:
-    since = at - sharing.LISTED_TIME
-    query = (
-        select(grants)
-        .where(
-            grants.c.vin == vin,
-            or_(grants.c.revoked_at.is_(None) & _not_over(since), grants.c.revoked_at > since),
-        )
-        .order_by(grants.c.created_at.desc(), grants.c.grant_id)
-        .limit(sharing.MOST_LISTED)
+def _owner_since(connection: Connection, vin: str, who: str, at: datetime) -> datetime | None:
+    """Return since when they own the vehicle; None when they do not."""
+    return min(
+        (each.created_at for each in owners_grants(connection, vin, at) if each.asked.principal == who),
+        default=None,
     )
-    return query if holder is None else query.where(grants.c.principal == holder)
 
 
 def _unrevoked(connection: Connection, vin: str) -> list[Grant]:

@@ -13,7 +13,7 @@ from services.platform.database import Instant
 from services.platform.outbox import Outbox
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
 HEAD = "0009_abnormal_access"
 
@@ -188,6 +188,15 @@ def add_if_new(connection: Connection, table: Any, row: dict[str, Any]) -> bool:
     """Add the row unless its key is there; whether it was added."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def add_or_replace(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    """Add the row, or put it in the place of the one with its key: of two at once the later one stays."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    key = [column.name for column in table.primary_key]
+    values = {name: value for name, value in row.items() if name not in key}
+    statement = dialect.insert(table).values(row)
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
 
 
 def write_audit(

@@ -120,7 +120,7 @@ class DoorGrantServiceServicer:
     """
 
     def ListGrants(self, request, context):
-        """The rights on a vehicle: an owner sees all, everybody else their own.
+        """The rights on a vehicle: an owner sees all of their own time, everybody else their own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class DoorGrantServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DoorGrantServiceAsyncStub: ...
     ListGrants: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.ListGrantsRequest, _door_grant_pb2.DoorGrantList]
-    """The rights on a vehicle: an owner sees all, everybody else their own."""
+    """The rights on a vehicle: an owner sees all of their own time, everybody else their own."""
     GetGrant: _grpc.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetGrantRequest, _door_grant_pb2.DoorGrant]
     """One right.
 
@@ -138,7 +138,7 @@ class DoorGrantServiceAsyncStub(DoorGrantServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListGrants: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.ListGrantsRequest, _door_grant_pb2.DoorGrantList]  # type: ignore[assignment]
-    """The rights on a vehicle: an owner sees all, everybody else their own."""
+    """The rights on a vehicle: an owner sees all of their own time, everybody else their own."""
     GetGrant: _aio.UnaryUnaryMultiCallable[_door_grant_service_pb2.GetGrantRequest, _door_grant_pb2.DoorGrant]  # type: ignore[assignment]
     """One right.
 
@@ -237,7 +237,7 @@ class DoorGrantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _door_grant_service_pb2.ListGrantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_door_grant_pb2.DoorGrantList, _abc.Awaitable[_door_grant_pb2.DoorGrantList]]:
-        """The rights on a vehicle: an owner sees all, everybody else their own."""
+        """The rights on a vehicle: an owner sees all of their own time, everybody else their own."""
 
     @_abc_1.abstractmethod
     def GetGrant(
