@@ -49,7 +49,9 @@ async def test_who_tries_vehicles_is_restricted_and_restores_the_account(
     assert await rights.may("user-123", "status") is None
     codes = [update.system_alert.code for update in alerts(sent)]
     assert codes == ["ACCESS_RESTRICTED"]
-    assert "more than 3 within 600 s" in alerts(sent)[0].system_alert.message
+    told = alerts(sent)[0].system_alert.message
+    assert "because its use was abnormal." in told
+    assert "600" not in told
     service, _ = access
     questions = [
         access_service_pb2.GrantQuestion(subject="user-123", vin=VIN, action=action)
@@ -68,6 +70,7 @@ async def test_who_tries_vehicles_is_restricted_and_restores_the_account(
     assert [update.system_alert.code for update in alerts(sent)] == ["ACCESS_RESTRICTED", "ACCESS_RESTORED"]
     (case,) = (await _cases(access)).cases
     assert (case.kind, case.principal, case.restricted) == ("VIN_ENUMERATION", "user-123", True)
+    assert "more than 3 within 600 s" in case.evidence
 
 
 async def _cases(access: Any, *, open_only: bool = False) -> Any:
@@ -127,11 +130,27 @@ async def test_a_burst_is_told_and_acknowledged(
     assert reason_of(caught) == "GRANT_NOT_FOUND"
 
 
-async def test_a_locked_account_is_told(clerk: Any, sent: list[Any]) -> None:
+async def test_owners_are_told_what_became_of_an_account_and_not_why(clerk: Any, sent: list[Any]) -> None:
+    restrict = access_service_pb2.RestrictAccountRequest(principal="user-123", reason="lives at 5 Elm St")
+    assert (await clerk.RestrictAccount(restrict, timeout=5)).restriction_reason == "lives at 5 Elm St"
     lock = access_service_pb2.LockAccountRequest(principal="user-123", reason="stolen phone")
-    await clerk.LockAccount(lock, timeout=5)
-    (update,) = alerts(sent)
-    assert (update.system_alert.code, "stolen phone" in update.system_alert.message) == (
-        "ACCESS_LOCKED",
-        True,
-    )
+    assert (await clerk.LockAccount(lock, timeout=5)).reason == "stolen phone"
+    told = {update.system_alert.code: update.system_alert.message for update in alerts(sent)}
+    assert told == {
+        "ACCESS_RESTRICTED": "The account user-123 reads and locks only. It is restored by signing in anew with a "
+        "second factor, or by customer support.",
+        "ACCESS_LOCKED": "The account user-123 is locked.",
+    }
+
+
+async def test_the_owner_of_a_shared_vehicle_is_not_told_where_a_person_is(
+    rights: DoorOfRights, watched: list[Any], sent: list[Any], access: Any
+) -> None:
+    await rights.accepted()
+    sent.clear()
+    await enumerate_vins(rights, watched, who="user-789")
+    told = alerts(sent)
+    assert [(update.vin, update.system_alert.code) for update in told] == [(VIN, "ACCESS_RESTRICTED")]
+    (case,) = (await _cases(access)).cases
+    assert case.evidence not in told[0].system_alert.message
+    assert "within" not in told[0].system_alert.message

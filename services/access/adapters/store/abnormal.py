@@ -67,9 +67,9 @@ class SqlAbnormalAccess:
                 return []
             if finding.consequence is Consequence.RESTRICT:
                 reason = f"{finding.kind.value}: {finding.evidence}"[:200]
-                _, messages = self._restricted(connection, finding.principal, reason, by, at)
+                _, messages = self._restricted(connection, finding.principal, reason, "RESTRICTED", by, at)
                 return messages
-            return self._told(connection, finding.principal, "ABNORMAL", finding.evidence, at)
+            return self._told(connection, finding.principal, "ABNORMAL", at)
 
         self._sent(await self._database.write(write))
         return case
@@ -105,7 +105,9 @@ class SqlAbnormalAccess:
     async def restrict(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
         """Restrict an account, and tell owners. One that is restricted stays as it is."""
         account, messages = await self._database.write(
-            lambda connection: self._restricted(connection, principal, reason, by, at)
+            lambda connection: self._restricted(
+                connection, principal, reason, "RESTRICTED_BY_OPERATOR", by, at
+            )
         )
         self._sent(messages)
         return account
@@ -123,7 +125,7 @@ class SqlAbnormalAccess:
                 .values(restricted_at=None, restriction_reason=None, restore_requested_by=None)
             )
             write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
-            messages = self._told(connection, principal, "RESTORED", known.restriction_reason, at)
+            messages = self._told(connection, principal, "RESTORED", at)
             return _account(connection, principal), messages
 
         account, messages = await self._database.write(write)
@@ -150,7 +152,7 @@ class SqlAbnormalAccess:
         return await self._database.write(write)
 
     def _restricted(
-        self, connection: Connection, principal: str, reason: str, by: str, at: datetime
+        self, connection: Connection, principal: str, reason: str, told: str, by: str, at: datetime
     ) -> tuple[Account, list[OutgoingMessage]]:
         values = {"restricted_at": at, "restriction_reason": reason}
         if not add_if_new(connection, principals, {"principal": principal, **values}):
@@ -162,21 +164,18 @@ class SqlAbnormalAccess:
             if changed.rowcount == 0:
                 return _account(connection, principal), []
         write_audit(connection, "ACCOUNT_RESTRICTED", by=by, at=at, principal=principal)
-        messages = self._told(connection, principal, "RESTRICTED", reason, at)
+        messages = self._told(connection, principal, told, at)
         return _account(connection, principal), messages
 
-    def _told(
-        self, connection: Connection, principal: str, what: str, evidence: str, at: datetime
-    ) -> list[OutgoingMessage]:
+    def _told(self, connection: Connection, principal: str, what: str, at: datetime) -> list[OutgoingMessage]:
         """Keep an alert for the owners of each vehicle on which this principal has a right."""
-        return tell_of_account(connection, principal, what, evidence, at, self._announcements)
+        return tell_of_account(connection, principal, what, at, self._announcements)
 
 
 def tell_of_account(
     connection: Connection,
     principal: str,
     what: str,
-    evidence: str,
     at: datetime,
     change_messages: ChangeMessages,
 ) -> list[OutgoingMessage]:
@@ -184,7 +183,7 @@ def tell_of_account(
     query = select(grants).where(grants.c.principal == principal, grants.c.revoked_at.is_(None))
     held = [grant for grant in map(grant_of, connection.execute(query)) if grant.is_live(at)]
     vins = sorted({g.asked.vin for g in held if g.state(at) is not GrantState.CREATED})[:_MOST_TOLD]
-    messages = [change_messages.account(vin, principal, what, evidence, at) for vin in vins]
+    messages = [change_messages.account(vin, principal, what, at) for vin in vins]
     outbox.add(connection, messages)
     return messages
 

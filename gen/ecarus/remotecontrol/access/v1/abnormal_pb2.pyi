@@ -37,7 +37,7 @@ class AbnormalCase(_message.Message):
     principal: _builtins.str
     """Whose account is concerned; empty where none is."""
     evidence: _builtins.str
-    """What was seen, for people."""
+    """What was seen, for operators. Owners of vehicles are not told: it may be about other vehicles than theirs."""
     restricted: _builtins.bool
     """The account was restricted because of it."""
     acknowledged_by: _builtins.str
