@@ -1,7 +1,8 @@
 """Abnormal access: rules as data over what is seen of requests, and what they find. Standard library only.
 
-Nothing here decides about a request. Only what somebody did with a good bearer of theirs may restrict their account:
-failed sign-ins count by network, and are told to operators alone, so that nobody's failures shut anybody else out.
+Nothing here decides about a request. Only what somebody did signed in as themselves may restrict their account: failed
+sign-ins count by network and are told to operators alone, and what is done with an API key counts apart and is told,
+so that nobody's failures shut anybody else out.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class AccessSignal:
     vin: str = ""
     action: str = ""
     country: str = ""
+    by_key: bool = False
+    """Whether it was asked with an API key, which others may have found: it restricts nobody's account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +122,26 @@ class AbnormalWatch:
     def __init__(self, rules: Mapping[AbnormalKind, AbnormalRule], most_keys: int = MOST_KEYS) -> None:
         self._rules = rules
         self._most_keys = most_keys
-        self._seen: dict[AbnormalKind, dict[str, _Seen]] = {kind: {} for kind in rules}
+        self._seen: dict[AbnormalKind, dict[tuple[str, bool], _Seen]] = {kind: {} for kind in rules}
 
     def observe(self, signal: AccessSignal) -> list[Finding]:
         """Return what this request makes abnormal; each kind once in its time for one key."""
         found = []
-        for kind, key, value in _counted(signal):
+        for kind, name, value in _counted(signal):
             rule = self._rules.get(kind)
             if rule is None:
                 continue
-            seen = self._remembered(kind, key)
+            seen = self._remembered(kind, (name, signal.by_key))
             evidence = self._judged(kind, rule, seen, signal.at, value)
             if evidence and signal.at - seen.found_at >= rule.seconds:
                 seen.found_at = signal.at
-                principal = "" if kind is AbnormalKind.FAILED_SIGN_INS else key
-                found.append(Finding(kind, principal, f"{evidence} ({key})", rule.consequence))
+                principal = "" if kind is AbnormalKind.FAILED_SIGN_INS else name
+                whose = f"{name}, with an API key" if signal.by_key else name
+                consequence = Consequence.ALERT if signal.by_key else rule.consequence
+                found.append(Finding(kind, principal, f"{evidence} ({whose})", consequence))
         return found
 
-    def _remembered(self, kind: AbnormalKind, key: str) -> _Seen:
+    def _remembered(self, kind: AbnormalKind, key: tuple[str, bool]) -> _Seen:
         keys = self._seen[kind]
         seen = keys.pop(key, None) or _Seen()
         if len(keys) >= self._most_keys:

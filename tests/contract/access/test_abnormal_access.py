@@ -12,7 +12,7 @@ from ecarus.remotecontrol.door.v1 import door_grant_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_grant_pb2 import AccountState
 
 from services.access.domain.abnormal import AbnormalKind, AbnormalRule, Consequence
-from tests.contract.access.access_service import VIN, CheckEdge, door, problem_in
+from tests.contract.access.access_service import FOREIGN, VIN, CheckEdge, door, problem_in
 from tests.contract.access.door_of_rights import DoorOfRights, RefusedError, alerts, reason_of
 
 
@@ -108,6 +108,37 @@ async def test_failures_of_others_restrict_nobody(
     principals = [case.principal for case in (await _cases(access)).cases]
     assert "user-123" not in principals
     assert "stranger" in principals
+
+
+async def test_a_found_key_does_not_shut_its_owner_out(
+    rights: DoorOfRights, check: CheckEdge, watched: list[Any], operators: Any, access: Any
+) -> None:
+    asked = {"principal": "user-123", "name": "meter", "valid_seconds": 600, "source": "WEB"}
+    made = await operators[0].IssueApiKey(
+        access_service_pb2.IssueApiKeyRequest(scopes=["door.read"], vins=[VIN], **asked), timeout=5
+    )
+    headers = {"authorization": f"Bearer {made.key}"}
+    for n in range(12):
+        answer = await check(door("status", f"KMHSH81C7LU0000{n:02}"), headers=headers)
+        assert problem_in(answer)["code"] == "VEHICLE_NOT_FOUND"
+    await watched[0]()
+    assert await rights.may("user-123") is None
+    (case,) = (await _cases(access)).cases
+    assert (case.principal, case.restricted) == ("user-123", False)
+
+
+async def test_vehicles_of_ones_own_outside_of_a_bearer_are_not_tried(
+    check: CheckEdge, watched: list[Any], operators: Any, access: Any, rules: dict[AbnormalKind, AbnormalRule]
+) -> None:
+    rules[AbnormalKind.VIN_ENUMERATION] = AbnormalRule(0, 600)
+    asked = {"principal": "user-123", "name": "meter", "valid_seconds": 600, "source": "WEB"}
+    made = await operators[0].IssueApiKey(
+        access_service_pb2.IssueApiKeyRequest(scopes=["door.read"], vins=[FOREIGN], **asked), timeout=5
+    )
+    answer = await check(door("status", VIN), headers={"authorization": f"Bearer {made.key}"})
+    assert problem_in(answer)["code"] == "VEHICLE_NOT_FOUND"
+    await watched[0]()
+    assert not (await _cases(access)).cases
 
 
 async def test_a_burst_is_told_and_acknowledged(

@@ -47,6 +47,16 @@ def test_many_unknown_vehicles_are_enumeration_and_one_over_and_over_is_none() -
     assert not found(rules, *slow)
 
 
+def test_what_is_done_with_a_key_restricts_nobody_and_is_counted_apart() -> None:
+    rules = one(AbnormalKind.VIN_ENUMERATION, 3)
+    form = {"outcome": Outcome.UNKNOWN_VEHICLE, "by_key": True}
+    tries = [signal(NOON + n, vin=f"V{n}", **form) for n in range(9)]
+    own = signal(NOON + 9, Outcome.UNKNOWN_VEHICLE, vin="V9")
+    (finding,) = found(rules, *tries, own)
+    assert (finding.principal, finding.consequence) == ("anna", Consequence.ALERT)
+    assert "with an API key" in finding.evidence
+
+
 def test_failed_sign_ins_concern_no_account() -> None:
     rules = one(AbnormalKind.FAILED_SIGN_INS, 3)
     tries = [AccessSignal(NOON + n, Outcome.FAILED_SIGN_IN, "192.0.2.9") for n in range(10)]
@@ -101,7 +111,7 @@ def test_memory_is_bounded() -> None:
     assert len(watch._seen[AbnormalKind.UNLOCK_BURST]) == 10
     for _ in range(1_000):
         watch.observe(signal(NOON, actor="u", subject="u"))
-    assert len(watch._seen[AbnormalKind.UNLOCK_BURST]["u"].values) <= 6
+    assert len(watch._seen[AbnormalKind.UNLOCK_BURST]["u", False].values) <= 6
 
 
 async def test_what_is_too_much_is_lost_and_never_waited_for() -> None:
