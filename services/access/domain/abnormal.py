@@ -107,6 +107,11 @@ class Finding:
     evidence: str
     consequence: Consequence
 
+    @property
+    def restricts(self) -> bool:
+        """Whether somebody's account is restricted because of it."""
+        return bool(self.principal) and self.consequence is Consequence.RESTRICT
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -208,6 +213,8 @@ class AbnormalCase:
     raised_at: datetime
     acknowledged_by: str = ""
     acknowledged_at: datetime | None = None
+    times: int = 1
+    """How often it was found until then, the last time at `raised_at`."""
 
 
 def rules_in(text: str, defaults: Mapping[AbnormalKind, AbnormalRule]) -> dict[AbnormalKind, AbnormalRule]:

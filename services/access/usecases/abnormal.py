@@ -24,7 +24,7 @@ class AbnormalRecord(Protocol):
         """Keep what was found, restrict the account where that follows, and tell owners, in one commit."""
 
     async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, newest first."""
+        """Return what was found, what restricted an account first, then newest first."""
 
     async def acknowledge(self, case_id: str, *, by: str, at: datetime) -> AbnormalCase:
         """Note that an operator has looked at it. Raises GrantHiddenError."""
@@ -61,10 +61,11 @@ class AbnormalAccess:
                 try:
                     await self._record.keep(finding, by=WATCH, at=self._now())
                 finally:
-                    self._invalidate(principal=finding.principal)
+                    if finding.restricts:
+                        self._invalidate(principal=finding.principal)
 
     async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, newest first."""
+        """Return what was found, what restricted an account first, then newest first."""
         return await self._record.cases(open_only=open_only)
 
     async def acknowledge(self, case_id: str, *, by: str) -> AbnormalCase:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,9 +14,25 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import AccessService
 from ecarus.remotecontrol.door.v1 import door_grant_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_grant_pb2 import AccountState
 
-from services.access.domain.abnormal import AbnormalKind, AbnormalRule, Consequence
-from tests.contract.access.access_service import FOREIGN, VIN, CheckEdge, door, problem_in
+import services.access
+from services.access.adapters.outbox_messages import AccessMessages
+from services.access.adapters.store import abnormal
+from services.access.adapters.store.abnormal import SqlAbnormalAccess
+from services.access.adapters.store.tables import HEAD
+from services.access.domain.abnormal import (
+    AbnormalKind,
+    AbnormalRule,
+    AbnormalWatch,
+    AccessSignal,
+    Consequence,
+    Finding,
+    Outcome,
+)
+from services.access.usecases.abnormal import AbnormalAccess
+from services.platform.database import open_database
+from tests.contract.access.access_service import FOREIGN, VIN, CheckEdge, door, problem_in, utc_now
 from tests.contract.access.door_of_rights import DoorOfRights, RefusedError, alerts, reason_of
+from tests.support.databases import migrated
 
 
 @pytest.fixture
@@ -139,6 +158,83 @@ async def test_vehicles_of_ones_own_outside_of_a_bearer_are_not_tried(
     assert problem_in(answer)["code"] == "VEHICLE_NOT_FOUND"
     await watched[0]()
     assert not (await _cases(access)).cases
+
+
+def failed_from(network: str) -> Finding:
+    return Finding(
+        AbnormalKind.FAILED_SIGN_INS, "", f"more than 3 within 600 s ({network})", Consequence.ALERT
+    )
+
+
+async def test_what_is_found_again_is_counted_and_what_was_seen_or_is_old_makes_room(
+    tmp_path: Path, sent: list[Any]
+) -> None:
+    database = await open_database(await _migrated(tmp_path))
+    record = SqlAbnormalAccess(database, AccessMessages(), sent.extend)
+    now = utc_now()
+    for n in range(5):
+        await record.keep(failed_from("192.0.2.1"), by="watch", at=now + timedelta(seconds=n))
+    await record.keep(failed_from("192.0.2.2"), by="watch", at=now)
+    enumeration = Finding(AbnormalKind.VIN_ENUMERATION, "anna", "many", Consequence.RESTRICT)
+    for _ in range(2):
+        first = await record.keep(enumeration, by="watch", at=now - timedelta(seconds=9))
+    cases = await record.cases(open_only=True)
+    told = [(case.finding.principal, case.times) for case in cases]
+    assert told == [("anna", 2), ("", 5), ("", 1)]
+    await record.acknowledge(first.case_id, by="bob", at=now)
+    again = await record.keep(enumeration, by="watch", at=now)
+    assert (again.case_id != first.case_id, again.times) == (True, 1)
+    await record.keep(failed_from("192.0.2.3"), by="watch", at=now + timedelta(days=8))
+    assert first.case_id not in {case.case_id for case in await record.cases(open_only=False)}
+    await record.keep(failed_from("192.0.2.4"), by="watch", at=now + timedelta(days=91))
+    assert len(await record.cases(open_only=False)) == 2
+    await database.close()
+
+
+async def test_cases_of_many_networks_are_bounded(
+    tmp_path: Path, sent: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abnormal, "_MOST_OF_NOBODY", 4)
+    database = await open_database(await _migrated(tmp_path))
+    record = SqlAbnormalAccess(database, AccessMessages(), sent.extend)
+    for n in range(9):
+        await record.keep(failed_from(f"192.0.2.{n}"), by="watch", at=utc_now())
+    assert len(await record.cases(open_only=False)) == 4
+    await database.close()
+
+
+async def _migrated(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/cases.sqlite3"
+    folder = Path(services.access.__file__).with_name("migrations")
+    await asyncio.to_thread(migrated, url, folder, HEAD)
+    return url
+
+
+async def test_caches_are_emptied_for_whom_is_restricted_and_nobody_else() -> None:
+    emptied: list[str] = []
+
+    class Record:
+        async def keep(self, finding: Finding, *, by: str, at: datetime) -> None: ...
+
+    rules = {
+        AbnormalKind.FAILED_SIGN_INS: AbnormalRule(0, 60),
+        AbnormalKind.UNLOCK_BURST: AbnormalRule(0, 60),
+        AbnormalKind.VIN_ENUMERATION: AbnormalRule(0, 60, Consequence.RESTRICT),
+    }
+    watching: Any = AbnormalAccess(
+        Record(),  # type: ignore[arg-type]
+        AbnormalWatch(rules),
+        lambda *, principal="", credential="": emptied.append(principal),  # noqa: ARG005
+        utc_now,
+    )
+    await watching.look_at(
+        [
+            AccessSignal(1.0, Outcome.FAILED_SIGN_IN, "192.0.2.1"),
+            AccessSignal(1.0, Outcome.ALLOWED, "192.0.2.1", "anna", "anna", VIN, "door.unlock"),
+            AccessSignal(1.0, Outcome.UNKNOWN_VEHICLE, "192.0.2.1", "mallory", "mallory", VIN),
+        ]
+    )
+    assert emptied == ["mallory"]
 
 
 async def test_a_burst_is_told_and_acknowledged(

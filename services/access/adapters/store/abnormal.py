@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case as sql_case
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of
 from services.access.adapters.store.tables import (
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
     from services.platform.outbox import OutgoingMessage
 
 _MOST_LISTED = 200
+_MOST_EVIDENCE = 300
+_MOST_OF_NOBODY = 1_000
+"""Cases that concern no account. There are as many as there are networks."""
+_KEPT, _KEPT_WHEN_SEEN = timedelta(days=90), timedelta(days=7)
+_RESTRICTED_FIRST = sql_case((abnormal_cases.c.consequence == Consequence.RESTRICT.value, 0), else_=1)
 _MOST_TOLD = 16
 """Vehicles whose owners are told of what becomes of one account."""
 
@@ -50,35 +58,29 @@ class SqlAbnormalAccess:
 
     async def keep(self, finding: Finding, *, by: str, at: datetime) -> AbnormalCase:
         """Keep what was found, restrict the account where that follows, and tell owners."""
-        case = AbnormalCase(f"ab-{uuid.uuid4()}", finding, at)
 
-        def write(connection: Connection) -> list[OutgoingMessage]:
-            connection.execute(
-                insert(abnormal_cases).values(
-                    case_id=case.case_id,
-                    kind=finding.kind.value,
-                    principal=finding.principal,
-                    evidence=finding.evidence,
-                    consequence=finding.consequence.value,
-                    raised_at=at,
-                )
-            )
+        def write(connection: Connection) -> tuple[AbnormalCase, list[OutgoingMessage]]:
+            case = _counted_up(connection, finding, at) or _added(connection, finding, at)
+            return case, follow(connection)
+
+        def follow(connection: Connection) -> list[OutgoingMessage]:
             if not finding.principal:
                 return []
-            if finding.consequence is Consequence.RESTRICT:
+            if finding.restricts:
                 reason = f"{finding.kind.value}: {finding.evidence}"[:200]
                 _, messages = self._restricted(connection, finding.principal, reason, "RESTRICTED", by, at)
                 return messages
             return self._told(connection, finding.principal, "ABNORMAL", at)
 
-        self._sent(await self._database.write(write))
+        case, messages = await self._database.write(write)
+        self._sent(messages)
         return case
 
     async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, newest first."""
+        """Return what was found, what restricted an account first, then newest first."""
         query = (
             select(abnormal_cases)
-            .order_by(abnormal_cases.c.raised_at.desc(), abnormal_cases.c.case_id)
+            .order_by(_RESTRICTED_FIRST, abnormal_cases.c.raised_at.desc(), abnormal_cases.c.case_id)
             .limit(_MOST_LISTED)
         )
         if open_only:
@@ -188,6 +190,59 @@ def tell_of_account(
     return messages
 
 
+def _counted_up(connection: Connection, finding: Finding, at: datetime) -> AbnormalCase | None:
+    """Count what is found again while nobody has looked at it; nothing where it is new. Of what concerns no account the
+    evidence names the network.
+    """
+    table = abnormal_cases.c
+    which = [
+        table.kind == finding.kind.value,
+        table.principal == finding.principal,
+        table.consequence == finding.consequence.value,
+        table.acknowledged_at.is_(None),
+    ]
+    if not finding.principal:
+        which.append(table.evidence == _kept(finding.evidence))
+    row = connection.execute(select(table.case_id).where(*which).limit(1)).first()
+    if row is None:
+        return None
+    this = table.case_id == row.case_id
+    counted = {
+        "times": func.coalesce(table.times, 1) + 1,
+        "evidence": _kept(finding.evidence),
+        "raised_at": at,
+    }
+    connection.execute(update(abnormal_cases).where(this).values(counted))
+    return _case_of(connection.execute(select(abnormal_cases).where(this)).one())
+
+
+def _added(connection: Connection, finding: Finding, at: datetime) -> AbnormalCase:
+    """Keep a new case, and make room: anybody can have cases without an account kept, from many networks."""
+    table = abnormal_cases.c
+    old = or_(table.raised_at < at - _KEPT, table.acknowledged_at < at - _KEPT_WHEN_SEEN)
+    connection.execute(delete(abnormal_cases).where(old))
+    nobodys = select(table.case_id).where(table.principal == "")
+    most = nobodys.order_by(table.raised_at.desc()).limit(_MOST_LISTED).offset(_MOST_OF_NOBODY - 1)
+    connection.execute(delete(abnormal_cases).where(table.case_id.in_(most)))
+    case = AbnormalCase(f"ab-{uuid.uuid4()}", replace(finding, evidence=_kept(finding.evidence)), at)
+    connection.execute(
+        insert(abnormal_cases).values(
+            case_id=case.case_id,
+            kind=finding.kind.value,
+            principal=finding.principal,
+            evidence=case.finding.evidence,
+            consequence=finding.consequence.value,
+            raised_at=at,
+            times=1,
+        )
+    )
+    return case
+
+
+def _kept(evidence: str) -> str:
+    return evidence[:_MOST_EVIDENCE]
+
+
 def account_of(row: Row[Any]) -> Account:
     """Return the account that a row says."""
     return Account(
@@ -212,4 +267,5 @@ def _case_of(row: Row[Any]) -> AbnormalCase:
         row.raised_at,
         row.acknowledged_by or "",
         row.acknowledged_at,
+        row.times or 1,
     )
