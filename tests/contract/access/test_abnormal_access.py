@@ -13,9 +13,11 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import AccessServiceStub
 from ecarus.remotecontrol.door.v1 import door_grant_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_grant_pb2 import AccountState
+from structlog.testing import capture_logs
 
 import services.access
 from services.access.adapters.outbox_messages import AccessMessages
+from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.store import abnormal
 from services.access.adapters.store.abnormal import SqlAbnormalAccess
 from services.access.adapters.store.tables import HEAD
@@ -30,6 +32,7 @@ from services.access.domain.abnormal import (
 )
 from services.access.usecases.abnormal import AbnormalAccess
 from services.platform.database import open_database
+from services.platform.storage import StorageUnavailableError
 from tests.contract.access.access_service import FOREIGN, VIN, CheckEdge, door, problem_in, utc_now
 from tests.contract.access.door_of_rights import DoorOfRights, RefusedError, alerts, reason_of
 from tests.support.databases import migrated
@@ -226,6 +229,7 @@ async def test_caches_are_emptied_for_whom_is_restricted_and_nobody_else() -> No
         AbnormalWatch(rules),
         lambda *, principal="", credential="": emptied.append(principal),  # noqa: ARG005
         utc_now,
+        log_lost_findings,
     )
     await watching.look_at(
         [
@@ -235,6 +239,58 @@ async def test_caches_are_emptied_for_whom_is_restricted_and_nobody_else() -> No
         ]
     )
     assert emptied == ["mallory"]
+
+
+async def test_what_the_store_did_not_take_is_kept_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[str] = []
+    away = True
+
+    class Record:
+        async def keep(self, finding: Finding, **_: Any) -> None:
+            if away:
+                raise StorageUnavailableError("away")
+            kept.append(finding.principal)
+
+    rules = {AbnormalKind.VIN_ENUMERATION: AbnormalRule(0, 600, Consequence.RESTRICT)}
+    watching = AbnormalAccess(Record(), AbnormalWatch(rules), lambda **_: None, utc_now, log_lost_findings)  # type: ignore[arg-type]
+    signals = SignalLog()
+    for who in ("mallory", "trudy"):
+        signals.note(AccessSignal(1.0, Outcome.UNKNOWN_VEHICLE, "192.0.2.1", who, who, VIN))
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError):
+            await signals.look(watching.look_at)
+    away = False
+    await signals.look(watching.look_at)
+    await signals.look(watching.look_at)
+    assert kept == ["mallory", "trudy"]
+
+    away = True
+    monkeypatch.setattr("services.access.usecases.abnormal.MOST_UNKEPT", 2)
+    for who in ("eve", "oscar", "walter"):
+        signals.note(AccessSignal(1.0, Outcome.UNKNOWN_VEHICLE, "192.0.2.1", who, who, VIN))
+    with capture_logs() as said, pytest.raises(StorageUnavailableError):
+        await signals.look(watching.look_at)
+    assert [(line["event"], line["count"]) for line in said] == [("abnormal_findings_lost", 1)]
+    away = False
+    await signals.look(watching.look_at)
+    assert kept[2:] == ["oscar", "walter"]
+
+
+async def test_many_requests_are_looked_at_in_turns_with_others() -> None:
+    watching = AbnormalAccess(None, AbnormalWatch({}), lambda **_: None, utc_now, log_lost_findings)  # type: ignore[arg-type]
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    signal = AccessSignal(1.0, Outcome.ALLOWED, "192.0.2.1", "anna", "anna", VIN, "door.unlock")
+    await watching.look_at([signal] * 2_000)
+    task.cancel()
+    assert turns >= 9
 
 
 async def test_a_burst_is_told_and_acknowledged(
