@@ -22,6 +22,8 @@ RESTRICTED_ACTIONS = frozenset({LOCK, RESTORE, *(action for action in ACTIONS if
 """What a restricted account may still do: read, lock, and prove that it is its owner's."""
 MOST_KEYS = 10_000
 """So many people, agents and networks each rule remembers; whom it has not seen for longest makes room."""
+_SANDBOX_MOST = 5_000
+"""What a rule remembers of one key is in memory: wide, and no wider than needed."""
 _MOST, _LONGEST_SECONDS = 1_000_000, 86_400
 
 
@@ -93,7 +95,7 @@ STRICT: Mapping[AbnormalKind, AbnormalRule] = {
     AbnormalKind.IMPOSSIBLE_TRAVEL: AbnormalRule(0, 3_600),
 }
 SANDBOX: Mapping[AbnormalKind, AbnormalRule] = {
-    kind: AbnormalRule(max(rule.most * 1_000, 1_000), rule.seconds) for kind, rule in STRICT.items()
+    kind: AbnormalRule(_SANDBOX_MOST, rule.seconds) for kind, rule in STRICT.items()
 }
 """So wide that a person and a test suite do not meet it by accident."""
 
@@ -115,10 +117,32 @@ class Finding:
 
 @dataclass(slots=True)
 class _Seen:
-    """What one rule knows of one key: values with their times, and when it last found something."""
+    """What one rule knows of one key: values with their times, and when it last found something.
+
+    `counts` says how often each value is among them, so that no request costs more because of those before it.
+    """
 
     values: deque[tuple[float, Hashable]] = field(default_factory=deque)
+    counts: dict[Hashable, int] = field(default_factory=dict)
     found_at: float = float("-inf")
+
+    def add(self, at: float, value: Hashable, most: int) -> None:
+        """Take it in; of more than `most` the oldest makes room."""
+        self.values.append((at, value))
+        self.counts[value] = self.counts.get(value, 0) + 1
+        if len(self.values) > most:
+            self._forget_oldest()
+
+    def forget_before(self, at: float) -> None:
+        """Know only what was at that time or later."""
+        while self.values and self.values[0][0] < at:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, value = self.values.popleft()
+        self.counts[value] -= 1
+        if not self.counts[value]:
+            del self.counts[value]
 
 
 class AbnormalWatch:
@@ -157,28 +181,19 @@ class AbnormalWatch:
     @staticmethod
     def _judged(kind: AbnormalKind, rule: AbnormalRule, seen: _Seen, at: float, value: Hashable) -> str:
         """Return what is abnormal about it, in words; nothing when it is not."""
-        values = seen.values
         if kind is AbnormalKind.UNUSUAL_HOUR:
-            known = {hour for _, hour in values}
-            is_new = len(values) >= rule.most and value not in known
-            values.append((at, value))
-            if len(values) > rule.most + 1:
-                values.popleft()
+            is_new = len(seen.values) >= rule.most and value not in seen.counts
+            seen.add(at, value, rule.most + 1)
             return f"unlocked at {value} h UTC, as never among the last {rule.most}" if is_new else ""
-        while values and at - values[0][0] > rule.seconds:
-            values.popleft()
+        seen.forget_before(at - rule.seconds)
         if kind is AbnormalKind.IMPOSSIBLE_TRAVEL:
-            others = sorted({str(country) for _, country in values} - {str(value)})
-            values.append((at, value))
-            if len(values) > max(rule.most, 1) + 1:
-                values.popleft()
+            others = sorted({str(country) for country in seen.counts} - {str(value)})
+            seen.add(at, value, max(rule.most, 1) + 1)
             return f"from {', '.join(others)} and {value} within {rule.seconds} s" if others else ""
-        if kind is not AbnormalKind.UNLOCK_BURST and any(known == value for _, known in values):
+        if kind is not AbnormalKind.UNLOCK_BURST and value in seen.counts:
             return ""
-        values.append((at, value))
-        if len(values) > rule.most + 1:
-            values.popleft()
-        if len(values) <= rule.most:
+        seen.add(at, value, rule.most + 1)
+        if len(seen.values) <= rule.most:
             return ""
         return f"more than {rule.most} within {rule.seconds} s"
 
