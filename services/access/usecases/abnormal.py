@@ -41,8 +41,11 @@ class AbnormalRecord(Protocol):
     async def restore(self, principal: str, *, by: str, at: datetime) -> Account:
         """Lift a restriction, and tell owners."""
 
-    async def ask_to_restore(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Keep which operator has asked first; return the account with whoever that is."""
+    async def restore_as_second(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Lift a restriction and tell owners, if another operator has asked before; else keep that this one has.
+
+        Both in one commit: what was asked of one restriction does not lift the next.
+        """
 
 
 class AbnormalAccess:
@@ -105,18 +108,15 @@ class AbnormalAccess:
 
     async def restore_as_operator(self, principal: str, *, by: str) -> Account:
         """Lift a restriction, if another operator has asked for it before; else keep that this one has."""
-        account = await self._record.ask_to_restore(principal, by=by, at=self._now())
-        if account.restricted_at is None or account.restore_requested_by == by:
-            return account
-        return await self._restored(principal, by)
+        try:
+            return await self._record.restore_as_second(principal, by=by, at=self._now())
+        finally:
+            self._invalidate(principal=principal)
 
     async def restore_own(self, giver: Giver) -> Account:
         """Lift the restriction of who has just proven to be themselves. Raises ByAgentError."""
         giver.check()
-        return await self._restored(giver.subject, giver.subject)
-
-    async def _restored(self, principal: str, by: str) -> Account:
         try:
-            return await self._record.restore(principal, by=by, at=self._now())
+            return await self._record.restore(giver.subject, by=giver.subject, at=self._now())
         finally:
-            self._invalidate(principal=principal)
+            self._invalidate(principal=giver.subject)

@@ -337,3 +337,28 @@ async def test_the_owner_of_a_shared_vehicle_is_not_told_where_a_person_is(
     (case,) = (await _cases(access)).cases
     assert case.evidence not in told[0].system_alert.message
     assert "within" not in told[0].system_alert.message
+
+
+async def test_what_was_asked_of_one_restriction_does_not_lift_the_next(
+    tmp_path: Path, sent: list[Any]
+) -> None:
+    database = await open_database(await _migrated(tmp_path))
+    record = SqlAbnormalAccess(database, AccessMessages(), sent.extend)
+    writes = 0
+    write = database.write
+
+    async def counted(work: Any) -> Any:
+        nonlocal writes
+        writes += 1
+        return await write(work)
+
+    database.write = counted  # type: ignore[method-assign]
+    watching = AbnormalAccess(record, AbnormalWatch({}), lambda **_: None, utc_now, log_lost_findings)
+    await watching.restrict("anna", "reported", by="carol")
+    asked = await watching.restore_as_operator("anna", by="alice")
+    assert (asked.restore_requested_by, writes) == ("alice", 2)
+    restored = await watching.restore_as_operator("anna", by="bob")
+    assert (restored.restricted_at, writes) == (None, 3)
+    await watching.restrict("anna", "again", by="carol")
+    assert (await watching.restore_as_operator("anna", by="bob")).restricted_at is not None
+    await database.close()

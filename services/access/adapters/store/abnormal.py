@@ -115,43 +115,44 @@ class SqlAbnormalAccess:
         return account
 
     async def restore(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Lift a restriction at once: for the person who has proven to be themselves, or a second operator."""
+        """Lift a restriction at once, for the person who has proven to be themselves, and tell owners."""
+        account, messages = await self._database.write(lambda c: self._restored(c, principal, by, at))
+        self._sent(messages)
+        return account
+
+    async def restore_as_second(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Lift a restriction and tell owners, if another operator has asked before; else keep that this one has."""
 
         def write(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
-            known = _account(connection, principal)
-            if known.restricted_at is None:
+            known = _locked_account(connection, principal)
+            if known.restricted_at is None or known.restore_requested_by == by:
                 return known, []
+            if known.restore_requested_by:
+                return self._restored(connection, principal, by, at)
             connection.execute(
-                update(principals)
-                .where(principals.c.principal == principal)
-                .values(restricted_at=None, restriction_reason=None, restore_requested_by=None)
+                update(principals).where(principals.c.principal == principal).values(restore_requested_by=by)
             )
-            write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
-            messages = self._told(connection, principal, "RESTORED", at)
-            return _account(connection, principal), messages
+            write_audit(connection, "RESTORE_REQUESTED", by=by, at=at, principal=principal)
+            return _account(connection, principal), []
 
         account, messages = await self._database.write(write)
         self._sent(messages)
         return account
 
-    async def ask_to_restore(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Keep which operator has asked first; return the account with whoever that is."""
-
-        def write(connection: Connection) -> Account:
-            asked = connection.execute(
-                update(principals)
-                .where(
-                    principals.c.principal == principal,
-                    principals.c.restricted_at.is_not(None),
-                    principals.c.restore_requested_by.is_(None),
-                )
-                .values(restore_requested_by=by)
-            )
-            if asked.rowcount:
-                write_audit(connection, "RESTORE_REQUESTED", by=by, at=at, principal=principal)
-            return _account(connection, principal)
-
-        return await self._database.write(write)
+    def _restored(
+        self, connection: Connection, principal: str, by: str, at: datetime
+    ) -> tuple[Account, list[OutgoingMessage]]:
+        known = _locked_account(connection, principal)
+        if known.restricted_at is None:
+            return known, []
+        connection.execute(
+            update(principals)
+            .where(principals.c.principal == principal)
+            .values(restricted_at=None, restriction_reason=None, restore_requested_by=None)
+        )
+        write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
+        messages = self._told(connection, principal, "RESTORED", at)
+        return _account(connection, principal), messages
 
     def _restricted(
         self, connection: Connection, principal: str, reason: str, told: str, by: str, at: datetime
@@ -253,6 +254,13 @@ def account_of(row: Row[Any]) -> Account:
         row.restriction_reason or "",
         row.restore_requested_by or "",
     )
+
+
+def _locked_account(connection: Connection, principal: str) -> Account:
+    """Return it, and keep others from changing it meanwhile. SQLite has one writer at a time."""
+    row = select(principals.c.principal).where(principals.c.principal == principal).with_for_update()
+    connection.execute(row)
+    return _account(connection, principal)
 
 
 def _account(connection: Connection, principal: str) -> Account:
