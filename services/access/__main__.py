@@ -30,7 +30,7 @@ from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
-from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog
+from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
@@ -214,7 +214,9 @@ def _people_of(
     return (
         SharedAccess(grants, invalidate, CLOCK.now),
         SeveredAccess(severances, invalidate, CLOCK.now),
-        AbnormalAccess(cases, AbnormalWatch(settings.abnormal_rules), invalidate, CLOCK.now),
+        AbnormalAccess(
+            cases, AbnormalWatch(settings.abnormal_rules), invalidate, CLOCK.now, log_lost_findings
+        ),
     )
 
 

@@ -42,13 +42,17 @@ _SAID = {
     ChangeKind.ENDED: "{by} ended {what} of {whom}.",
     ChangeKind.TRANSFERRED: "{by} handed this vehicle over to {whom}; every other right on it has ended.",
 }
+_WAY_BACK = "It is restored by signing in anew with a second factor, or by customer support."
 _OF_ACCOUNTS = {
-    "ABNORMAL": "The use of the account {whom} is unusual: {why}.",
-    "RESTRICTED": "The account {whom} reads and locks only, because its use was abnormal: {why}. It is restored by "
-    "signing in anew with a second factor, or by customer support.",
-    "LOCKED": "The account {whom} is locked: {why}.",
+    "ABNORMAL": "The use of the account {whom} is unusual.",
+    "RESTRICTED": "The account {whom} reads and locks only, because its use was abnormal. " + _WAY_BACK,
+    "RESTRICTED_BY_OPERATOR": "The account {whom} reads and locks only. " + _WAY_BACK,
+    "LOCKED": "The account {whom} is locked.",
     "RESTORED": "The account {whom} is used as before again.",
 }
+"""What owners of a vehicle are told of another's account: never what was seen of it, which may be about other vehicles
+and say where somebody is, nor an operator's reason.
+"""
 ALERT_CODES = {kind: f"ACCESS_{kind.value}" for kind in _SAID}
 """The code of the SYSTEM_ALERT about each change."""
 AGENT_ACTED = "ACCESS_AGENT_ACTED"
@@ -67,11 +71,11 @@ class AccessMessages:
         silent = change.kind is ChangeKind.SEVERED
         return [_event(change)] if silent else [_alert(change), _event(change)]
 
-    def account(self, vin: str, principal: str, what: str, evidence: str, at: datetime, /) -> OutgoingMessage:
+    def account(self, vin: str, principal: str, what: str, at: datetime, /) -> OutgoingMessage:
         """Return what the owners of a vehicle are told of an account that has a right on it."""
-        text = _OF_ACCOUNTS[what].format(whom=readable(principal, _MOST_NAME), why=readable(evidence))
+        text = _OF_ACCOUNTS[what].format(whom=readable(principal, _MOST_NAME))
         severity = _SEVERITY.INFO if what == "RESTORED" else _SEVERITY.WARNING
-        return system_alert(vin, f"ACCESS_{what}", severity, text, at)
+        return system_alert(vin, f"ACCESS_{what.removesuffix('_BY_OPERATOR')}", severity, text, at)
 
 
 def system_alert(

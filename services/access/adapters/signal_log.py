@@ -19,6 +19,11 @@ MOST_WAITING = 20_000
 _log = structlog.get_logger()
 
 
+def log_lost_findings(count: int) -> None:
+    """Say that so many findings could not be kept while the store was away."""
+    _log.warning("abnormal_findings_lost", count=count)
+
+
 class SignalLog:
     """Notes signals, and hands them over together."""
 
@@ -35,10 +40,9 @@ class SignalLog:
             self._lost += 1
 
     async def look(self, look_at: Callable[[Sequence[AccessSignal]], Awaitable[None]]) -> None:
-        """Hand over what waits to `look_at`. Raises what that raises; it is not handed over again then."""
+        """Hand over what waits to `look_at`, be it nothing, and do not again. Raises what that raises."""
         waiting, self._waiting = self._waiting, []
         lost, self._lost = self._lost, 0
         if lost:
             _log.warning("access_signals_lost", count=lost)
-        if waiting:
-            await look_at(waiting)
+        await look_at(waiting)

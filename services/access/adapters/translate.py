@@ -221,6 +221,7 @@ def case_message(case: AbnormalCase) -> abnormal_pb2.AbnormalCase:
         raised_at=_timestamp(case.raised_at),
         acknowledged_by=case.acknowledged_by,
         acknowledged_at=_timestamp(case.acknowledged_at),
+        times=case.times,
     )
 
 

@@ -1,7 +1,8 @@
 """Abnormal access: rules as data over what is seen of requests, and what they find. Standard library only.
 
-Nothing here decides about a request. Only what somebody did with a good bearer of theirs may restrict their account:
-failed sign-ins count by network, and are told to operators alone, so that nobody's failures shut anybody else out.
+Nothing here decides about a request. Only what somebody did signed in as themselves may restrict their account: failed
+sign-ins count by network and are told to operators alone, and what is done with an API key counts apart and is told,
+so that nobody's failures shut anybody else out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ RESTRICTED_ACTIONS = frozenset({LOCK, RESTORE, *(action for action in ACTIONS if
 """What a restricted account may still do: read, lock, and prove that it is its owner's."""
 MOST_KEYS = 10_000
 """So many people, agents and networks each rule remembers; whom it has not seen for longest makes room."""
+_SANDBOX_MOST = 5_000
+"""What a rule remembers of one key is in memory: wide, and no wider than needed."""
 _MOST, _LONGEST_SECONDS = 1_000_000, 86_400
 
 
@@ -69,6 +72,8 @@ class AccessSignal:
     vin: str = ""
     action: str = ""
     country: str = ""
+    by_key: bool = False
+    """Whether it was asked with an API key, which others may have found: it restricts nobody's account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ STRICT: Mapping[AbnormalKind, AbnormalRule] = {
     AbnormalKind.IMPOSSIBLE_TRAVEL: AbnormalRule(0, 3_600),
 }
 SANDBOX: Mapping[AbnormalKind, AbnormalRule] = {
-    kind: AbnormalRule(max(rule.most * 1_000, 1_000), rule.seconds) for kind, rule in STRICT.items()
+    kind: AbnormalRule(_SANDBOX_MOST, rule.seconds) for kind, rule in STRICT.items()
 }
 """So wide that a person and a test suite do not meet it by accident."""
 
@@ -104,13 +109,40 @@ class Finding:
     evidence: str
     consequence: Consequence
 
+    @property
+    def restricts(self) -> bool:
+        """Whether somebody's account is restricted because of it."""
+        return bool(self.principal) and self.consequence is Consequence.RESTRICT
+
 
 @dataclass(slots=True)
 class _Seen:
-    """What one rule knows of one key: values with their times, and when it last found something."""
+    """What one rule knows of one key: values with their times, and when it last found something.
+
+    `counts` says how often each value is among them, so that no request costs more because of those before it.
+    """
 
     values: deque[tuple[float, Hashable]] = field(default_factory=deque)
+    counts: dict[Hashable, int] = field(default_factory=dict)
     found_at: float = float("-inf")
+
+    def add(self, at: float, value: Hashable, most: int) -> None:
+        """Take it in; of more than `most` the oldest makes room."""
+        self.values.append((at, value))
+        self.counts[value] = self.counts.get(value, 0) + 1
+        if len(self.values) > most:
+            self._forget_oldest()
+
+    def forget_before(self, at: float) -> None:
+        """Know only what was at that time or later."""
+        while self.values and self.values[0][0] < at:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, value = self.values.popleft()
+        self.counts[value] -= 1
+        if not self.counts[value]:
+            del self.counts[value]
 
 
 class AbnormalWatch:
@@ -119,24 +151,26 @@ class AbnormalWatch:
     def __init__(self, rules: Mapping[AbnormalKind, AbnormalRule], most_keys: int = MOST_KEYS) -> None:
         self._rules = rules
         self._most_keys = most_keys
-        self._seen: dict[AbnormalKind, dict[str, _Seen]] = {kind: {} for kind in rules}
+        self._seen: dict[AbnormalKind, dict[tuple[str, bool], _Seen]] = {kind: {} for kind in rules}
 
     def observe(self, signal: AccessSignal) -> list[Finding]:
         """Return what this request makes abnormal; each kind once in its time for one key."""
         found = []
-        for kind, key, value in _counted(signal):
+        for kind, name, value in _counted(signal):
             rule = self._rules.get(kind)
             if rule is None:
                 continue
-            seen = self._remembered(kind, key)
+            seen = self._remembered(kind, (name, signal.by_key))
             evidence = self._judged(kind, rule, seen, signal.at, value)
             if evidence and signal.at - seen.found_at >= rule.seconds:
                 seen.found_at = signal.at
-                principal = "" if kind is AbnormalKind.FAILED_SIGN_INS else key
-                found.append(Finding(kind, principal, f"{evidence} ({key})", rule.consequence))
+                principal = "" if kind is AbnormalKind.FAILED_SIGN_INS else name
+                whose = f"{name}, with an API key" if signal.by_key else name
+                consequence = Consequence.ALERT if signal.by_key else rule.consequence
+                found.append(Finding(kind, principal, f"{evidence} ({whose})", consequence))
         return found
 
-    def _remembered(self, kind: AbnormalKind, key: str) -> _Seen:
+    def _remembered(self, kind: AbnormalKind, key: tuple[str, bool]) -> _Seen:
         keys = self._seen[kind]
         seen = keys.pop(key, None) or _Seen()
         if len(keys) >= self._most_keys:
@@ -147,28 +181,19 @@ class AbnormalWatch:
     @staticmethod
     def _judged(kind: AbnormalKind, rule: AbnormalRule, seen: _Seen, at: float, value: Hashable) -> str:
         """Return what is abnormal about it, in words; nothing when it is not."""
-        values = seen.values
         if kind is AbnormalKind.UNUSUAL_HOUR:
-            known = {hour for _, hour in values}
-            is_new = len(values) >= rule.most and value not in known
-            values.append((at, value))
-            if len(values) > rule.most + 1:
-                values.popleft()
+            is_new = len(seen.values) >= rule.most and value not in seen.counts
+            seen.add(at, value, rule.most + 1)
             return f"unlocked at {value} h UTC, as never among the last {rule.most}" if is_new else ""
-        while values and at - values[0][0] > rule.seconds:
-            values.popleft()
+        seen.forget_before(at - rule.seconds)
         if kind is AbnormalKind.IMPOSSIBLE_TRAVEL:
-            others = sorted({str(country) for _, country in values} - {str(value)})
-            values.append((at, value))
-            if len(values) > max(rule.most, 1) + 1:
-                values.popleft()
+            others = sorted({str(country) for country in seen.counts} - {str(value)})
+            seen.add(at, value, max(rule.most, 1) + 1)
             return f"from {', '.join(others)} and {value} within {rule.seconds} s" if others else ""
-        if kind is not AbnormalKind.UNLOCK_BURST and any(known == value for _, known in values):
+        if kind is not AbnormalKind.UNLOCK_BURST and value in seen.counts:
             return ""
-        values.append((at, value))
-        if len(values) > rule.most + 1:
-            values.popleft()
-        if len(values) <= rule.most:
+        seen.add(at, value, rule.most + 1)
+        if len(seen.values) <= rule.most:
             return ""
         return f"more than {rule.most} within {rule.seconds} s"
 
@@ -203,6 +228,8 @@ class AbnormalCase:
     raised_at: datetime
     acknowledged_by: str = ""
     acknowledged_at: datetime | None = None
+    times: int = 1
+    """How often it was found until then, the last time at `raised_at`."""
 
 
 def rules_in(text: str, defaults: Mapping[AbnormalKind, AbnormalRule]) -> dict[AbnormalKind, AbnormalRule]:

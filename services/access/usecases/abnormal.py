@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 WATCH = "abnormal-access"
 """Who restricts an account in the audit record where a rule did."""
+MOST_UNKEPT = 1_000
+"""So many findings wait for a store that is away; the oldest make room."""
+_SIGNALS_AT_ONCE = 200
+"""Of the requests that are looked at before others on the event loop have their turn."""
 
 
 class AbnormalRecord(Protocol):
@@ -24,7 +30,7 @@ class AbnormalRecord(Protocol):
         """Keep what was found, restrict the account where that follows, and tell owners, in one commit."""
 
     async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, newest first."""
+        """Return what was found, what restricted an account first, then newest first."""
 
     async def acknowledge(self, case_id: str, *, by: str, at: datetime) -> AbnormalCase:
         """Note that an operator has looked at it. Raises GrantHiddenError."""
@@ -35,12 +41,15 @@ class AbnormalRecord(Protocol):
     async def restore(self, principal: str, *, by: str, at: datetime) -> Account:
         """Lift a restriction, and tell owners."""
 
-    async def ask_to_restore(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Keep which operator has asked first; return the account with whoever that is."""
+    async def restore_as_second(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Lift a restriction and tell owners, if another operator has asked before; else keep that this one has.
+
+        Both in one commit: what was asked of one restriction does not lift the next.
+        """
 
 
 class AbnormalAccess:
-    """Watches how access is used, and what follows."""
+    """Watches how access is used, and what follows. `lost` hears of how many findings could not be kept."""
 
     def __init__(
         self,
@@ -48,23 +57,42 @@ class AbnormalAccess:
         watch: AbnormalWatch,
         invalidate: InvalidateCaches,
         now: Callable[[], datetime],
+        lost: Callable[[int], None],
     ) -> None:
         self._record = record
         self._watch = watch
         self._invalidate = invalidate
         self._now = now
+        self._lost = lost
+        self._unkept: deque[Finding] = deque()
 
     async def look_at(self, signals: Iterable[AccessSignal]) -> None:
-        """Keep what these requests make abnormal. Raises StorageUnavailableError: then it is not kept."""
-        for signal in signals:
-            for finding in self._watch.observe(signal):
-                try:
-                    await self._record.keep(finding, by=WATCH, at=self._now())
-                finally:
+        """Keep what these requests make abnormal, and what was not kept before. Raises StorageUnavailableError: then
+        the next call tries again, also without new requests, because a rule finds the same only once in its time.
+        """
+        for number, signal in enumerate(signals, 1):
+            self._unkept.extend(self._watch.observe(signal))
+            if number % _SIGNALS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self._drop_oldest()
+        while self._unkept:
+            finding = self._unkept[0]
+            try:
+                await self._record.keep(finding, by=WATCH, at=self._now())
+            finally:
+                if finding.restricts:
                     self._invalidate(principal=finding.principal)
+            self._unkept.popleft()
+
+    def _drop_oldest(self) -> None:
+        dropped = max(len(self._unkept) - MOST_UNKEPT, 0)
+        for _ in range(dropped):
+            self._unkept.popleft()
+        if dropped:
+            self._lost(dropped)
 
     async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, newest first."""
+        """Return what was found, what restricted an account first, then newest first."""
         return await self._record.cases(open_only=open_only)
 
     async def acknowledge(self, case_id: str, *, by: str) -> AbnormalCase:
@@ -80,18 +108,15 @@ class AbnormalAccess:
 
     async def restore_as_operator(self, principal: str, *, by: str) -> Account:
         """Lift a restriction, if another operator has asked for it before; else keep that this one has."""
-        account = await self._record.ask_to_restore(principal, by=by, at=self._now())
-        if account.restricted_at is None or account.restore_requested_by == by:
-            return account
-        return await self._restored(principal, by)
+        try:
+            return await self._record.restore_as_second(principal, by=by, at=self._now())
+        finally:
+            self._invalidate(principal=principal)
 
     async def restore_own(self, giver: Giver) -> Account:
         """Lift the restriction of who has just proven to be themselves. Raises ByAgentError."""
         giver.check()
-        return await self._restored(giver.subject, giver.subject)
-
-    async def _restored(self, principal: str, by: str) -> Account:
         try:
-            return await self._record.restore(principal, by=by, at=self._now())
+            return await self._record.restore(giver.subject, by=giver.subject, at=self._now())
         finally:
-            self._invalidate(principal=principal)
+            self._invalidate(principal=giver.subject)

@@ -244,7 +244,8 @@ class RequestAuthorizer(Generic[Proof]):
         denial = denial_of(permissions, caller, vin, asked.action)
         if denial is DenialReason.VEHICLE_NOT_FOUND:
             # The same for a vehicle that there is and for one that there is not, counted all the same.
-            self._note(Outcome.UNKNOWN_VEHICLE, asked, caller, vin)
+            if not (permissions.actions or permissions.dormant):  # else their own, and not the bearer's
+                self._note(Outcome.UNKNOWN_VEHICLE, asked, caller, vin)
             if network := asked.network:
                 self._rates.take("unknown", "by address", network)
             self._rates.take("unknown", "by actor", caller.actor)
@@ -287,6 +288,7 @@ class RequestAuthorizer(Generic[Proof]):
                 vin,
                 asked.action,
                 asked.country,
+                by_key=caller.carries is not None,
             )
         )
 

@@ -34,7 +34,7 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
-from services.access.adapters.signal_log import SignalLog
+from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
@@ -184,6 +184,7 @@ async def build_room(
         AbnormalWatch(rules),
         authorizer.invalidate,
         utc_now,
+        log_lost_findings,
     )
     watched.append(partial(signals.look, abnormal.look_at))
     sharing = SharedAccess(

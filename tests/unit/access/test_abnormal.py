@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
 
 from services.access.adapters.signal_log import SignalLog
 from services.access.domain.abnormal import (
+    SANDBOX,
     STRICT,
     AbnormalKind,
     AbnormalRule,
@@ -45,6 +47,16 @@ def test_many_unknown_vehicles_are_enumeration_and_one_over_and_over_is_none() -
     assert not found(rules, *(signal(NOON + n, Outcome.UNKNOWN_VEHICLE) for n in range(20)))
     slow = [signal(NOON + 61 * n, Outcome.UNKNOWN_VEHICLE, vin=f"V{n}") for n in range(9)]
     assert not found(rules, *slow)
+
+
+def test_what_is_done_with_a_key_restricts_nobody_and_is_counted_apart() -> None:
+    rules = one(AbnormalKind.VIN_ENUMERATION, 3)
+    form = {"outcome": Outcome.UNKNOWN_VEHICLE, "by_key": True}
+    tries = [signal(NOON + n, vin=f"V{n}", **form) for n in range(9)]
+    own = signal(NOON + 9, Outcome.UNKNOWN_VEHICLE, vin="V9")
+    (finding,) = found(rules, *tries, own)
+    assert (finding.principal, finding.consequence) == ("anna", Consequence.ALERT)
+    assert "with an API key" in finding.evidence
 
 
 def test_failed_sign_ins_concern_no_account() -> None:
@@ -101,7 +113,36 @@ def test_memory_is_bounded() -> None:
     assert len(watch._seen[AbnormalKind.UNLOCK_BURST]) == 10
     for _ in range(1_000):
         watch.observe(signal(NOON, actor="u", subject="u"))
-    assert len(watch._seen[AbnormalKind.UNLOCK_BURST]["u"].values) <= 6
+    assert len(watch._seen[AbnormalKind.UNLOCK_BURST]["u", False].values) <= 6
+
+
+@pytest.mark.parametrize("kind", list(AbnormalKind))
+def test_no_request_walks_over_those_before_it(kind: AbnormalKind) -> None:
+    class Unwalked(deque[Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError
+
+    watch = AbnormalWatch({kind: AbnormalRule(50, 600)})
+    key = ("agent" if kind is AbnormalKind.AGENT_VEHICLES else "anna", False)
+    key = ("192.0.2.1", False) if kind is AbnormalKind.FAILED_SIGN_INS else key
+    seen = watch._remembered(kind, key)
+    seen.values = Unwalked()
+    form = {
+        AbnormalKind.VIN_ENUMERATION: {"outcome": Outcome.UNKNOWN_VEHICLE},
+        AbnormalKind.FAILED_SIGN_INS: {"outcome": Outcome.FAILED_SIGN_IN},
+        AbnormalKind.AGENT_VEHICLES: {"actor": "agent"},
+    }.get(kind, {})
+    for n in range(200):
+        moved = {"network": f"192.0.2.{n}"} if kind is AbnormalKind.MANY_NETWORKS else {}
+        watch.observe(signal(NOON + n, vin=f"V{n}", country="KR", **form, **moved))
+    assert watch._seen[kind] == {key: seen}
+    assert 2 <= len(seen.values) <= 51
+    assert sum(seen.counts.values()) == len(seen.values)
+
+
+def test_what_the_sandbox_remembers_is_bounded() -> None:
+    assert all(rule.most <= 5_000 for rule in SANDBOX.values())
+    assert all(rule.consequence is Consequence.ALERT for rule in SANDBOX.values())
 
 
 async def test_what_is_too_much_is_lost_and_never_waited_for() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case as sql_case
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of
 from services.access.adapters.store.tables import (
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
     from services.platform.outbox import OutgoingMessage
 
 _MOST_LISTED = 200
+_MOST_EVIDENCE = 300
+_MOST_OF_NOBODY = 1_000
+"""Cases that concern no account. There are as many as there are networks."""
+_KEPT, _KEPT_WHEN_SEEN = timedelta(days=90), timedelta(days=7)
+_RESTRICTED_FIRST = sql_case((abnormal_cases.c.consequence == Consequence.RESTRICT.value, 0), else_=1)
 _MOST_TOLD = 16
 """Vehicles whose owners are told of what becomes of one account."""
 
@@ -50,35 +58,29 @@ class SqlAbnormalAccess:
 
     async def keep(self, finding: Finding, *, by: str, at: datetime) -> AbnormalCase:
         """Keep what was found, restrict the account where that follows, and tell owners."""
-        case = AbnormalCase(f"ab-{uuid.uuid4()}", finding, at)
 
-        def write(connection: Connection) -> list[OutgoingMessage]:
-            connection.execute(
-                insert(abnormal_cases).values(
-                    case_id=case.case_id,
-                    kind=finding.kind.value,
-                    principal=finding.principal,
-                    evidence=finding.evidence,
-                    consequence=finding.consequence.value,
-                    raised_at=at,
-                )
-            )
+        def write(connection: Connection) -> tuple[AbnormalCase, list[OutgoingMessage]]:
+            case = _counted_up(connection, finding, at) or _added(connection, finding, at)
+            return case, follow(connection)
+
+        def follow(connection: Connection) -> list[OutgoingMessage]:
             if not finding.principal:
                 return []
-            if finding.consequence is Consequence.RESTRICT:
+            if finding.restricts:
                 reason = f"{finding.kind.value}: {finding.evidence}"[:200]
-                _, messages = self._restricted(connection, finding.principal, reason, by, at)
+                _, messages = self._restricted(connection, finding.principal, reason, "RESTRICTED", by, at)
                 return messages
-            return self._told(connection, finding.principal, "ABNORMAL", finding.evidence, at)
+            return self._told(connection, finding.principal, "ABNORMAL", at)
 
-        self._sent(await self._database.write(write))
+        case, messages = await self._database.write(write)
+        self._sent(messages)
         return case
 
     async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, newest first."""
+        """Return what was found, what restricted an account first, then newest first."""
         query = (
             select(abnormal_cases)
-            .order_by(abnormal_cases.c.raised_at.desc(), abnormal_cases.c.case_id)
+            .order_by(_RESTRICTED_FIRST, abnormal_cases.c.raised_at.desc(), abnormal_cases.c.case_id)
             .limit(_MOST_LISTED)
         )
         if open_only:
@@ -105,52 +107,55 @@ class SqlAbnormalAccess:
     async def restrict(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
         """Restrict an account, and tell owners. One that is restricted stays as it is."""
         account, messages = await self._database.write(
-            lambda connection: self._restricted(connection, principal, reason, by, at)
+            lambda connection: self._restricted(
+                connection, principal, reason, "RESTRICTED_BY_OPERATOR", by, at
+            )
         )
         self._sent(messages)
         return account
 
     async def restore(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Lift a restriction at once: for the person who has proven to be themselves, or a second operator."""
+        """Lift a restriction at once, for the person who has proven to be themselves, and tell owners."""
+        account, messages = await self._database.write(lambda c: self._restored(c, principal, by, at))
+        self._sent(messages)
+        return account
+
+    async def restore_as_second(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Lift a restriction and tell owners, if another operator has asked before; else keep that this one has."""
 
         def write(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
-            known = _account(connection, principal)
-            if known.restricted_at is None:
+            known = _locked_account(connection, principal)
+            if known.restricted_at is None or known.restore_requested_by == by:
                 return known, []
+            if known.restore_requested_by:
+                return self._restored(connection, principal, by, at)
             connection.execute(
-                update(principals)
-                .where(principals.c.principal == principal)
-                .values(restricted_at=None, restriction_reason=None, restore_requested_by=None)
+                update(principals).where(principals.c.principal == principal).values(restore_requested_by=by)
             )
-            write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
-            messages = self._told(connection, principal, "RESTORED", known.restriction_reason, at)
-            return _account(connection, principal), messages
+            write_audit(connection, "RESTORE_REQUESTED", by=by, at=at, principal=principal)
+            return _account(connection, principal), []
 
         account, messages = await self._database.write(write)
         self._sent(messages)
         return account
 
-    async def ask_to_restore(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Keep which operator has asked first; return the account with whoever that is."""
-
-        def write(connection: Connection) -> Account:
-            asked = connection.execute(
-                update(principals)
-                .where(
-                    principals.c.principal == principal,
-                    principals.c.restricted_at.is_not(None),
-                    principals.c.restore_requested_by.is_(None),
-                )
-                .values(restore_requested_by=by)
-            )
-            if asked.rowcount:
-                write_audit(connection, "RESTORE_REQUESTED", by=by, at=at, principal=principal)
-            return _account(connection, principal)
-
-        return await self._database.write(write)
+    def _restored(
+        self, connection: Connection, principal: str, by: str, at: datetime
+    ) -> tuple[Account, list[OutgoingMessage]]:
+        known = _locked_account(connection, principal)
+        if known.restricted_at is None:
+            return known, []
+        connection.execute(
+            update(principals)
+            .where(principals.c.principal == principal)
+            .values(restricted_at=None, restriction_reason=None, restore_requested_by=None)
+        )
+        write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
+        messages = self._told(connection, principal, "RESTORED", at)
+        return _account(connection, principal), messages
 
     def _restricted(
-        self, connection: Connection, principal: str, reason: str, by: str, at: datetime
+        self, connection: Connection, principal: str, reason: str, told: str, by: str, at: datetime
     ) -> tuple[Account, list[OutgoingMessage]]:
         values = {"restricted_at": at, "restriction_reason": reason}
         if not add_if_new(connection, principals, {"principal": principal, **values}):
@@ -162,21 +167,18 @@ class SqlAbnormalAccess:
             if changed.rowcount == 0:
                 return _account(connection, principal), []
         write_audit(connection, "ACCOUNT_RESTRICTED", by=by, at=at, principal=principal)
-        messages = self._told(connection, principal, "RESTRICTED", reason, at)
+        messages = self._told(connection, principal, told, at)
         return _account(connection, principal), messages
 
-    def _told(
-        self, connection: Connection, principal: str, what: str, evidence: str, at: datetime
-    ) -> list[OutgoingMessage]:
+    def _told(self, connection: Connection, principal: str, what: str, at: datetime) -> list[OutgoingMessage]:
         """Keep an alert for the owners of each vehicle on which this principal has a right."""
-        return tell_of_account(connection, principal, what, evidence, at, self._announcements)
+        return tell_of_account(connection, principal, what, at, self._announcements)
 
 
 def tell_of_account(
     connection: Connection,
     principal: str,
     what: str,
-    evidence: str,
     at: datetime,
     change_messages: ChangeMessages,
 ) -> list[OutgoingMessage]:
@@ -184,9 +186,62 @@ def tell_of_account(
     query = select(grants).where(grants.c.principal == principal, grants.c.revoked_at.is_(None))
     held = [grant for grant in map(grant_of, connection.execute(query)) if grant.is_live(at)]
     vins = sorted({g.asked.vin for g in held if g.state(at) is not GrantState.CREATED})[:_MOST_TOLD]
-    messages = [change_messages.account(vin, principal, what, evidence, at) for vin in vins]
+    messages = [change_messages.account(vin, principal, what, at) for vin in vins]
     outbox.add(connection, messages)
     return messages
+
+
+def _counted_up(connection: Connection, finding: Finding, at: datetime) -> AbnormalCase | None:
+    """Count what is found again while nobody has looked at it; nothing where it is new. Of what concerns no account the
+    evidence names the network.
+    """
+    table = abnormal_cases.c
+    which = [
+        table.kind == finding.kind.value,
+        table.principal == finding.principal,
+        table.consequence == finding.consequence.value,
+        table.acknowledged_at.is_(None),
+    ]
+    if not finding.principal:
+        which.append(table.evidence == _kept(finding.evidence))
+    row = connection.execute(select(table.case_id).where(*which).limit(1)).first()
+    if row is None:
+        return None
+    this = table.case_id == row.case_id
+    counted = {
+        "times": func.coalesce(table.times, 1) + 1,
+        "evidence": _kept(finding.evidence),
+        "raised_at": at,
+    }
+    connection.execute(update(abnormal_cases).where(this).values(counted))
+    return _case_of(connection.execute(select(abnormal_cases).where(this)).one())
+
+
+def _added(connection: Connection, finding: Finding, at: datetime) -> AbnormalCase:
+    """Keep a new case, and make room: anybody can have cases without an account kept, from many networks."""
+    table = abnormal_cases.c
+    old = or_(table.raised_at < at - _KEPT, table.acknowledged_at < at - _KEPT_WHEN_SEEN)
+    connection.execute(delete(abnormal_cases).where(old))
+    nobodys = select(table.case_id).where(table.principal == "")
+    most = nobodys.order_by(table.raised_at.desc()).limit(_MOST_LISTED).offset(_MOST_OF_NOBODY - 1)
+    connection.execute(delete(abnormal_cases).where(table.case_id.in_(most)))
+    case = AbnormalCase(f"ab-{uuid.uuid4()}", replace(finding, evidence=_kept(finding.evidence)), at)
+    connection.execute(
+        insert(abnormal_cases).values(
+            case_id=case.case_id,
+            kind=finding.kind.value,
+            principal=finding.principal,
+            evidence=case.finding.evidence,
+            consequence=finding.consequence.value,
+            raised_at=at,
+            times=1,
+        )
+    )
+    return case
+
+
+def _kept(evidence: str) -> str:
+    return evidence[:_MOST_EVIDENCE]
 
 
 def account_of(row: Row[Any]) -> Account:
@@ -201,6 +256,13 @@ def account_of(row: Row[Any]) -> Account:
     )
 
 
+def _locked_account(connection: Connection, principal: str) -> Account:
+    """Return it, and keep others from changing it meanwhile. SQLite has one writer at a time."""
+    row = select(principals.c.principal).where(principals.c.principal == principal).with_for_update()
+    connection.execute(row)
+    return _account(connection, principal)
+
+
 def _account(connection: Connection, principal: str) -> Account:
     row = connection.execute(select(principals).where(principals.c.principal == principal)).first()
     return Account(principal) if row is None else account_of(row)
@@ -213,4 +275,5 @@ def _case_of(row: Row[Any]) -> AbnormalCase:
         row.raised_at,
         row.acknowledged_by or "",
         row.acknowledged_at,
+        row.times or 1,
     )

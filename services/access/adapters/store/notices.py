@@ -32,8 +32,8 @@ class ChangeMessages(Protocol):
     def changed(self, change: AccessChange, /) -> list[OutgoingMessage]:
         """Return what the owners and the other services are told of a change."""
 
-    def account(self, vin: str, principal: str, what: str, evidence: str, at: datetime, /) -> OutgoingMessage:
-        """Return what the owners of a vehicle are told of an account that has a right on it."""
+    def account(self, vin: str, principal: str, what: str, at: datetime, /) -> OutgoingMessage:
+        """Return what the owners of a vehicle are told of an account that has a right on it: not why."""
 
 
 def lock_vehicle(connection: Connection, vin: str) -> None:

@@ -62,7 +62,7 @@ class SqlGrantRecord:
         def change(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
             account, messages = accounts.lock_account(connection, principal, reason, by, at, self._message_of)
             if messages:
-                told = tell_of_account(connection, principal, "LOCKED", reason, at, self._announcements)
+                told = tell_of_account(connection, principal, "LOCKED", at, self._announcements)
                 messages = [*messages, *told]
             return account, messages
 

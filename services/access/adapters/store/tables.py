@@ -15,7 +15,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0009_abnormal_access"
+HEAD = "0010_case_times"
 
 
 class AccessModel(SQLModel):
@@ -133,6 +133,8 @@ class AbnormalCaseRow(AccessModel, table=True):
     raised_at: datetime = Field(sa_type=Instant)
     acknowledged_by: str | None = Field(default=None, max_length=128)
     acknowledged_at: datetime | None = Field(default=None, sa_type=Instant)
+    times: int | None = Field(default=None, sa_type=BigInteger)
+    """How often it was found, the last time at `raised_at`; of a case from before that was counted, nothing."""
 
 
 class EmergencyApprovalRow(AccessModel, table=True):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/access/v1/abnormal.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x02\n\x0c\x41\x62normalCase\x12\x17\n\x07\x63\x61se_id\x18\x01 \x01(\tR\x06\x63\x61seId\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n\tprincipal\x18\x03 \x01(\tR\tprincipal\x12\x1a\n\x08\x65vidence\x18\x04 \x01(\tR\x08\x65vidence\x12\x1e\n\nrestricted\x18\x05 \x01(\x08R\nrestricted\x12\x37\n\traised_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08raisedAt\x12\'\n\x0f\x61\x63knowledged_by\x18\x07 \x01(\tR\x0e\x61\x63knowledgedBy\x12\x43\n\x0f\x61\x63knowledged_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x61\x63knowledgedAtb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/access/v1/abnormal.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x02\n\x0c\x41\x62normalCase\x12\x17\n\x07\x63\x61se_id\x18\x01 \x01(\tR\x06\x63\x61seId\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n\tprincipal\x18\x03 \x01(\tR\tprincipal\x12\x1a\n\x08\x65vidence\x18\x04 \x01(\tR\x08\x65vidence\x12\x1e\n\nrestricted\x18\x05 \x01(\x08R\nrestricted\x12\x37\n\traised_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08raisedAt\x12\'\n\x0f\x61\x63knowledged_by\x18\x07 \x01(\tR\x0e\x61\x63knowledgedBy\x12\x43\n\x0f\x61\x63knowledged_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0e\x61\x63knowledgedAt\x12\x14\n\x05times\x18\t \x01(\x03R\x05timesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.access
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ABNORMALCASE']._serialized_start=115
-  _globals['_ABNORMALCASE']._serialized_end=431
+  _globals['_ABNORMALCASE']._serialized_end=453
 # @@protoc_insertion_point(module_scope)

@@ -31,19 +31,24 @@ class AbnormalCase(_message.Message):
     RAISED_AT_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_BY_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_AT_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
     case_id: _builtins.str
     kind: _builtins.str
     """VIN_ENUMERATION, FAILED_SIGN_INS, AGENT_VEHICLES, MANY_NETWORKS, UNLOCK_BURST, UNUSUAL_HOUR or IMPOSSIBLE_TRAVEL."""
     principal: _builtins.str
     """Whose account is concerned; empty where none is."""
     evidence: _builtins.str
-    """What was seen, for people."""
+    """What was seen, for operators. Owners of vehicles are not told: it may be about other vehicles than theirs."""
     restricted: _builtins.bool
     """The account was restricted because of it."""
     acknowledged_by: _builtins.str
     """Who has looked at it; empty until somebody does."""
+    times: _builtins.int
+    """How often it was found. What is found again while nobody has looked at it is counted here, and no case of its own."""
     @_builtins.property
-    def raised_at(self) -> _timestamp_pb2.Timestamp: ...
+    def raised_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was found last."""
+
     @_builtins.property
     def acknowledged_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -57,10 +62,11 @@ class AbnormalCase(_message.Message):
         raised_at: _timestamp_pb2.Timestamp | None = ...,
         acknowledged_by: _builtins.str = ...,
         acknowledged_at: _timestamp_pb2.Timestamp | None = ...,
+        times: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "raised_at", b"raised_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "acknowledged_by", b"acknowledged_by", "case_id", b"case_id", "evidence", b"evidence", "kind", b"kind", "principal", b"principal", "raised_at", b"raised_at", "restricted", b"restricted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "acknowledged_by", b"acknowledged_by", "case_id", b"case_id", "evidence", b"evidence", "kind", b"kind", "principal", b"principal", "raised_at", b"raised_at", "restricted", b"restricted", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -242,7 +242,7 @@ class LockAccountRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     reason: _builtins.str
-    """Why, for those who are asked to unlock it."""
+    """Why, for operators who are asked to unlock it. Owners of vehicles are not told."""
     def __init__(
         self,
         *,
@@ -695,7 +695,7 @@ class RestrictAccountRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     reason: _builtins.str
-    """Why, for those who are asked to restore it."""
+    """Why, for operators who are asked to restore it. Owners of vehicles are not told."""
     def __init__(
         self,
         *,

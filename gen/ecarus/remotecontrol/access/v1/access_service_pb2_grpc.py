@@ -308,7 +308,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAbnormalAccess(self, request, context):
-        """What was abnormal about people's access, newest first; 200 at most.
+        """What was abnormal about people's access, what restricted an account first, then newest first; 200 at most. Cases are
+        kept for 90 days, and for 7 once somebody has looked at them; of those that concern no account the newest 1,000.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -121,7 +121,9 @@ class AccessServiceStub:
     NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
     """
     ListAbnormalAccess: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAbnormalAccessRequest, _access_service_pb2.ListAbnormalAccessResponse]
-    """What was abnormal about people's access, newest first; 200 at most."""
+    """What was abnormal about people's access, what restricted an account first, then newest first; 200 at most. Cases are
+    kept for 90 days, and for 7 once somebody has looked at them; of those that concern no account the newest 1,000.
+    """
     AcknowledgeAbnormalAccess: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AcknowledgeAbnormalAccessRequest, _abnormal_pb2.AbnormalCase]
     """Says that an operator has looked at it. Doing so twice is not an error.
 
@@ -225,7 +227,9 @@ class AccessServiceAsyncStub(AccessServiceStub):
     NOT_FOUND (GRANT_NOT_FOUND): no severance with this id.
     """
     ListAbnormalAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAbnormalAccessRequest, _access_service_pb2.ListAbnormalAccessResponse]  # type: ignore[assignment]
-    """What was abnormal about people's access, newest first; 200 at most."""
+    """What was abnormal about people's access, what restricted an account first, then newest first; 200 at most. Cases are
+    kept for 90 days, and for 7 once somebody has looked at them; of those that concern no account the newest 1,000.
+    """
     AcknowledgeAbnormalAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AcknowledgeAbnormalAccessRequest, _abnormal_pb2.AbnormalCase]  # type: ignore[assignment]
     """Says that an operator has looked at it. Doing so twice is not an error.
 
@@ -434,7 +438,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ListAbnormalAccessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListAbnormalAccessResponse, _abc.Awaitable[_access_service_pb2.ListAbnormalAccessResponse]]:
-        """What was abnormal about people's access, newest first; 200 at most."""
+        """What was abnormal about people's access, what restricted an account first, then newest first; 200 at most. Cases are
+        kept for 90 days, and for 7 once somebody has looked at them; of those that concern no account the newest 1,000.
+        """
 
     @_abc_1.abstractmethod
     def AcknowledgeAbnormalAccess(
