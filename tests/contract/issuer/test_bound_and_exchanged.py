@@ -169,29 +169,92 @@ def test_spoken_codes_cannot_be_guessed(issuer: IssuerHarness) -> None:
     assert exchange(issuer, agent, code, client="call-center").status_code == 429
 
 
+def post_as(issuer: IssuerHarness, token: str, path: str, **form: str) -> httpx.Response:
+    return issuer.http.post(path, data=form, headers={"authorization": f"Bearer {token}"})
+
+
 def test_a_case_needs_a_second_agent(issuer: IssuerHarness) -> None:
     one, other = agent_token(issuer, "agent-7"), agent_token(issuer, "agent-8")
     case = f"case-{int(issuer.at)}"
+    asked = {"agent": "agent-7", "customer": "user-123", "vin": VIN}
+    approval = f"/mandates/cases/{case}/approval"
 
     def post(path: str, token: str, **form: str) -> httpx.Response:
-        return issuer.http.post(path, data=form, headers={"authorization": f"Bearer {token}"})
+        return post_as(issuer, token, path, **form)
 
     opened = post("/mandates/cases", one, customer="user-123", vin=VIN, case=case)
     assert opened.status_code == 201, opened.text
-    assert post("/mandates/cases", other, customer="user-123", vin=VIN, case=case).status_code == 400
+    assert post("/mandates/cases", one, customer="user-123", vin=VIN, case=case).status_code == 400
     assert exchange(issuer, one, case, CASE, client="call-center").json()["error"] == "invalid_grant"
-    assert post(f"/mandates/cases/{case}/approval", one).status_code == 400
+    assert post(approval, one, **asked).status_code == 400
     customer = issuer.token("user-456")["access_token"]
-    assert post(f"/mandates/cases/{case}/approval", customer).status_code == 400
+    assert post(approval, customer, **asked).status_code == 400
     assert post("/mandates/cases", customer, customer="user-123", vin=VIN, case="other").status_code == 400
-    assert post(f"/mandates/cases/{case}/approval", "x").status_code == 401
-    assert post(f"/mandates/cases/{case}/approval", other).status_code == 200
+    assert post(approval, "x", **asked).status_code == 401
+    # Who approves says what: another customer, another vehicle or another agent's is not it.
+    for wrong in ({"customer": "user-456"}, {"vin": f"{VIN[:-1]}7"}, {"agent": "agent-8"}, {"vin": ""}):
+        assert post(approval, other, **{**asked, **wrong}).status_code == 400, wrong
+    assert exchange(issuer, one, case, CASE, client="call-center").json()["error"] == "invalid_grant"
+    assert post(approval, other, **asked).status_code == 200
     assert exchange(issuer, other, case, CASE, client="call-center").json()["error"] == "invalid_grant"
     given = exchange(issuer, one, case, CASE, client="call-center")
     assert issuer.claims(given.json()["access_token"])["case"] == case
     for wrong in ({"vin": "short"}, {"case": "a b"}, {"case": "x" * 65}, {"customer": "nobody"}):
         form = {"customer": "user-123", "vin": VIN, "case": "another", **wrong}
         assert post("/mandates/cases", one, **form).status_code == 400
+
+
+def test_two_agents_have_a_token_of_one_case_and_ask_again_for_another(issuer: IssuerHarness) -> None:
+    tokens = {name: agent_token(issuer, name) for name in ("agent-7", "agent-8")}
+    case = f"emergency-{int(issuer.at)}"
+    # The third is agent-7 once more: its first token has run out, and the case has not.
+    for asks, approves in (("agent-7", "agent-8"), ("agent-8", "agent-7"), ("agent-7", "agent-8")):
+        about = {"customer": "user-123", "vin": VIN}
+        opened = post_as(issuer, tokens[asks], "/mandates/cases", case=case, **about)
+        assert opened.status_code == 201, opened.text
+        # Nor is what was approved before still good for it.
+        early = exchange(issuer, tokens[asks], case, CASE, client="call-center")
+        assert early.json()["error"] == "invalid_grant"
+        approval = f"/mandates/cases/{case}/approval"
+        assert post_as(issuer, tokens[approves], approval, agent=asks, **about).status_code == 200
+        given = exchange(issuer, tokens[asks], case, CASE, client="call-center").json()
+        claims = issuer.claims(given["access_token"])
+        assert (claims["act"], claims["case"]) == ({"sub": asks}, case)
+
+
+def test_a_case_that_nobody_approved_in_its_time_is_opened_again(issuer: IssuerHarness) -> None:
+    form = {"customer": "user-123", "vin": VIN, "case": f"late-{int(issuer.at)}"}
+    assert post_as(issuer, agent_token(issuer), "/mandates/cases", **form).status_code == 201
+    issuer.at += 900
+    assert post_as(issuer, agent_token(issuer), "/mandates/cases", **form).status_code == 201
+
+
+def test_a_mandate_needs_two_fresh_factors_and_the_whole_scope(issuer: IssuerHarness) -> None:
+    """What comes of it unlocks, so who gives it shows no less than who unlocks."""
+    asked = {"agent": "agent-8", "customer": "user-123", "vin": VIN, "case": "C-9"}
+    for name, client, paths in (
+        ("user-123", "mobile-app", ["/mandates/codes"]),
+        ("agent-7", "call-center", ["/mandates/cases", "/mandates/cases/C-9/approval"]),
+    ):
+        weak = issuer.token(name, client, two=False)["access_token"]
+        narrow = issuer.token(name, client, scope="door.read door.unlock")["access_token"]
+        old = issuer.token(name, client)["access_token"]
+        for path in paths:
+            refused = post_as(issuer, narrow, path, **asked)
+            assert (refused.status_code, refused.json()["error"]) == (403, "insufficient_scope")
+        issuer.at += 301
+        for token in (weak, old):
+            for path in paths:
+                refused = post_as(issuer, token, path, **asked)
+                assert refused.status_code == 401
+                assert refused.json()["error"] == "insufficient_user_authentication"
+                challenge = refused.headers["www-authenticate"]
+                assert challenge == (
+                    'Bearer error="insufficient_user_authentication", '
+                    'acr_values="urn:ecarus:acr:2fa", max_age="300"'
+                )
+    nobodys = issuer.post("/token", "call-center", grant_type="client_credentials").json()["access_token"]
+    assert post_as(issuer, nobodys, "/mandates/codes", vin=VIN, case="C-9").status_code == 401
 
 
 def test_the_key_is_replaced_while_the_issuer_runs(issuer: IssuerHarness) -> None:
