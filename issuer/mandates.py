@@ -15,6 +15,7 @@ from sqlmodel import col, delete, or_, update
 
 from issuer.accounts import AGENT, CUSTOMER
 from issuer.exchange_types import APPROVED_CASE, SPOKEN_CODE
+from issuer.limits import MANDATE_TRY
 from issuer.store import MandateRow, digest
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Mandates:
 
     def take(self, kind: str, secret: str, agent: str, address: str) -> Mandate:
         """Use it up for this agent. Raises MandateRefusedError, and TooManyFailuresError for who guesses."""
-        self._limits.check(agent, address)
+        started = self._limits.begin(MANDATE_TRY, agent, address)
         with self._store.transaction() as session:
             where = col(MandateRow.mandate_hash) == _key(kind, secret, agent)
             row = session.get(MandateRow, _key(kind, secret, agent))
@@ -103,8 +104,9 @@ class Mandates:
                 )
                 good = used.rowcount == 1
         if row is None or not good:
-            self._limits.failed(agent, address)
             raise MandateRefusedError("it is not good, or not any more")
+        # One that was right says nothing of the wrong ones: they were other customers'.
+        self._limits.was_right(started, forget=False)
         return Mandate(row.subject, row.vin, row.case)
 
     def _add(self, kind: str, secret: str, mandate: Mandate, *, asked_by: str, seconds: int) -> None:
