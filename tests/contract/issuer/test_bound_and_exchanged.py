@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 SPOKEN, CASE = "urn:ecarus:token-type:spoken-code", "urn:ecarus:token-type:approved-case"
 
 
+NESTED = base64.urlsafe_b64encode(b"[" * 2_900).rstrip(b"=").decode()
+"""A header that no reader of JSON reads to its end."""
+
+
 def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
@@ -43,12 +48,37 @@ def test_a_proof_binds_the_tokens_to_its_key(issuer: IssuerHarness) -> None:
     given = bound(issuer, key)
     assert given["token_type"] == "DPoP"
     assert issuer.claims(given["access_token"])["cnf"] == {"jkt": thumbprint(key)}
-    # A thief without the key can do nothing with the refresh token of a public client, and ends it.
+    # A thief without the key can do nothing with the refresh token of a public client, nor to its owner.
     again = issuer.refresh(given["refresh_token"], headers={"dpop": issuer.proof(key)}).json()
     assert again["token_type"] == "DPoP"
-    thiefs = issuer.refresh(again["refresh_token"], headers={"dpop": issuer.proof(new_key())})
-    assert thiefs.json()["error"] == "invalid_grant"
-    assert issuer.refresh(bound(issuer, key)["refresh_token"]).json()["error"] == "invalid_grant"
+    for stolen in (again["refresh_token"], given["refresh_token"]):
+        thiefs = issuer.refresh(stolen, headers={"dpop": issuer.proof(new_key())})
+        assert thiefs.json()["error"] == "invalid_grant"
+        assert issuer.refresh(stolen).json()["error"] == "invalid_grant"
+    owners = issuer.refresh(again["refresh_token"], headers={"dpop": issuer.proof(key)})
+    assert owners.status_code == 200
+    # Used a second time by who has the key, it ends what came of the sign-in.
+    for token in (again, owners.json()):
+        late = issuer.refresh(token["refresh_token"], headers={"dpop": issuer.proof(key)})
+        assert late.json()["error"] == "invalid_grant"
+
+
+def test_a_proof_is_of_an_algorithm_that_the_metadata_name(issuer: IssuerHarness) -> None:
+    named = issuer.http.get("/.well-known/openid-configuration").json()["dpop_signing_alg_values_supported"]
+    claims = {"htm": "POST", "htu": f"{issuer.url}/token", "iat": int(issuer.at)}
+    keys: dict[str, Any] = {
+        "ES256": (new_key(), jwt.algorithms.ECAlgorithm),
+        "EdDSA": (Ed25519PrivateKey.generate(), jwt.algorithms.OKPAlgorithm),
+    }
+    assert set(named) == set(keys)
+    for algorithm, (key, kind) in keys.items():
+        jwk = kind.to_jwk(key.public_key(), as_dict=True)
+        # A certificate chain or an id in it makes a header long.
+        headers = {"typ": "dpop+jwt", "jwk": {**jwk, "kid": "k" * 600}}
+        proof = jwt.encode({**claims, "jti": algorithm}, key, algorithm, headers=headers)
+        code = issuer.browser().sign_in("user-123")["code"]
+        answer = issuer.redeem(code, headers={"dpop": proof})
+        assert (answer.status_code, answer.json().get("token_type")) == (200, "DPoP"), answer.text
 
 
 @pytest.mark.parametrize(
@@ -88,6 +118,7 @@ def test_a_proof_is_good_once_and_of_the_key_that_it_shows(issuer: IssuerHarness
         f"{issuer.proof(key)}, {issuer.proof(key)}",
         "x",
         "x" * 5_000,
+        f"{NESTED}.e30.AA",
         "",
     ):
         answer = issuer.redeem(code, headers={"dpop": bad})
@@ -152,10 +183,14 @@ def test_what_is_not_a_mandate_gives_nothing(issuer: IssuerHarness) -> None:
         {"actor_token_type": SPOKEN},
         {"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"},
         {"subject_token": "00000000"},
+        {"actor_token": f"{NESTED}.e30.AA"},
+        {"scope": "openid"},
     ):
         answer = exchange(issuer, agent, code, client="call-center", **changed)
         assert answer.status_code == 400, changed
     assert exchange(issuer, agent, code, client="mobile-app").json()["error"] == "invalid_client"
+    # What was wrong with a request has used nothing up.
+    assert exchange(issuer, agent, code, client="call-center").status_code == 200
     late = spoken(issuer)
     issuer.at += 301
     assert exchange(issuer, agent, late, client="call-center").json()["error"] == "invalid_grant"
