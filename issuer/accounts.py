@@ -20,6 +20,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from issuer.limits import PASSWORD_TRY, SECOND_FACTOR_TRY
 from issuer.store import AccountRow, PasskeyRow
 
 if TYPE_CHECKING:
@@ -107,18 +108,17 @@ class Accounts:
 
     def check_password(self, name: str, password: str, address: str) -> None:
         """Raise FactorRefusedError, or TooManyFailuresError; both as long for nobody as for somebody."""
-        self._limits.check(name, address)
+        started = self._limits.begin(PASSWORD_TRY, name, address)
         with self._store.transaction() as session:
             row = session.get(AccountRow, name)
         known = row.password_hash if row else _NOBODYS
         if not _is_password(password[:MAX_PASSWORD], known) or row is None:
-            self._limits.failed(name, address)
             raise FactorRefusedError
-        self._limits.succeeded(name, address)
+        self._limits.was_right(started)
 
     def check_totp(self, name: str, code: str, address: str) -> None:
         """Raise FactorRefusedError, also for a code that was used before, or TooManyFailuresError."""
-        self._limits.check(name, address)
+        started = self._limits.begin(SECOND_FACTOR_TRY, name, address)
         with self._store.transaction() as session:
             row = session.get(AccountRow, name)
             step = _step_of(row.totp_secret, code, self._now()) if row else None
@@ -131,9 +131,8 @@ class Accounts:
                 )
             accepted = used is not None and used.rowcount == 1
         if not accepted:
-            self._limits.failed(name, address)
             raise FactorRefusedError
-        self._limits.succeeded(name, address)
+        self._limits.was_right(started)
 
     def begin_totp(self, name: str) -> str:
         """Make a new secret, that counts once a code of it was shown; return its otpauth URI."""
@@ -207,7 +206,7 @@ class Accounts:
 
     def check_passkey(self, name: str, credential: dict[str, Any], challenge: str, address: str) -> None:
         """Raise FactorRefusedError, also for a passkey whose count went back (a copy), or TooManyFailuresError."""
-        self._limits.check(name, address)
+        started = self._limits.begin(SECOND_FACTOR_TRY, name, address)
         try:
             with self._store.transaction() as session:
                 row = session.get_one(PasskeyRow, _credential_id(credential))
@@ -231,9 +230,8 @@ class Accounts:
             TypeError,
             KeyError,
         ) as error:
-            self._limits.failed(name, address)
             raise FactorRefusedError from error
-        self._limits.succeeded(name, address)
+        self._limits.was_right(started)
 
     def _passkeys(self, name: str) -> list[PublicKeyCredentialDescriptor]:
         with self._store.transaction() as session:

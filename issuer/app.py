@@ -15,8 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from issuer.authentication import CLASSES
+from issuer.authentication import CLASSES, TWO_FACTORS
 from issuer.authorization_server import FormRequest
+from issuer.clients import DEFAULT_SCOPE as WHOLE_SCOPE
 from issuer.clients import SCOPES
 from issuer.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from issuer.dpop import ProofRefusedError
@@ -24,7 +25,7 @@ from issuer.exchange_types import TOKEN_EXCHANGE
 from issuer.forms import RequestRefusedError, address_of, read_form
 from issuer.hardening import RequestBounds
 from issuer.keys import IssuerKeysUnusableError
-from issuer.mandates import Mandate, MandateRefusedError
+from issuer.mandates import SPOKEN_SECONDS, Mandate, MandateRefusedError
 from issuer.pushed_requests import PUSHED_SECONDS
 from issuer.sign_in import SignInPages
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from issuer.pushed_requests import PushedRequests
     from issuer.sessions import BrowserSessions
 
+MANDATE_SIGN_IN_SECONDS = 300
+"""Who lets somebody act for a customer has signed in no longer ago than this, with two factors."""
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -165,19 +168,19 @@ class IssuerApp:
         return JSONResponse({"request_uri": uri, "expires_in": PUSHED_SECONDS}, 201)
 
     def _speak(self, request: Request, form: dict[str, str]) -> Response:
-        claims = self._bearer(request)
-        if claims is None or "act" in claims:
-            return _error("invalid_token", "Send your own access token.", 401)
+        claims = self._person(request)
+        if isinstance(claims, Response):
+            return claims
         try:
             code = self.server.parts.mandates.speak(claims["sub"], form.get("vin", ""), form.get("case", ""))
         except MandateRefusedError as refused:
             return _error("invalid_request", f"It is not given: {refused}.")
-        return JSONResponse({"code": code, "expires_in": 300}, 201)
+        return JSONResponse({"code": code, "expires_in": SPOKEN_SECONDS}, 201)
 
     def _open_case(self, request: Request, form: dict[str, str]) -> Response:
-        claims = self._bearer(request)
-        if claims is None or "act" in claims:
-            return _error("invalid_token", "Send your own access token.", 401)
+        claims = self._person(request)
+        if isinstance(claims, Response):
+            return claims
         mandate = Mandate(form.get("customer", ""), form.get("vin", ""), form.get("case", ""))
         try:
             self.server.parts.mandates.open_case(claims["sub"], mandate)
@@ -185,15 +188,41 @@ class IssuerApp:
             return _error("invalid_request", f"It is not given: {refused}.")
         return JSONResponse({"case": mandate.case}, 201)
 
-    def _approve(self, request: Request, _form: dict[str, str]) -> Response:
+    def _approve(self, request: Request, form: dict[str, str]) -> Response:
+        claims = self._person(request)
+        if isinstance(claims, Response):
+            return claims
+        # Who approves says what: they have looked at it, and not at a number only.
+        mandate = Mandate(form.get("customer", ""), form.get("vin", ""), request.path_params["case"])
+        try:
+            self.server.parts.mandates.approve_case(claims["sub"], form.get("agent", ""), mandate)
+        except MandateRefusedError as refused:
+            return _error("invalid_request", f"It is not approved: {refused}.")
+        return JSONResponse({"case": mandate.case})
+
+    def _person(self, request: Request) -> dict[str, Any] | Response:
+        """Return the claims of who asks for a mandate: in person, with two fresh factors and the whole scope.
+
+        What comes of a mandate unlocks: who gives it has shown no less than who unlocks.
+        """
         claims = self._bearer(request)
         if claims is None or "act" in claims:
             return _error("invalid_token", "Send your own access token.", 401)
-        try:
-            self.server.parts.mandates.approve_case(claims["sub"], request.path_params["case"])
-        except MandateRefusedError as refused:
-            return _error("invalid_request", f"It is not approved: {refused}.")
-        return JSONResponse({"case": request.path_params["case"]})
+        age = self.now() - claims.get("auth_time", 0)
+        if claims.get("acr") != TWO_FACTORS or age > MANDATE_SIGN_IN_SECONDS:
+            error = "insufficient_user_authentication"
+            needed = f'acr_values="{TWO_FACTORS}", max_age="{MANDATE_SIGN_IN_SECONDS}"'
+            answer = _error(error, "Sign in with two factors again.", 401)
+            answer.headers["www-authenticate"] = f'{_scheme_of(claims)} error="{error}", {needed}'
+            return answer
+        if "scope" in claims and WHOLE_SCOPE not in claims["scope"].split():
+            error = "insufficient_scope"
+            answer = _error(error, f"Only a token of the scope {WHOLE_SCOPE} can be handed on.", 403)
+            answer.headers["www-authenticate"] = (
+                f'{_scheme_of(claims)} error="{error}", scope="{WHOLE_SCOPE}"'
+            )
+            return answer
+        return claims
 
     def _bearer(self, request: Request) -> dict[str, Any] | None:
         """Return the claims of the access token that the request came with; one that is bound needs its proof."""
@@ -210,6 +239,10 @@ class IssuerApp:
                 return None
             return claims if shown == claims["cnf"].get("jkt") else None
         return claims
+
+
+def _scheme_of(claims: dict[str, Any]) -> str:
+    return "DPoP" if "cnf" in claims else "Bearer"
 
 
 def _error(error: str, description: str, status: int = 400) -> Response:

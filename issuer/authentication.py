@@ -60,9 +60,10 @@ class Factors:
         `auth_time` is that of its oldest factor, so that no old password hides behind a new code.
         """
         oldest = now - SESSION_SECONDS
-        if demand.max_age_seconds is not None:
+        if demand.max_age_seconds:
             oldest = max(oldest, now - demand.max_age_seconds)
-        if demand.prompt == "login":
+        # An age of 0 asks for a new sign-in (OpenID Connect Core 3.1.2.1): nobody signs in in no time.
+        if demand.prompt == "login" or demand.max_age_seconds == 0:
             oldest = max(oldest, demand.asked_at)
         fresh = {method: at for method, at in self.times.items() if at >= oldest}
         if PASSKEY in fresh:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Payload, OAuth2Request
-from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError, OAuth2Error
+from authlib.oauth2.rfc6749.errors import (
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    OAuth2Error,
+)
 from authlib.oauth2.rfc6749.errors import UnauthorizedClientError as ClientRefused
 from authlib.oauth2.rfc6749.grants import (
     AuthorizationCodeGrant,
@@ -110,6 +115,14 @@ class SandboxAuthorizationServer(AuthorizationServer):
     def query_client(self, client_id: str) -> OAuthClient | None:
         """Return the client of this id."""
         return self.parts.clients.get(client_id)
+
+    @override
+    def authenticate_client(self, request: FormRequest, methods: list[str], endpoint: str = "token") -> Any:
+        """Return the client. Raises InvalidClientError, also for what is not Basic credentials in UTF-8."""
+        try:
+            return super().authenticate_client(request, methods, endpoint)
+        except ValueError as error:  # authlib catches what is not Base64 only
+            raise InvalidClientError("The credentials are not readable.", status_code=401) from error
 
     @override
     def save_token(self, token: dict[str, Any], request: FormRequest) -> None:
@@ -215,14 +228,20 @@ class RotatingRefreshGrant(RefreshTokenGrant):
     TOKEN_ENDPOINT_AUTH_METHODS: ClassVar[list[str]] = AUTH_METHODS
 
     def authenticate_refresh_token(self, refresh_token: str) -> Any:
-        """Use the token up. One of a family that is bound to a key is nothing without a proof of it."""
-        found = self.server.parts.families.use_refresh_token(refresh_token, self.request.client)
-        if found is None:
-            return None
-        _, family = found
-        if family.jkt is not None and family.jkt != self.request.jkt:
-            raise InvalidGrantError("It is bound to a key; send a DPoP proof of that key.")
-        return UsedRefreshToken(family)
+        """Use the token up, once key and scope are right.
+
+        One of a family that is bound to a key is nothing without a proof of it: a thief without the key, or a request
+        that asks for too much, changes nothing for the owner.
+        """
+        families, client = self.server.parts.families, self.request.client
+        family = families.find_refresh_token(refresh_token)
+        if family is not None and family.client_id == client.client_id:
+            if family.jkt is not None and family.jkt != self.request.jkt:
+                raise InvalidGrantError("It is bound to a key; send a DPoP proof of that key.")
+            self._validate_token_scope(UsedRefreshToken(family))
+            client.get_allowed_scope(self.request.payload.scope)
+        found = families.use_refresh_token(refresh_token, client)
+        return UsedRefreshToken(found[1]) if found else None
 
     def authenticate_user(self, refresh_token: UsedRefreshToken) -> TokenSubject:
         """Return whom its tokens are about: as they signed in then, for nobody has signed in again."""
@@ -279,6 +298,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
             )
         if form.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
             raise InvalidRequestError("What is given is an access token.")
+        request.client.get_allowed_scope(request.payload.scope)  # before the mandate is used up
         agent = parts.reader.claims(form.get("actor_token", ""))
         if agent is None or agent.get("client_id") != request.client.client_id or "act" in agent:
             raise InvalidGrantError("The token of the agent is not good.")

@@ -7,11 +7,32 @@ import hmac
 from dataclasses import dataclass
 
 from authlib.oauth2.rfc6749 import ClientMixin
+from authlib.oauth2.rfc6749.errors import InvalidScopeError
 from typing_extensions import override
 
 from issuer.exchange_types import TOKEN_EXCHANGE
 
-SCOPES = ("door", "door.read", "door.control", "door.lock", "door.unlock", "door.cancel", "door.config.write")
+SCOPES = (
+    "door",
+    "door.read",
+    "door.control",
+    "door.lock",
+    "door.unlock",
+    "door.cancel",
+    "door.status.read",
+    "door.history.read",
+    "door.config.read",
+    "door.config.write",
+    "door.diagnostics.read",
+    "door.updates.read",
+    "door.grants.read",
+    "door.grants.write",
+    "door.grants.accept",
+    "door.grants.end",
+    "door.access.sever",
+    "door.account.restore",
+)
+"""Those by which access narrows a token; a test compares."""
 DEFAULT_SCOPE = "door"
 _CODE, _REFRESH, _CREDENTIALS = "authorization_code", "refresh_token", "client_credentials"
 
@@ -34,10 +55,15 @@ class OAuthClient(ClientMixin):
         """Return none: a request names its own."""
 
     def get_allowed_scope(self, scope: str | None) -> str:
-        """Return the scope that is given for the one asked for. What is not known here is left out."""
-        if not scope:
-            return DEFAULT_SCOPE
-        return " ".join(word for word in dict.fromkeys(scope.split()) if word in SCOPES)
+        """Return the scope that is given for the one asked for. What is not known here is left out.
+
+        Raises InvalidScopeError where nothing is left: a token of no scope is of no use to anybody.
+        """
+        words = dict.fromkeys((scope or DEFAULT_SCOPE).split())
+        known = " ".join(word for word in words if word in SCOPES)
+        if not known:
+            raise InvalidScopeError
+        return known
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Return whether it is one of its own, to the letter."""

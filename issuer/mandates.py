@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, update
+from sqlmodel import col, delete, or_, update
 
 from issuer.accounts import AGENT, CUSTOMER
 from issuer.exchange_types import APPROVED_CASE, SPOKEN_CODE
+from issuer.limits import MANDATE_TRY
 from issuer.store import MandateRow, digest
 
 if TYPE_CHECKING:
@@ -71,25 +72,27 @@ class Mandates:
             raise MandateRefusedError("an agent asks for this, about a customer")
         self._add(APPROVED_CASE, mandate.case, mandate, asked_by=agent, seconds=CASE_SECONDS)
 
-    def approve_case(self, agent: str, case: str) -> None:
-        """Let another agent approve it. Raises MandateRefusedError."""
+    def approve_case(self, agent: str, asked_by: str, mandate: Mandate) -> None:
+        """Let another agent approve what `asked_by` has asked for. Raises MandateRefusedError."""
         if self._accounts.kind_of(agent) != AGENT:
             raise MandateRefusedError("an agent approves this")
         with self._store.transaction() as session:
-            row = session.get(MandateRow, digest(f"{APPROVED_CASE} {case}"))
+            row = session.get(MandateRow, _key(APPROVED_CASE, mandate.case, asked_by))
             if row is None or row.used or row.expires_at <= self._now():
-                raise MandateRefusedError("there is no such open case")
+                raise MandateRefusedError("there is no such open case of this agent")
             if row.asked_by == agent:
                 raise MandateRefusedError("another agent than the one who asked must approve it")
+            if (row.subject, row.vin) != (mandate.subject, mandate.vin):
+                raise MandateRefusedError("the case is about another customer or vehicle")
             row.approved_by = agent
             session.add(row)
 
     def take(self, kind: str, secret: str, agent: str, address: str) -> Mandate:
         """Use it up for this agent. Raises MandateRefusedError, and TooManyFailuresError for who guesses."""
-        self._limits.check(agent, address)
+        started = self._limits.begin(MANDATE_TRY, agent, address)
         with self._store.transaction() as session:
-            where = col(MandateRow.mandate_hash) == digest(f"{kind} {secret}")
-            row = session.get(MandateRow, digest(f"{kind} {secret}"))
+            where = col(MandateRow.mandate_hash) == _key(kind, secret, agent)
+            row = session.get(MandateRow, _key(kind, secret, agent))
             good = (
                 row is not None
                 and row.expires_at > self._now()
@@ -101,25 +104,35 @@ class Mandates:
                 )
                 good = used.rowcount == 1
         if row is None or not good:
-            self._limits.failed(agent, address)
             raise MandateRefusedError("it is not good, or not any more")
+        # One that was right says nothing of the wrong ones: they were other customers'.
+        self._limits.was_right(started, forget=False)
         return Mandate(row.subject, row.vin, row.case)
 
     def _add(self, kind: str, secret: str, mandate: Mandate, *, asked_by: str, seconds: int) -> None:
+        key, now = _key(kind, secret, asked_by), int(self._now())
         row = MandateRow(
-            mandate_hash=digest(f"{kind} {secret}"),
+            mandate_hash=key,
             kind=kind,
             subject=mandate.subject,
             vin=mandate.vin,
             case=mandate.case,
             asked_by=asked_by,
-            expires_at=int(self._now()) + seconds,
+            expires_at=now + seconds,
         )
         try:
             with self._store.transaction() as session:
+                # One that is used up, or was never used in its time, is in nobody's way.
+                over = or_(col(MandateRow.used).is_(True), col(MandateRow.expires_at) <= now)
+                session.exec(delete(MandateRow).where(col(MandateRow.mandate_hash) == key, over))
                 session.add(row)
         except IntegrityError as error:
-            raise MandateRefusedError("there is one already; take another case number") from error
+            raise MandateRefusedError("there is one already that can be used") from error
+
+
+def _key(kind: str, secret: str, agent: str) -> str:
+    """Return what a mandate is found by: a case also by the agent who has asked, so that two can have one of it."""
+    return digest(f"{kind} {secret} {agent}" if kind == APPROVED_CASE else f"{kind} {secret}")
 
 
 def _check(vin: str, case: str) -> None:

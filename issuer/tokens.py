@@ -150,6 +150,12 @@ class TokenFamilies:
         )
         return found
 
+    def find_refresh_token(self, token: str) -> FamilyRow | None:
+        """Return its family, and change nothing: whoever asks is not known yet to be able to use it."""
+        with self._store.transaction() as session:
+            row = session.get(RefreshTokenRow, digest(token))
+            return session.get(FamilyRow, row.family_id) if row else None
+
     def use_refresh_token(self, token: str, client: OAuthClient) -> tuple[RefreshTokenRow, FamilyRow] | None:
         """Use it up. One that comes again ends its family: two have it, and one of them is a thief."""
         found: tuple[RefreshTokenRow, FamilyRow] | None = self._use(
@@ -237,7 +243,7 @@ class AccessTokenReader:
         try:
             keys = KeySet.import_key_set({"keys": self._keys.published()["keys"]})
             read = jwt.decode(token, keys, registry=_REGISTRY)
-        except (JoseError, IssuerKeysUnusableError, ValueError, TypeError, KeyError):
+        except (JoseError, IssuerKeysUnusableError, ValueError, TypeError, KeyError, RecursionError):
             return None
         claims: dict[str, Any] = dict(read.claims)
         if read.header.get("typ") != "at+jwt" or claims.get("iss") != self._issuer:

@@ -12,7 +12,7 @@ import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
-from services.access.adapters.dpop import ProofOfRequest
+from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
@@ -393,6 +393,7 @@ def _path_not_found() -> Refusal:
 def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal) -> Deny:
     if asked.method not in _READING_METHODS:
         refusal.may_have_succeeded = False
+    challenge_as_asked(refusal, asked.headers.get("authorization"))
     vin = next((word for word in path.split("/") if is_vin(word.upper())), None)
     _log.info(
         "request_denied",

@@ -127,6 +127,15 @@ def origin_of(url: str) -> str:
     return origin
 
 
+def challenge_as_asked(refusal: Refusal, authorization: str | None) -> None:
+    """Let a challenge of `Bearer` be one of `DPoP` for who has sent a token so (RFC 9449, 7.1)."""
+    told = refusal.headers.get("www-authenticate", "")
+    asked = (authorization or "").strip().partition(" ")[0].lower()
+    if asked == "dpop" and told.startswith("Bearer "):
+        challenge = f'DPoP {told.removeprefix("Bearer ")}, algs="{" ".join(ALGORITHMS)}"'
+        refusal.headers = {**refusal.headers, "www-authenticate": challenge}
+
+
 def bound_elsewhere(why: str) -> Refusal:
     """Return the refusal of a token that is presented in the wrong way."""
     return _refused(errors.TOKEN_INVALID, "invalid_token", f"The token was not accepted: {why}.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.access.domain.scopes import SCOPES
 from tests.contract.issuer.conftest import CALLBACK, CHALLENGE, ONE_FACTOR, TWO_FACTORS, answer_in
 
 if TYPE_CHECKING:
@@ -214,6 +216,54 @@ def test_a_refresh_asks_for_no_more_than_was_granted(issuer: IssuerHarness) -> N
         "/token", grant_type="refresh_token", refresh_token=first["refresh_token"], scope="door"
     )
     assert more.json()["error"] == "invalid_scope"
+    for wrong in (" ", "openid"):
+        more = issuer.post(
+            "/token", grant_type="refresh_token", refresh_token=first["refresh_token"], scope=wrong
+        )
+        assert more.json()["error"] == "invalid_scope"
+    # The mistake has used nothing up.
+    assert issuer.refresh(first["refresh_token"]).json()["scope"] == "door.read"
+
+
+@pytest.mark.parametrize("scope", sorted(SCOPES))
+def test_every_scope_that_access_asks_for_is_given(issuer: IssuerHarness, scope: str) -> None:
+    code = issuer.browser().sign_in("user-123", scope=f"openid {scope}")["code"]
+    given = issuer.redeem(code).json()
+    # The answer says that it is not all that was asked for (RFC 6749, 3.3).
+    assert given["scope"] == issuer.claims(given["access_token"])["scope"] == scope
+
+
+def test_a_scope_that_is_not_known_is_not_taken_for_all_of_them(issuer: IssuerHarness) -> None:
+    answer = answer_in(issuer.browser().authorize(scope="openid email"))
+    assert (answer["error"], answer["state"]) == ("invalid_scope", "s-1")
+    assert pushed(issuer, scope="openid").json()["error"] == "invalid_scope"
+    own = issuer.post("/token", "call-center", grant_type="client_credentials", scope="openid")
+    assert (own.status_code, own.json()["error"]) == (400, "invalid_scope")
+
+
+def test_the_metadata_name_the_scopes_by_which_access_narrows(issuer: IssuerHarness) -> None:
+    named = issuer.http.get("/.well-known/openid-configuration").json()["scopes_supported"]
+    assert set(named) == set(SCOPES)
+
+
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/par"])
+@pytest.mark.parametrize("credentials", [b"Basic //8=", b"Basic \xe9", b"Basic =", b"Basic ////:"])
+def test_credentials_that_cannot_be_read_are_none(
+    issuer: IssuerHarness, path: str, credentials: bytes
+) -> None:
+    answer = issuer.http.post(
+        path, data={"grant_type": "client_credentials", "token": "x"}, headers={b"authorization": credentials}
+    )
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+def test_a_token_whose_header_never_ends_is_none(issuer: IssuerHarness) -> None:
+    nested = base64.urlsafe_b64encode(b"[" * 2_900).rstrip(b"=").decode()
+    assert issuer.post("/revoke", token=f"{nested}.e30.AA").status_code == 200
+    headers = {"authorization": f"Bearer {nested}.e30.AA"}
+    for path in ("/mandates/codes", "/mandates/cases", "/mandates/cases/C-1/approval"):
+        answer = issuer.http.post(path, data={"case": "C-1"}, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
 
 
 @pytest.mark.parametrize("which", ["refresh_token", "access_token"])

@@ -63,6 +63,20 @@ def test_max_age_and_prompt_are_heeded(issuer: IssuerHarness) -> None:
     assert "Password" in browser.authorize().text
 
 
+def test_no_age_at_all_asks_for_a_new_sign_in(issuer: IssuerHarness) -> None:
+    """As `prompt=login` does (OpenID Connect Core 3.1.2.1): taken to the letter, nobody is quick enough for it."""
+    browser = issuer.browser()
+    browser.sign_in("user-123")
+    issuer.at += 1
+    assert "Password" in browser.authorize(max_age="0", acr_values=TWO_FACTORS).text
+    issuer.at += 20
+    assert "Second factor" in browser.password("user-123").text
+    issuer.at += 20
+    assert "code" in answer_in(browser.totp("user-123"))
+    issuer.at += 1
+    assert answer_in(browser.authorize(max_age="0", prompt="none"))["error"] == "login_required"
+
+
 def test_wrong_names_and_wrong_passwords_are_answered_alike(issuer: IssuerHarness) -> None:
     answers = []
     for name, word in (("user-123", "wrong"), ("nobody", "wrong"), ("user-456", "")):
@@ -95,6 +109,17 @@ def test_codes_cannot_be_guessed_either(issuer: IssuerHarness) -> None:
     statuses = [browser.fill("/sign-in/totp", code=wrong).status_code for _ in range(6)]
     assert statuses == [403] * 5 + [429]
     assert browser.totp("user-456").status_code == 429
+
+
+def test_the_password_gives_no_more_tries_at_the_code(issuer: IssuerHarness) -> None:
+    wrong = f"{(int(issuer.code('user-123')) + 7) % 10**6:06d}"
+    statuses = []
+    for _ in range(3):
+        browser = issuer.browser()
+        browser.authorize(acr_values=TWO_FACTORS)
+        browser.password("user-123")
+        statuses += [browser.fill("/sign-in/totp", code=wrong).status_code for _ in range(2)]
+    assert statuses == [403] * 5 + [429]
 
 
 def test_a_form_from_elsewhere_is_refused(issuer: IssuerHarness) -> None:

@@ -93,6 +93,31 @@ async def test_a_bound_token_is_no_bearer_token(house: AccessHarness, key: DpopK
         assert refusal.headers["www-authenticate"].startswith('DPoP error="invalid_token"')
 
 
+@pytest.mark.parametrize(
+    ("path", "claims", "error"),
+    [
+        ("status", {"exp": 1}, "invalid_token"),
+        ("status", {"scope": "openid"}, "insufficient_scope"),
+        ("unlock", {"acr": "urn:ecarus:acr:1fa"}, "insufficient_user_authentication"),
+    ],
+)
+async def test_who_sends_a_bound_token_is_challenged_in_its_scheme(
+    house: AccessHarness, key: DpopKey, path: str, claims: dict[str, Any], error: str
+) -> None:
+    token = house.issuer.token(cnf={"jkt": key.thumbprint}, **claims)
+    method = "POST" if path == "unlock" else "GET"
+    proof = key.proof(method, URL.replace("status", path), token, house.clock())
+    headers = {"authorization": f"dpop {token}", "dpop": proof, "content-type": "application/json"}
+    body = b'{"targetDoors":["all"]}' if path == "unlock" else b""
+    form = {"scheme": "https", "host": "api.test", "method": method, "body": body}
+    refusal = await refusal_of(house, house.request(path, headers=headers, **form))
+    challenge = refusal.headers["www-authenticate"]
+    assert challenge.startswith("DPoP ")
+    assert f'error="{error}"' in challenge
+    assert challenge.endswith(', algs="ES256 EdDSA"')
+    assert "Bearer" not in challenge
+
+
 async def test_what_is_bound_to_no_key_is_sent_as_a_bearer(house: AccessHarness, key: DpopKey) -> None:
     for bearer in (house.issuer.token(), KEY):
         proof = key.proof("GET", URL, bearer, house.clock())

@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from issuer.authentication import ONE_FACTOR, TWO_FACTORS, Demand, Factors
-from issuer.limits import FailureLimits, RequestRates, TooManyFailuresError
+from issuer.limits import (
+    MANDATE_TRY,
+    PASSWORD_TRY,
+    SECOND_FACTOR_TRY,
+    FailureLimits,
+    RequestRates,
+    TooManyFailuresError,
+)
 from issuer.sessions import DemandMalformedError, demand_in
 from issuer.settings import IssuerSettingsRefusedError, read_settings
 
@@ -35,7 +44,8 @@ def factors(**ago: int) -> Factors:
         (factors(pop=5), STRONG, TWO_FACTORS, 5),
         (factors(pwd=4_000, pop=5), Demand((TWO_FACTORS,), 300), TWO_FACTORS, 5),
         (factors(pwd=28_801), Demand(), None, 0),
-        (factors(pwd=10), Demand(max_age_seconds=0), None, 0),
+        (factors(pwd=10), Demand(max_age_seconds=0, asked_at=NOW - 9), None, 0),
+        (factors(pwd=9, otp=1), Demand((TWO_FACTORS,), 0, asked_at=NOW - 9), TWO_FACTORS, 9),
         (factors(pwd=10), Demand(prompt="login", asked_at=NOW - 9), None, 0),
         (factors(pwd=9), Demand(prompt="login", asked_at=NOW - 9), ONE_FACTOR, 9),
         (factors(pwd=10), Demand(("urn:other", TWO_FACTORS)), None, 0),
@@ -63,21 +73,58 @@ def test_failures_are_counted_where_they_come_from() -> None:
     at = [0.0]
     limits = FailureLimits(lambda: at[0])
     for _ in range(5):
-        limits.check("user-123", "guesser")
-        limits.failed("user-123", "guesser")
+        limits.begin(PASSWORD_TRY, "user-123", "guesser")
     with pytest.raises(TooManyFailuresError):
-        limits.check("user-123", "guesser")
-    limits.check("user-123", "home")  # the owner's own device is not locked out
-    limits.check("user-456", "guesser")
+        limits.begin(PASSWORD_TRY, "user-123", "guesser")
+    limits.was_right(
+        limits.begin(PASSWORD_TRY, "user-123", "home")
+    )  # the owner's own device is not locked out
+    limits.was_right(limits.begin(PASSWORD_TRY, "user-456", "guesser"))
     for n in range(45):
-        limits.failed(f"name-{n}", "guesser")
+        limits.begin(PASSWORD_TRY, f"name-{n}", "guesser")
     with pytest.raises(TooManyFailuresError):
-        limits.check("user-456", "guesser")
+        limits.begin(PASSWORD_TRY, "user-456", "guesser")
     at[0] = 301
-    limits.check("user-123", "guesser")
+    limits.begin(PASSWORD_TRY, "user-123", "guesser")
     for n in range(20_000):
-        limits.failed(f"name-{n}", f"address-{n}")
+        limits.begin(PASSWORD_TRY, f"name-{n}", f"address-{n}")
     assert len(limits._failures) <= 10_000
+
+
+def test_one_secret_that_is_known_gives_no_more_tries_at_another() -> None:
+    limits = FailureLimits(lambda: 0.0)
+    for _ in range(5):
+        limits.was_right(limits.begin(PASSWORD_TRY, "user-123", "thief"))
+        limits.begin(SECOND_FACTOR_TRY, "user-123", "thief")
+    limits.was_right(limits.begin(PASSWORD_TRY, "user-123", "thief"))
+    with pytest.raises(TooManyFailuresError):
+        limits.begin(SECOND_FACTOR_TRY, "user-123", "thief")
+
+
+def test_what_was_right_is_not_counted() -> None:
+    limits = FailureLimits(lambda: 0.0)
+    for _ in range(200):
+        limits.was_right(limits.begin(PASSWORD_TRY, "user-123", "home"))
+        limits.was_right(limits.begin(MANDATE_TRY, "agent-7", "desk"), forget=False)
+    for _ in range(5):
+        limits.begin(MANDATE_TRY, "agent-7", "desk")
+    with pytest.raises(TooManyFailuresError):
+        limits.begin(MANDATE_TRY, "agent-7", "desk")
+
+
+def test_of_many_tries_at_once_no_more_than_the_limit_are_looked_at() -> None:
+    limits, begun = FailureLimits(lambda: 0.0), threading.Barrier(20)
+
+    def guess(_number: int) -> bool:
+        begun.wait(timeout=60)
+        try:
+            limits.begin(SECOND_FACTOR_TRY, "user-123", "guesser")
+        except TooManyFailuresError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(20) as guessers:
+        assert sum(guessers.map(guess, range(20))) == 5
 
 
 def test_one_address_asks_only_so_often() -> None:
