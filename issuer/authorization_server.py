@@ -11,6 +11,7 @@ from authlib.oauth2.rfc6749.errors import (
     InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
+    InvalidScopeError,
     OAuth2Error,
 )
 from authlib.oauth2.rfc6749.errors import UnauthorizedClientError as ClientRefused
@@ -28,6 +29,7 @@ from typing_extensions import override
 
 from issuer.accounts import AGENT
 from issuer.authentication import SignIn
+from issuer.clients import DEFAULT_SCOPE
 from issuer.exchange_types import ACCESS_TOKEN, APPROVED_CASE, SPOKEN_CODE, TOKEN_EXCHANGE
 from issuer.limits import TooManyFailuresError
 from issuer.mandates import MandateRefusedError
@@ -298,7 +300,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
             )
         if form.get("requested_token_type", ACCESS_TOKEN) != ACCESS_TOKEN:
             raise InvalidRequestError("What is given is an access token.")
-        request.client.get_allowed_scope(request.payload.scope)  # before the mandate is used up
+        asked = request.client.get_allowed_scope(request.payload.scope)
         agent = parts.reader.claims(form.get("actor_token", ""))
         if agent is None or agent.get("client_id") != request.client.client_id or "act" in agent:
             raise InvalidGrantError("The token of the agent is not good.")
@@ -306,6 +308,9 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
             raise InvalidGrantError("The token of the agent is bound to a key; send a proof of it.")
         if parts.accounts.kind_of(agent["sub"]) != AGENT:
             raise InvalidGrantError("Only an agent acts for somebody else.")
+        held = set(agent.get("scope", DEFAULT_SCOPE).split())
+        if DEFAULT_SCOPE not in held and not held.issuperset(asked.split()):
+            raise InvalidScopeError("The token of the agent is of a narrower scope; ask for that.")
         try:
             mandate = parts.mandates.take(kind, form.get("subject_token", ""), agent["sub"], request.address)
         except MandateRefusedError as refused:

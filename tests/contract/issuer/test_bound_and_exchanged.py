@@ -196,6 +196,16 @@ def test_what_is_not_a_mandate_gives_nothing(issuer: IssuerHarness) -> None:
     assert exchange(issuer, agent, late, client="call-center").json()["error"] == "invalid_grant"
 
 
+def test_an_exchange_widens_no_agents_scope(issuer: IssuerHarness) -> None:
+    narrow = issuer.token("agent-7", "call-center", scope="door.read door.lock")["access_token"]
+    code = spoken(issuer)
+    for asked in ({}, {"scope": "door"}, {"scope": "door.lock door.unlock"}):
+        refused = exchange(issuer, narrow, code, client="call-center", **asked)
+        assert refused.json()["error"] == "invalid_scope", asked
+    given = exchange(issuer, narrow, code, client="call-center", scope="door.lock").json()
+    assert issuer.claims(given["access_token"])["scope"] == given["scope"] == "door.lock"
+
+
 def test_spoken_codes_cannot_be_guessed(issuer: IssuerHarness) -> None:
     agent, code = agent_token(issuer, "agent-8"), spoken(issuer)
     guesses = [f"{(int(code) + n) % 10**8:08d}" for n in range(1, 7)]
