@@ -53,7 +53,7 @@ token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [AC
 	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)")
 
 # What fails is played once more by itself, with nothing beside it: only a failure there is one. More than these are no accident.
-ACCIDENTS := 5
+ACCIDENTS := 10
 # $(call played,NAME,FIRST,AGAIN): of what ran first it is known by a cache of its own what failed, whatever earlier runs left.
 played = rm -rf $(VENV)/played-$(1); \
 	$(PYTEST) -o cache_dir=$(VENV)/played-$(1) $(2) || { \
