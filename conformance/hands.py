@@ -88,7 +88,13 @@ class Hands:
     ) -> None:
         self._vin = vin
         self._http = (
-            httpx.AsyncClient(base_url=control, timeout=_CONTROL_SECONDS, trust_env=False)
+            # A connection for each request: one that was kept may be ended just as it is used again.
+            httpx.AsyncClient(
+                base_url=control,
+                timeout=_CONTROL_SECONDS,
+                trust_env=False,
+                limits=httpx.Limits(max_keepalive_connections=0),
+            )
             if control
             else None
         )

@@ -69,14 +69,14 @@ class FailureLimits:
                 self._failures.popitem(last=False)
         return started
 
-    def was_right(self, started: CountedTry, *, forget: bool = True) -> None:
-        """Take the try back, and with `forget` those of its kind from its address: it was the owner after all."""
+    def was_right(self, started: CountedTry, *, clear: bool = True) -> None:
+        """Take the try back, and with `clear` those of its kind from its address: it was the owner after all."""
         with self._one_at_a_time:
             for key, _ in _counters(started):
                 failures = self._failures.get(key)
                 if failures and started.at in failures:
                     failures.remove(started.at)
-            if forget:
+            if clear:
                 self._failures.pop(_own_counter(started), None)
 
 

@@ -106,7 +106,7 @@ class Mandates:
         if row is None or not good:
             raise MandateRefusedError("it is not good, or not any more")
         # One that was right says nothing of the wrong ones: they were other customers'.
-        self._limits.was_right(started, forget=False)
+        self._limits.was_right(started, clear=False)
         return Mandate(row.subject, row.vin, row.case)
 
     def _add(self, kind: str, secret: str, mandate: Mandate, *, asked_by: str, seconds: int) -> None:

@@ -27,17 +27,22 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Seconds of all threads of a process together since it began, and whether one waits for the disk now."""
+    """Seconds of all threads of a process together since it began, and whether one waits for the disk now.
+
+    `threads` names them: what one did that has ended is not among the seconds any more.
+    """
 
     ran: float
     in_line: float
     at_the_disk: bool
+    threads: frozenset[str] = frozenset()
 
 
 def activity_of(pid: int | str, proc: Path = _PROC) -> Activity | None:
     """Return it; None where the system does not tell, or the process is not there."""
     ran = in_line = 0
     at_the_disk = False
+    threads = set()
     try:
         for thread in (proc / str(pid) / "task").iterdir():
             try:
@@ -55,12 +60,13 @@ def activity_of(pid: int | str, proc: Path = _PROC) -> Activity | None:
                 if not (thread / "stat").exists():
                     continue
                 return None
+            threads.add(thread.name)
             ran += int(times[0])
             in_line += int(times[1])
             at_the_disk = at_the_disk or state == _DISK
     except (OSError, ValueError, IndexError):
         return None
-    return Activity(ran / _NANOSECONDS, in_line / _NANOSECONDS, at_the_disk)
+    return Activity(ran / _NANOSECONDS, in_line / _NANOSECONDS, at_the_disk, frozenset(threads))
 
 
 class HangWatch:
@@ -101,7 +107,8 @@ class HangWatch:
         passed = now - since
         wanted = its.ran + its.in_line - its_before.ran - its_before.in_line
         starved = own.in_line - own_before.in_line
-        if wanted >= IDLE_SHARE * max(passed, 1.0) or starved >= STARVED_SHARE * max(passed, 1.0):
+        works = its.threads != its_before.threads or wanted >= IDLE_SHARE * max(passed, 1.0)
+        if works or starved >= STARVED_SHARE * max(passed, 1.0):
             self._began, self._looks = (now, its, own), 0  # it did something: from here on it may hang
             return False
         return passed >= self._seconds and self._looks >= self._seconds * LOOKS_PER_SECOND

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
-    from services.access.domain.grants import Caller
+    from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database

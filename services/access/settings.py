@@ -10,7 +10,7 @@ from services.access.adapters.dpop import origin_of
 from services.access.adapters.issuer_discovery import checked_url
 from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
 from services.access.domain import abnormal
-from services.access.domain.grants import SANDBOX_CLIENTS, Source
+from services.access.domain.accounts import SANDBOX_CLIENTS, Source
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import SANDBOX, STRICT, table_in
 from services.platform.settings import ServiceSettings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from services.config.domain import KEEP_ANSWERS
+from services.config.domain.config import KEEP_ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import ReplayGuard, SessionSlot
     from protocol.faults import MessageRefusedError
-    from services.config.domain import ChangeRequest, ConfigRightEnded, DoorConfig, News, Push
+    from services.config.domain.config import ChangeRequest, ConfigRightEnded, DoorConfig, News, Push
 
 KEEP_NEWS = timedelta(days=8)
 """Longer than the broker keeps a vehicle's events, and so longer than one can be delivered again."""

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 import services.config
 from services.config.adapters import dispatch, server, store, translate
-from services.config.domain import ConfigAnswer
+from services.config.domain.config import ConfigAnswer
 from services.config.usecases import VerifiedConfigMessage
 from services.platform.capability import CapabilityVerifier
 from services.platform.database import Database, open_database

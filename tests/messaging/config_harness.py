@@ -25,7 +25,8 @@ from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import AcceptedOrder
 from services.config.adapters import dispatch, right_link, store, translate, vehicle_link
-from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
+from services.config.domain.config import ChangeRequest, DoorConfig
+from services.config.domain.settings import SettingsChange
 from services.platform.consumer import Consumer
 from services.platform.dead_letter_keeper import DeadLetterWriter
 from services.platform.outbox import OutboxRelay, OutgoingMessage

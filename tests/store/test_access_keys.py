@@ -12,15 +12,9 @@ import pytest
 from services.access.adapters import store
 from services.access.adapters.outbox_messages import AccessMessages
 from services.access.adapters.pending_keys import SqlPendingApiKeys
-from services.access.domain.grants import (
-    APPROVAL_TIME,
-    ApiKeyNotPendingError,
-    ApiKeyUnknownError,
-    GrantRole,
-    NewApiKey,
-    SameOperatorError,
-    Source,
-)
+from services.access.domain.accounts import ApiKeyNotPendingError, ApiKeyUnknownError, NewApiKey, Source
+from services.access.domain.approvals import APPROVAL_TIME, SameOperatorError
+from services.access.domain.grants import GrantRole
 from services.access.domain.sharing import GrantLimits, GrantOffer, TooManyGrantsError
 from tests.store.test_access_store import NOW, VIN, Sent, count, database, grant, record_of
 

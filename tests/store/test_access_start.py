@@ -14,7 +14,7 @@ from services.access import __main__ as start
 from services.access.adapters import store
 from services.access.adapters.identity import key_hash
 from services.access.adapters.published_key import PUBLISHED_KEY
-from services.access.domain.grants import Source
+from services.access.domain.accounts import Source
 from services.access.settings import AccessSettings
 from services.platform.database import open_database
 from tests.support.databases import migrated

@@ -18,18 +18,9 @@ from services.access.adapters import pending_grants, pending_keys, seed, store
 from services.access.adapters.identity import key_hash
 from services.access.adapters.outbox_messages import AccessMessages
 from services.access.domain import key_scopes
+from services.access.domain.accounts import ApiKeyUnknownError, Caller, NewApiKey, Source, key_id_of
 from services.access.domain.ended_rights import EndedKind
-from services.access.domain.grants import (
-    ApiKeyUnknownError,
-    Caller,
-    GrantConflictError,
-    GrantRole,
-    GrantUnknownError,
-    NewApiKey,
-    NewGrant,
-    Source,
-    key_id_of,
-)
+from services.access.domain.grants import GrantConflictError, GrantRole, GrantUnknownError, NewGrant
 from services.access.domain.permissions import Allowance
 from services.access.usecases.grants import GrantQuery
 from services.platform.database import Database, open_database

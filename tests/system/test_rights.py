@@ -23,7 +23,7 @@ from mesh.issuer_seed import issuer_url
 from mesh.sandbox import Sandbox, key_id, load_signing_key
 from mesh.tokens import AUDIENCE, TWO_FACTORS
 from services.access.adapters.identity import key_hash
-from services.access.domain.grants import key_id_of
+from services.access.domain.accounts import key_id_of
 from tests.support.app import SAMPLE, App, Car, Stream, eventually
 from tests.support.running_mesh import ROOT
 

@@ -12,15 +12,13 @@ import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
+from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
 from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
-from services.access.domain import step_up
-from services.access.domain.authorization import DenialReason
 from services.access.domain.grants import UNLOCK
-from services.access.domain.scopes import needed_for
 from services.access.usecases.authorization import (
     AccessDeniedError,
     ApprovalRequiredError,
@@ -29,11 +27,8 @@ from services.access.usecases.authorization import (
 from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
-from services.platform.interceptor import resource_not_found
 from services.platform.logs import masked_id
-from services.platform.step_up import challenge, not_made_for
 from services.platform.storage import StorageUnavailableError
-from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,25 +41,6 @@ _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _QUOTED = re.compile(r'"[^"]*"')
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_WHAT = {
-    step_up.UNLOCK: "To unlock",
-    step_up.EMERGENCY: "An emergency unlock",
-    step_up.WEAKEN: "To weaken a setting",
-    step_up.GIVE: "To change who may access a vehicle",
-    step_up.RESTORE: "To give an account its rights back",
-}
-"""Every line of the step-up table, as the beginning of a sentence."""
-_DENIED = {
-    DenialReason.ACCOUNT_LOCKED: "This account is locked and commands nothing; contact customer support to unlock it.",
-    DenialReason.ACCOUNT_RESTRICTED: "Something about the use of this account was abnormal: it reads and locks until "
-    "you restore it, freshly signed in with a second factor (POST .../door/account/restore), or customer support does.",
-    DenialReason.ACTION_NOT_GRANTED: ACTION_NOT_GRANTED_DETAIL,
-    DenialReason.NOT_NOW: "Your access to this vehicle does not include {action} at this time: it is suspended, "
-    "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
-    DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
-    "signed in themselves.",
-    DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
-}
 _log = structlog.get_logger()
 
 
@@ -104,7 +80,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """RefusedError, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
+    """Not let through, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
 
     correlation_id: str
     refusal: Refusal
@@ -244,9 +220,9 @@ class EdgeAuthorizer:
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
-            return _denied(asked, path, correlation_id, _refusal_of(denied))
+            return _denied(asked, path, correlation_id, refusal_of_denial(denied))
         except (StepUpRequiredError, ApprovalRequiredError) as weak:
-            return _denied(asked, path, correlation_id, _step_up_refusal(weak))
+            return _denied(asked, path, correlation_id, refusal_of_sign_in(weak))
         except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
             away = Refusal(
@@ -349,41 +325,6 @@ def _vin(written: str) -> str:
             violations=[Violation("vin", "17 of A-Z 0-9, without I, O and Q")],
         )
     return vin
-
-
-def _refusal_of(denied: AccessDeniedError) -> Refusal:
-    """Return how a denial is told, and what its caller can do next."""
-    action = denied.action
-    if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
-        return resource_not_found()
-    if denied.denial is DenialReason.ACCOUNT_LOCKED:
-        return Refusal(errors.ACCOUNT_LOCKED, _DENIED[denied.denial])
-    if denied.denial is DenialReason.ACCOUNT_RESTRICTED:
-        return Refusal(errors.REASONS["ACCOUNT_RESTRICTED"], _DENIED[denied.denial])
-    if denied.denial in _DENIED:
-        detail = _DENIED[denied.denial].format(action=action)
-        return Refusal(errors.ACTION_NOT_GRANTED, detail, facts={"action": action})
-    scope = needed_for(action)
-    return Refusal(
-        errors.ACTION_NOT_GRANTED,
-        f"The token's scope does not include {action}; sign in for the scope {scope}.",
-        facts={"action": action},
-        headers={
-            "www-authenticate": f'Bearer realm="remote-door-control", error="insufficient_scope", scope="{scope}"'
-        },
-    )
-
-
-def _step_up_refusal(weak: StepUpRequiredError | ApprovalRequiredError) -> Refusal:
-    if isinstance(weak, ApprovalRequiredError):
-        return Refusal(
-            errors.APPROVAL_REQUIRED,
-            "An agent unlocks in an emergency only with a second agent's approval: have one of the same case approve "
-            "it (POST .../door/emergency/approve), and send the same request again within two minutes.",
-        )
-    if weak.by_key:
-        return not_made_for(_WHAT[weak.line])
-    return challenge(weak.requirement.acr_values, weak.requirement.max_age_seconds, _WHAT[weak.line])
 
 
 def _path_not_found() -> Refusal:

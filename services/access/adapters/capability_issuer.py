@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from services.access.domain.accounts import Caller
     from services.access.domain.authorization import Purpose
-    from services.access.domain.grants import Caller
     from services.access.domain.permissions import EffectivePermissions
 
 _MAX_KEPT = 100_000

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.door.v1 import door_grant_pb2
 
 from services.access.domain.agents import NotAnotherAgentError
-from services.access.domain.grants import (
-    GrantRole,
-    GrantState,
-    NewGrant,
-    TooLongError,
-)
+from services.access.domain.grants import GrantRole, GrantState, NewGrant, TooLongError
 from services.access.domain.schedule import Schedule, UnknownTimeZoneError, Weekday, WeeklyWindow
 from services.access.domain.severance import NewSeverance, SeveranceUnknownError, TooManySeverancesError
 from services.access.domain.sharing import (
@@ -41,8 +36,8 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_grant_service_pb2
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from services.access.domain.accounts import Account
     from services.access.domain.agents import EmergencyApproval
-    from services.access.domain.grants import Account
     from services.access.domain.severance import AccessSeverance
     from services.access.domain.sharing import GrantView, Transfer
     from services.platform.call import Call

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from services.access.adapters.dpop import ProofOfRequest, ProofVerifier
     from services.access.adapters.tokens import TokenVerifier
-    from services.access.domain.grants import Caller
+    from services.access.domain.accounts import Caller
 
 KEY_PREFIX = "sk_"
 KEY_SECONDS = 5.0

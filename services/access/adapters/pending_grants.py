@@ -59,7 +59,7 @@ class SqlPendingGrants:
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = change_messages
+        self._change_messages = change_messages
         self._sent = sent
 
     async def request(self, new: NewGrant, *, by: str, at: datetime) -> Grant | PendingGrant:
@@ -69,7 +69,7 @@ class SqlPendingGrants:
     async def approve(self, grant_id: str, *, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
         """See the port."""
         grant, pending, messages = await self._database.write(
-            lambda connection: _approve(connection, grant_id, by, at, self._announcements)
+            lambda connection: _approve(connection, grant_id, by, at, self._change_messages)
         )
         self._sent(messages)
         return grant, pending

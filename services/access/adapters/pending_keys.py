@@ -13,7 +13,7 @@ from sqlmodel import Field
 
 from services.access.adapters import store
 from services.access.adapters.store import AccessModel
-from services.access.domain.grants import ApiKey, ApiKeyNotPendingError, NewApiKey, PendingApiKey, Source
+from services.access.domain.accounts import ApiKey, ApiKeyNotPendingError, NewApiKey, PendingApiKey, Source
 from services.platform.database import Instant
 
 if TYPE_CHECKING:

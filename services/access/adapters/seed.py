@@ -11,13 +11,15 @@ from pydantic.alias_generators import to_camel
 from protocol.subjects import VIN_PATTERN
 from services.access.adapters import store
 from services.access.adapters.identity import KEY_PREFIX, key_hash
-from services.access.domain.grants import GrantRole, NewGrant, Source
+from services.access.domain.accounts import Source  # noqa: TC001  # pydantic reads it
+from services.access.domain.grants import GrantRole, NewGrant
 from services.access.domain.key_scopes import WORDS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+
 
 SEEDED_BY = "sandbox-seed"
 _Vin = Annotated[str, Field(pattern=f"^{VIN_PATTERN}$")]

@@ -11,9 +11,10 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
-from services.access.adapters import grant_server, grant_translate, translate
+from services.access.adapters import account_translate, grant_server, grant_translate, translate
 from services.access.adapters.identity import KEY_PREFIX
-from services.access.domain.grants import ApiKeyNotPendingError, GrantNotPendingError, key_id_of
+from services.access.domain.accounts import ApiKeyNotPendingError, key_id_of
+from services.access.domain.grants import GrantNotPendingError
 from services.access.usecases import grants as usecases
 from services.access.usecases.approvals import needs_two_operators
 from services.access.usecases.grants import AccountRecord, GrantRecord
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.adapters.authorizer import EdgeAuthorizer
-    from services.access.domain.grants import ApiKey
+    from services.access.domain.accounts import ApiKey
     from services.access.usecases.abnormal import AbnormalAccess
     from services.access.usecases.approvals import PendingApiKeys, PendingGrants
     from services.access.usecases.grants import InvalidateCaches
@@ -178,7 +179,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             by=current_call().peer,
             at=self._now(),
         )
-        return translate.account_message(account)
+        return account_translate.account_message(account)
 
     @override
     async def UnlockAccount(
@@ -189,7 +190,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         account = await usecases.unlock_account(
             self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
         )
-        return translate.account_message(account)
+        return account_translate.account_message(account)
 
     @override
     async def ListApiKeys(
@@ -208,7 +209,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> account_pb2.AccountOverview:
         overview = await self._record.overview(request.principal, at=self._now())
         keys = await self._told_keys(request.principal, overview.api_keys)
-        return translate.overview_message(overview, keys)
+        return account_translate.overview_message(overview, keys)
 
     @override
     async def ListAccounts(
@@ -224,7 +225,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             at=self._now(),
         )
         return access_service_pb2.ListAccountsResponse(
-            accounts=map(translate.summary_message, page),
+            accounts=map(account_translate.summary_message, page),
             next_page_token=page[-1].account.principal if more else "",
         )
 
@@ -235,12 +236,16 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> access_service_pb2.IssueApiKeyResponse:
         key = KEY_PREFIX + secrets.token_hex(_KEY_BYTES)
-        new, by, at = translate.new_key(request, self._hash_key(key)), current_call().peer, self._now()
+        new, by, at = (
+            account_translate.new_key(request, self._hash_key(key)),
+            current_call().peer,
+            self._now(),
+        )
         if self._pending_keys is not None:
             pending = await self._pending_keys.request(new, by=by, at=at)
-            told = translate.pending_key_message(pending)
+            told = account_translate.pending_key_message(pending)
         else:
-            told = translate.key_message(await self._record.issue_key(new, by=by, at=at))
+            told = account_translate.key_message(await self._record.issue_key(new, by=by, at=at))
         return access_service_pb2.IssueApiKeyResponse(key=key, api_key=told)
 
     @override
@@ -253,7 +258,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             raise ApiKeyNotPendingError(request.key_id)
         by, at = current_call().peer, self._now()
         key, pending = await self._pending_keys.approve(request.key_id, by=by, at=at)
-        return translate.key_message(key, pending)
+        return account_translate.key_message(key, pending)
 
     @override
     async def ExpireApiKey(
@@ -265,7 +270,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         key = await usecases.expire_key(
             self._record, self._invalidate, request.key_id, ends, by=current_call().peer, at=self._now()
         )
-        return translate.key_message(key)
+        return account_translate.key_message(key)
 
     @override
     async def RevokeApiKey(
@@ -278,9 +283,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         if self._pending_keys is not None:
             cancelled = await self._pending_keys.cancel(key_id, by=by, at=at)
             if cancelled is not None:
-                return translate.pending_key_message(cancelled)
+                return account_translate.pending_key_message(cancelled)
         key = await usecases.revoke_key(self._record, self._invalidate, key_id, by=by, at=at)
-        return translate.key_message(key)
+        return account_translate.key_message(key)
 
     @override
     async def SeverVehicleAccess(
@@ -288,8 +293,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.SeverVehicleAccessRequest,
         context: Context,
     ) -> severance_pb2.VehicleSeverance:
-        new = translate.operators_severance(request, current_call().peer)
-        return translate.vehicle_severance(await self._severed.sever_for(new))
+        new = account_translate.operators_severance(request, current_call().peer)
+        return account_translate.vehicle_severance(await self._severed.sever_for(new))
 
     @override
     async def ListSeverances(
@@ -298,7 +303,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> access_service_pb2.ListSeverancesResponse:
         found = await self._severed.listed(request.vin)
-        return access_service_pb2.ListSeverancesResponse(severances=map(translate.vehicle_severance, found))
+        return access_service_pb2.ListSeverancesResponse(
+            severances=map(account_translate.vehicle_severance, found)
+        )
 
     @override
     async def ReverseSeverance(
@@ -309,7 +316,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         grant_translate.check_text("reason", request.reason, grant_translate.MOST_EVIDENCE)
         by = current_call().peer
         severance = await self._severed.reverse(request.severance_id, request.reason, by=by)
-        return translate.vehicle_severance(severance)
+        return account_translate.vehicle_severance(severance)
 
     @override
     async def ListAbnormalAccess(
@@ -318,7 +325,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> access_service_pb2.ListAbnormalAccessResponse:
         cases = await self._abnormal.cases(open_only=request.open_only)
-        return access_service_pb2.ListAbnormalAccessResponse(cases=map(translate.case_message, cases))
+        return access_service_pb2.ListAbnormalAccessResponse(cases=map(account_translate.case_message, cases))
 
     @override
     async def AcknowledgeAbnormalAccess(
@@ -327,7 +334,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> abnormal_pb2.AbnormalCase:
         case = await self._abnormal.acknowledge(request.case_id, by=current_call().peer)
-        return translate.case_message(case)
+        return account_translate.case_message(case)
 
     @override
     async def RestrictAccount(
@@ -338,7 +345,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         grant_translate.check_text("reason", request.reason, grant_translate.MOST_EVIDENCE)
         by = current_call().peer
         account = await self._abnormal.restrict(request.principal, request.reason, by=by)
-        return translate.account_message(account)
+        return account_translate.account_message(account)
 
     @override
     async def RestoreAccount(
@@ -347,12 +354,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,
     ) -> account_pb2.Account:
         account = await self._abnormal.restore_as_operator(request.principal, by=current_call().peer)
-        return translate.account_message(account)
+        return account_translate.account_message(account)
 
     async def _told_keys(self, principal: str, keys: Sequence[ApiKey]) -> list[account_pb2.ApiKey]:
         """Return an account's API keys as they are told, those that wait for approval after the others."""
         asked = [] if self._pending_keys is None else await self._pending_keys.of(principal)
         by_id = {each.asked.key_id: each for each in asked}
         waiting = [each for each in asked if each.is_waiting(self._now())]
-        told = [translate.key_message(each, by_id.get(each.key_id)) for each in keys]
-        return [*told, *map(translate.pending_key_message, waiting)]
+        told = [account_translate.key_message(each, by_id.get(each.key_id)) for each in keys]
+        return [*told, *map(account_translate.pending_key_message, waiting)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from protocol.subjects import is_vin
 from services.access.domain import agents
-from services.access.domain.grants import Caller
+from services.access.domain.accounts import Caller
 from services.access.domain.scopes import actions_in
 from services.platform import errors
 from services.platform.errors import Refusal
@@ -19,7 +19,7 @@ from services.platform.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.access.domain.grants import Source
+    from services.access.domain.accounts import Source
 
 MAX_NAME = 128
 """Characters of whatever is kept or told of a token: subject, actor, client, class and methods of authentication."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from services.access.adapters.issuer_keys import IssuerKey, KeySource
-    from services.access.domain.grants import Caller, Source
+    from services.access.domain.accounts import Caller, Source
 
 LEEWAY_SECONDS = 30
 """How far the issuer's clock and ours may be apart, unless the settings say otherwise."""

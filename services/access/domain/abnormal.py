@@ -131,14 +131,14 @@ class _Seen:
         self.values.append((at, value))
         self.counts[value] = self.counts.get(value, 0) + 1
         if len(self.values) > most:
-            self._forget_oldest()
+            self._drop_oldest()
 
-    def forget_before(self, at: float) -> None:
+    def drop_before(self, at: float) -> None:
         """Know only what was at that time or later."""
         while self.values and self.values[0][0] < at:
-            self._forget_oldest()
+            self._drop_oldest()
 
-    def _forget_oldest(self) -> None:
+    def _drop_oldest(self) -> None:
         _, value = self.values.popleft()
         self.counts[value] -= 1
         if not self.counts[value]:
@@ -161,7 +161,7 @@ class AbnormalWatch:
             if rule is None:
                 continue
             seen = self._remembered(kind, (name, signal.by_key))
-            evidence = self._judged(kind, rule, seen, signal.at, value)
+            evidence = self._abnormality(kind, rule, seen, signal.at, value)
             if evidence and signal.at - seen.found_at >= rule.seconds:
                 seen.found_at = signal.at
                 principal = "" if kind is AbnormalKind.FAILED_SIGN_INS else name
@@ -179,13 +179,13 @@ class AbnormalWatch:
         return seen
 
     @staticmethod
-    def _judged(kind: AbnormalKind, rule: AbnormalRule, seen: _Seen, at: float, value: Hashable) -> str:
+    def _abnormality(kind: AbnormalKind, rule: AbnormalRule, seen: _Seen, at: float, value: Hashable) -> str:
         """Return what is abnormal about it, in words; nothing when it is not."""
         if kind is AbnormalKind.UNUSUAL_HOUR:
             is_new = len(seen.values) >= rule.most and value not in seen.counts
             seen.add(at, value, rule.most + 1)
             return f"unlocked at {value} h UTC, as never among the last {rule.most}" if is_new else ""
-        seen.forget_before(at - rule.seconds)
+        seen.drop_before(at - rule.seconds)
         if kind is AbnormalKind.IMPOSSIBLE_TRAVEL:
             others = sorted({str(country) for country in seen.counts} - {str(value)})
             seen.add(at, value, max(rule.most, 1) + 1)

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from services.access.domain import step_up
-from services.access.domain.grants import Source
+from services.access.domain.accounts import Source
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.access.domain.grants import Caller
+    from services.access.domain.accounts import Caller
 
 LONGEST_SECONDS = 300
 """A token with which an agent acts is good for so long: a call."""

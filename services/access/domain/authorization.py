@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
 
 if TYPE_CHECKING:
-    from services.access.domain.grants import Caller
+    from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.domain.step_up import Requirement
 

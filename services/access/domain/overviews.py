@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.access.domain.grants import Account, ApiKey, Grant
+    from services.access.domain.accounts import Account, ApiKey
+    from services.access.domain.grants import Grant
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from services.access.domain.grants import OWN_GRANTS, Grant, GrantRole, GrantState
+from services.access.domain.grants import OWN_GRANTS, Grant, GrantRole, GrantState, RightRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,31 +23,31 @@ LISTED_TIME = timedelta(days=30)
 MOST_LISTED = 200
 
 
-class GrantHiddenError(Exception):
+class GrantHiddenError(RightRefusedError):
     """There is no such grant on this vehicle that the caller may see or change."""
 
 
-class GrantEndedError(Exception):
+class GrantEndedError(RightRefusedError):
     """The grant is not in a state in which this can be done to it."""
 
 
-class GrantNotPossibleError(Exception):
+class GrantNotPossibleError(RightRefusedError):
     """This person cannot get this right on this vehicle."""
 
 
-class TooManyGrantsError(Exception):
+class TooManyGrantsError(RightRefusedError):
     """The vehicle, or the giver, has as many as there may be."""
 
 
-class NotOwnerError(Exception):
+class NotOwnerError(RightRefusedError):
     """The caller owns the vehicle no longer."""
 
 
-class ByAgentError(Exception):
+class ByAgentError(RightRefusedError):
     """An agent may not change who has which right."""
 
 
-class UnsoundChangeError(Exception):
+class UnsoundChangeError(RightRefusedError):
     """A member of what was asked for is not possible; it says which, and why."""
 
     def __init__(self, member: str, reason: str) -> None:
@@ -218,3 +218,5 @@ class Transfer:
     at: datetime
     ended_grants: int
     withdrawn_offers: int
+    holders: frozenset[str] = frozenset()
+    """Whose rights changed with it, the new owner's among them."""

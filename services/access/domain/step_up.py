@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.access.domain.grants import Caller
+    from services.access.domain.accounts import Caller
 
 UNLOCK = "door.unlock"
 EMERGENCY = "door.unlock.emergency"

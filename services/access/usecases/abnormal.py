@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.access.domain.abnormal import AbnormalCase, AbnormalWatch, AccessSignal, Finding
-    from services.access.domain.grants import Account
+    from services.access.domain.accounts import Account
     from services.access.domain.sharing import Giver
     from services.access.usecases.grants import InvalidateCaches
 

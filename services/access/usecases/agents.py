@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from services.access.domain.grants import Caller
+    from services.access.domain.accounts import Caller
 
 
 class AgentRecord(Protocol):

@@ -9,7 +9,8 @@ from services.access.domain.grants import GrantRole
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.access.domain.grants import ApiKey, Grant, NewApiKey, NewGrant, PendingApiKey, PendingGrant
+    from services.access.domain.accounts import ApiKey, NewApiKey, PendingApiKey
+    from services.access.domain.grants import Grant, NewGrant, PendingGrant
 
 
 class PendingGrants(Protocol):

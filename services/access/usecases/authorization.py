@@ -13,7 +13,7 @@ from services.platform.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.access.domain.grants import Caller
+    from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.domain.step_up import Requirement
     from services.access.usecases.agents import AgentSupervision

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.access.domain.grants import Account, ApiKey, Grant, NewApiKey, NewGrant
+    from services.access.domain.accounts import Account, ApiKey, NewApiKey
+    from services.access.domain.grants import Grant, NewGrant
     from services.access.domain.overviews import AccountOverview, AccountSummary
     from services.access.domain.permissions import Allowance
 

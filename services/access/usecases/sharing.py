@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from services.access.domain.grants import RightRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from services.access.domain.sharing import Giver, GrantOffer, GrantReduction, GrantView, Transfer
     from services.access.usecases.grants import InvalidateCaches
+
+Changed = TypeVar("Changed")
 
 
 class SharedGrants(Protocol):
@@ -76,55 +80,59 @@ class SharedAccess:
     async def give(self, offer: GrantOffer, giver: Giver) -> GrantView:
         """Offer somebody a right. Raises what SharedGrants.offer does, and ByAgentError."""
         giver.check()
-        try:
-            return await self._grants.offer(offer, at=self._now())
-        finally:
-            self._invalidate(principal=offer.new.principal)
+        return await self._changed(self._grants.offer(offer, at=self._now()))
 
     async def accept(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
         """Accept a right that was offered. Raises what SharedGrants.accept does, and ByAgentError."""
         giver.check()
-        try:
-            return await self._grants.accept(vin, grant_id, by=giver.subject, at=self._now())
-        finally:
-            self._invalidate(principal=giver.subject)
+        return await self._changed(self._grants.accept(vin, grant_id, by=giver.subject, at=self._now()))
 
     async def narrow(self, vin: str, grant_id: str, narrowing: GrantReduction, giver: Giver) -> GrantView:
         """Take some of a right away. Raises what SharedGrants.narrow does, and ByAgentError."""
         giver.check()
-        try:
-            return await self._grants.narrow(vin, grant_id, narrowing, by=giver.subject, at=self._now())
-        finally:
-            self._invalidate()
+        return await self._changed(
+            self._grants.narrow(vin, grant_id, narrowing, by=giver.subject, at=self._now())
+        )
 
     async def suspend(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
         """Take a right away for a while. Raises what SharedGrants.suspend does, and ByAgentError."""
         giver.check()
-        try:
-            return await self._grants.suspend(vin, grant_id, by=giver.subject, at=self._now())
-        finally:
-            self._invalidate()
+        return await self._changed(self._grants.suspend(vin, grant_id, by=giver.subject, at=self._now()))
 
     async def resume(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
         """Give a suspended right back. Raises what SharedGrants.resume does, and ByAgentError."""
         giver.check()
-        try:
-            return await self._grants.resume(vin, grant_id, by=giver.subject, at=self._now())
-        finally:
-            self._invalidate()
+        return await self._changed(self._grants.resume(vin, grant_id, by=giver.subject, at=self._now()))
 
     async def end(self, vin: str, grant_id: str, giver: Giver) -> GrantView:
         """End a right. Raises GrantHiddenError, ByAgentError."""
         giver.check()
-        try:
-            return await self._grants.end(vin, grant_id, by=giver.subject, at=self._now())
-        finally:
-            self._invalidate()
+        return await self._changed(self._grants.end(vin, grant_id, by=giver.subject, at=self._now()))
 
     async def transfer(self, vin: str, new_owner: str, grant_id: str, giver: Giver) -> Transfer:
         """Hand the vehicle over. Raises what SharedGrants.transfer does, and ByAgentError."""
         giver.check()
+        done = await self._known(
+            self._grants.transfer(vin, new_owner, grant_id, by=giver.subject, at=self._now())
+        )
+        for holder in done.holders:
+            self._invalidate(principal=holder)
+        return done
+
+    async def _changed(self, change: Awaitable[GrantView]) -> GrantView:
+        """Return what became of a right, and have this process go by it."""
+        view = await self._known(change)
+        self._invalidate(principal=view.grant.asked.principal)
+        return view
+
+    async def _known(self, change: Awaitable[Changed]) -> Changed:
+        """Return what was changed. Where that got lost nobody knows whose rights did, and this process goes by none
+        that it remembers; what was refused changed nothing, and empties no memory of anybody's.
+        """
         try:
-            return await self._grants.transfer(vin, new_owner, grant_id, by=giver.subject, at=self._now())
-        finally:
+            return await change
+        except RightRefusedError:
+            raise
+        except BaseException:
             self._invalidate()
+            raise

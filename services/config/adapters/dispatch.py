@@ -19,7 +19,7 @@ from protocol.order import request_hash
 from protocol.seal import Direction, seal
 from protocol.subjects import SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_subject, vin_of
 from services.config.adapters import translate
-from services.config.domain import NOT_PROVEN, RIGHT_ENDED
+from services.config.domain.config import NOT_PROVEN, RIGHT_ENDED
 from services.config.usecases import SignedSettings, UnsignedSettings
 from services.platform.logs import masked_id
 from services.platform.outbox import OutgoingMessage
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from protocol.cloud_side import SessionSlot
-    from services.config.domain import Push
+    from services.config.domain.config import Push
     from services.config.usecases import OrderRecord
     from services.platform.jetstream import Broker
     from services.telematics.keys import VehicleKeyDirectory

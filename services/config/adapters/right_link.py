@@ -13,7 +13,7 @@ from protocol.streams import ROOM_EVENTS
 from protocol.subjects import GRANT_REVOKED_SUBJECT, is_vin
 from services.config import usecases
 from services.config.adapters import translate
-from services.config.domain import ConfigRightEnded
+from services.config.domain.config import ConfigRightEnded
 from services.platform.consumer import ConsumerPlan, PoisonMessage
 from services.platform.storage import StorageUnavailableError
 from services.telematics.order_signer import MOST_AT_ONCE
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.config.domain import Push
+    from services.config.domain.config import Push
     from services.config.usecases import SettingsCancellations
     from services.platform.consumer import Delivery
     from services.telematics.order_signer import OrderSigningClient

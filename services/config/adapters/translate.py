@@ -10,22 +10,19 @@ from ecarus.remotecontrol.door.v1.door_config_pb2 import DoorUnlockMode
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2
 
 from protocol import faults
-from services.config.domain import (
+from services.config.domain.config import (
     HIGHEST_VERSION,
     ApplicationState,
     ChangeRequest,
     ConfigAnswer,
     ConfigCorrelationIdReusedError,
     ConfigFault,
-    DoorSettings,
     Hello,
-    LeftOutSettings,
     ReadBack,
     ReadOnlyChangedError,
-    SettingsChange,
-    UnlockMode,
     WeakeningNotAllowedError,
 )
+from services.config.domain.settings import DoorSettings, LeftOutSettings, SettingsChange, UnlockMode
 from services.platform import errors
 from services.platform.call import current_call
 from services.platform.capability import METADATA_KEY
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from protocol.cloud_side import IssuedOrder
-    from services.config.domain import DoorConfig, Push
+    from services.config.domain.config import DoorConfig, Push
     from services.platform.call import Call
     from services.platform.capability import Capability
     from services.telematics.order_mac import OrderMac

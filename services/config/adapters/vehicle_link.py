@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from protocol.cloud_side import AnswerReader, ReplayGuard
-    from services.config.domain import News
+    from services.config.domain.config import News
     from services.config.usecases import ConfigRecord
     from services.platform.consumer import Delivery, Unhandled
     from services.telematics.keys import VehicleKeyDirectory

@@ -38,7 +38,7 @@ from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
-from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.accounts import SANDBOX_CLIENTS
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
 from services.access.usecases.abnormal import AbnormalAccess

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
 )
 
 from services.access.adapters.identity import key_hash
-from services.access.domain.grants import key_id_of
+from services.access.domain.accounts import key_id_of
 from services.access.domain.key_scopes import UNLESS_NAMED
 from tests.contract.access.access_service import (
     ALICE,

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import services.config
-from services.config.domain import (
-    ApplicationState,
-)
+from services.config.domain.config import ApplicationState
 
 MIGRATIONS = Path(services.config.__file__).with_name("migrations")
 

@@ -8,9 +8,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from protocol.domains import Domain
 from protocol.subjects import EventKind
 from protocol.vehicle_side import RefusedOrder
-from services.config.domain import (
-    MOST_RESENDS,
-)
+from services.config.domain.config import MOST_RESENDS
 from tests.messaging.config_harness import ConfigHarness, answer
 from tests.messaging.config_link.config_states import APPLIED, PENDING, REJECTED, is_state
 from tests.support.protocol_harness import OTHER_VIN, VIN, Car, Clock, signer

@@ -14,14 +14,8 @@ from nats.js.errors import NotFoundError
 from protocol.streams import ROOM_EVENTS
 from protocol.subjects import GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT, EventKind
 from services.config.adapters.dispatch import outgoing
-from services.config.domain import (
-    NOT_PROVEN,
-    RIGHT_ENDED,
-    DoorConfig,
-    DoorSettings,
-    RequestEvidence,
-    push,
-)
+from services.config.domain.config import NOT_PROVEN, RIGHT_ENDED, DoorConfig, RequestEvidence, push
+from services.config.domain.settings import DoorSettings
 from tests.messaging.config_harness import ConfigHarness, answer
 from tests.messaging.config_link.config_states import APPLIED, REJECTED, is_state
 from tests.support.protocol_harness import OTHER_VIN, VIN, Car

@@ -11,11 +11,8 @@ from sqlalchemy import func, select
 
 import services.config
 from services.config.adapters import dispatch, store, translate
-from services.config.domain import (
-    ChangeRequest,
-    News,
-    SettingsChange,
-)
+from services.config.domain.config import ChangeRequest, News
+from services.config.domain.settings import SettingsChange
 from services.config.usecases import VerifiedConfigMessage
 from services.platform.database import Database, open_database
 from services.platform.outbox import OutboxRelay, OutgoingMessage

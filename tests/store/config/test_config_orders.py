@@ -14,13 +14,7 @@ from protocol.cloud_side import AnswerReader, ReplayGuard, SessionSlot
 from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import OpenKeys, VehicleKeys
 from services.config.adapters import dispatch, store
-from services.config.domain import (
-    RIGHT_ENDED,
-    ApplicationState,
-    ConfigRightEnded,
-    Hello,
-    News,
-)
+from services.config.domain.config import RIGHT_ENDED, ApplicationState, ConfigRightEnded, Hello, News
 from services.config.usecases import SignedSettings, UnsignedSettings, VerifiedConfigMessage
 from services.platform.database import Database
 from tests.store.config.conftest import T0, count, received, sent, wish

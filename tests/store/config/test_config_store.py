@@ -12,15 +12,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from services.config.adapters import dispatch, store, translate
-from services.config.domain import (
+from services.config.domain.config import (
     ApplicationState,
     ConfigAnswer,
     ConfigCorrelationIdReusedError,
-    DoorSettings,
     Hello,
-    LeftOutSettings,
-    UnlockMode,
 )
+from services.config.domain.settings import DoorSettings, LeftOutSettings, UnlockMode
 from services.platform.database import Database
 from services.platform.migration import config_for
 from services.platform.outbox import OutboxRelay, OutgoingMessage

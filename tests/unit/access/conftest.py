@@ -21,7 +21,8 @@ from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
 from services.access.adapters.tokens import TokenVerifier
-from services.access.domain.grants import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, GrantRole, Source
+from services.access.domain.accounts import SANDBOX_CLIENTS, Caller, Source
+from services.access.domain.grants import ROLE_ACTIONS, GrantRole
 from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.agents import AgentSupervision

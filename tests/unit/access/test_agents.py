@@ -10,8 +10,8 @@ import pytest
 
 from services.access.adapters.authorizer import Allow, Deny
 from services.access.domain import step_up
+from services.access.domain.accounts import Caller, Source
 from services.access.domain.agents import EmergencyApproval, NotAnotherAgentError, is_closed_to
-from services.access.domain.grants import Caller, Source
 from services.access.usecases.agents import AgentSupervision
 from tests.unit.access.conftest import VIN, acting
 

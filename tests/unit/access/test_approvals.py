@@ -7,14 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.access.domain.grants import (
-    APPROVAL_TIME,
-    GrantRole,
-    GrantUnknownError,
-    NewGrant,
-    PendingGrant,
-    SameOperatorError,
-)
+from services.access.domain.approvals import APPROVAL_TIME, SameOperatorError
+from services.access.domain.grants import GrantRole, GrantUnknownError, NewGrant, PendingGrant
 from services.access.usecases.approvals import needs_two_operators
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 from services.access.adapters.authorizer import Allow, Deny
 from services.access.adapters.dpop import ProofOfRequest, ProofVerifier, origin_of, thumbprint_of
 from services.access.adapters.tokens import TokenVerifier
-from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.accounts import SANDBOX_CLIENTS
 from services.platform.errors import Refusal
 from tests.support.dpop import DpopKey
 from tests.unit.access.conftest import AUDIENCE, ISSUER, KEY, VIN

@@ -21,7 +21,7 @@ from services.access.adapters.issuer_keys import (
     keys_in,
 )
 from services.access.adapters.tokens import TokenVerifier
-from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.domain.accounts import SANDBOX_CLIENTS
 from services.platform.errors import Refusal
 from services.platform.health import Health
 from tests.support.loopback_issuer import KEYS, METADATA, LoopbackIssuer, new_key, public_jwk

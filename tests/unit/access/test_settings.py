@@ -13,7 +13,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from services.access.adapters.capability_issuer import SigningKeyError, read_signing_key
 from services.access.adapters.limits import WHAT
-from services.access.domain.grants import SANDBOX_CLIENTS, Source
+from services.access.domain.accounts import SANDBOX_CLIENTS, Source
 from services.access.settings import AccessSettings
 from services.platform.settings import SettingsError, load
 

@@ -15,7 +15,7 @@ from services.access.adapters.authorizer import Allow, Deny
 from services.access.adapters.identity import key_hash
 from services.access.adapters.routes import Routes
 from services.access.domain import key_scopes, step_up
-from services.access.domain.grants import Caller, Source
+from services.access.domain.accounts import Caller, Source
 from tests.unit.access.conftest import KEY, PEPPER, VIN, acting
 
 if TYPE_CHECKING:

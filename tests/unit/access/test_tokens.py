@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.domain.grants import Source
+from services.access.domain.accounts import Source
 from services.platform.errors import Refusal
 from tests.unit.access.conftest import acting
 

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from services.config.domain import (
+from services.config.domain.config import (
     MOST_RESENDS,
     NOT_PROVEN,
     RIGHT_ENDED,
@@ -9,13 +9,9 @@ from services.config.domain import (
     ConfigAnswer,
     ConfigFault,
     DoorConfig,
-    DoorSettings,
     Hello,
-    LeftOutSettings,
     ReadBack,
     RequestEvidence,
-    SettingsChange,
-    UnlockMode,
     answered,
     changed,
     faulted,
@@ -24,6 +20,7 @@ from services.config.domain import (
     push,
     unsent,
 )
+from services.config.domain.settings import DoorSettings, LeftOutSettings, SettingsChange, UnlockMode
 
 VIN = "KMHSH81C7LU123456"
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)

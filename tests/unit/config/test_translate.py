@@ -9,18 +9,8 @@ from google.protobuf import json_format
 from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
 from services.config.adapters import translate
-from services.config.domain import (
-    ConfigAnswer,
-    ConfigFault,
-    DoorConfig,
-    DoorSettings,
-    Hello,
-    LeftOutSettings,
-    RequestEvidence,
-    SettingsChange,
-    UnlockMode,
-    push,
-)
+from services.config.domain.config import ConfigAnswer, ConfigFault, DoorConfig, Hello, RequestEvidence, push
+from services.config.domain.settings import DoorSettings, LeftOutSettings, SettingsChange, UnlockMode
 
 VIN = "KMHSH81C7LU123456"
 AT = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)

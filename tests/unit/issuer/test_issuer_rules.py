@@ -105,7 +105,7 @@ def test_what_was_right_is_not_counted() -> None:
     limits = FailureLimits(lambda: 0.0)
     for _ in range(200):
         limits.was_right(limits.begin(PASSWORD_TRY, "user-123", "home"))
-        limits.was_right(limits.begin(MANDATE_TRY, "agent-7", "desk"), forget=False)
+        limits.was_right(limits.begin(MANDATE_TRY, "agent-7", "desk"), clear=False)
     for _ in range(5):
         limits.begin(MANDATE_TRY, "agent-7", "desk")
     with pytest.raises(TooManyFailuresError):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,7 +42,7 @@ class Machine:
             self.now += 0.5
             if self.its is not None:
                 ran, in_line = (0.5 * share.get(name, 0.0) for name in ("ran", "in_line"))
-                self.its = Activity(self.its.ran + ran, self.its.in_line + in_line, self.its.at_the_disk)
+                self.its = replace(self.its, ran=self.its.ran + ran, in_line=self.its.in_line + in_line)
             if self.own is not None:
                 own_in_line = self.own.in_line + 0.5 * share.get("own_in_line", 0.0)
                 self.own = Activity(self.own.ran, own_in_line, at_the_disk=False)
@@ -62,6 +62,17 @@ def watch(machine: Machine) -> HangWatch:
 def test_who_does_nothing_hangs_once_the_time_is_over(machine: Machine, watch: HangWatch) -> None:
     machine.pass_time(watch, 10, ran=0.01)
     assert machine.found == [False] * 8 + [True] * 2
+
+
+def test_who_began_or_ended_a_thread_did_something(machine: Machine, watch: HangWatch) -> None:
+    machine.its = replace(BEFORE, threads=frozenset("12"))
+    machine.pass_time(watch, 7)
+    # What the one did that has ended is gone from the sum, which so goes down.
+    machine.its = replace(BEFORE, ran=1.0, threads=frozenset("1"))
+    machine.pass_time(watch, 8)
+    assert machine.found == [False] * 15
+    machine.pass_time(watch, 2)
+    assert machine.found[-1]
 
 
 @pytest.mark.parametrize("share", [{"ran": 0.2}, {"in_line": 0.9}, {"ran": 0.06, "in_line": 0.06}])
@@ -119,7 +130,7 @@ def test_all_threads_count_and_one_at_the_disk_is_enough(tmp_path: Path) -> None
         folder.mkdir(parents=True)
         (folder / "schedstat").write_text(times)
         (folder / "stat").write_text(f"{thread} (odd) name) {state} 1 1")
-    assert activity_of(7, tmp_path) == Activity(2.0, 0.5, at_the_disk=True)
+    assert activity_of(7, tmp_path) == Activity(2.0, 0.5, at_the_disk=True, threads=frozenset("78"))
     (tmp_path / "7" / "task" / "8" / "schedstat").unlink()
     assert activity_of(7, tmp_path) is None
     assert activity_of(9, tmp_path) is None

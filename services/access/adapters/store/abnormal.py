@@ -20,7 +20,8 @@ from services.access.adapters.store.tables import (
     write_audit,
 )
 from services.access.domain.abnormal import AbnormalCase, AbnormalKind, Consequence, Finding
-from services.access.domain.grants import Account, GrantState
+from services.access.domain.accounts import Account
+from services.access.domain.grants import GrantState
 from services.access.domain.sharing import GrantHiddenError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class SqlAbnormalAccess:
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = change_messages
+        self._change_messages = change_messages
         self._sent = sent
 
     async def keep(self, finding: Finding, *, by: str, at: datetime) -> AbnormalCase:
@@ -172,7 +173,7 @@ class SqlAbnormalAccess:
 
     def _told(self, connection: Connection, principal: str, what: str, at: datetime) -> list[OutgoingMessage]:
         """Keep an alert for the owners of each vehicle on which this principal has a right."""
-        return tell_of_account(connection, principal, what, at, self._announcements)
+        return tell_of_account(connection, principal, what, at, self._change_messages)
 
 
 def tell_of_account(

@@ -17,8 +17,7 @@ from services.access.adapters.store.tables import (
     write_audit,
 )
 from services.access.domain import key_scopes
-from services.access.domain.ended_rights import EndedKind, EndedRight
-from services.access.domain.grants import (
+from services.access.domain.accounts import (
     KEY_ID_PREFIX,
     Account,
     ApiKey,
@@ -27,6 +26,7 @@ from services.access.domain.grants import (
     Source,
     key_id_of,
 )
+from services.access.domain.ended_rights import EndedKind, EndedRight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
-    from services.access.domain.grants import NewApiKey
+    from services.access.domain.accounts import NewApiKey
     from services.access.usecases.grants import GrantQuery
     from services.platform.outbox import OutgoingMessage
 

@@ -10,7 +10,7 @@ from services.access.adapters.store.abnormal import account_of
 from services.access.adapters.store.accounts import keys_of
 from services.access.adapters.store.grants import grants_of, not_over
 from services.access.adapters.store.tables import grants, keys, principals
-from services.access.domain.grants import Account
+from services.access.domain.accounts import Account
 from services.access.domain.overviews import AccountOverview, AccountSummary
 
 if TYPE_CHECKING:

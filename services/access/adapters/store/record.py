@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from services.access.adapters.store.notices import ChangeMessages
-    from services.access.domain.grants import Account, ApiKey, Grant, NewApiKey, NewGrant
+    from services.access.domain.accounts import Account, ApiKey, NewApiKey
+    from services.access.domain.grants import Grant, NewGrant
     from services.access.domain.overviews import AccountOverview, AccountSummary
     from services.access.domain.permissions import Allowance
     from services.access.usecases.grants import GrantQuery
@@ -34,17 +35,17 @@ class SqlGrantRecord:
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = change_messages
+        self._change_messages = change_messages
         self._message_of = change_messages.ended
         self._sent = sent
 
     async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
         """Keep it, with its audit row. The same again answers with what is kept; else GrantConflictError."""
-        return await self._ending(lambda c: grants.give_grant(c, new, by, at, self._announcements))
+        return await self._ending(lambda c: grants.give_grant(c, new, by, at, self._change_messages))
 
     async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
         """End it, with its audit row and the message to the other services. Raises GrantUnknownError."""
-        return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._announcements))
+        return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._change_messages))
 
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """See the port."""
@@ -62,7 +63,7 @@ class SqlGrantRecord:
         def change(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
             account, messages = accounts.lock_account(connection, principal, reason, by, at, self._message_of)
             if messages:
-                told = tell_of_account(connection, principal, "LOCKED", at, self._announcements)
+                told = tell_of_account(connection, principal, "LOCKED", at, self._change_messages)
                 messages = [*messages, *told]
             return account, messages
 

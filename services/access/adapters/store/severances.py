@@ -58,7 +58,7 @@ class SqlSeverances:
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announcements = change_messages
+        self._change_messages = change_messages
         self._sent = sent
 
     async def sever(self, new: NewSeverance, *, at: datetime) -> AccessSeverance:
@@ -159,7 +159,7 @@ class SqlSeverances:
             )
             if after.reversed_at is None:
                 return after, []
-            return after, _give_back(connection, asked, by, at, self._announcements)
+            return after, _give_back(connection, asked, by, at, self._change_messages)
 
         severance, messages = await self._database.write(write)
         self._sent(messages)
@@ -187,8 +187,8 @@ class SqlSeverances:
             ChangeKind.SEVERED, new.vin, new.person, nothing.role, new.requested_by, at, (), new.severance_id
         )
         messages = [
-            self._announcements.ended(ending_of(nothing, [], at)),
-            *self._announcements.changed(change),
+            self._change_messages.ended(ending_of(nothing, [], at)),
+            *self._change_messages.changed(change),
         ]
         outbox.add(connection, messages)
         return messages

@@ -56,7 +56,7 @@ class SqlSharedGrants:
         limits: GrantLimits,
     ) -> None:
         self._database = database
-        self._announcements = change_messages
+        self._change_messages = change_messages
         self._sent = sent
         self._limits = limits
 
@@ -180,7 +180,7 @@ class SqlSharedGrants:
             if not add_if_new(connection, grants, row_of(new)):
                 # The same again, and the vehicle has come back since: it must not end up without an owner.
                 raise GrantConflictError(grant_id)
-            messages = end_all(connection, ended, [new], by, at, self._announcements)
+            messages = end_all(connection, ended, [new], by, at, self._change_messages)
             # Whoever a severance is taken back from gets nothing on what is somebody else's vehicle now.
             kept = update(grants).where(grants.c.vin == vin, grants.c.severed_by.is_not(None))
             connection.execute(kept.values(severed_by=None))
@@ -190,10 +190,11 @@ class SqlSharedGrants:
             change = AccessChange(
                 ChangeKind.TRANSFERRED, vin, new_owner, GrantRole.OWNER, by, at, told, grant_id
             )
-            changes = self._announcements.changed(change)
+            changes = self._change_messages.changed(change)
             outbox.add(connection, changes)
             offers = sum(grant.state(at) is GrantState.CREATED for grant in ended)
-            done = Transfer(vin, new_owner, at, len(ended) - offers, offers + withdrawn)
+            holders = frozenset({new_owner, *(grant.asked.principal for grant in ended)})
+            done = Transfer(vin, new_owner, at, len(ended) - offers, offers + withdrawn, holders)
             return done, [*messages, *changes]
 
         result, messages = await self._database.write(write)
@@ -241,7 +242,7 @@ class SqlSharedGrants:
         view, messages = self._told(connection, after, kind, by, at, owners)
         if kind not in {ChangeKind.BEGUN, ChangeKind.RESUMED} and grant.state(at) is not GrantState.CREATED:
             left = [after if each.asked.grant_id == asked.grant_id else each for each in before]
-            ended = [self._announcements.ended(ending_of(asked, left, at))]
+            ended = [self._change_messages.ended(ending_of(asked, left, at))]
             outbox.add(connection, ended)
             messages = [*ended, *messages]
         return view, messages
@@ -257,7 +258,7 @@ class SqlSharedGrants:
     ) -> tuple[GrantView, list[OutgoingMessage]]:
         """Keep the audit row and the messages of a change."""
         audit_grant(connection, f"GRANT_{kind.value}", grant.asked, by, at)
-        messages = notify(connection, grant, kind, by, at, owners, self._announcements)
+        messages = notify(connection, grant, kind, by, at, owners, self._change_messages)
         return GrantView(grant, grant.asked.principal in owners, at), messages
 
     def _count(self, connection: Connection, vin: str, giver: str, at: datetime) -> None:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, or_, select
 
-from services.config import domain
 from services.config.adapters.store import rows
 from services.config.adapters.store.tables import audit, configs, outbox
+from services.config.domain.config import RIGHT_ENDED, push, unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.config.domain import ConfigRightEnded, Push
+    from services.config.domain.config import ConfigRightEnded, Push
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
 
@@ -44,13 +44,13 @@ class SettingsCancellationStore:
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             messages: list[OutgoingMessage] = []
-            # By VIN: see record.ConfigStore.take_in.
-            for push in sorted(pushes, key=lambda each: each.vin):
-                before = rows.locked(connection, push.vin, at)
-                after = domain.unsent(before, push.version, domain.RIGHT_ENDED)
+            # By VIN, as all who lock several do, so that they wait for each other and do not deadlock.
+            for stopped in sorted(pushes, key=lambda each: each.vin):
+                before = rows.locked(connection, stopped.vin, at)
+                after = unsent(before, stopped.version, RIGHT_ENDED)
                 if after != before:
                     rows.save(connection, after)
-                    messages.append(self._cancelled(push, at))
+                    messages.append(self._cancelled(stopped, at))
             outbox.add(connection, messages)
             return messages
 
@@ -74,4 +74,4 @@ def _unapplied(connection: Connection, ended: ConfigRightEnded) -> list[Push]:
         )
         query = query.where(asked.exists())
     found = map(rows.config_of, connection.execute(query).all())
-    return [domain.push(config, config.proof, "review") for config in found if config.proof is not None]
+    return [push(config, config.proof, "review") for config in found if config.proof is not None]

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 from protocol.cloud_side import SlotConflictError
 from protocol.domains import Domain
 from protocol.session import NotReachableError
-from services.config import domain
 from services.config.adapters.store import rows
 from services.config.adapters.store.tables import configs
+from services.config.domain.config import is_wanted, unsent
 from services.config.usecases import SignedSettings, UnsignedSettings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class OrderStore:
             replay_guard = rows.replay_guard_of(connection, at)
             reserve_slots: dict[str, SessionSlot] = {}
             for config in map(rows.config_of, connection.execute(query).all()):
-                if domain.is_wanted(config, versions[config.vin]):
+                if is_wanted(config, versions[config.vin]):
                     with suppress(NotReachableError):
                         reserve_slots[config.vin] = replay_guard.reserve_slot(
                             config.vin, Domain.CONFIG, valid_millis
@@ -62,13 +62,13 @@ class OrderStore:
         def work(connection: Connection) -> set[str]:
             replay_guard = rows.replay_guard_of(connection, at)
             issued: set[str] = set()
-            # By VIN: see record.ConfigStore.take_in.
+            # By VIN, as all who lock several do, so that they wait for each other and do not deadlock.
             for each in sorted(results, key=lambda result: result.vin):
                 before = rows.locked(connection, each.vin, at)
                 if isinstance(each, UnsignedSettings):
-                    rows.save(connection, domain.unsent(before, each.version, each.reason))
+                    rows.save(connection, unsent(before, each.version, each.reason))
                     continue
-                if not domain.is_wanted(before, each.order.version):  # given up while it was signed
+                if not is_wanted(before, each.order.version):  # given up while it was signed
                     continue
                 with suppress(SlotConflictError):  # it raises before it writes
                     replay_guard.issue(each.vin, each.order, each.slot, each.envelope)

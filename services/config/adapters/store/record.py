@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, delete, insert, select
 
 from protocol.faults import MessageRefusedError
-from services.config import domain
 from services.config.adapters.store import rows
 from services.config.adapters.store.tables import answers, audit, inbox, outbox, sessions
-from services.config.domain import (
+from services.config.domain.config import (
     KEEP_ANSWERS,
     ConfigCorrelationIdReusedError,
     DoorConfig,
     ReadOnlyChangedError,
     RequestEvidence,
     WeakeningNotAllowedError,
+    after_message,
+    changed,
+    push,
 )
 from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.config.domain import ChangeRequest, DoorSettings, Push
+    from services.config.domain.config import ChangeRequest, Push
+    from services.config.domain.settings import DoorSettings
     from services.config.usecases import VerifiedConfigMessage
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
@@ -126,14 +129,14 @@ def _change(
     if weaker and not request.may_weaken:
         raise WeakeningNotAllowedError(weaker)
     proof = RequestEvidence(request.capability, asked_at=at)
-    after = domain.changed(before, request.change, proof)
+    after = changed(before, request.change, proof)
     messages: list[OutgoingMessage] = []
     if after != before:
         cause = f"change:{request.correlation_id}"
-        proof = replace(proof, mac=stamp(domain.push(after, proof, cause)))
+        proof = replace(proof, mac=stamp(push(after, proof, cause)))
         after = replace(after, proof=proof)
         rows.save(connection, after)
-        messages.append(outgoing(domain.push(after, proof, cause), at))
+        messages.append(outgoing(push(after, proof, cause), at))
         outbox.add(connection, messages)
     after = _unproven(after)
     _remember(connection, request, after, at)
@@ -203,7 +206,7 @@ def _ingest(
             continue
         if not inbox.first_time(connection, f"{each.vin}:{each.message_id}", at):
             continue
-        after, wanted = domain.after_message(before, news)
+        after, wanted = after_message(before, news)
         if after != before:
             rows.save(connection, after)
         if wanted is not None:

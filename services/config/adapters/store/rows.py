@@ -11,14 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from protocol.cloud_side import ReplayGuard
 from services.config.adapters.store.tables import configs, sessions
-from services.config.domain import (
-    FACTORY_VERSION,
-    DoorConfig,
-    DoorSettings,
-    LeftOutSettings,
-    RequestEvidence,
-    UnlockMode,
-)
+from services.config.domain.config import FACTORY_VERSION, DoorConfig, RequestEvidence
+from services.config.domain.settings import DoorSettings, LeftOutSettings, UnlockMode
 from services.platform.times import milliseconds
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Door settings and what the vehicle makes of them: the settings, then their versions."""
