@@ -24,7 +24,7 @@ _MAX_TOLD = 100_000
 
 
 class SqlAgentRecord:
-    """usecases.agents.AgentRecord on a database. `announce` makes what owners are told; `sent` hears of it after its
+    """usecases.agents.AgentRecord on a database. `message_of` makes what owners are told; `sent` hears of it after its
     commit.
     """
 
