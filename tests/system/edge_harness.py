@@ -257,6 +257,7 @@ class EdgeHarness:
         # Beside other tests the small services here are slow to answer; how slow they may be is the mesh's to try.
         text = text.replace("cluster_name: access}, timeout: 2s", "cluster_name: access}, timeout: 20s")
         text = text.replace(" connect_timeout: 1s", " connect_timeout: 20s")
+        text = text.replace("health_checks: [{timeout: 1s,", "health_checks: [{timeout: 20s,")
         for usual, shorter in self._instead.items():
             assert usual in text, f"the configuration has no {usual}"
             text = text.replace(usual, shorter)
