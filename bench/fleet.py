@@ -17,6 +17,7 @@ from key_files.pem import public_pem
 from mesh.files import private_folder, write_private, write_private_json
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
+from mesh.sandbox import SAMPLE_KEY_SCOPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,9 @@ class Fleet:
         seed["grants"] += [
             {"grantId": f"bench-{vin}", "principal": OWNER, "vin": vin, "role": "OWNER"} for vin in owned
         ]
-        seed["apiKeys"].append({"key": self.key, "principal": OWNER, "source": "MOBILE_APP"})
+        seed["apiKeys"].append(
+            {"key": self.key, "principal": OWNER, "source": "MOBILE_APP", "scopes": list(SAMPLE_KEY_SCOPES)}
+        )
         write_private_json(sandbox.seed, seed)
         password = sandbox.nats_password(EVERY_VEHICLE)
         write_private(password, secrets.token_urlsafe(32).encode())

@@ -22,7 +22,7 @@ from mesh.files import write_private, write_private_json
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.probes import ready_line
-from mesh.sandbox import vehicle_identity
+from mesh.sandbox import SAMPLE_KEY_SCOPES, vehicle_identity
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +63,9 @@ class SimulatedFleet:
         seed["grants"] += [
             {"grantId": f"load-{vin}", "principal": OWNER, "vin": vin, "role": "OWNER"} for vin in self.vins
         ]
-        seed["apiKeys"].append({"key": self.key, "principal": OWNER, "source": "MOBILE_APP"})
+        seed["apiKeys"].append(
+            {"key": self.key, "principal": OWNER, "source": "MOBILE_APP", "scopes": list(SAMPLE_KEY_SCOPES)}
+        )
         write_private_json(sandbox.seed, seed)
         write_private_json(sandbox.vehicles, [])
         pki = sandbox.vehicle_pki(datetime.now(UTC))
