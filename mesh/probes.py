@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from typing import TYPE_CHECKING
 
 import grpc
@@ -52,6 +53,31 @@ def http_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
         async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
             try:
                 return (await client.get(f"http://{_LOOPBACK}:{port}{path}")).is_success
+            except httpx.TransportError:
+                return False
+
+    return probe
+
+
+def https_ok(port: int, path: str, ca: Path, pair: Pair) -> Callable[[], Awaitable[bool]]:
+    """Ready when GET, over mutual TLS, answers 2xx."""
+    return _https(port, path, ca, pair, TIMEOUT_SECONDS, lambda answer: answer.is_success)
+
+
+def https_answers(port: int, path: str, ca: Path, pair: Pair) -> Callable[[], Awaitable[bool]]:
+    """Alive when GET, over mutual TLS, answers anything: what it needs may be away without its fault."""
+    return _https(port, path, ca, pair, ALIVE_SECONDS, lambda _answer: True)
+
+
+def _https(
+    port: int, path: str, ca: Path, pair: Pair, seconds: float, is_good: Callable[[httpx.Response], bool]
+) -> Callable[[], Awaitable[bool]]:
+    async def probe() -> bool:
+        tls = ssl.create_default_context(cafile=str(ca))
+        tls.load_cert_chain(pair.cert, pair.key)
+        async with httpx.AsyncClient(trust_env=False, timeout=seconds, verify=tls) as client:
+            try:
+                return is_good(await client.get(f"https://{_LOOPBACK}:{port}{path}"))
             except httpx.TransportError:
                 return False
 

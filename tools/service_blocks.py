@@ -78,12 +78,12 @@ def clusters(_: Contract) -> list[str]:
 def readiness(_: Contract) -> list[str]:
     """Envoy's answers about readiness: of everything, and of each part. Commands cannot be taken without access."""
     every = [name for _, name, _, _ in _clusters()]
-    lines = _readyz("readyz", "/readyz", every)
+    lines = _readyz("readyz", "/readyz", [*every, "gateway"])
     for _service, name, _asked, ready in _clusters():
         lines += _readyz(
             f"readyz_{ready}", f"/readyz/{ready}", ["access", name] if ready == "commands" else [name]
         )
-    return lines
+    return lines + _readyz("readyz_events", "/readyz/events", ["access", "gateway"])
 
 
 def _readyz(name: str, path: str, needed: list[str]) -> list[str]:

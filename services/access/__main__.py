@@ -15,6 +15,7 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.dpop import ProofVerifier
+from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
@@ -30,6 +31,8 @@ from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.session_gate import SessionGate, SessionWatches
+from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
@@ -73,6 +76,7 @@ class StartRefusedError(Exception):
 async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     pepper = _pepper_in(settings.api_key_pepper_file)
+    verifier = CapabilityVerifier(settings.capability_jwks, service=NAME)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
     await asyncio.to_thread(
         migrate,
@@ -95,8 +99,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
-    routes = Routes()
-    workloads = Workloads()
+    routes, workloads = Routes(), Workloads()
     permission_cache = PermissionCache(load_permissions, CLOCK.seconds)
 
     def keys_changed(gone: frozenset[str]) -> None:
@@ -137,8 +140,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         now=CLOCK.seconds,
         observe=signals.note,
     )
+    sessions, gate = _sessions_of(database, issuer)
     edge = EdgeAuthorizer(
-        authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
+        authorizer, routes, TeamCertificates(workloads).name_of, gate, country_header=settings.country_header
     )
     await follow_revocations(broker.client, authorizer.invalidate)
     change_messages = AccessMessages()
@@ -166,16 +170,18 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             hash_key=partial(key_hash, pepper),
             severed=people[1],
             abnormal=people[2],
+            watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, CLOCK.now),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        DoorEventServicer(gate).register(server)
 
     rpc = GrpcServer(
         settings,
         services=SERVICES,
         register=register,
         policy=POLICY,
-        verifier=CapabilityVerifier(settings.capability_jwks, service=NAME),
+        verifier=verifier,
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
@@ -201,6 +207,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             await keys.close()
         await broker.close()
         await database.close()
+
+
+def _sessions_of(database: Database, issuer: CapabilityIssuer) -> tuple[store.SqlSessions, SessionGate]:
+    """Return where sessions' tickets are kept, and what opens sessions."""
+    sessions = store.SqlSessions(database)
+    return sessions, SessionGate(SessionIssuer(lambda: issuer.key, CLOCK.seconds), sessions, CLOCK.now)
 
 
 def _people_of(

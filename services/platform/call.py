@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.platform.capability import Capability
+    from services.platform.session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `capability` is None for RPCs between services, whose callers are known by certificate."""
+    """One call. `capability` is None for RPCs between services, whose callers are known by certificate, and for those
+    about a caller, who have a session.
+    """
 
     method: str
     correlation_id: str
     peer: str
     capability: Capability | None
     metadata: dict[str, str]
+    session: Session | None = None
+
+    def caller_session(self) -> Session:
+        """Return the session of a call that is about its caller."""
+        if self.session is None:
+            raise LookupError(f"{self.method} is served without a session")
+        return self.session
 
     def granted(self) -> Capability:
         """Return the capability of a call whose policy asks for one."""

@@ -91,7 +91,11 @@ class GrpcServer:
         policy = {**policy, **{method: rule for api in besides for method, rule in api.policy.items()}}
         methods = _methods_of(services)
         complete(policy, methods)
-        blind = [path for path in methods if policy[path].action and not _names_a_resource(methods[path])]
+        blind = [
+            path
+            for path, rule in policy.items()
+            if rule.action and not rule.about_caller and not _names_a_resource(methods[path])
+        ]
         if blind:
             raise ValueError(
                 f"policy: an action on a resource, but no field {RESOURCE} in the request of {blind}"

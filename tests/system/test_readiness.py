@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 DOORS = {
     f"ecarus.remotecontrol.door.v1.Door{kind}Service"
-    for kind in ("Command", "Status", "Config", "Diagnostics", "Grant")
+    for kind in ("Command", "Status", "Config", "Diagnostics", "Grant", "Event")
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 

@@ -17,7 +17,8 @@ from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
-from services.access.adapters.routes import WITHOUT_VEHICLE
+from services.access.adapters.routes import EVENTS_PATH, TICKET, WITHOUT_VEHICLE
+from services.access.adapters.session_gate import UPDATES_READ
 from services.access.domain.grants import UNLOCK
 from services.access.usecases.authorization import (
     AccessDeniedError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from services.access.adapters.native_request import NativeClaims
     from services.access.adapters.routes import Route, Routes
+    from services.access.adapters.session_gate import SessionGate
     from services.access.usecases.authorization import RequestAuthorizer
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -76,6 +78,8 @@ class Allow:
 
     correlation_id: str
     capability: str | None
+    session: str | None = None
+    """In place of a capability, where it is about its caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class _PublicRequest:
         self.limit_class = route.limit_class
         self.step_up = route.step_up
         self.changes = route.changes
+        self.about_caller = route.about_caller
         self.closed_to_agents = route.closed_to_agents
         self.step_up_decided_by_service = route.step_up_decided_by_service
         self._asked = asked
@@ -182,6 +187,24 @@ class _NativeRequest(_PublicRequest):
         return EMERGENCY if self._said.emergency else ""
 
 
+class _EventsRequest(_PublicRequest):
+    """One that opens the WebSocket of live updates, with a bearer."""
+
+    action = UPDATES_READ
+
+    service = limit_class = step_up = ""
+    changes = closed_to_agents = step_up_decided_by_service = False
+
+    def __init__(self, asked: EdgeRequest) -> None:
+        self._asked = asked
+
+    def vin(self) -> str:
+        return ""
+
+    def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature
+        return ""
+
+
 class EdgeAuthorizer:
     """Answers Envoy. It never raises what a request can cause.
 
@@ -194,9 +217,11 @@ class EdgeAuthorizer:
         authorizer: RequestAuthorizer[ProofOfRequest],
         routes: Routes,
         team_certificate: Callable[[str], str | None],
+        sessions: SessionGate,
         *,
         country_header: str = "",
     ) -> None:
+        self._sessions = sessions
         self._country_header = country_header
         self._authorizer = authorizer
         self._routes = routes
@@ -212,11 +237,7 @@ class EdgeAuthorizer:
         path, _, query = asked.path.partition("?")
         correlation_id, faults = _correlation(asked.headers)
         try:
-            if asked.native or asked.team_listener:
-                read: _RestRequest | _NativeRequest | None = self._read_native(asked, path, faults)
-            else:
-                read = self._read_rest(asked, path, query, faults)
-            capability = None if read is None else await self._authorizer.authorize(read)
+            return await self._admitted(asked, path, query, correlation_id, faults)
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
@@ -239,7 +260,43 @@ class EdgeAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
-        return Allow(correlation_id, capability)
+
+    async def _admitted(
+        self, asked: EdgeRequest, path: str, query: str, correlation_id: str, faults: list[Violation]
+    ) -> Allow:
+        """Return that it is let through, and with what. Raises what `authorize` raises."""
+        if asked.native or asked.team_listener:
+            read: _RestRequest | _NativeRequest | None = self._read_native(asked, path, faults)
+        elif path == EVENTS_PATH:
+            return Allow(correlation_id, None, await self._events(asked, query, faults))
+        else:
+            read = self._read_rest(asked, path, query, faults)
+        if read is not None and read.about_caller:
+            caller = await self._authorizer.identify(read)
+            read.mode("")  # what it says must be sound all the same
+            return Allow(correlation_id, None, self._sessions.open(caller, read.network))
+        return Allow(correlation_id, None if read is None else await self._authorizer.authorize(read))
+
+    async def _events(self, asked: EdgeRequest, query: str, faults: list[Violation]) -> str:
+        """Return the session of who opens a WebSocket, with a bearer or a ticket. Raises what `identify` raises."""
+        _refuse_headers(faults)
+        if asked.method != "GET":
+            raise Refusal(errors.METHOD_NOT_ALLOWED, "This path takes GET.", headers={"allow": "GET"})
+        name, _, ticket = query.partition("=")
+        if query and name != TICKET:
+            raise Refusal(
+                errors.INVALID_REQUEST,
+                "The query has parameters that there are not; correct it and send it again.",
+                violations=[Violation(TICKET, "is the only parameter here")],
+            )
+        if not query:
+            read = _EventsRequest(asked)
+            return self._sessions.open(await self._authorizer.identify(read), read.network)
+        try:
+            return await self._sessions.redeem(ticket)
+        except Refusal:
+            self._authorizer.note_failure(network_of(asked.address))
+            raise
 
     def _read_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> _RestRequest:
         found = self._routes.rest(path)

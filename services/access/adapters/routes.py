@@ -13,6 +13,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
+    door_event_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
 )
@@ -38,6 +39,11 @@ _LIMIT_CLASSES = {
 WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Native RPCs that are about no vehicle: a client certificate is enough for them."""
 
+EVENTS_PATH = "/api/v1/remotecontrol/events/ws"
+"""Where the WebSocket of live updates is opened, which is no RPC."""
+TICKET = "ticket"
+"""The query parameter of a ticket there."""
+
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -51,6 +57,8 @@ class Route:
     step_up: str
     """The line of the step-up table that it needs; empty where any sign-in will do."""
     step_up_decided_by_service: bool
+    about_caller: bool
+    """Whether it is about its caller and no vehicle."""
     changes: bool
     """Whether it is to change anything."""
     closed_to_agents: bool
@@ -86,11 +94,14 @@ class Routes:
         return [service.full_name for service in _services()]
 
     def rest(self, path: str) -> tuple[str, Mapping[str, Route]] | None:
-        """Return the VIN in this path as it was written, and the route of each HTTP method; None when unknown."""
+        """Return the VIN in this path as it was written, empty where it has none, and the route of each HTTP method.
+
+        None when the path is unknown.
+        """
         for pattern, methods in self._rest:
             match = pattern.fullmatch(path)
             if match is not None:
-                return match["vin"], methods
+                return match.groupdict().get("vin", ""), methods
         return None
 
     def native(self, path: str) -> Route | None:
@@ -107,6 +118,7 @@ def _services() -> list[ServiceDescriptor]:
             door_config_service_pb2,
             door_diagnostics_service_pb2,
             door_grant_service_pb2,
+            door_event_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
@@ -131,6 +143,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
             step_up=access.step_up,
             step_up_decided_by_service=access.step_up_decided_by_service,
+            about_caller=access.about_caller,
             changes=access.changes,
             closed_to_agents=access.closed_to_agents,
             limit_class=_LIMIT_CLASSES[access.rate_class],

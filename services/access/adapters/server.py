@@ -11,7 +11,13 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
-from services.access.adapters import account_translate, grant_server, grant_translate, translate
+from services.access.adapters import (
+    account_translate,
+    event_server,
+    grant_server,
+    grant_translate,
+    translate,
+)
 from services.access.adapters.identity import KEY_PREFIX
 from services.access.domain.accounts import ApiKeyNotPendingError, key_id_of
 from services.access.domain.grants import GrantNotPendingError
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.adapters.authorizer import EdgeAuthorizer
+    from services.access.adapters.session_gate import SessionWatches
     from services.access.domain.accounts import ApiKey
     from services.access.usecases.abnormal import AbnormalAccess
     from services.access.usecases.approvals import PendingApiKeys, PendingGrants
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE)
+SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE, event_server.SERVICE)
 DEFAULT_PAGE = 50
 _KEY_BYTES = 32
 
@@ -52,6 +59,7 @@ POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
     **grant_server.POLICY,
+    **event_server.POLICY,
 }
 
 
@@ -90,7 +98,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         hash_key: Callable[[str], bytes],
         severed: SeveredAccess,
         abnormal: AbnormalAccess,
+        watches: SessionWatches,
     ) -> None:
+        self._watches = watches
         self._abnormal = abnormal
         self._severed = severed
         self._pending = pending
@@ -110,6 +120,15 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         asked = translate.questions(request)
         allowed = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
         return translate.answers(allowed)
+
+    @override
+    async def AuthorizeWatches(
+        self,
+        request: access_service_pb2.AuthorizeWatchesRequest,
+        context: Context,
+    ) -> access_service_pb2.AuthorizeWatchesResponse:
+        found = await self._watches.authorize(request.session, request.vins)
+        return translate.watch_authorizations(request.vins, found)
 
     @override
     async def CreateGrant(

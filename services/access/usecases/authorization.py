@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from services.access.domain import step_up
 from services.access.domain.abnormal import AccessSignal, Outcome
@@ -207,6 +207,28 @@ class RequestAuthorizer(Generic[Proof]):
         StorageUnavailableError.
         """
         digest, caller = await self._caller_of(asked)
+        return await self.authorize_as(digest, caller, asked)
+
+    async def identify(self, asked: AccessRequest[Proof]) -> Caller:
+        """Return who asks, where that is for something about themselves and no vehicle. Raises AccessDeniedError where
+        their bearer is not for that, Refusal, StorageUnavailableError.
+        """
+        _, caller = await self._caller_of(asked)
+        if caller.scope is not None and asked.action not in caller.scope:
+            by_key = caller.carries is not None
+            reason = DenialReason.KEY_OUT_OF_SCOPE if by_key else DenialReason.OUT_OF_SCOPE
+            raise AccessDeniedError(reason, asked.action)
+        self._rates.take("session", caller.subject, caller.actor)
+        return caller
+
+    def note_failure(self, network: str) -> None:
+        """Count that somebody came with nothing good from there. Raises Refusal RATE_LIMITED when too many did."""
+        if network:
+            self._observe(AccessSignal(self._now(), Outcome.FAILED_SIGN_IN, network))
+            self._rates.take("failed", network)
+
+    async def authorize_as(self, digest: bytes, caller: Caller, asked: AccessRequest[Any]) -> str:
+        """Return the same for a caller who is known already; `digest` is of what they are known by."""
         vin = asked.vin()
         permissions = await self._permissions_on(vin, caller, asked)
         if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
@@ -231,13 +253,11 @@ class RequestAuthorizer(Generic[Proof]):
         try:
             return await self._callers.caller_of(asked.authorization, asked.proof)
         except Refusal:
-            if network := asked.network:
-                self._observe(AccessSignal(self._now(), Outcome.FAILED_SIGN_IN, network))
-                self._rates.take("failed", network)
+            self.note_failure(asked.network)
             raise
 
     async def _permissions_on(
-        self, vin: str, caller: Caller, asked: AccessRequest[Proof]
+        self, vin: str, caller: Caller, asked: AccessRequest[Any]
     ) -> EffectivePermissions:
         """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
@@ -259,7 +279,7 @@ class RequestAuthorizer(Generic[Proof]):
             raise ApprovalRequiredError
 
     def _check_sign_in(
-        self, asked: AccessRequest[Proof], caller: Caller, mode: str
+        self, asked: AccessRequest[Any], caller: Caller, mode: str
     ) -> tuple[str, Requirement] | None:
         """Return what the service behind is to judge; None where nothing is left. Raises StepUpRequiredError.
 
@@ -276,7 +296,7 @@ class RequestAuthorizer(Generic[Proof]):
             raise StepUpRequiredError(line, requirement, by_key=caller.carries is not None)
         return None
 
-    def _note(self, outcome: Outcome, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+    def _note(self, outcome: Outcome, asked: AccessRequest[Any], caller: Caller, vin: str) -> None:
         """Let the rules of abnormal access see it, later and elsewhere."""
         self._observe(
             AccessSignal(
@@ -292,7 +312,7 @@ class RequestAuthorizer(Generic[Proof]):
             )
         )
 
-    def _count(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+    def _count(self, asked: AccessRequest[Any], caller: Caller, vin: str) -> None:
         """Count the request against its rate; what repeats one that was counted is a read."""
         limit_class, named_id = asked.limit_class, asked.named_id
         if limit_class is None:
@@ -310,7 +330,7 @@ class RequestAuthorizer(Generic[Proof]):
         self._take_command(asked, caller, vin)
         self._counted.note(*which)
 
-    def _take_command(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+    def _take_command(self, asked: AccessRequest[Any], caller: Caller, vin: str) -> None:
         """Count a request that is no read and no cancellation, the narrowest bucket first: one that is empty costs the
         wider ones nothing. A LOCK is in none of them.
         """

@@ -22,6 +22,7 @@ import services.access
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -34,6 +35,8 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.session_gate import SessionGate, SessionWatches
+from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
@@ -170,7 +173,9 @@ async def build_room(
         agents=agents,
         now=time.time,
     )
-    edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
+    sessions = store.SqlSessions(database)
+    gate = SessionGate(SessionIssuer(lambda: issuer.key, time.time), sessions, utc_now)
+    edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of, gate)
     change_messages = AccessMessages()
     pending = SqlPendingGrants(database, change_messages, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
@@ -206,9 +211,11 @@ async def build_room(
                 hash_key=partial(key_hash, PEPPER),
                 severed=severed,
                 abnormal=abnormal,
+                watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, utc_now),
             )
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
+            DoorEventServicer(gate).register(server)
 
         return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads

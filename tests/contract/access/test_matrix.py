@@ -63,8 +63,12 @@ WITHOUT = "expired revoked severed stranger"
 EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
+ABOUT_CALLER = {"DoorEventService.CreateEventTicket"}
+"""What is about no vehicle: whoever has a good bearer may ask for it."""
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AccessService.AuthorizeWatches": "room/gateway",
+    "DoorWatchService.WatchVehicles": "room/gateway",
     **{
         f"AccessService.{name}": PERSONS
         for name in (
@@ -101,6 +105,7 @@ PEERS = [
     "team/demo",
     f"vehicle/{VIN}",
     *(f"room/{name}" for name in registry.NAMES),
+    "room/gateway",
 ]
 SOUND: dict[str, dict[str, Any]] = {
     "UnlockDoors": {"unlock": {"target_doors": ["all"]}},
@@ -131,7 +136,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys()
+    assert public == PUBLIC.keys() | ABOUT_CALLER
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -227,6 +232,23 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
                 if _answer(answer) != _expected(who, name, vin):
                     wrong.append((who, name, vin, _answer(answer)))
     assert not wrong
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+async def test_whoever_has_a_good_bearer_gets_a_session_and_no_capability(
+    check: CheckEdge, token_issuer: TokenIssuer, who: str
+) -> None:
+    for method, path, body in (
+        ("POST", "/api/v1/remotecontrol/events/tickets", b"{}"),
+        ("GET", "/api/v1/remotecontrol/events/ws", b""),
+    ):
+        headers = {**_bearer(token_issuer, who), "content-type": "application/json"}
+        answer = await check(path, method=method, headers=headers, raw_body=body)
+        if who in {"nobody", "agent-without-case"}:
+            assert answer.denied_response.status.code == 401
+            continue
+        given = {option.header.key for option in answer.ok_response.headers}
+        assert given == {"x-correlation-id", "x-ecarus-session"}
 
 
 def _expected(who: str, name: str, vin: str) -> str:

@@ -20,11 +20,14 @@ from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
+from services.access.adapters.session_gate import SessionGate
+from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.accounts import SANDBOX_CLIENTS, Caller, Source
 from services.access.domain.grants import ROLE_ACTIONS, GrantRole
 from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
+from services.access.domain.tickets import TICKET_SECONDS, EventTicketUnknownError
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
@@ -194,6 +197,22 @@ class AccessHarness:
         return self.request(path, method="POST", body=body, headers=headers, **changed)
 
 
+class FakeTickets:
+    """Tickets in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[str, datetime]] = {}
+
+    async def keep(self, ticket: str, session: str, *, at: datetime) -> None:
+        self.kept[ticket] = (session, at)
+
+    async def use(self, ticket: str, *, at: datetime) -> str:
+        session, kept_at = self.kept.pop(ticket, ("", at))
+        if not session or (at - kept_at).total_seconds() >= TICKET_SECONDS:
+            raise EventTicketUnknownError
+        return session
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -250,7 +269,14 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         agents=AgentSupervision(agents, lambda: datetime.fromtimestamp(clock(), UTC)),
         now=clock,
     )
-    edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
+    sessions = SessionGate(
+        SessionIssuer(lambda: SigningKey(signing, "c"), clock),
+        FakeTickets(),
+        lambda: datetime.fromtimestamp(clock(), UTC),
+    )
+    edge = EdgeAuthorizer(
+        authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None, sessions
+    )
     verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
         clock, record, token_issuer, identity, tokens, permission_cache, authorizer, edge, verifier, agents

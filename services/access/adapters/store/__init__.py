@@ -22,6 +22,7 @@ from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
 from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
+from services.access.adapters.store.tickets import SqlSessions
 
 __all__ = [
     "HEAD",
@@ -30,6 +31,7 @@ __all__ = [
     "SqlAbnormalAccess",
     "SqlAgentRecord",
     "SqlGrantRecord",
+    "SqlSessions",
     "SqlSeverances",
     "SqlSharedGrants",
     "add_key",
