@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.app import ASLEEP, FOREIGN, SAMPLE, SECOND, App, Car, eventually
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
@@ -309,7 +310,7 @@ def test_who_may_not_learns_nothing(mesh: Mesh) -> None:
 
 
 def test_looks_at_the_status_are_in_the_history(app: App) -> None:
-    httpx.get(f"{app.door}/status", headers={**app.headers, "X-Correlation-ID": "look-1"})
+    httpx.get(f"{app.door}/status", headers={**app.headers, "X-Correlation-ID": "look-1"}, verify=NO_TLS)
     eventually(
         lambda: any(
             e["correlationId"] == "look-1" for e in app.history(action="STATUS_CHECK", limit=200)["history"]
