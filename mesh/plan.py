@@ -126,10 +126,12 @@ class Planner:
             "status": self._status_settings,
             "enrolment": self._enrolment_settings,
             "signer": self._signer_settings,
+            "audit": self._audit_settings,
         }.get(service.name, dict[str, str])
         settings = {**self._server(service.name), **self._vehicle_settings(service), **particular()}
-        if service.has_database:
+        if service.needs_broker:
             settings |= self._broker(service.name)
+        if service.has_database:
             settings["DOORS_DATABASE_URL"] = self._sandbox.database_url(service.name)
         return self._serving(service.name, settings)
 
@@ -249,6 +251,9 @@ class Planner:
             "DOORS_ADMISSION_SEED_FILE": _absolute(self._sandbox.admission_seed),
             "DOORS_ENROLMENT_SEED": _absolute(self._sandbox.enrolment_seed),
         }
+
+    def _audit_settings(self) -> dict[str, str]:
+        return {"DOORS_AUDIT_HOUSE_KEY": _absolute(self._sandbox.audit_house_key)}
 
     def _envoy(self) -> MeshComponent:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"

@@ -24,7 +24,7 @@ from mesh.files import owned_folder, private_folder, write_private, write_privat
 from mesh.issuer_seed import ensure_issuer_seed, issuer_url
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pair, Pki
 from mesh.ports import LOOPBACK
-from services.registry import SERVICES, WITH_DATABASE, descriptor_of
+from services.registry import ON_THE_BROKER, SERVICES, descriptor_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -191,6 +191,11 @@ class Sandbox:
         return self.folder / "secrets" / "update-id.key"
 
     @property
+    def audit_house_key(self) -> Path:
+        """What the audit ledger wraps people's keys with."""
+        return self.folder / "secrets" / "audit-house.key"
+
+    @property
     def broker_secrets(self) -> BrokerSecrets:
         """What the broker and the services know of each other."""
         return BrokerSecrets(self.folder / "secrets")
@@ -257,10 +262,11 @@ class Sandbox:
         for vin in OWNERS:
             vehicle_pki.ensure(vehicle_identity(vin))
         write_private(self.broker_clients, pki.ca.read_bytes() + vehicle_pki.ca.read_bytes())
-        self.broker_secrets.ensure((*WITH_DATABASE, MONITOR))
+        self.broker_secrets.ensure((*ON_THE_BROKER, MONITOR))
         ensure_secret(self.api_key_pepper)
         ensure_secret(self.order_mac_key)
         ensure_secret(self.update_id_key)
+        ensure_secret(self.audit_house_key)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
         ensure_issuer_seed(self.issuer_seed)

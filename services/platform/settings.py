@@ -93,16 +93,21 @@ class ServerSettings(BaseModel):
     revocation_check_seconds: float = Field(default=2.0, ge=0.1, le=60)
 
 
-class ServiceSettings(ServerSettings):
-    """What a service with a record and a broker needs besides."""
+class DatabaseSettings(ServerSettings):
+    """What a service with a record needs besides."""
 
     database_url: str = Field(pattern=r"^(sqlite:///|postgresql://)")
+    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
+
+
+class ServiceSettings(DatabaseSettings):
+    """What a service with a record and a broker needs besides."""
+
     nats_url: Annotated[str, AfterValidator(_checked_brokers)]
     nats_ca: FilePath | None = None
     nats_tls_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
-    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
     nats_api_prefix: str = Field(default="$JS.API", pattern=r"^[$\w]+(\.\w+)*$")
     """Under which subjects it reaches JetStream's interface."""
