@@ -58,6 +58,7 @@ class CommandRpcHarness:
     refused: Any = None
     stub: Any = None
     signer: Any = None
+    audit: Any = None
     now: datetime = START
     known: FakeKnownVehicles = field(default_factory=FakeKnownVehicles)
 
