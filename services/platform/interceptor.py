@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import re
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -128,7 +129,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _unary(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
         async def unary(request: Message, context: Context) -> Any:
             workload = self._workloads.calling(context.auth_context())
-            call = _call_of(method, context, workload)
+            call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, request)
@@ -150,7 +151,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _streaming(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
         async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
             workload = self._workloads.calling(context.auth_context())
-            call = _call_of(method, context, workload)
+            call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, request)
@@ -241,7 +242,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 errors.ACTION_NOT_GRANTED,
                 ACTION_NOT_GRANTED_DETAIL.format(action=action),
             )
-        return Call(call.method, call.correlation_id, call.peer, capability, call.metadata)
+        return replace(call, capability=capability)
 
     def _refusal(self, error: Exception, rule: RpcPolicy | None) -> Refusal:
         if isinstance(error, Refusal):
@@ -307,10 +308,11 @@ def _behind(call: Call) -> str:
     return call.capability.certificate if call.capability is not None else ""
 
 
-def _call_of(method: str, context: Context, workload: Workload | None) -> Call:
+def _call_of(method: str, context: Context, workload: Workload | None, rule: RpcPolicy | None) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     correlation_id = metadata.get(CORRELATION_ID) or str(uuid.uuid4())
-    return Call(method, correlation_id, workload.uri if workload else "", None, metadata)
+    changes = rule is not None and rule.mutates
+    return Call(method, correlation_id, workload.uri if workload else "", None, metadata, changes)
 
 
 def _may_wait(rule: RpcPolicy | None, call: Call) -> bool:

@@ -29,6 +29,7 @@ from services.command.domain.commands import (
     Viewer,
 )
 from services.command.domain.history import HistoryPage, HistoryQuery
+from services.platform.audit_entry import factors_of
 from services.platform.capability import METADATA_KEY
 from services.platform.public_values import seconds
 from services.platform.times import set_time
@@ -78,6 +79,8 @@ def requester_of(call: Call) -> Requester:
         source=capability.source,
         proof=call.metadata[METADATA_KEY],
         role=_role(capability),
+        factors=factors_of(capability),
+        case=capability.case,
     )
 
 

@@ -97,7 +97,7 @@ class SqlAbnormalAccess:
 
         def write(connection: Connection) -> AbnormalCase:
             which = abnormal_cases.c.case_id == case_id
-            connection.execute(
+            changed = connection.execute(
                 update(abnormal_cases)
                 .where(which, abnormal_cases.c.acknowledged_at.is_(None))
                 .values(acknowledged_by=by, acknowledged_at=at, open_key=None)
@@ -105,6 +105,10 @@ class SqlAbnormalAccess:
             row = connection.execute(select(abnormal_cases).where(which)).first()
             if row is None:
                 raise GrantHiddenError
+            if changed.rowcount:
+                write_audit(
+                    connection, "CASE_ACKNOWLEDGED", by=by, at=at, principal=row.principal, named=case_id
+                )
             return _case_of(row)
 
         return await self._database.write(write)
