@@ -377,6 +377,14 @@ def test_bad_bodies_name_the_field(app: App, body: object, field: str) -> None:
     assert refused.json()["correlationId"] == refused.headers["x-correlation-id"]
 
 
+def test_a_status_that_no_list_is_of_is_answered_with_those_that_are(app: App) -> None:
+    refused = app.get("history", status="PENDING")
+    assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_REQUEST"), refused.text
+    (violation,) = refused.json()["errors"]
+    assert violation["field"] == "status"
+    assert violation["reason"] == "must be one of SUCCESS, FAILED, TIMEOUT, CANCELLED"
+
+
 def test_lower_case_vins_are_the_same_vehicle(mesh: Mesh) -> None:
     answer = App(mesh, SAMPLE.lower()).get("status")
     assert (answer.status_code, answer.json()["vin"]) == (200, SAMPLE)
