@@ -199,7 +199,8 @@ def test_paths_are_those_of_the_page() -> None:
     "path",
     [
         "tile/0/1", "tile/00/001", "tile/64/001", "tile/0/x000/001", "tile/0/001.p/0", "tile/0/001.p/256",
-        "tile/0/001.p/01", "tile/0/001/002", "tile/0/x001", "tile/-1/001", "tile/0/001.p/", "/tile/0/001", "tile/0/../001", "checkpoint",
+        "tile/0/001.p/01", "tile/0/001/002", "tile/0/x001", "tile/-1/001",
+        "tile/0/001.p/", "/tile/0/001", "tile/0/../001", "checkpoint",
     ],
 )  # fmt: skip
 def test_other_paths_name_none(path: str) -> None:

@@ -13,6 +13,7 @@ from services.audit.adapters.sealing import content_mac, entry_key, new_disclosu
 from services.audit.adapters.store.persons import PersonKeyRing, destroy_key, find_keys
 from services.audit.adapters.store.tables import entries as _entries
 from services.audit.adapters.store.tables import person_keys, tree
+from services.audit.adapters.store.tree import extend
 from services.audit.domain.entries import OF_THE_ACTOR, RejectedEntry, RejectedFor
 from services.platform.times import milliseconds
 from tlog import leaves
@@ -156,6 +157,7 @@ def _append(
     if rows:
         connection.execute(insert(_entries), rows)
         connection.execute(update(tree).where(tree.c.number == 1).values(size=size + len(rows)))
+        extend(connection, size, [row["leaf"] for row in rows])
     return rejected
 
 
