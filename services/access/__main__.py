@@ -14,6 +14,7 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
@@ -34,10 +35,12 @@ from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_los
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
+from services.access.domain.consents import ASKED
 from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.consents import Consents
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
@@ -144,6 +147,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     change_messages = AccessMessages()
     record = store.SqlGrantRecord(database, change_messages, relay.hand_over)
     people = _people_of(database, relay, authorizer.invalidate, settings)
+    consents = Consents(store.SqlConsents(database), authorizer.invalidate, CLOCK.now, ASKED)
 
     watch = KeyWatch(
         keys,
@@ -169,6 +173,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        ConsentServicer(consents).register(server)
 
     rpc = GrpcServer(
         settings,

@@ -58,6 +58,15 @@ PUBLIC = {
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
+ABOUT_CALLER = frozenset(
+    {
+        "ConsentService.ListConsents",
+        "ConsentService.GetConsent",
+        "ConsentService.GiveConsent",
+        "ConsentService.WithdrawConsent",
+    }
+)
+"""What everybody asks about themselves who has signed in, whatever vehicles are theirs: an agent never."""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
 EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
@@ -111,6 +120,9 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetConsent": {"purpose": "LOCATION"},
+    "GiveConsent": {"purpose": "LOCATION", "consent": {"version": 1, "language": "en", "sha256": "0" * 64}},
+    "WithdrawConsent": {"purpose": "LOCATION"},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
 }
 """What a request must say besides its vehicle to be sound."""
@@ -131,7 +143,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys()
+    assert public == PUBLIC.keys() | ABOUT_CALLER
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -209,13 +221,14 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     wrong = []
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
-        for name in PUBLIC:
+        for name in PUBLIC.keys() | ABOUT_CALLER:
             rpc = methods()[name]
             path = f"/{rpc.containing_service.full_name}/{rpc.name}"
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
-                raw = route.request(vin=vin, **SOUND.get(rpc.name, {})).SerializeToString()
+                about = {} if name in ABOUT_CALLER else {"vin": vin}
+                raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
                     path,
                     listener="team",
@@ -234,6 +247,8 @@ def _expected(who: str, name: str, vin: str) -> str:
         return "AUTHENTICATION_REQUIRED"
     if who == "agent-without-case":
         return "TOKEN_INVALID"
+    if name in ABOUT_CALLER:
+        return "ACTION_NOT_GRANTED" if who == "agent" else "OK"
     if vin != VIN or who in WITHOUT.split():
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"

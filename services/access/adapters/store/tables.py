@@ -15,7 +15,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0010_case_times"
+HEAD = "0011_consents"
 
 
 class AccessModel(SQLModel):
