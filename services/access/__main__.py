@@ -14,6 +14,7 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.grant_server import DoorGrantServicer
@@ -35,10 +36,12 @@ from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_los
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
+from services.access.domain.consents import ASKED
 from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.consents import Consents
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
@@ -145,8 +148,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
     )
     await follow_revocations(broker.client, authorizer.invalidate)
-    change_messages = AccessMessages()
-    record = store.SqlGrantRecord(audit.database, change_messages, relay.hand_over)
+    record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
     people = _people_of(audit.database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
@@ -166,7 +168,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             CLOCK.now,
             None
             if settings.is_sandbox
-            else SqlPendingGrants(audit.database, change_messages, relay.hand_over),
+            else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
             None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
@@ -175,6 +177,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        ConsentServicer(
+            Consents(store.SqlConsents(audit.database), authorizer.invalidate, CLOCK.now, ASKED)
+        ).register(server)
 
     rpc = GrpcServer(
         settings,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from services.access.domain import step_up
 from services.access.domain.abnormal import AccessSignal, Outcome
 from services.access.domain.agents import is_closed_to
-from services.access.domain.authorization import DenialReason, Purpose, denial_of
+from services.access.domain.authorization import DenialReason, Purpose, denial_of, denial_of_person
 from services.access.domain.decisions import AccessDecision
 from services.access.domain.rates import tightest
 from services.platform.errors import Refusal
@@ -107,6 +107,10 @@ class AccessRequest(Protocol[Proof_co]):
         """Whether nobody may ask for it who acts for somebody else."""
 
     @property
+    def about_caller(self) -> bool:
+        """Whether it is about the person who calls, and no vehicle."""
+
+    @property
     def changes(self) -> bool:
         """Whether it is to change anything."""
 
@@ -123,7 +127,7 @@ class AccessRequest(Protocol[Proof_co]):
         """The name of the team's certificate it came under; empty where there is none."""
 
     def vin(self) -> str:
-        """Return its vehicle. Raises Refusal when it names none."""
+        """Return its vehicle, and an empty text where it is about none. Raises Refusal when it names none."""
 
     def mode(self, vin: str) -> str:
         """Check what it asks for, and return the mode that needs to stand in its capability. Raises Refusal."""
@@ -289,7 +293,8 @@ class RequestAuthorizer(Generic[Proof]):
             self._rates.take("refused", caller.actor)
             raise
         rate = self._count(asked, caller, vin)
-        self._note(Outcome.ALLOWED, asked, caller, vin)
+        if vin:
+            self._note(Outcome.ALLOWED, asked, caller, vin)
         if asked.changes and caller.is_agent:
             await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
         purpose = Purpose(asked.service, asked.action, mode, decided_later)
@@ -313,7 +318,10 @@ class RequestAuthorizer(Generic[Proof]):
     ) -> EffectivePermissions:
         """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
-        denial = denial_of(permissions, caller, vin, asked.action)
+        if asked.about_caller:
+            denial = denial_of_person(permissions, caller, asked.action)
+        else:
+            denial = denial_of(permissions, caller, vin, asked.action)
         if denial is DenialReason.VEHICLE_NOT_FOUND:
             # The same for a vehicle that there is and for one that there is not, counted all the same.
             if not (permissions.actions or permissions.dormant):  # else their own, and not the bearer's

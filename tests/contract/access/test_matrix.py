@@ -59,6 +59,15 @@ PUBLIC = {
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
+ABOUT_CALLER = frozenset(
+    {
+        "ConsentService.ListConsents",
+        "ConsentService.GetConsent",
+        "ConsentService.GiveConsent",
+        "ConsentService.WithdrawConsent",
+    }
+)
+"""What everybody asks about themselves who has signed in, whatever vehicles are theirs: an agent never."""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
 EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
@@ -116,6 +125,9 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetConsent": {"purpose": "LOCATION"},
+    "GiveConsent": {"purpose": "LOCATION", "consent": {"version": 1, "language": "en", "sha256": "0" * 64}},
+    "WithdrawConsent": {"purpose": "LOCATION"},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
 }
 """What a request must say besides its vehicle to be sound."""
@@ -136,7 +148,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys()
+    assert public == PUBLIC.keys() | ABOUT_CALLER
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -217,14 +229,16 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     decided: dict[str, list[tuple[str, str, str, str]]] = {}
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
-        for name in PUBLIC:
+        for name in PUBLIC.keys() | ABOUT_CALLER:
             rpc = methods()[name]
             path = f"/{rpc.containing_service.full_name}/{rpc.name}"
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
                 asked = f"matrix-{len(decided)}"
-                raw = route.request(vin=vin, **SOUND.get(rpc.name, {})).SerializeToString()
+                on = "" if name in ABOUT_CALLER else vin
+                about = {"vin": vin} if on else {}
+                raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
                     path,
                     listener="team",
@@ -236,13 +250,13 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
                 got = _answer(answer)
                 if got != _expected(who, name, vin):
                     wrong.append((who, name, vin, got))
-                known = "" if who in {"nobody", "agent-without-case"} else vin
+                known = "" if who in {"nobody", "agent-without-case"} else on
                 if got != "OK":
                     decided[asked] = [("ACCESS_REFUSED", "REFUSED", known, got)]
                 elif route.changes:
                     decided[asked] = []
                 else:
-                    decided[asked] = [("ACCESS_ALLOWED", "ALLOWED", vin, "OK")]
+                    decided[asked] = [("ACCESS_ALLOWED", "ALLOWED", on, "OK")]
     assert not wrong
     assert await _recorded(audit) == {asked: entries for asked, entries in decided.items() if entries}
 
@@ -269,6 +283,8 @@ def _expected(who: str, name: str, vin: str) -> str:
         return "AUTHENTICATION_REQUIRED"
     if who == "agent-without-case":
         return "TOKEN_INVALID"
+    if name in ABOUT_CALLER:
+        return "ACTION_NOT_GRANTED" if who == "agent" else "OK"
     if vin != VIN or who in WITHOUT.split():
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"

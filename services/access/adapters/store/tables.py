@@ -17,7 +17,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0012_audit_outbox"
+HEAD = "0013_consents"
 
 
 class AccessModel(SQLModel):
