@@ -40,7 +40,17 @@ def team(mesh: Mesh) -> Iterator[grpc.Channel]:
 
 def test_a_mesh_that_serves_is_ready_in_every_part(mesh: Mesh) -> None:
     root = mesh.base_url.partition("/api/")[0]
-    for part in ("", "/access", "/command", "/commands", "/status", "/streams", "/config", "/diagnostics"):
+    for part in (
+        "",
+        "/access",
+        "/command",
+        "/commands",
+        "/status",
+        "/streams",
+        "/config",
+        "/diagnostics",
+        "/audit",
+    ):
         answer = eventually(
             lambda part=part: (a := httpx.get(f"{root}/readyz{part}")).status_code == 200 and a
         )
