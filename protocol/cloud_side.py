@@ -109,7 +109,7 @@ def next_slot(
         raise NotReachableError("no session information of this vehicle yet")
     session, counter = session.issue(domain)
     valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
-    expires_at_millis = max(0, now_millis + session.clock_lead_millis + valid_millis)
+    expires_at_millis = max(1, now_millis + session.clock_lead_millis + valid_millis)
     return SessionSlot(session.epoch, counter, expires_at_millis), session
 
 

@@ -24,6 +24,7 @@ from services.command.adapters.server import POLICY, SERVICE, DoorCommandService
 from services.command.adapters.session_requests import TELL_SECONDS, SessionRequests
 from services.command.adapters.shown_results import ShownResults
 from services.command.adapters.vehicle_queue import BrokerQueue
+from services.command.adapters.wait_link import BrokerReplicas, note_ended
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
@@ -35,6 +36,7 @@ from services.command.usecases.vehicle_reports import (
     sign_again,
     wake_the_silent,
 )
+from services.command.usecases.waiting import CommandWaits
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
@@ -60,7 +62,7 @@ from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from services.platform.jetstream import Broker
@@ -82,6 +84,18 @@ async def _advisory_states(
     shown = ShownResults(CLOCK.microseconds, settings.shown_doors_patience_seconds)
     await shown.listen(broker)
     return advisory_states, shown
+
+
+async def _command_waits(broker: Broker, settings: CommandSettings) -> CommandWaits:
+    replicas = BrokerReplicas(broker.client)
+    waits = CommandWaits(replicas, settings.command_waits, settings.command_waits_per_user)
+    await replicas.listen(waits)
+    return waits
+
+
+async def _close(*closing: Callable[[], Awaitable[None]]) -> None:
+    for close in closing:
+        await close()
 
 
 async def _known_vehicles(commands: store.SqlCommands) -> SessionsKnown:
@@ -131,7 +145,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     def hand_over(messages: Sequence[OutgoingMessage]) -> None:
         dispatcher.committed(messages)
         to_watchers.hand_over(messages)
+        note_ended(waits, messages)
 
+    waits = await _command_waits(broker, settings)
     audit = AuditDelivery(
         settings,
         "command",
@@ -220,7 +236,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     server = GrpcServer(
         settings,
         [SERVICE],
-        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused)),
+        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused, waits)),
         POLICY,
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
@@ -262,14 +278,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly("purge_expired_history", _PURGE_SECONDS, partial(purge_expired_history, deps)),
         )
     finally:
-        await server.stop()
-        await refused.close()
-        await audit.close()
-        await gateway.close()
-        await to_signer.close()
-        await to_enrolment.close()
-        await broker.close()
-        await database.close()
+        waits.close()  # before calls in flight are waited for
+        await _close(
+            server.stop, *(each.close for each in (refused, audit, gateway, to_signer, to_enrolment))
+        )
+        await _close(broker.close, database.close)
 
 
 if __name__ == "__main__":

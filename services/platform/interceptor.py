@@ -22,6 +22,7 @@ from services.platform.audit import unfailing
 from services.platform.call import Call, bind
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
+from services.platform.preferences import PREFER
 from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
 from services.product import ACTION_NOT_GRANTED_DETAIL, RESOURCE, RESOURCE_NOT_FOUND_DETAIL
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 CORRELATION_ID = "x-correlation-id"
 ORIGINAL_PATH = "x-envoy-original-path"
 LONGEST_CALL_SECONDS = 10.0
+LONGEST_WAIT_SECONDS = 30.0
+"""For so long a caller may ask to be kept waiting (RFC 7240), beyond what the call itself takes."""
 REPORT_MARGIN_SECONDS = 0.05
 """Kept back from the caller's deadline, so that the failure still reaches them."""
 
@@ -132,7 +135,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 call = self._admit(rule, call, request)
                 self._check_trusted(None, _behind(call))
                 bind(call)
-                async with asyncio.timeout(_seconds_left(context)):
+                async with asyncio.timeout(_seconds_left(context, waits=_may_wait(rule, call))):
                     answer = await serve(request, context)
                 if rule is not None and rule.mutates:
                     self._audit(call, None)
@@ -312,11 +315,14 @@ def _call_of(method: str, context: Context, workload: Workload | None, rule: Rpc
     return Call(method, correlation_id, workload.uri if workload else "", None, metadata, changes)
 
 
-def _seconds_left(context: Context) -> float:
+def _may_wait(rule: RpcPolicy | None, call: Call) -> bool:
+    return rule is not None and rule.may_wait and PREFER in call.metadata
+
+
+def _seconds_left(context: Context, *, waits: bool) -> float:
+    longest = LONGEST_CALL_SECONDS + LONGEST_WAIT_SECONDS * waits
     remaining = context.time_remaining()
-    if remaining is None:
-        return LONGEST_CALL_SECONDS
-    return min(LONGEST_CALL_SECONDS, max(0.0, remaining - REPORT_MARGIN_SECONDS))
+    return longest if remaining is None else min(longest, max(0.0, remaining - REPORT_MARGIN_SECONDS))
 
 
 def _refused_stream() -> grpc.RpcMethodHandler[Any, Any]:

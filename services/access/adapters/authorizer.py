@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from services.access.adapters import native_request
 from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
 from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.issuer_keys import IssuerUnavailableError
-from services.access.adapters.limits import network_of
+from services.access.adapters.limits import network_of, rate_headers
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
 from services.access.domain.grants import UNLOCK
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from services.access.adapters.native_request import NativeClaims
     from services.access.adapters.routes import Route, Routes
-    from services.access.usecases.authorization import RequestAuthorizer
+    from services.access.usecases.authorization import Permit, RequestAuthorizer
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -72,10 +72,11 @@ class EdgeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """Let through. No capability where the request is about no vehicle."""
+    """Let through. No capability where the request is about no vehicle. `headers` are for its answer."""
 
     correlation_id: str
     capability: str | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class EdgeAuthorizer:
                 )
             else:
                 read = self._read_rest(asked, path, query, faults, correlation_id)
-            capability = None if read is None else await self._authorizer.authorize(read)
+            permit = None if read is None else await self._authorizer.authorize(read)
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
@@ -255,7 +256,7 @@ class EdgeAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
-        return Allow(correlation_id, capability)
+        return _allowed(correlation_id, permit)
 
     def _read_rest(
         self, asked: EdgeRequest, path: str, query: str, faults: list[Violation], correlation_id: str
@@ -347,6 +348,12 @@ def _vin(written: str) -> str:
             violations=[Violation("vin", "17 of A-Z 0-9, without I, O and Q")],
         )
     return vin
+
+
+def _allowed(correlation_id: str, permit: Permit | None) -> Allow:
+    if permit is None:
+        return Allow(correlation_id, None)
+    return Allow(correlation_id, permit.capability, rate_headers(permit.rate))
 
 
 def _path_not_found() -> Refusal:

@@ -16,10 +16,11 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from services.access.adapters.dpop import DPOP, PARAMETERS
 from services.access.adapters.recent import ExpiringCache
 from services.access.domain.step_up import good_until
 from services.platform.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
-from services.platform.step_up import StepUpState, claims_of
+from services.platform.step_up import BEARER, StepUpState, claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,9 @@ def _sign_in(caller: Caller, purpose: Purpose) -> dict[str, Any]:
         until = good_until(requirement, line, caller)
         by_key = caller.carries is not None
         classes = () if by_key else requirement.acr_values
-        claims |= claims_of(StepUpState(until, classes, 0 if by_key else requirement.max_age_seconds))
+        scheme = (DPOP, PARAMETERS) if caller.key_thumbprint else (BEARER, "")
+        state = StepUpState(until, classes, 0 if by_key else requirement.max_age_seconds, *scheme)
+        claims |= claims_of(state)
     return claims
 
 

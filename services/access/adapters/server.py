@@ -187,8 +187,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.UnlockAccountRequest,
         context: Context,
     ) -> account_pb2.Account:
-        account = await usecases.unlock_account(
-            self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
+        account = await self._abnormal.restore_as_operator(
+            request.principal, by=current_call().peer, alone=self._pending is None
         )
         return account_translate.account_message(account)
 

@@ -94,7 +94,7 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
     if made.capability is not None:
         upstream[METADATA_KEY] = made.capability
     _add(ok.headers, upstream)
-    _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id})
+    _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id, **made.headers})
     ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
     return response
 

@@ -10,6 +10,7 @@ from services.access.domain.abnormal import AccessSignal, Outcome
 from services.access.domain.agents import is_closed_to
 from services.access.domain.authorization import DenialReason, Purpose, denial_of
 from services.access.domain.decisions import AccessDecision
+from services.access.domain.rates import tightest
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
+    from services.access.domain.rates import RateState
     from services.access.domain.step_up import Requirement
     from services.access.usecases.agents import AgentSupervision
 
@@ -49,6 +51,14 @@ Proof_co = TypeVar("Proof_co", covariant=True)
 
 class ApprovalRequiredError(Exception):
     """An agent asks for what needs a second agent's approval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """A capability, and what is left of the rate that its request was counted against; None where that has none."""
+
+    capability: str
+    rate: RateState | None
 
 
 class AccessRequest(Protocol[Proof_co]):
@@ -142,8 +152,10 @@ class Permissions(Protocol):
 class Rates(Protocol):
     """How often somebody may ask something."""
 
-    def take(self, limit_class: str, *who: str) -> None:
-        """Count one request. Raises Refusal RATE_LIMITED when there were too many."""
+    def take(self, limit_class: str, *who: str) -> RateState | None:
+        """Count one request, and return what is left; None where there is no limit. Raises Refusal RATE_LIMITED when
+        there were too many.
+        """
 
 
 class RequestLog(Protocol):
@@ -219,16 +231,15 @@ class RequestAuthorizer(Generic[Proof]):
             self._callers.invalidate(credential)
         self._capabilities.invalidate(principal, credential)
 
-    async def authorize(self, asked: AccessRequest[Proof]) -> str:
-        """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError,
-        ApprovalRequiredError, Refusal,
-        StorageUnavailableError.
+    async def authorize(self, asked: AccessRequest[Proof]) -> Permit:
+        """Return the capability for this request, and what is left of its caller's rate. Raises AccessDeniedError,
+        StepUpRequiredError, ApprovalRequiredError, Refusal, StorageUnavailableError.
 
         What is refused, and what changes nothing, is told to `decided`: what changes something is told by who does it.
         """
         so_far = _AccessAttempt()
         try:
-            capability = await self._authorize(asked, so_far)
+            permit = await self._authorize(asked, so_far)
         except AccessDeniedError as denied:
             self._tell(asked, so_far, refused_for=denied.denial.value)
             raise
@@ -243,7 +254,7 @@ class RequestAuthorizer(Generic[Proof]):
             raise
         if not asked.changes:
             self._tell(asked, so_far)
-        return capability
+        return permit
 
     def _tell(
         self, asked: AccessRequest[Proof], so_far: _AccessAttempt, *, refused_for: str = "", rule: str = ""
@@ -261,7 +272,7 @@ class RequestAuthorizer(Generic[Proof]):
             )
         )
 
-    async def _authorize(self, asked: AccessRequest[Proof], so_far: _AccessAttempt) -> str:
+    async def _authorize(self, asked: AccessRequest[Proof], so_far: _AccessAttempt) -> Permit:
         digest, caller = await self._caller_of(asked)
         so_far.caller = caller
         vin = so_far.vin = asked.vin()
@@ -277,12 +288,15 @@ class RequestAuthorizer(Generic[Proof]):
             # RequestLog apart: what is not carried out must not use up what commands need.
             self._rates.take("refused", caller.actor)
             raise
-        self._count(asked, caller, vin)
+        rate = self._count(asked, caller, vin)
         self._note(Outcome.ALLOWED, asked, caller, vin)
         if asked.changes and caller.is_agent:
             await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
         purpose = Purpose(asked.service, asked.action, mode, decided_later)
-        return self._capabilities.capability(digest, caller, vin, permissions, purpose, asked.certificate)
+        capability = self._capabilities.capability(
+            digest, caller, vin, permissions, purpose, asked.certificate
+        )
+        return Permit(capability, rate)
 
     async def _caller_of(self, asked: AccessRequest[Proof]) -> tuple[bytes, Caller]:
         """Return who asks. Failures are counted by address, and only they: behind the same address others go on."""
@@ -350,35 +364,34 @@ class RequestAuthorizer(Generic[Proof]):
             )
         )
 
-    def _count(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
-        """Count the request against its rate; what repeats one that was counted is a read."""
+    def _count(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> RateState | None:
+        """Count the request against its rate, and return what is left; what repeats one that was counted is a read."""
         limit_class, named_id = asked.limit_class, asked.named_id
         if limit_class is None:
-            return
+            return None
         if limit_class == "read":
-            self._rates.take(limit_class, caller.subject, caller.actor, vin)
-            return
+            return self._rates.take(limit_class, caller.subject, caller.actor, vin)
         if named_id is None:
-            self._take_command(asked, caller, vin)
-            return
+            return self._take_command(asked, caller, vin)
         which = (asked.action, caller.subject, caller.actor, vin, named_id)
         if self._counted.has(*which):
-            self._rates.take("read", caller.subject, caller.actor, vin)
-            return
-        self._take_command(asked, caller, vin)
+            return self._rates.take("read", caller.subject, caller.actor, vin)
+        rate = self._take_command(asked, caller, vin)
         self._counted.note(*which)
+        return rate
 
-    def _take_command(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+    def _take_command(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> RateState | None:
         """Count a request that is no read and no cancellation, the narrowest bucket first: one that is empty costs the
-        wider ones nothing. A LOCK is in none of them.
+        wider ones nothing. A LOCK is in none of them. Of what is left the caller is told the least of its own: what
+        there is of a client's or an address' rate says what others do.
         """
         limit_class = asked.limit_class or "command"
-        self._rates.take(limit_class, caller.subject, caller.actor, vin)
-        if limit_class != "command":
-            return
-        self._rates.take("user", caller.subject)
-        if caller.is_agent:
-            self._rates.take("agent", caller.actor)
-        self._rates.take("client", caller.client_id or caller.credential)
-        if network := asked.network:
-            self._rates.take("address", network)
+        own = [self._rates.take(limit_class, caller.subject, caller.actor, vin)]
+        if limit_class == "command":
+            own.append(self._rates.take("user", caller.subject))
+            if caller.is_agent:
+                own.append(self._rates.take("agent", caller.actor))
+            self._rates.take("client", caller.client_id or caller.credential)
+            if network := asked.network:
+                self._rates.take("address", network)
+        return tightest([state for state in own if state is not None])

@@ -23,13 +23,12 @@ def upgrade() -> None:
         sa.Column("note", sa.LargeBinary, nullable=False),
         sa.Column("signed_at", sa.BigInteger, nullable=False),
     )
-    lease = op.create_table(
+    op.create_table(
         "ledger_lease",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("holder", sa.String(64), nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(lease, [{"number": 1, "holder": "", "until": 0}])
 
 
 def downgrade() -> None:

@@ -77,13 +77,13 @@ INTERNAL = {
         f"AccessService.{name}": PERSONS
         for name in (
             *("CreateGrant", "ApproveGrant", "RevokeGrant", "ListGrants", "IssueApiKey", "ApproveApiKey"),
-            *("SeverVehicleAccess", "ListSeverances", "ReverseSeverance", "RestoreAccount"),
+            *("SeverVehicleAccess", "ListSeverances", "ReverseSeverance", "RestoreAccount", "UnlockAccount"),
         )
     },
     **{
         f"AccessService.{name}": "operator"
         for name in (
-            *("LockAccount", "UnlockAccount", "GetAccount", "ListAccounts", "RestrictAccount"),
+            *("LockAccount", "GetAccount", "ListAccounts", "RestrictAccount"),
             *("ListAbnormalAccess", "AcknowledgeAbnormalAccess"),
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )

@@ -104,7 +104,9 @@ def build_room(served: Any, unserved: Any, grpc_add_to_server: Any) -> Any:
     service.refused = RefusedRequests(service.commands, lambda: service.now)
 
     def build(settings: Any, verifier: Any) -> GrpcServer:
-        register = partial(grpc_add_to_server, DoorCommandServicer(service.deps, service.refused))
+        register = partial(
+            grpc_add_to_server, DoorCommandServicer(service.deps, service.refused, service.waits)
+        )
         return GrpcServer(
             settings,
             list(served.services),

@@ -17,7 +17,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0011_audit_outbox"
+HEAD = "0012_audit_outbox"
 
 
 class AccessModel(SQLModel):
@@ -126,7 +126,10 @@ class AbnormalCaseRow(AccessModel, table=True):
     """Something abnormal that was found; `principal` is empty where no account is concerned."""
 
     __tablename__ = "abnormal_case"
-    __table_args__ = (Index("abnormal_case_raised", "raised_at"),)
+    __table_args__ = (
+        Index("abnormal_case_raised", "raised_at"),
+        Index("abnormal_case_open", "open_key", unique=True),
+    )
     case_id: str = Field(primary_key=True, max_length=64)
     kind: str = Field(max_length=32)
     principal: str = Field(max_length=128)
@@ -137,6 +140,8 @@ class AbnormalCaseRow(AccessModel, table=True):
     acknowledged_at: datetime | None = Field(default=None, sa_type=Instant)
     times: int | None = Field(default=None, sa_type=BigInteger)
     """How often it was found, the last time at `raised_at`; of a case from before that was counted, nothing."""
+    open_key: str | None = Field(default=None, max_length=64)
+    """What was found, while nobody has looked at it: there is one open case of it."""
 
 
 class EmergencyApprovalRow(AccessModel, table=True):

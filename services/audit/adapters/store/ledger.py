@@ -13,7 +13,7 @@ from services.audit.adapters.sealing import content_mac, entry_key, new_disclosu
 from services.audit.adapters.store.persons import PersonKeyRing, destroy_key, find_keys
 from services.audit.adapters.store.tables import entries as _entries
 from services.audit.adapters.store.tables import person_keys, tree
-from services.audit.adapters.store.tree import extend
+from services.audit.adapters.store.tree import extend, hold
 from services.audit.domain.entries import OF_THE_ACTOR, RejectedEntry, RejectedFor
 from services.platform.times import milliseconds
 from tlog import leaves
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from services.platform.database import Database
     from tlog.leaves import Disclosure
 
-_LOCKED_SIZE = select(tree.c.size).where(tree.c.number == 1).with_for_update()
 _SIZE = select(tree.c.size).where(tree.c.number == 1)
 
 
@@ -71,7 +70,7 @@ class SqlLedger:
 
     async def size(self) -> int:
         """Return how many entries there are. Raises StorageUnavailableError."""
-        return await self._database.read(lambda connection: int(connection.execute(_SIZE).scalar_one()))
+        return await self._database.read(lambda connection: int(connection.execute(_SIZE).scalar() or 0))
 
     async def entries_of_vehicle(
         self, vin: str, before: int | None = None, limit: int = 100
@@ -122,7 +121,7 @@ class SqlLedger:
         now = self._now()
 
         def work(connection: Connection) -> int:
-            connection.execute(_LOCKED_SIZE)
+            hold(connection)
             return destroy_key(connection, self._house, principal, now)
 
         return await self._database.write(work)
@@ -138,7 +137,7 @@ def _append(
     connection: Connection, house: HouseKey, entries: Sequence[AuditEntry], now: datetime
 ) -> list[RejectedEntry]:
     """Whoever adds holds the tree's row: the next one sees these entries, and goes on behind them."""
-    size = int(connection.execute(_LOCKED_SIZE).scalar_one())
+    size = hold(connection)
     keys = PersonKeyRing(connection, house, now)
     known = _known(connection, entries)
     rejected: list[RejectedEntry] = []

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from services.platform.database import Database
 
 _SIZE = select(tree.c.size).where(tree.c.number == 1)
+
+
+def hold(connection: Connection) -> int:
+    """Hold the tree's row until the commit, as whoever adds to the tree does; return how many leaves there are."""
+    connection.execute(_insert(connection, tree).values(number=1, size=0).on_conflict_do_nothing())
+    return int(connection.execute(_SIZE.with_for_update()).scalar_one())
 
 
 def extend(connection: Connection, size: int, leaves: Sequence[bytes]) -> None:
@@ -31,8 +37,7 @@ def extend(connection: Connection, size: int, leaves: Sequence[bytes]) -> None:
         query = select(tiles).where(tuple_(tiles.c.level, tiles.c.number).in_(list(places.values())))
         found = {row.level: row.hashes for row in connection.execute(query)}
     changed = grown(size, found, [leaf_hash(each) for each in leaves])
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    put = dialect.insert(tiles)
+    put = _insert(connection, tiles)
     put = put.on_conflict_do_update(
         index_elements=[tiles.c.level, tiles.c.number], set_={"hashes": put.excluded.hashes}
     )
@@ -49,13 +54,13 @@ class SqlTree:
 
     async def size(self) -> int:
         """Return how many leaves there are. Raises StorageUnavailableError."""
-        return await self._database.read(lambda connection: int(connection.execute(_SIZE).scalar_one()))
+        return await self._database.read(lambda connection: int(connection.execute(_SIZE).scalar() or 0))
 
     async def head(self) -> TreeHead:
         """Return the tree as it is now. Raises StorageUnavailableError, TileError."""
 
         def look(connection: Connection) -> TreeHead:
-            size = int(connection.execute(_SIZE).scalar_one())
+            size = int(connection.execute(_SIZE).scalar() or 0)
             return TreeHead(size, tree_root(size, _nodes(connection, size)))
 
         return await self._database.read(look)
@@ -67,7 +72,7 @@ class SqlTree:
         """
 
         def look(connection: Connection) -> bytes | None:
-            if size > int(connection.execute(_SIZE).scalar_one()):
+            if size > int(connection.execute(_SIZE).scalar() or 0):
                 return None
             try:
                 return tree_root(size, _nodes(connection, size))
@@ -128,8 +133,7 @@ class SqlTree:
         }
 
         def work(connection: Connection) -> None:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            connection.execute(dialect.insert(checkpoints).values(values).on_conflict_do_nothing())
+            connection.execute(_insert(connection, checkpoints).values(values).on_conflict_do_nothing())
 
         await self._database.write(work)
 
@@ -160,7 +164,19 @@ class SqlTree:
         now = self._now()
         mine = or_(lease.c.holder == holder, lease.c.until < now)
         claim = update(lease).where(lease.c.number == 1, mine).values(holder=holder, until=now + lasting)
-        return bool(await self._database.write(lambda connection: connection.execute(claim).rowcount))
+
+        def work(connection: Connection) -> bool:
+            first = _insert(connection, lease).values(number=1, holder=holder, until=now)
+            connection.execute(first.on_conflict_do_nothing())
+            return bool(connection.execute(claim).rowcount)
+
+        return await self._database.write(work)
+
+
+def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _nodes(connection: Connection, size: int) -> TileNodes:

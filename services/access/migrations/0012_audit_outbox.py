@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011_audit_outbox"
-down_revision = "0010_case_times"
+revision = "0012_audit_outbox"
+down_revision = "0011_open_cases"
 branch_labels = None
 depends_on = None
 
