@@ -21,6 +21,7 @@ SCOPES = (
     "door.cancel",
     "door.status.read",
     "door.history.read",
+    "door.audit.read",
     "door.config.read",
     "door.config.write",
     "door.diagnostics.read",

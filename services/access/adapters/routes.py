@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
     consent_service_pb2,
+    door_audit_service_pb2,
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
@@ -108,6 +109,7 @@ def _services() -> list[ServiceDescriptor]:
     return [
         service
         for module in (
+            door_audit_service_pb2,
             door_command_service_pb2,
             door_status_service_pb2,
             door_config_service_pb2,

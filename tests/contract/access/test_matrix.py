@@ -38,6 +38,8 @@ PUBLIC = {
     "DoorCommandService.CancelCommand": DRIVERS,
     "DoorCommandService.GetCommand": DRIVERS,
     "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorAuditService.ListDoorAudit": "owner agent shared",
+    "DoorAuditService.GetCommandReceipt": DRIVERS,
     "DoorConfigService.GetDoorConfig": "owner agent shared",
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
@@ -75,6 +77,7 @@ EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditReadingService.ListEntries": PERSONS,
     "AuditIntakeService.RecordEntries": " ".join(
         f"room/{name}"
         for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
