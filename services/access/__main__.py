@@ -14,6 +14,7 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
@@ -29,6 +30,7 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
+from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
@@ -38,6 +40,7 @@ from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.customer_cases import CaseCheck, CustomerCases
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
@@ -97,7 +100,6 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes = Routes()
     workloads = Workloads()
-    permission_cache = PermissionCache(load_permissions, CLOCK.seconds)
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
@@ -114,9 +116,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         longest_seconds=settings.token_longest_seconds,
         leeway_seconds=settings.token_leeway_seconds,
         bound_clients=settings.bound_clients,
+        employee_clients=settings.employees,
     )
     signals = SignalLog()
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
+    change_messages = AccessMessages()
+    case_record = store.SqlCustomerCases(database, change_messages, relay.hand_over, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
@@ -128,12 +133,13 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             proofs=ProofVerifier(CLOCK.seconds, settings.origins),
             note_use=key_uses.note,
         ),
-        permissions=permission_cache,
+        permissions=PermissionCache(load_permissions, CLOCK.seconds),
         rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
         step_up_table=settings.step_up_table,
         agents=agents,
+        cases=CaseCheck(case_record, settings.cases),
         now=CLOCK.seconds,
         observe=signals.note,
     )
@@ -141,7 +147,6 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
     )
     await follow_revocations(broker.client, authorizer.invalidate)
-    change_messages = AccessMessages()
     record = store.SqlGrantRecord(database, change_messages, relay.hand_over)
     people = _people_of(database, relay, authorizer.invalidate, settings)
 
@@ -169,6 +174,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        SecurityCaseServicer(people[2], record, authorizer.invalidate, CLOCK.now).register(server)
+        CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, CLOCK.now)).register(server)
 
     rpc = GrpcServer(
         settings,

@@ -11,7 +11,14 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
-from services.access.adapters import account_translate, grant_server, grant_translate, translate
+from services.access.adapters import (
+    account_translate,
+    customer_case_server,
+    grant_server,
+    grant_translate,
+    security_server,
+    translate,
+)
 from services.access.adapters.identity import KEY_PREFIX
 from services.access.domain.accounts import ApiKeyNotPendingError, key_id_of
 from services.access.domain.grants import GrantNotPendingError
@@ -37,7 +44,13 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE)
+SERVICES = (
+    AUTHORIZATION,
+    SERVICE,
+    grant_server.SERVICE,
+    security_server.SERVICE,
+    customer_case_server.SERVICE,
+)
 DEFAULT_PAGE = 50
 _KEY_BYTES = 32
 
@@ -52,6 +65,8 @@ POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
     **grant_server.POLICY,
+    **security_server.POLICY,
+    **customer_case_server.POLICY,
 }
 
 

@@ -58,9 +58,20 @@ PUBLIC = {
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
+WATCHING = {
+    "SecurityCaseService.ListSecurityCases": "employee watcher watching-agent",
+    "SecurityCaseService.AcknowledgeSecurityCase": "employee watching-agent",
+    "SecurityCaseService.RestrictPrincipal": "employee watching-agent",
+    "SecurityCaseService.LockPrincipal": "employee",
+    "SecurityCaseService.RestorePrincipal": "employee",
+}
+"""Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
+or an agent.
+"""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
-EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
+WATCHERS = ["employee", "watcher", "watching-agent", "watching-customer", "employee-without-scope"]
+EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), *WATCHERS, "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
@@ -80,6 +91,9 @@ INTERNAL = {
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )
     },
+    "CustomerCaseService.OpenCase": "operator team/call-center",
+    "CustomerCaseService.CloseCase": "operator team/call-center",
+    "CustomerCaseService.ListCases": "operator team/call-center",
     "DeadLetterService.ListDeadLetters": "operator",
     "DeadLetterService.ReplayDeadLetter": "operator",
     "DeadLetterService.ReplayWaitingDeadLetters": "operator",
@@ -99,6 +113,7 @@ PEERS = [
     "team/operator/alice",
     "team/fleet",
     "team/demo",
+    "team/call-center",
     f"vehicle/{VIN}",
     *(f"room/{name}" for name in registry.NAMES),
 ]
@@ -112,6 +127,10 @@ SOUND: dict[str, dict[str, Any]] = {
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
+    "AcknowledgeSecurityCase": {"case_id": "ab-1"},
+    "RestrictPrincipal": {"stop": {"principal": "user-123", "reason": "odd"}},
+    "LockPrincipal": {"stop": {"principal": "user-123", "reason": "odd"}},
+    "RestorePrincipal": {"restoration": {"principal": "user-123"}},
 }
 """What a request must say besides its vehicle to be sound."""
 
@@ -131,7 +150,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys()
+    assert public == PUBLIC.keys() | WATCHING.keys()
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -192,7 +211,19 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
         claims = acting("agent-7")
         del claims["case"]
         return {"authorization": f"Bearer {issuer.token(**claims)}"}
+    if who in WATCHERS:
+        return {"authorization": f"Bearer {_watchers_token(issuer, who)}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
+
+
+def _watchers_token(issuer: TokenIssuer, who: str) -> str:
+    scope = "security.watch" if who == "watcher" else "door security.watch security.act"
+    if who == "watching-agent":
+        return issuer.token(**acting("agent-7"), scope=scope)
+    if who == "watching-customer":
+        return issuer.token(scope=scope)
+    narrowed = {} if who == "employee-without-scope" else {"scope": scope}
+    return issuer.token("employee-1", client_id="operations", roles=["employee"], **narrowed)
 
 
 async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
@@ -209,13 +240,14 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     wrong = []
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
-        for name in PUBLIC:
+        for name in PUBLIC.keys() | WATCHING.keys():
             rpc = methods()[name]
             path = f"/{rpc.containing_service.full_name}/{rpc.name}"
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
-                raw = route.request(vin=vin, **SOUND.get(rpc.name, {})).SerializeToString()
+                about = {} if name in WATCHING else {"vin": vin}
+                raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
                     path,
                     listener="team",
@@ -234,7 +266,11 @@ def _expected(who: str, name: str, vin: str) -> str:
         return "AUTHENTICATION_REQUIRED"
     if who == "agent-without-case":
         return "TOKEN_INVALID"
-    if vin != VIN or who in WITHOUT.split():
+    if name in WATCHING:
+        return "OK" if who in WATCHING[name].split() else "ACTION_NOT_GRANTED"
+    if who in {"watching-agent", "watching-customer"} and vin == VIN:
+        who = {"watching-agent": "agent", "watching-customer": "owner"}[who]
+    if vin != VIN or who in WITHOUT.split() or who in WATCHERS:
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"
 

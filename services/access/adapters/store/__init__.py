@@ -16,6 +16,7 @@ from services.access.adapters.store.accounts import (
     words_in,
 )
 from services.access.adapters.store.agents import SqlAgentRecord
+from services.access.adapters.store.customer_cases import SqlCustomerCases
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
 from services.access.adapters.store.record import SqlGrantRecord
@@ -29,6 +30,7 @@ __all__ = [
     "ChangeMessages",
     "SqlAbnormalAccess",
     "SqlAgentRecord",
+    "SqlCustomerCases",
     "SqlGrantRecord",
     "SqlSeverances",
     "SqlSharedGrants",
