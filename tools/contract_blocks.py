@@ -24,6 +24,9 @@ SERVICE_FIELD, METHOD_FIELD = 6, 2  # of FileDescriptorProto and ServiceDescript
 ENUM_FIELD, VALUE_FIELD = 5, 2
 DEADLINES = {"read": ("3s", "2700m"), "write": ("5s", "4500m")}
 """How long Envoy waits, and what it tells the service: a little less, so that it can report its failure."""
+WAITING = ("36s", "35500m")
+"""The same for a caller who prefers to wait for the end (RFC 7240), for 30 s at most."""
+PREFERS = "{name: prefer, string_match: {contains: wait, ignore_case: true}}"
 RETRIES = {
     "read": '{retry_on: "unavailable,reset,connect-failure,refused-stream", num_retries: 1}',
     "write": '{retry_on: "connect-failure,refused-stream", num_retries: 2}',
@@ -40,6 +43,7 @@ class PublicRpc:
     served_by: str
     streams: bool
     reaches_vehicle: bool
+    may_wait: bool
     http_method: str | None
     path: str | None
     query: tuple[str, ...]
@@ -106,6 +110,7 @@ class Contract:
                     served_by=service.options.Extensions[self._options.served_by],
                     streams=method.server_streaming,
                     reaches_vehicle=access.reaches_vehicle,
+                    may_wait=access.may_wait,
                     http_method=verb.upper() if verb else None,
                     path=path,
                     query=self._query_of(method, path) if path and verb == "get" else (),
@@ -159,7 +164,7 @@ def rest_routes(contract: Contract) -> list[str]:
             slot = (rpc.cluster, rpc.kind, rpc.allowed, _base_of(rpc.path))
             alike.setdefault(slot, []).append(rpc.path)
             allowed.setdefault(rpc.path, []).extend(rpc.allowed)
-    lines = []
+    lines = _waiting_routes(contract)
     for (cluster, kind, methods, _), paths in alike.items():
         name = cluster if kind == "stream" else f"{cluster}_{kind}"
         by = f"exact: {methods[0]}" if len(methods) == 1 else f"safe_regex: {{regex: {'|'.join(methods)}}}"
@@ -188,6 +193,22 @@ def rest_routes(contract: Contract) -> list[str]:
     return lines
 
 
+def _waiting_routes(contract: Contract) -> list[str]:
+    """Envoy's routes for who prefers to wait for the end: the same, within another deadline. They come first."""
+    lines = []
+    waiting = [rpc for rpc in contract.rpcs if rpc.may_wait and rpc.path is not None]
+    for cluster, method in dict.fromkeys((rpc.cluster, rpc.http_method) for rpc in waiting):
+        paths = [rpc.path or "" for rpc in waiting if (rpc.cluster, rpc.http_method) == (cluster, method)]
+        by = f'{{name: ":method", string_match: {{exact: {method}}}}}'
+        lines += [
+            f"- name: {cluster}_wait",
+            f"  match: {{{_matching(paths)}, headers: [{by}, {PREFERS}]}}",
+            f"  route: {{cluster: {cluster}, timeout: {WAITING[0]}, retry_policy: {RETRIES['write']}}}",
+            f"  request_headers_to_add: [{_header('grpc-timeout', WAITING[1])}]",
+        ]
+    return lines
+
+
 def native_routes(contract: Contract) -> list[str]:
     """Envoy's routes of native gRPC: streams without an end, and all else within a deadline."""
     lines = []
@@ -198,6 +219,12 @@ def native_routes(contract: Contract) -> list[str]:
             without_end = "timeout: 0s, idle_timeout: 0s, max_stream_duration: {max_stream_duration: 0s}"
             lines.append(f"  route: {{cluster: {rpc.cluster}, {without_end}}}")
     bounded = "timeout: 0s, max_stream_duration: {max_stream_duration: 5s, grpc_timeout_header_max: 5s}"
+    waits = "timeout: 0s, max_stream_duration: {max_stream_duration: 36s, grpc_timeout_header_max: 36s}"
+    for rpc in contract.rpcs:
+        if rpc.may_wait:
+            lines.append(f"- name: {_snake(rpc.name)}_wait")
+            lines.append(f"  match: {{path: /{rpc.service}/{rpc.name}, grpc: {{}}, headers: [{PREFERS}]}}")
+            lines.append(f"  route: {{cluster: {rpc.cluster}, {waits}}}")
     accepting = [rpc for rpc in contract.rpcs if rpc.reaches_vehicle]
     for service in dict.fromkeys(rpc.service for rpc in accepting):
         here = [rpc for rpc in accepting if rpc.service == service]

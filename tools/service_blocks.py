@@ -123,12 +123,13 @@ def siblings(_: Contract) -> list[str]:
 def table(_: Contract) -> list[str]:
     """Return the architecture page's table of services."""
     lines = [
-        "| service | what it is for | port | public | database and broker | operators ask it |",
-        "|---|---|---|---|---|---|",
+        "| service | what it is for | port | public | database | broker | operators ask it |",
+        "|---|---|---|---|---|---|---|",
     ]
     for service in SERVICES:
         ticks = [
-            "yes" if each else "" for each in (service.is_public, service.has_database, service.is_operated)
+            "yes" if each else ""
+            for each in (service.is_public, service.has_database, service.needs_broker, service.is_operated)
         ]
         port = f"base + {service.port_distance}"
         lines.append(f"| {service.name} | {_purpose(service.name)} | {port} | {' | '.join(ticks)} |")

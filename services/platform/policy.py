@@ -36,7 +36,8 @@ class RpcPolicy:
     `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also those whose URI begins
     with one of these and a slash. With an `action`, the caller must
     also hold a capability that allows it on the request's resource; on none, where it is `without_resource`. `mutates`
-    says that an RPC cut short may have had its effect.
+    says that an RPC cut short may have had its effect, `may_wait` that its caller may ask it to wait for the end of
+    what it began.
     """
 
     peers: frozenset[str]
@@ -45,6 +46,7 @@ class RpcPolicy:
     open_to_any_workload: bool = False
     and_below: bool = False
     without_resource: bool = False
+    may_wait: bool = False
 
     def admits(self, peer: str) -> bool:
         """Return whether this workload may call it."""
@@ -99,6 +101,7 @@ def _rule_of(method: MethodDescriptor) -> RpcPolicy:
         peers=frozenset(peers or (EDGE,)),
         action=access.action or None,
         mutates=access.changes,
+        may_wait=access.may_wait,
         and_below=access.operators == options_pb2.OPERATORS_NAMED,
         without_resource=access.watches_people,
     )

@@ -18,7 +18,7 @@ from services.platform.health import CALLS, GROUPS, Health
 from services.platform.interceptor import CallInterceptor
 from services.platform.policy import STANDARD, complete
 from services.platform.revocation import RevocationList
-from services.platform.settings import ServiceSettings
+from services.platform.settings import DatabaseSettings
 from services.platform.space import Space, SpaceWatch, folder_of
 from services.platform.validation import body_field_of
 from services.platform.workload import Workloads
@@ -158,7 +158,7 @@ class GrpcServer:
             self._revocations.stop()
 
     def _space_watch(self, settings: ServerSettings) -> SpaceWatch | None:
-        if not isinstance(settings, ServiceSettings) or (folder := folder_of(settings.database_url)) is None:
+        if not isinstance(settings, DatabaseSettings) or (folder := folder_of(settings.database_url)) is None:
             return None
         return SpaceWatch(folder, settings.low_space_bytes, self._tell_space)
 

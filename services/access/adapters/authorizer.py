@@ -95,7 +95,8 @@ class _PublicRequest:
 
     certificate = ""
 
-    def __init__(self, asked: EdgeRequest, route: Route) -> None:
+    def __init__(self, asked: EdgeRequest, route: Route, correlation_id: str) -> None:
+        self.correlation_id = correlation_id
         self.action = route.action
         self.service = route.service
         self.limit_class = route.limit_class
@@ -140,9 +141,16 @@ class _RestRequest(_PublicRequest):
     """One in JSON: the vehicle is in its path."""
 
     def __init__(
-        self, asked: EdgeRequest, route: Route, *, written_vin: str, query: str, bodies: SoundBodies
+        self,
+        asked: EdgeRequest,
+        route: Route,
+        correlation_id: str,
+        *,
+        written_vin: str,
+        query: str,
+        bodies: SoundBodies,
     ) -> None:
-        super().__init__(asked, route)
+        super().__init__(asked, route, correlation_id)
         self._written_vin = written_vin
         self._query = query
         self._bodies = bodies
@@ -166,9 +174,15 @@ class _NativeRequest(_PublicRequest):
     """One in gRPC: the vehicle is in its message."""
 
     def __init__(
-        self, asked: EdgeRequest, route: Route, *, certificate: str, orders: native_request.SoundOrders
+        self,
+        asked: EdgeRequest,
+        route: Route,
+        correlation_id: str,
+        *,
+        certificate: str,
+        orders: native_request.SoundOrders,
     ) -> None:
-        super().__init__(asked, route)
+        super().__init__(asked, route, correlation_id)
         self.certificate = certificate
         self._orders = orders
 
@@ -216,9 +230,11 @@ class EdgeAuthorizer:
         correlation_id, faults = _correlation(asked.headers)
         try:
             if asked.native or asked.team_listener:
-                read: _RestRequest | _NativeRequest | None = self._read_native(asked, path, faults)
+                read: _RestRequest | _NativeRequest | None = self._read_native(
+                    asked, path, faults, correlation_id
+                )
             else:
-                read = self._read_rest(asked, path, query, faults)
+                read = self._read_rest(asked, path, query, faults, correlation_id)
             permit = None if read is None else await self._authorizer.authorize(read)
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
@@ -244,7 +260,9 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, away)
         return _allowed(correlation_id, permit)
 
-    def _read_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> _RestRequest:
+    def _read_rest(
+        self, asked: EdgeRequest, path: str, query: str, faults: list[Violation], correlation_id: str
+    ) -> _RestRequest:
         found = self._routes.rest(path)
         if found is None:
             raise _path_not_found()
@@ -256,9 +274,13 @@ class EdgeAuthorizer:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
-        return _RestRequest(asked, route, written_vin=written_vin, query=query, bodies=self._bodies)
+        return _RestRequest(
+            asked, route, correlation_id, written_vin=written_vin, query=query, bodies=self._bodies
+        )
 
-    def _read_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> _NativeRequest | None:
+    def _read_native(
+        self, asked: EdgeRequest, path: str, faults: list[Violation], correlation_id: str
+    ) -> _NativeRequest | None:
         """Return the request; None where it is about no vehicle, and a team's certificate is enough."""
         if not (asked.native and asked.team_listener):
             raise Refusal(
@@ -278,7 +300,7 @@ class EdgeAuthorizer:
         if route is None:
             raise _path_not_found()
         _refuse_headers(faults)
-        return _NativeRequest(asked, route, certificate=certificate, orders=self._orders)
+        return _NativeRequest(asked, route, correlation_id, certificate=certificate, orders=self._orders)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:

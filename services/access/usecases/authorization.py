@@ -10,6 +10,7 @@ from services.access.domain.abnormal import AccessSignal, Outcome
 from services.access.domain.agents import is_closed_to
 from services.access.domain.authorization import DenialReason, Purpose, denial_of, denial_of_watcher
 from services.access.domain.customer_cases import CaseNotOpenError
+from services.access.domain.decisions import AccessDecision
 from services.access.domain.rates import tightest
 from services.platform.errors import Refusal
 
@@ -115,6 +116,10 @@ class AccessRequest(Protocol[Proof_co]):
         """Whether it is to change anything."""
 
     @property
+    def correlation_id(self) -> str:
+        """The id that it is answered under."""
+
+    @property
     def named_id(self) -> str | None:
         """The id that the caller gave it; None where it gave none."""
 
@@ -196,6 +201,16 @@ class Capabilities(Protocol):
         """Make anew what concerns this principal or this credential; with neither, everything."""
 
 
+@dataclass(slots=True)
+class _AccessAttempt:
+    """What is known of a request when it is decided."""
+
+    caller: Caller | None = None
+    vin: str = ""
+    mode: str = ""
+    role: str = ""
+
+
 class RequestAuthorizer(Generic[Proof]):
     """Decides who may do what to which vehicle, and counts what is asked."""
 
@@ -212,8 +227,10 @@ class RequestAuthorizer(Generic[Proof]):
         cases: Cases,
         now: Callable[[], float],
         observe: Callable[[AccessSignal], None],
+        decided: Callable[[AccessDecision], None],
     ) -> None:
         self._observe = observe
+        self._decided = decided
         self._callers = callers
         self._permissions = permissions
         self._rates = rates
@@ -235,16 +252,59 @@ class RequestAuthorizer(Generic[Proof]):
     async def authorize(self, asked: AccessRequest[Proof]) -> Permit:
         """Return the capability for this request, and what is left of its caller's rate. Raises AccessDeniedError,
         StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError, Refusal, StorageUnavailableError.
+
+        What is refused, and what changes nothing, is told to `decided`: what changes something is told by who does it.
         """
+        so_far = _AccessAttempt()
+        try:
+            permit = await self._authorize(asked, so_far)
+        except AccessDeniedError as denied:
+            self._tell(asked, so_far, refused_for=denied.denial.value)
+            raise
+        except StepUpRequiredError as weak:
+            self._tell(asked, so_far, refused_for="STEP_UP_REQUIRED", rule=weak.line)
+            raise
+        except ApprovalRequiredError:
+            self._tell(asked, so_far, refused_for="APPROVAL_REQUIRED")
+            raise
+        except CaseNotOpenError:
+            self._tell(asked, so_far, refused_for="CASE_NOT_OPEN")
+            raise
+        except Refusal as refusal:
+            self._tell(asked, so_far, refused_for=refusal.reason.code)
+            raise
+        if not asked.changes:
+            self._tell(asked, so_far)
+        return permit
+
+    def _tell(
+        self, asked: AccessRequest[Proof], so_far: _AccessAttempt, *, refused_for: str = "", rule: str = ""
+    ) -> None:
+        self._decided(
+            AccessDecision(
+                asked.action,
+                asked.correlation_id,
+                asked.network,
+                so_far.caller,
+                so_far.vin,
+                so_far.mode,
+                rule or so_far.role,
+                refused_for,
+            )
+        )
+
+    async def _authorize(self, asked: AccessRequest[Proof], so_far: _AccessAttempt) -> Permit:
         digest, caller = await self._caller_of(asked)
-        vin = asked.vin()
+        so_far.caller = caller
+        vin = so_far.vin = asked.vin()
         if caller.is_agent:
             await self._check_case(caller)
         permissions = await self._permissions_on(vin, caller, asked)
+        so_far.role = permissions.role.value if permissions.role else ""
         if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
             raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
         try:
-            mode = asked.mode(vin)
+            mode = so_far.mode = asked.mode(vin)
             decided_later = self._check_sign_in(asked, caller, mode)
             await self._check_approved(caller, vin, mode)
         except (Refusal, StepUpRequiredError, ApprovalRequiredError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2 as door_pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2 as update_pb2
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 
 from services.command.adapters import page_tokens
@@ -28,6 +29,7 @@ from services.command.domain.commands import (
     Viewer,
 )
 from services.command.domain.history import HistoryPage, HistoryQuery
+from services.platform.audit_entry import factors_of
 from services.platform.capability import METADATA_KEY
 from services.platform.public_values import seconds
 from services.platform.times import set_time
@@ -77,6 +79,8 @@ def requester_of(call: Call) -> Requester:
         source=capability.source,
         proof=call.metadata[METADATA_KEY],
         role=_role(capability),
+        factors=factors_of(capability),
+        case=capability.case,
     )
 
 
@@ -167,6 +171,23 @@ def current_answer(command: Command) -> door_pb2.DoorCommand:
     answer = _filled(door_pb2.DoorCommand(), command, command.status, message)
     answer.correlation_id = command.correlation_id
     return answer
+
+
+def final_answer(command: Command) -> door_pb2.DoorCommand:
+    """Return a command that has ended, in the short form, to who waited for that."""
+    answer = _filled(door_pb2.DoorCommand(), command, command.status, message_of(command))
+    answer.correlation_id = command.correlation_id
+    return answer
+
+
+def location_of(vin: str, command_id: str) -> str:
+    """Return where a command's life can be followed."""
+    return f"/api/v1/remotecontrol/vehicles/{vin}/door/commands/{command_id}"
+
+
+def details_text(command: Command) -> str:
+    """Return what GET of the command answers, as one line of ASCII JSON."""
+    return MessageToJson(details(command), always_print_fields_with_no_presence=True, indent=None)
 
 
 def message_of(command: Command) -> str:

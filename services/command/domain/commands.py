@@ -90,6 +90,10 @@ class Requester:
     source: str
     proof: str = field(default="", compare=False, repr=False)
     role: PersonRole | None = field(default=None, compare=False)
+    factors: tuple[str, ...] = field(default=(), compare=False)
+    """How who authenticated had proven who they are; what is read from the record has none."""
+    case: str = field(default="", compare=False)
+    """The case because of which an agent asks; what is read from the record has none."""
 
     def may_cancel(self, command: Command) -> bool:
         """Return whether the command is this person's to cancel: who gave it and the owner may always, nobody

@@ -14,6 +14,7 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
     AccessServiceStub,
     add_AccessServiceServicer_to_server,
 )
+from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditEntry
 from ecarus.remotecontrol.door.v1.door_grant_service_pb2_grpc import DoorGrantServiceStub
 from envoy_ext_authz import external_auth_pb2
 from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
@@ -23,6 +24,7 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.customer_case_server import CustomerCaseServicer
+from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -50,6 +52,9 @@ from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.customer_cases import CaseCheck, CustomerCases
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
+from services.platform.audit_entry import EntryIds
+from services.platform.audit_trail import AuditTrail
+from services.platform.audited_database import AuditedDatabase
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
@@ -62,6 +67,7 @@ if TYPE_CHECKING:
     import grpc
 
     from services.platform.capability import CapabilityVerifier
+    from services.platform.database import Database
     from services.platform.settings import ServiceSettings
 from tests.contract.access.access_service import (
     ALICE,
@@ -119,6 +125,18 @@ def watched() -> list[Any]:
 
 
 @pytest.fixture
+def audit() -> list[Any]:
+    """What returns the entries that wait for the audit ledger, in order."""
+    return []
+
+
+async def _entries(database: Database, trail: AuditTrail) -> list[AuditEntry]:
+    await trail.flush()
+    waiting = await database.read(lambda c: store.audit_outbox.waiting(c, 100_000))
+    return [AuditEntry.FromString(each.entry) for each in waiting]
+
+
+@pytest.fixture
 def sent() -> list[Any]:
     """What the service announced."""
     return []
@@ -141,6 +159,7 @@ async def build_room(
     watched: list[Any],
     *,
     case_rule: CaseRule,
+    audit: list[Any],
     production: bool,
 ) -> AsyncIterator[Any]:
     """The service with the sandbox's seed and a token issuer of its own."""
@@ -171,7 +190,16 @@ async def build_room(
     signals = SignalLog()
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
-    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, sent.extend), utc_now)
+    ids = EntryIds("access")
+    audited = AuditedDatabase(database, store.audit_outbox, ids)
+    trail = AuditTrail(
+        ids,
+        lambda entries: database.write(lambda c: store.audit_outbox.add(c, entries)),
+        utc_now,
+        "RIGHTS_REFUSED",
+    )
+    audit.append(partial(_entries, database, trail))
+    agents = AgentSupervision(store.SqlAgentRecord(audited, agent_alert, sent.extend), utc_now)
     authorizer = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
@@ -189,18 +217,19 @@ async def build_room(
         agents=agents,
         cases=CaseCheck(case_record, case_rule),
         now=time.time,
+        decided=DecisionLog(trail.note, trail.count_lost, utc_now, time.monotonic).decided,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
     change_messages = AccessMessages()
-    pending = SqlPendingGrants(database, change_messages, sent.extend) if production else None
-    pending_keys = SqlPendingApiKeys(database) if production else None
-    record = store.SqlGrantRecord(database, change_messages, sent.extend)
+    pending = SqlPendingGrants(audited, change_messages, sent.extend) if production else None
+    pending_keys = SqlPendingApiKeys(audited) if production else None
+    record = store.SqlGrantRecord(audited, change_messages, sent.extend)
     limits = GrantLimits(per_vehicle=grants_per_vehicle, per_giver=64)
     severed = SeveredAccess(
-        store.SqlSeverances(database, change_messages, sent.extend), authorizer.invalidate, utc_now
+        store.SqlSeverances(audited, change_messages, sent.extend), authorizer.invalidate, utc_now
     )
     abnormal = AbnormalAccess(
-        store.SqlAbnormalAccess(database, change_messages, sent.extend),
+        store.SqlAbnormalAccess(audited, change_messages, sent.extend),
         AbnormalWatch(rules),
         authorizer.invalidate,
         utc_now,
@@ -208,7 +237,7 @@ async def build_room(
     )
     watched.append(partial(signals.look, abnormal.look_at))
     sharing = SharedAccess(
-        store.SqlSharedGrants(database, change_messages, sent.extend, limits), authorizer.invalidate, utc_now
+        store.SqlSharedGrants(audited, change_messages, sent.extend, limits), authorizer.invalidate, utc_now
     )
     watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
@@ -233,7 +262,14 @@ async def build_room(
             CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, utc_now)).register(server)
 
         return GrpcServer(
-            settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
+            settings,
+            SERVICES,
+            register,
+            POLICY,
+            verifier,
+            translate.refusal_of,
+            workloads=workloads,
+            audit=trail.tell,
         )
 
     yield build

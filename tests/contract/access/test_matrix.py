@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ecarus
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
+from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditDecision
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.rpc import error_details_pb2, status_pb2
 
@@ -76,6 +77,10 @@ EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), *WATCHERS, "agent-without-case"
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditIntakeService.RecordEntries": " ".join(
+        f"room/{name}"
+        for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
+    ),
     **{
         f"AccessService.{name}": PERSONS
         for name in (
@@ -233,11 +238,14 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     token_issuer: TokenIssuer,
     pki: Any,
     tmp_path: Path,
+    audit: list[Any],
 ) -> None:
+    """And every decision is one entry of the audit: of what changes something, the service's that does it."""
     await _prepare(rights, operators, tmp_path / "access-record.sqlite3")
     certificate = pki.of("team/fleet").cert.read_bytes()
     routes = Routes()
     wrong = []
+    decided: dict[str, list[tuple[str, str, str, str]]] = {}
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
         for name in PUBLIC.keys() | WATCHING.keys():
@@ -246,6 +254,7 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
+                asked = f"matrix-{len(decided)}"
                 about = {} if name in WATCHING else {"vin": vin}
                 raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
@@ -253,12 +262,41 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
                     listener="team",
                     certificate=certificate,
                     method="POST",
-                    headers=headers,
+                    headers={**headers, "x-correlation-id": asked},
                     raw_body=b"\0" + len(raw).to_bytes(4, "big") + raw,
                 )
-                if _answer(answer) != _expected(who, name, vin):
-                    wrong.append((who, name, vin, _answer(answer)))
+                got = _answer(answer)
+                if got != _expected(who, name, vin):
+                    wrong.append((who, name, vin, got))
+                about_one = vin if name in PUBLIC else ""
+                known = "" if who in {"nobody", "agent-without-case"} else about_one
+                if got != "OK":
+                    decided[asked] = [("ACCESS_REFUSED", "REFUSED", known, got)]
+                elif route.changes:
+                    decided[asked] = []
+                else:
+                    decided[asked] = [("ACCESS_ALLOWED", "ALLOWED", about_one, "OK")]
     assert not wrong
+    assert await _recorded(audit) == {asked: entries for asked, entries in decided.items() if entries}
+
+
+async def _recorded(audit: list[Any]) -> dict[str, list[tuple[str, str, str, str]]]:
+    """The entries of what the matrix asked for, by its id: kind, decision, vehicle, and what it was refused for."""
+    (entries,) = audit
+    found: dict[str, list[tuple[str, str, str, str]]] = {}
+    for entry in await entries():
+        if entry.correlation_id.startswith("matrix-"):
+            decision = AuditDecision.Name(entry.decision).removeprefix("AUDIT_DECISION_")
+            refused_for = _TOLD_AS.get(entry.rule, entry.rule) if decision == "REFUSED" else "OK"
+            row = (entry.kind, decision, entry.vin, refused_for)
+            found.setdefault(entry.correlation_id, []).append(row)
+    return found
+
+
+_TOLD_AS = dict.fromkeys(
+    ("NOT_NOW", "CLOSED_TO_AGENTS", "OUT_OF_SCOPE", "EMPLOYEES_ONLY"), "ACTION_NOT_GRANTED"
+)
+"""What the audit says more exactly than the answer."""
 
 
 def _expected(who: str, name: str, vin: str) -> str:

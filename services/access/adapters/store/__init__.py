@@ -22,7 +22,7 @@ from services.access.adapters.store.notices import ChangeMessages, lock_new_vehi
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
-from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
+from services.access.adapters.store.tables import HEAD, AccessModel, audit_outbox, outbox, write_audit
 
 __all__ = [
     "HEAD",
@@ -36,6 +36,7 @@ __all__ = [
     "SqlSharedGrants",
     "add_key",
     "add_vehicles",
+    "audit_outbox",
     "create_grant",
     "find_key",
     "give_grant",

@@ -106,7 +106,7 @@ class SqlAbnormalAccess:
             which = [abnormal_cases.c.case_id == case_id]
             if principal:
                 which.append(abnormal_cases.c.principal == principal)
-            connection.execute(
+            changed = connection.execute(
                 update(abnormal_cases)
                 .where(*which, abnormal_cases.c.acknowledged_at.is_(None))
                 .values(acknowledged_by=by, acknowledged_at=at, open_key=None)
@@ -114,6 +114,10 @@ class SqlAbnormalAccess:
             row = connection.execute(select(abnormal_cases).where(*which)).first()
             if row is None:
                 raise CaseUnknownError
+            if changed.rowcount:
+                write_audit(
+                    connection, "CASE_ACKNOWLEDGED", by=by, at=at, principal=row.principal, named=case_id
+                )
             return _case_of(row)
 
         return await self._database.write(write)

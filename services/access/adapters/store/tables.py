@@ -9,13 +9,15 @@ from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
+from services.platform.audit_outbox import AuditOutbox
+from services.platform.audited_database import AuditedAct, note_act
 from services.platform.database import Instant
 from services.platform.outbox import Outbox
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0012_customer_cases"
+HEAD = "0013_customer_cases"
 
 
 class AccessModel(SQLModel):
@@ -199,6 +201,7 @@ class RightsAuditRow(AccessModel, table=True):
 
 
 outbox = Outbox(AccessModel.metadata)
+audit_outbox = AuditOutbox(AccessModel.metadata)
 
 vehicles = AccessModel.metadata.tables["vehicle"]
 principals = AccessModel.metadata.tables["principal"]
@@ -210,6 +213,10 @@ severances = AccessModel.metadata.tables["severance"]
 customer_cases = AccessModel.metadata.tables["customer_case"]
 approvals = AccessModel.metadata.tables["emergency_approval"]
 issuer_keys = AccessModel.metadata.tables["issuer_key"]
+
+
+SEVERANCES = frozenset({"ACCESS_SEVERED", "GRANT_SEVERED", "REVERSAL_REQUESTED", "SEVERANCE_REVERSED"})
+"""Acts of which the person must not learn whose access is severed."""
 
 
 def add_if_new(connection: Connection, table: Any, row: dict[str, Any]) -> bool:
@@ -237,7 +244,11 @@ def write_audit(
     vin: str = "",
     named: str = "",
 ) -> None:
-    """Keep who did what. `named` is the id of the grant or of the API key."""
+    """Keep who did what, and have the audit ledger told. `named` is the id of the grant or of the API key."""
     connection.execute(
         insert(audit).values(at=at, actor=by, act=act, grant_id=named, principal=principal, vin=vin)
     )
+    # A severance is the person's who asked for it: whoever reads what is kept about the other one must not find it.
+    hidden = act in SEVERANCES
+    detail = {"named": named, **({"person": principal} if hidden else {})}
+    note_act(connection, AuditedAct(act, at, by, by if hidden else principal, vin, detail=detail))

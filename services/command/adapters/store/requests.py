@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from services.command.adapters.store.statements import INSERT_AUDIT, INSERT_COMMAND, INSERT_HISTORY
+from services.command.adapters.store.statements import INSERT_COMMAND, INSERT_HISTORY
 from services.command.adapters.store.tables import cancellation, idempotency_key
 from services.command.domain.commands import CommandAction
 from services.command.usecases.ports import CommandConflictError
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from services.command.adapters.store.audit import AuditWriter
     from services.command.domain.commands import Cancellation, Command, Status
 
 
-def insert_command(connection: Connection, new: Command) -> None:
+def insert_command(connection: Connection, new: Command, audit: AuditWriter) -> None:
     """Insert command, history and audit rows of a new command. Raises CommandConflictError when it is not
     new, or another is in flight.
     """
@@ -69,10 +70,13 @@ def insert_command(connection: Connection, new: Command) -> None:
             "correlation_id": new.correlation_id,
         },
     )
-    write_audit(connection, new, "COMMAND_ACCEPTED", new.accepted_at, {"doors": new.door_action.target_doors})
+    detail = {"doors": new.door_action.target_doors, "mode": new.door_action.mode.value}
+    audit.write(connection, new, "COMMAND_ACCEPTED", new.accepted_at, detail)
 
 
-def insert_cancellation(connection: Connection, new: Cancellation, answered: Status) -> None:
+def insert_cancellation(
+    connection: Connection, new: Cancellation, answered: Status, audit: AuditWriter
+) -> None:
     """Insert cancellation, history and audit rows. Raises CommandConflictError when it is not new."""
     values = {
         "cancel_id": new.cancel_id,
@@ -103,20 +107,8 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "correlation_id": new.correlation_id,
         },
     )
-    INSERT_AUDIT(
-        connection,
-        {
-            "at": microseconds(new.requested_at),
-            "event": "CANCEL_REQUESTED",
-            "vin": new.vin,
-            "command_id": new.command_id,
-            "subject": new.requester.subject,
-            "actor": new.requester.principal,
-            "source": new.requester.source,
-            "correlation_id": new.correlation_id,
-            "detail": json.dumps({"reason": new.cancel_request.reason, "force": new.cancel_request.force}),
-        },
-    )
+    detail = {"reason": new.cancel_request.reason, "force": new.cancel_request.force}
+    audit.write(connection, new, "CANCEL_REQUESTED", new.requested_at, detail)
 
 
 def insert_own_cancellation(
@@ -131,25 +123,5 @@ def insert_own_cancellation(
             "fingerprint": "",
             "answered": answered.value,
             "requested_at": at,
-        },
-    )
-
-
-def write_audit(
-    connection: Connection, about: Command, event: str, at: datetime, detail: dict[str, object]
-) -> None:
-    """One line of the audit."""
-    INSERT_AUDIT(
-        connection,
-        {
-            "at": microseconds(at),
-            "event": event,
-            "vin": about.vin,
-            "command_id": about.command_id,
-            "subject": about.requester.subject,
-            "actor": about.requester.principal,
-            "source": about.requester.source,
-            "correlation_id": about.correlation_id,
-            "detail": json.dumps(detail),
         },
     )

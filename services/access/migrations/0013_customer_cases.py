@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012_customer_cases"
-down_revision = "0011_open_cases"
+revision = "0013_customer_cases"
+down_revision = "0012_audit_outbox"
 branch_labels = None
 depends_on = None
 
