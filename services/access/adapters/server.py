@@ -52,6 +52,7 @@ SERVICES = (
     customer_case_server.SERVICE,
 )
 DEFAULT_PAGE = 50
+MOST_LOCK_REASON = 256
 _KEY_BYTES = 32
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -186,6 +187,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.LockAccountRequest,
         context: Context,
     ) -> account_pb2.Account:
+        grant_translate.check_text("reason", request.reason, MOST_LOCK_REASON)
         account = await usecases.lock_account(
             self._record,
             self._invalidate,

@@ -27,7 +27,7 @@ from ecarus.remotecontrol.access.v1 import customer_case_pb2 as ecarus_dot_remot
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n:ecarus/remotecontrol/access/v1/customer_case_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x32\x65\x63\x61rus/remotecontrol/access/v1/customer_case.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"\xac\x01\n\x0fOpenCaseRequest\x12>\n\x0b\x63\x61se_number\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\ncaseNumber\x12&\n\x08\x63ustomer\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x08\x63ustomer\x12\x31\n\x03vin\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$\xd8\x01\x01R\x03vin\"R\n\x10\x43loseCaseRequest\x12>\n\x0b\x63\x61se_number\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\ncaseNumber\"U\n\x10ListCasesRequest\x12\x1b\n\topen_only\x18\x01 \x01(\x08R\x08openOnly\x12$\n\x08\x63ustomer\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x08\x63ustomer\"W\n\x11ListCasesResponse\x12\x42\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32,.ecarus.remotecontrol.access.v1.CustomerCaseR\x05\x63\x61ses2\xb1\x03\n\x13\x43ustomerCaseService\x12\x80\x01\n\x08OpenCase\x12/.ecarus.remotecontrol.access.v1.OpenCaseRequest\x1a,.ecarus.remotecontrol.access.v1.CustomerCase\"\x15\xf2\xe0\x18\x11\x18\x01\x30\x01j\x0b\x63\x61ll-center\x12\x82\x01\n\tCloseCase\x12\x30.ecarus.remotecontrol.access.v1.CloseCaseRequest\x1a,.ecarus.remotecontrol.access.v1.CustomerCase\"\x15\xf2\xe0\x18\x11\x18\x01\x30\x01j\x0b\x63\x61ll-center\x12\x85\x01\n\tListCases\x12\x30.ecarus.remotecontrol.access.v1.ListCasesRequest\x1a\x31.ecarus.remotecontrol.access.v1.ListCasesResponse\"\x13\xf2\xe0\x18\x0f\x30\x01j\x0b\x63\x61ll-center\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n:ecarus/remotecontrol/access/v1/customer_case_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x32\x65\x63\x61rus/remotecontrol/access/v1/customer_case.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"\xc1\x01\n\x0fOpenCaseRequest\x12>\n\x0b\x63\x61se_number\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\ncaseNumber\x12;\n\x08\x63ustomer\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]+$R\x08\x63ustomer\x12\x31\n\x03vin\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$\xd8\x01\x01R\x03vin\"R\n\x10\x43loseCaseRequest\x12>\n\x0b\x63\x61se_number\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\ncaseNumber\"j\n\x10ListCasesRequest\x12\x1b\n\topen_only\x18\x01 \x01(\x08R\x08openOnly\x12\x39\n\x08\x63ustomer\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$R\x08\x63ustomer\"W\n\x11ListCasesResponse\x12\x42\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32,.ecarus.remotecontrol.access.v1.CustomerCaseR\x05\x63\x61ses2\xb1\x03\n\x13\x43ustomerCaseService\x12\x80\x01\n\x08OpenCase\x12/.ecarus.remotecontrol.access.v1.OpenCaseRequest\x1a,.ecarus.remotecontrol.access.v1.CustomerCase\"\x15\xf2\xe0\x18\x11\x18\x01\x30\x01j\x0b\x63\x61ll-center\x12\x82\x01\n\tCloseCase\x12\x30.ecarus.remotecontrol.access.v1.CloseCaseRequest\x1a,.ecarus.remotecontrol.access.v1.CustomerCase\"\x15\xf2\xe0\x18\x11\x18\x01\x30\x01j\x0b\x63\x61ll-center\x12\x85\x01\n\tListCases\x12\x30.ecarus.remotecontrol.access.v1.ListCasesRequest\x1a\x31.ecarus.remotecontrol.access.v1.ListCasesResponse\"\x13\xf2\xe0\x18\x0f\x30\x01j\x0b\x63\x61ll-center\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENCASEREQUEST'].fields_by_name['case_number']._loaded_options = None
   _globals['_OPENCASEREQUEST'].fields_by_name['case_number']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{1,64}$'
   _globals['_OPENCASEREQUEST'].fields_by_name['customer']._loaded_options = None
-  _globals['_OPENCASEREQUEST'].fields_by_name['customer']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_OPENCASEREQUEST'].fields_by_name['customer']._serialized_options = b'\272H\034r\032\020\001\030\200\0012\023^[^\\x00-\\x1f\\x7f]+$'
   _globals['_OPENCASEREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_OPENCASEREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\034r\0272\025^[A-HJ-NPR-Z0-9]{17}$\330\001\001'
   _globals['_CLOSECASEREQUEST'].fields_by_name['case_number']._loaded_options = None
   _globals['_CLOSECASEREQUEST'].fields_by_name['case_number']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{1,64}$'
   _globals['_LISTCASESREQUEST'].fields_by_name['customer']._loaded_options = None
-  _globals['_LISTCASESREQUEST'].fields_by_name['customer']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_LISTCASESREQUEST'].fields_by_name['customer']._serialized_options = b'\272H\032r\030\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_CUSTOMERCASESERVICE']._loaded_options = None
   _globals['_CUSTOMERCASESERVICE']._serialized_options = b'\352\340\030\006access'
   _globals['_CUSTOMERCASESERVICE'].methods_by_name['OpenCase']._loaded_options = None
@@ -53,13 +53,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMERCASESERVICE'].methods_by_name['ListCases']._loaded_options = None
   _globals['_CUSTOMERCASESERVICE'].methods_by_name['ListCases']._serialized_options = b'\362\340\030\0170\001j\013call-center'
   _globals['_OPENCASEREQUEST']._serialized_start=223
-  _globals['_OPENCASEREQUEST']._serialized_end=395
-  _globals['_CLOSECASEREQUEST']._serialized_start=397
-  _globals['_CLOSECASEREQUEST']._serialized_end=479
-  _globals['_LISTCASESREQUEST']._serialized_start=481
-  _globals['_LISTCASESREQUEST']._serialized_end=566
-  _globals['_LISTCASESRESPONSE']._serialized_start=568
-  _globals['_LISTCASESRESPONSE']._serialized_end=655
-  _globals['_CUSTOMERCASESERVICE']._serialized_start=658
-  _globals['_CUSTOMERCASESERVICE']._serialized_end=1091
+  _globals['_OPENCASEREQUEST']._serialized_end=416
+  _globals['_CLOSECASEREQUEST']._serialized_start=418
+  _globals['_CLOSECASEREQUEST']._serialized_end=500
+  _globals['_LISTCASESREQUEST']._serialized_start=502
+  _globals['_LISTCASESREQUEST']._serialized_end=608
+  _globals['_LISTCASESRESPONSE']._serialized_start=610
+  _globals['_LISTCASESRESPONSE']._serialized_end=697
+  _globals['_CUSTOMERCASESERVICE']._serialized_start=700
+  _globals['_CUSTOMERCASESERVICE']._serialized_end=1133
 # @@protoc_insertion_point(module_scope)
