@@ -37,7 +37,9 @@ CLOSE_TOO_OFTEN = 4429
 """It sent too many messages or frames."""
 CLOSE_TOO_SLOW = 1013
 """It does not read what it is sent."""
-_NOT_OF_THE_GRANT = frozenset({WatchEnded.CAUSE_ACCOUNT, WatchEnded.CAUSE_CREDENTIAL, WatchEnded.CAUSE_TOKEN})
+_NOT_OF_THE_GRANT = frozenset(
+    {WatchEnded.CAUSE_ACCOUNT, WatchEnded.CAUSE_CREDENTIAL, WatchEnded.CAUSE_TOKEN, WatchEnded.CAUSE_CASE}
+)
 _TOO_MANY = "You have as many subscriptions as there may be; end some."
 _AWAY = "Access could not be asked; try again shortly."
 _log = structlog.get_logger()

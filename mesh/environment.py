@@ -29,6 +29,7 @@ _INTAKE = _SERVICE | {
 }
 _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 _OWN: Mapping[str, frozenset[str]] = {
+    "audit": _SERVER | {"LOW_SPACE_BYTES", "AUDIT_WITNESSES"},
     "access": _SERVICE
     | {
         "TOKEN_CLIENTS",
@@ -54,6 +55,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
         "DPOP_CLIENTS",
+        "EMPLOYEE_CLIENTS",
+        "CASES",
         "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
@@ -101,7 +104,7 @@ _OWN: Mapping[str, frozenset[str]] = {
 """Of the services that have settings of their own."""
 
 MAY_SET: Mapping[str, frozenset[str]] = {
-    **{service.name: _SERVICE if service.has_database else _SERVER for service in SERVICES},
+    **{service.name: _SERVICE if service.needs_broker else _SERVER for service in SERVICES},
     **_OWN,
     "gateway": _SERVER
     | {

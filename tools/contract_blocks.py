@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 DOOR_PACKAGE = "ecarus.remotecontrol.door.v1"
 TYPE_BASE = "https://docs.ecarus.example/problems/"
 BASE_PATH = "/api/v1/remotecontrol/vehicles/{vin}/door"
-ROOT_PATH = "/api/v1/remotecontrol"
-"""Of what is about its caller and no vehicle."""
+PERSON_PATH = "/api/v1/remotecontrol"
+"""Before the paths of what is about the person who calls, and no vehicle."""
 SERVICE_FIELD, METHOD_FIELD = 6, 2  # of FileDescriptorProto and ServiceDescriptorProto: the paths of comments
 ENUM_FIELD, VALUE_FIELD = 5, 2
 DEADLINES = {"read": ("3s", "2700m"), "write": ("5s", "4500m")}
@@ -44,7 +44,6 @@ class PublicRpc:
     streams: bool
     reaches_vehicle: bool
     may_wait: bool
-    about_caller: bool
     http_method: str | None
     path: str | None
     query: tuple[str, ...]
@@ -54,11 +53,6 @@ class PublicRpc:
     def cluster(self) -> str:
         """Envoy's cluster: a service's streams, and what hands on to vehicles, have one of their own."""
         return self.served_by + ("_stream" if self.streams else "_accept" if self.reaches_vehicle else "")
-
-    @property
-    def base(self) -> str:
-        """What its path must begin with."""
-        return ROOT_PATH if self.about_caller else BASE_PATH
 
     @property
     def kind(self) -> str:
@@ -117,7 +111,6 @@ class Contract:
                     streams=method.server_streaming,
                     reaches_vehicle=access.reaches_vehicle,
                     may_wait=access.may_wait,
-                    about_caller=access.about_caller,
                     http_method=verb.upper() if verb else None,
                     path=path,
                     query=self._query_of(method, path) if path and verb == "get" else (),
@@ -168,12 +161,12 @@ def rest_routes(contract: Contract) -> list[str]:
     allowed: dict[str, list[str]] = {}
     for rpc in contract.rpcs:
         if rpc.path is not None:
-            alike.setdefault((rpc.cluster, rpc.kind, rpc.allowed, rpc.base), []).append(rpc.path)
+            slot = (rpc.cluster, rpc.kind, rpc.allowed, _base_of(rpc.path))
+            alike.setdefault(slot, []).append(rpc.path)
             allowed.setdefault(rpc.path, []).extend(rpc.allowed)
     lines = _waiting_routes(contract)
-    for (cluster, kind, methods, base), paths in alike.items():
+    for (cluster, kind, methods, _), paths in alike.items():
         name = cluster if kind == "stream" else f"{cluster}_{kind}"
-        name += "_of_caller" if base == ROOT_PATH else ""
         by = f"exact: {methods[0]}" if len(methods) == 1 else f"safe_regex: {{regex: {'|'.join(methods)}}}"
         lines.append(f"- name: {name}")
         lines.append(
@@ -188,13 +181,11 @@ def rest_routes(contract: Contract) -> list[str]:
                 f"  route: {{cluster: {cluster}, timeout: {timeout}, retry_policy: {RETRIES[kind]}}}"
             )
             lines.append(f"  request_headers_to_add: [{_header('grpc-timeout', told)}]")
-    bases = {rpc.path: rpc.base for rpc in contract.rpcs if rpc.path is not None}
     twins: dict[tuple[str, str], list[str]] = {}
     for path, methods_of_path in allowed.items():
-        twins.setdefault((", ".join(methods_of_path), bases[path]), []).append(path)
-    for (methods_text, base), paths in twins.items():
-        name = f"only_{methods_text.lower().replace(', ', '_')}"
-        lines.append(f"- name: {name}{'_of_caller' if base == ROOT_PATH else ''}")
+        twins.setdefault((", ".join(methods_of_path), _base_of(path)), []).append(path)
+    for (methods_text, _), paths in twins.items():
+        lines.append(f"- name: only_{methods_text.lower().replace(', ', '_')}")
         lines.append(f"  match: {{{_matching(paths)}}}")
         lines.append("  direct_response: {status: 405}")
         lines.append(f"  response_headers_to_add: [{_header('allow', methods_text)}]")
@@ -248,12 +239,18 @@ def native_routes(contract: Contract) -> list[str]:
     return lines
 
 
+def _base_of(path: str) -> str:
+    """Return what stands before a path template's own part."""
+    for base in (BASE_PATH, PERSON_PATH):
+        if path.startswith(base + "/"):
+            return base
+    raise ValueError(f"a public path must begin with {PERSON_PATH}/: {path}")
+
+
 def _matching(paths: Sequence[str]) -> str:
-    """Return one regular expression for these path templates."""
-    base = BASE_PATH if paths[0].startswith(BASE_PATH + "/") else ROOT_PATH
+    """Return one regular expression for these path templates, which have one base."""
+    base = _base_of(paths[0])
     ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(base + "/")) for path in paths]
-    if any(not path.startswith(base + "/") for path in paths):
-        raise ValueError(f"public paths must begin with {BASE_PATH}/, or with {ROOT_PATH}/ alike: {paths}")
     tail = ends[0] if len(ends) == 1 else f"({'|'.join(ends)})"
     return f'safe_regex: {{regex: "{base.replace("{vin}", "[^/]+")}/{tail}"}}'
 
@@ -271,7 +268,7 @@ def endpoint_table(contract: Contract) -> list[str]:
     lines = ["| method | path | what | needs |", "|---|---|---|---|"]
     for rpc in contract.rpcs:
         if rpc.path is not None:
-            path = rpc.path.removeprefix(rpc.path if rpc.about_caller else BASE_PATH) or rpc.path
+            path = rpc.path.removeprefix(BASE_PATH)
             path = re.sub(r"\{(\w+)\}", lambda m: f"{{{_camel(m[1])}}}", path)
             query = f"?{'&'.join(rpc.query)}" if rpc.query else ""
             lines.append(f"| {rpc.http_method} | `{path}{query}` | {rpc.summary} | `{rpc.action}` |")

@@ -14,6 +14,7 @@ from key_files.pem import read_open_keys
 from protocol import streams
 from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
+from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
 from services.command.adapters.dispatch import CommandDispatcher
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
@@ -37,6 +38,7 @@ from services.command.usecases.vehicle_reports import (
 )
 from services.command.usecases.waiting import CommandWaits
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
@@ -146,7 +148,15 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         note_ended(waits, messages)
 
     waits = await _command_waits(broker, settings)
-    commands = store.SqlCommands(database)
+    audit = AuditDelivery(
+        settings,
+        "command",
+        database,
+        store.audit_outbox,
+        refused_kind=COMMAND_REFUSED,
+        places=[store.audit_rows],
+    )
+    commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
     known = await _known_vehicles(commands)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
@@ -212,17 +222,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         CLOCK.milliseconds,
         ask=requests.ask,
     )
-    rights = right_link.CommandRevocationHandler(deps, right_link.SignerReview(signer), BrokerQueue(broker))
+    review = right_link.SignerReview(signer)
     subscriptions = [
         *vehicle_link.subscriptions(events, deps),
-        Subscription(right_link.ENDED, rights.handle),
+        Subscription(
+            right_link.ENDED,
+            right_link.CommandRevocationHandler(deps, review, BrokerQueue(broker)).handle,
+        ),
     ]
-    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now)
     keeper = DeadLetterKeeper(
         database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
-    )
-    taking = consumers(
-        broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.senders
     )
     server = GrpcServer(
         settings,
@@ -232,7 +241,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
         health=health,
-        besides=[dead_letter_api(letters)],
+        audit=audit.hook,
+        besides=[
+            dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
+        ],
     )
     await server.start()
     _log.info("started", listen=settings.listen)
@@ -247,7 +259,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             to_watchers.run(),
             keeper.run(),
             refused.run(),
-            *(consumer.run() for consumer in taking),
+            audit.run(),
+            *(
+                consumer.run()
+                for consumer in consumers(
+                    broker,
+                    subscriptions,
+                    refused_reports.after(dead_letter_writer.dead_letter),
+                    settings.senders,
+                )
+            ),
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, deps)),
             regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, deps)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, deps, waker.wake)),
@@ -258,7 +279,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         )
     finally:
         waits.close()  # before calls in flight are waited for
-        await _close(server.stop, *(each.close for each in (refused, gateway, to_signer, to_enrolment)))
+        await _close(
+            server.stop, *(each.close for each in (refused, audit, gateway, to_signer, to_enrolment))
+        )
         await _close(broker.close, database.close)
 
 

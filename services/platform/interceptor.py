@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import re
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -131,7 +132,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _unary(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
         async def unary(request: Message, context: Context) -> Any:
             workload = self._workloads.calling(context.auth_context())
-            call = _call_of(method, context, workload)
+            call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, request)
@@ -155,7 +156,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:
         async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
             workload = self._workloads.calling(context.auth_context())
-            call = _call_of(method, context, workload)
+            call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, None if by_messages else request)
@@ -217,10 +218,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 "The correlation id is not one.",
                 violations=[Violation("X-Correlation-ID", "1-64 of A-Z a-z 0-9 . _ -")],
             )
-        if rule.about_caller:
+        if rule.needs_session:
             call = self._with_session(call)
         elif rule.action is not None:
-            call = self._with_capability(rule.action, call, request)
+            call = self._with_capability(rule, rule.action, call, request)
         if rule.peers and request is not None:
             violations = violations_of(request, self._body_fields.get(call.method))
             if violations:
@@ -231,13 +232,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 )
         return call
 
-    def _with_capability(self, action: str, call: Call, request: Any) -> Call:
+    def _with_capability(self, rule: RpcPolicy, action: str, call: Call, request: Any) -> Call:
         token = call.metadata.get(METADATA_KEY)
         if token is None:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
         capability = self._verifier.verify(token)
-        resource = getattr(request, RESOURCE)
-        if resource.isascii():
+        resource = "" if rule.without_resource else getattr(request, RESOURCE)
+        if resource and resource.isascii():
             resource = resource.upper()
             setattr(request, RESOURCE, resource)
         # The request's resource can be forged past the path that was authorised; the capability's cannot.
@@ -248,14 +249,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 errors.ACTION_NOT_GRANTED,
                 ACTION_NOT_GRANTED_DETAIL.format(action=action),
             )
-        return Call(call.method, call.correlation_id, call.peer, capability, call.metadata)
+        return replace(call, capability=capability)
 
     def _with_session(self, call: Call) -> Call:
         token = call.metadata.get(SESSION_KEY)
         if token is None:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
-        session = self._verifier.session(token)
-        return Call(call.method, call.correlation_id, call.peer, None, call.metadata, session)
+        return replace(call, session=self._verifier.session(token))
 
     def _refusal(self, error: Exception, rule: RpcPolicy | None) -> Refusal:
         if isinstance(error, Refusal):
@@ -321,10 +321,11 @@ def _behind(call: Call) -> str:
     return call.capability.certificate if call.capability is not None else ""
 
 
-def _call_of(method: str, context: Context, workload: Workload | None) -> Call:
+def _call_of(method: str, context: Context, workload: Workload | None, rule: RpcPolicy | None) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     correlation_id = metadata.get(CORRELATION_ID) or str(uuid.uuid4())
-    return Call(method, correlation_id, workload.uri if workload else "", None, metadata)
+    changes = rule is not None and rule.mutates
+    return Call(method, correlation_id, workload.uri if workload else "", None, metadata, changes)
 
 
 def _may_wait(rule: RpcPolicy | None, call: Call) -> bool:

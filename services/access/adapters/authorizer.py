@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from services.access.adapters import native_request
 from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
 from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.issuer_keys import IssuerUnavailableError
-from services.access.adapters.limits import network_of
+from services.access.adapters.limits import network_of, rate_headers
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import EVENTS_PATH, TICKET, WITHOUT_VEHICLE
 from services.access.adapters.session_gate import UPDATES_READ
+from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.grants import UNLOCK
 from services.access.usecases.authorization import (
     AccessDeniedError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from services.access.adapters.native_request import NativeClaims
     from services.access.adapters.routes import Route, Routes
     from services.access.adapters.session_gate import SessionGate
-    from services.access.usecases.authorization import RequestAuthorizer
+    from services.access.usecases.authorization import Permit, RequestAuthorizer
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -74,12 +75,13 @@ class EdgeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """Let through. No capability where the request is about no vehicle."""
+    """Let through. No capability where the request is about no vehicle. `headers` are for its answer."""
 
     correlation_id: str
     capability: str | None
+    headers: Mapping[str, str] = field(default_factory=dict)
     session: str | None = None
-    """In place of a capability, where it is about its caller."""
+    """In place of a capability, where it is about what its caller has open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,18 @@ class _PublicRequest:
 
     certificate = ""
 
-    def __init__(self, asked: EdgeRequest, route: Route) -> None:
+    def __init__(self, asked: EdgeRequest, route: Route, correlation_id: str) -> None:
+        self.correlation_id = correlation_id
         self.action = route.action
         self.service = route.service
         self.limit_class = route.limit_class
         self.step_up = route.step_up
         self.changes = route.changes
-        self.about_caller = route.about_caller
+        self.needs_session = route.needs_session
         self.closed_to_agents = route.closed_to_agents
+        self.watches_people = route.watches_people
         self.step_up_decided_by_service = route.step_up_decided_by_service
+        self.about_caller = route.about_caller
         self._asked = asked
         self._route = route
 
@@ -142,15 +147,22 @@ class _RestRequest(_PublicRequest):
     """One in JSON: the vehicle is in its path."""
 
     def __init__(
-        self, asked: EdgeRequest, route: Route, *, written_vin: str, query: str, bodies: SoundBodies
+        self,
+        asked: EdgeRequest,
+        route: Route,
+        correlation_id: str,
+        *,
+        written_vin: str,
+        query: str,
+        bodies: SoundBodies,
     ) -> None:
-        super().__init__(asked, route)
+        super().__init__(asked, route, correlation_id)
         self._written_vin = written_vin
         self._query = query
         self._bodies = bodies
 
     def vin(self) -> str:
-        return _vin(self._written_vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._written_vin)
 
     def mode(self, vin: str) -> str:
         members = self._bodies.check(
@@ -168,9 +180,15 @@ class _NativeRequest(_PublicRequest):
     """One in gRPC: the vehicle is in its message."""
 
     def __init__(
-        self, asked: EdgeRequest, route: Route, *, certificate: str, orders: native_request.SoundOrders
+        self,
+        asked: EdgeRequest,
+        route: Route,
+        correlation_id: str,
+        *,
+        certificate: str,
+        orders: native_request.SoundOrders,
     ) -> None:
-        super().__init__(asked, route)
+        super().__init__(asked, route, correlation_id)
         self.certificate = certificate
         self._orders = orders
 
@@ -179,7 +197,7 @@ class _NativeRequest(_PublicRequest):
         return native_request.said_in(self._asked.body, self._route.request, self._route.body_field)
 
     def vin(self) -> str:
-        return _vin(self._said.vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._said.vin)
 
     def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature: what it says of the vehicle is one thing
         if self._said.order is not None:
@@ -193,9 +211,10 @@ class _EventsRequest(_PublicRequest):
     action = UPDATES_READ
 
     service = limit_class = step_up = ""
-    changes = closed_to_agents = step_up_decided_by_service = False
+    changes = closed_to_agents = step_up_decided_by_service = about_caller = watches_people = False
 
-    def __init__(self, asked: EdgeRequest) -> None:
+    def __init__(self, asked: EdgeRequest, correlation_id: str) -> None:
+        self.correlation_id = correlation_id
         self._asked = asked
 
     def vin(self) -> str:
@@ -242,7 +261,7 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
             return _denied(asked, path, correlation_id, refusal_of_denial(denied))
-        except (StepUpRequiredError, ApprovalRequiredError) as weak:
+        except (StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError) as weak:
             return _denied(asked, path, correlation_id, refusal_of_sign_in(weak))
         except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
@@ -266,18 +285,23 @@ class EdgeAuthorizer:
     ) -> Allow:
         """Return that it is let through, and with what. Raises what `authorize` raises."""
         if asked.native or asked.team_listener:
-            read: _RestRequest | _NativeRequest | None = self._read_native(asked, path, faults)
+            read: _RestRequest | _NativeRequest | None = self._read_native(
+                asked, path, faults, correlation_id
+            )
         elif path == EVENTS_PATH:
-            return Allow(correlation_id, None, await self._events(asked, query, faults))
+            session = await self._events(asked, query, faults, correlation_id)
+            return Allow(correlation_id, None, session=session)
         else:
-            read = self._read_rest(asked, path, query, faults)
-        if read is not None and read.about_caller:
+            read = self._read_rest(asked, path, query, faults, correlation_id)
+        if read is not None and read.needs_session:
             caller = await self._authorizer.identify(read)
             read.mode("")  # what it says must be sound all the same
-            return Allow(correlation_id, None, self._sessions.open(caller, read.network))
-        return Allow(correlation_id, None if read is None else await self._authorizer.authorize(read))
+            return Allow(correlation_id, None, session=self._sessions.open(caller, read.network))
+        return _allowed(correlation_id, None if read is None else await self._authorizer.authorize(read))
 
-    async def _events(self, asked: EdgeRequest, query: str, faults: list[Violation]) -> str:
+    async def _events(
+        self, asked: EdgeRequest, query: str, faults: list[Violation], correlation_id: str
+    ) -> str:
         """Return the session of who opens a WebSocket, with a bearer or a ticket. Raises what `identify` raises."""
         _refuse_headers(faults)
         if asked.method != "GET":
@@ -290,7 +314,7 @@ class EdgeAuthorizer:
                 violations=[Violation(TICKET, "is the only parameter here")],
             )
         if not query:
-            read = _EventsRequest(asked)
+            read = _EventsRequest(asked, correlation_id)
             return self._sessions.open(await self._authorizer.identify(read), read.network)
         try:
             return await self._sessions.redeem(ticket)
@@ -298,7 +322,9 @@ class EdgeAuthorizer:
             self._authorizer.note_failure(network_of(asked.address))
             raise
 
-    def _read_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> _RestRequest:
+    def _read_rest(
+        self, asked: EdgeRequest, path: str, query: str, faults: list[Violation], correlation_id: str
+    ) -> _RestRequest:
         found = self._routes.rest(path)
         if found is None:
             raise _path_not_found()
@@ -310,9 +336,13 @@ class EdgeAuthorizer:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
-        return _RestRequest(asked, route, written_vin=written_vin, query=query, bodies=self._bodies)
+        return _RestRequest(
+            asked, route, correlation_id, written_vin=written_vin, query=query, bodies=self._bodies
+        )
 
-    def _read_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> _NativeRequest | None:
+    def _read_native(
+        self, asked: EdgeRequest, path: str, faults: list[Violation], correlation_id: str
+    ) -> _NativeRequest | None:
         """Return the request; None where it is about no vehicle, and a team's certificate is enough."""
         if not (asked.native and asked.team_listener):
             raise Refusal(
@@ -332,7 +362,7 @@ class EdgeAuthorizer:
         if route is None:
             raise _path_not_found()
         _refuse_headers(faults)
-        return _NativeRequest(asked, route, certificate=certificate, orders=self._orders)
+        return _NativeRequest(asked, route, correlation_id, certificate=certificate, orders=self._orders)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
@@ -382,6 +412,12 @@ def _vin(written: str) -> str:
             violations=[Violation("vin", "17 of A-Z 0-9, without I, O and Q")],
         )
     return vin
+
+
+def _allowed(correlation_id: str, permit: Permit | None) -> Allow:
+    if permit is None:
+        return Allow(correlation_id, None)
+    return Allow(correlation_id, permit.capability, rate_headers(permit.rate))
 
 
 def _path_not_found() -> Refusal:

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
+    consent_service_pb2,
+    door_audit_service_pb2,
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
     door_event_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    security_case_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.api import annotations_pb2
@@ -57,8 +60,8 @@ class Route:
     step_up: str
     """The line of the step-up table that it needs; empty where any sign-in will do."""
     step_up_decided_by_service: bool
-    about_caller: bool
-    """Whether it is about its caller and no vehicle."""
+    needs_session: bool
+    """Whether it is about what its caller has open, and no vehicle."""
     changes: bool
     """Whether it is to change anything."""
     closed_to_agents: bool
@@ -72,6 +75,10 @@ class Route:
     body_message: type[Message] | None = None
     body_field: str = ""
     """The request's field that REST's body is bound to."""
+    about_caller: bool = False
+    """Whether it is about the person who calls, and no vehicle."""
+    watches_people: bool = False
+    """Whether it is about people's accounts, and no vehicle."""
 
 
 class Routes:
@@ -94,9 +101,9 @@ class Routes:
         return [service.full_name for service in _services()]
 
     def rest(self, path: str) -> tuple[str, Mapping[str, Route]] | None:
-        """Return the VIN in this path as it was written, empty where it has none, and the route of each HTTP method.
+        """Return the VIN in this path as it was written, and the route of each HTTP method; None when unknown.
 
-        None when the path is unknown.
+        The VIN is empty where the path is about no vehicle.
         """
         for pattern, methods in self._rest:
             match = pattern.fullmatch(path)
@@ -113,12 +120,15 @@ def _services() -> list[ServiceDescriptor]:
     return [
         service
         for module in (
+            door_audit_service_pb2,
             door_command_service_pb2,
             door_status_service_pb2,
             door_config_service_pb2,
             door_diagnostics_service_pb2,
             door_grant_service_pb2,
             door_event_service_pb2,
+            consent_service_pb2,
+            security_case_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
@@ -137,15 +147,20 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     template = getattr(rule, http_method) if http_method else None
     request = method.input_type
     in_path = set(_VARIABLE.findall(template or ""))
+    about_people = access.about_caller or access.watches_people or access.needs_session
+    if about_people == ("vin" in request.fields_by_name):
+        raise ValueError(f"{name}: it is either about people or names a vehicle")
     return (
         Route(
             action=access.action,
             service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
             step_up=access.step_up,
             step_up_decided_by_service=access.step_up_decided_by_service,
-            about_caller=access.about_caller,
+            needs_session=access.needs_session,
             changes=access.changes,
-            closed_to_agents=access.closed_to_agents,
+            closed_to_agents=access.closed_to_agents or access.about_caller,
+            about_caller=access.about_caller,
+            watches_people=access.watches_people,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},

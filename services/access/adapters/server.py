@@ -13,9 +13,12 @@ from typing_extensions import override
 
 from services.access.adapters import (
     account_translate,
+    consent_server,
+    customer_case_server,
     event_server,
     grant_server,
     grant_translate,
+    security_server,
     translate,
 )
 from services.access.adapters.identity import KEY_PREFIX
@@ -44,8 +47,17 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE, event_server.SERVICE)
+SERVICES = (
+    AUTHORIZATION,
+    SERVICE,
+    grant_server.SERVICE,
+    event_server.SERVICE,
+    consent_server.SERVICE,
+    security_server.SERVICE,
+    customer_case_server.SERVICE,
+)
 DEFAULT_PAGE = 50
+MOST_LOCK_REASON = 256
 _KEY_BYTES = 32
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -60,6 +72,9 @@ POLICY: Policy = {
     **policy_of(SERVICE),
     **grant_server.POLICY,
     **event_server.POLICY,
+    **consent_server.POLICY,
+    **security_server.POLICY,
+    **customer_case_server.POLICY,
 }
 
 
@@ -127,7 +142,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.AuthorizeWatchesRequest,
         context: Context,
     ) -> access_service_pb2.AuthorizeWatchesResponse:
-        found = await self._watches.authorize(request.session, request.vins)
+        correlation_id = current_call().correlation_id
+        found = await self._watches.authorize(request.session, request.vins, correlation_id)
         return translate.watch_authorizations(request.vins, found)
 
     @override
@@ -190,6 +206,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.LockAccountRequest,
         context: Context,
     ) -> account_pb2.Account:
+        grant_translate.check_text("reason", request.reason, MOST_LOCK_REASON)
         account = await usecases.lock_account(
             self._record,
             self._invalidate,
@@ -206,8 +223,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.UnlockAccountRequest,
         context: Context,
     ) -> account_pb2.Account:
-        account = await usecases.unlock_account(
-            self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
+        account = await self._abnormal.restore_as_operator(
+            request.principal, by=current_call().peer, alone=self._pending is None
         )
         return account_translate.account_message(account)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from services.access.adapters.denials import refusal_of_denial
+from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
 from services.access.adapters.session_issuer import caller_of
+from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.tickets import EventTicketUnknownError
 from services.access.usecases import sessions as usecases
 from services.access.usecases.authorization import AccessDeniedError
@@ -75,7 +76,7 @@ class SessionWatches:
         self._trusts = trusts
         self._now = now
 
-    async def authorize(self, token: str, vins: Sequence[str]) -> list[str | Refusal]:
+    async def authorize(self, token: str, vins: Sequence[str], correlation_id: str) -> list[str | Refusal]:
         """Return a capability for each vehicle, or why there is none. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED,
         StorageUnavailableError.
         """
@@ -87,11 +88,21 @@ class SessionWatches:
             )
         answers: list[str | Refusal] = []
         for vin in vins:
-            asked = WatchRequest(session.network, UPDATES_READ, _SERVED_BY, "read", written_vin=vin)
+            asked = WatchRequest(
+                session.network,
+                UPDATES_READ,
+                _SERVED_BY,
+                "read",
+                correlation_id=correlation_id,
+                written_vin=vin,
+            )
             try:
-                answers.append(await self._authorizer.authorize_as(digest, caller, asked))
+                permit = await self._authorizer.authorize_as(digest, caller, asked)
+                answers.append(permit.capability)
             except AccessDeniedError as denied:
                 answers.append(refusal_of_denial(denied))
+            except CaseNotOpenError as closed:  # all of an agent's are because of one case
+                raise refusal_of_sign_in(closed) from closed
             except Refusal as refusal:  # of this vehicle: too often, for instance
                 answers.append(refusal)
         return answers

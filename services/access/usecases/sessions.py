@@ -42,6 +42,9 @@ class WatchRequest:
     step_up_decided_by_service: bool = False
     closed_to_agents: bool = False
     changes: bool = False
+    about_caller: bool = False
+    watches_people: bool = False
+    correlation_id: str = ""
     named_id: str | None = None
     written_vin: str = ""
 

@@ -25,4 +25,5 @@ def watch_right(capability: Capability) -> WatchRight:
         capability.key_id,
         capability.since,
         is_owner=capability.role == OWNER,
+        case=capability.case,
     )

@@ -44,6 +44,7 @@ _CAUSES = {
     EndingCause.ACCOUNT: pb2.WatchEnded.CAUSE_ACCOUNT,
     EndingCause.CREDENTIAL: pb2.WatchEnded.CAUSE_CREDENTIAL,
     EndingCause.TOKEN: pb2.WatchEnded.CAUSE_TOKEN,
+    EndingCause.CASE: pb2.WatchEnded.CAUSE_CASE,
 }
 
 

@@ -71,6 +71,7 @@ class CommandRpcHarness:
     refused: Any = None
     stub: Any = None
     signer: Any = None
+    audit: Any = None
     now: datetime = START
     known: FakeKnownVehicles = field(default_factory=FakeKnownVehicles)
     waits: CommandWaits = field(default_factory=lambda: CommandWaits(NoReplicas(), 4, 2))

@@ -127,9 +127,9 @@ PROBES = sorted(
         "$JS.API.INFO",
         f"vehicle.{VIN}.evt.hello",
         f"vehicle_status.0.{VIN}",
-        *(f"door.{service}.{VIN}" for service in registry.WITH_DATABASE),
+        *(f"door.{service}.{VIN}" for service in registry.ON_THE_BROKER),
         "_INBOX.x",
-        *(f"_INBOX.{service}.x" for service in registry.WITH_DATABASE),
+        *(f"_INBOX.{service}.x" for service in registry.ON_THE_BROKER),
     }
 )
 

@@ -211,6 +211,8 @@ class WatchEnded(_message.Message):
         """The token expired."""
         CAUSE_OTHER: WatchEnded._Cause.ValueType  # 5
         """Nothing of the right: it can be begun again."""
+        CAUSE_CASE: WatchEnded._Cause.ValueType  # 6
+        """The case because of which an agent watched was closed."""
 
     class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
         """What ended it."""
@@ -226,6 +228,8 @@ class WatchEnded(_message.Message):
     """The token expired."""
     CAUSE_OTHER: WatchEnded.Cause.ValueType  # 5
     """Nothing of the right: it can be begun again."""
+    CAUSE_CASE: WatchEnded.Cause.ValueType  # 6
+    """The case because of which an agent watched was closed."""
 
     WATCH_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011_event_tickets"
-down_revision = "0010_case_times"
+revision = "0015_event_tickets"
+down_revision = "0014_customer_cases"
 branch_labels = None
 depends_on = None
 
