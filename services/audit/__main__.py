@@ -10,7 +10,9 @@ from typing import Annotated
 from pydantic import AfterValidator, DirectoryPath, Field, FilePath
 
 from services.audit.adapters import second_place, server, store, translate
+from services.audit.adapters.export import LogExport
 from services.audit.adapters.log_key import LogKeys
+from services.audit.adapters.log_server import log_api
 from services.audit.adapters.publication import LogPublication
 from services.audit.adapters.sealing import HouseKey
 from services.audit.adapters.sequencer import SIGN_SECONDS, Sequencer
@@ -81,6 +83,7 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
         server.POLICY,
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
+        besides=[log_api(LogExport(tree, store.LedgerInspection(database, house)), keys.public)],
         health=health,
     )
     await rpc.start()
