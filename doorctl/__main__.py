@@ -8,7 +8,7 @@ import os
 
 import typer
 
-from doorctl import account, api_key, audit, deadletter, grant, keys, vehicle
+from doorctl import account, api_key, audit, deadletter, grant, keys, security, vehicle
 from doorctl.text import complain
 
 SETTINGS = ("DOORS_OPERATOR_FILE", "DOORS_DATA_DIR")
@@ -22,6 +22,7 @@ app.add_typer(vehicle.commands, name="vehicle")
 app.add_typer(grant.commands, name="grant")
 app.add_typer(account.commands, name="account")
 app.add_typer(api_key.commands, name="key")
+app.add_typer(security.commands, name="access")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(audit.commands, name="audit")
 app.add_typer(deadletter.commands, name="deadletter")

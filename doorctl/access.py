@@ -100,9 +100,14 @@ def key_line(key: account_pb2.ApiKey) -> str:
 
 def account_line(account: account_pb2.Account) -> str:
     """Return one line for a person."""
-    if not account.HasField("locked_at"):
-        return f"{account.principal} not locked"
-    return f"{account.principal} locked {moment(account.locked_at)}: {account.reason}"
+    states = []
+    if account.HasField("locked_at"):
+        states.append(f"locked {moment(account.locked_at)}: {account.reason}")
+    if account.HasField("restricted_at"):
+        states.append(f"restricted {moment(account.restricted_at)}: {account.restriction_reason}")
+    if account.restore_requested_by:
+        states.append(f"restoring asked for by {account.restore_requested_by}, another operator must too")
+    return f"{account.principal} {'; '.join(states) or 'not locked'}"
 
 
 def _state(right: grant_pb2.Grant | account_pb2.ApiKey) -> str:

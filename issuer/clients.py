@@ -31,6 +31,9 @@ SCOPES = (
     "door.grants.end",
     "door.access.sever",
     "door.account.restore",
+    "person",
+    "person.consents.read",
+    "person.consents.write",
 )
 """Those by which access narrows a token; a test compares."""
 DEFAULT_SCOPE = "door"

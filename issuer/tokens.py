@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CODE_SECONDS = 60
 REFRESH_SECONDS = 30 * 86_400
+"""For so long after a sign-in its refresh tokens are good."""
 _SECRET_BYTES = 32
 _REGISTRY = SignatureRegistry(algorithms=[ALGORITHM])
 
@@ -178,12 +179,9 @@ class TokenFamilies:
             return None if family.ended or self._now() > limit else (row, family)
 
     def add_refresh_token(self, token: str, family_id: str) -> None:
-        """Keep a new one of the family."""
+        """Keep a new one of the family. However often it is renewed, it ends with its family."""
         with self._store.transaction() as session:
-            expires_at = int(self._now()) + REFRESH_SECONDS
-            family = session.get_one(FamilyRow, family_id)
-            family.expires_at = expires_at
-            session.add(family)
+            expires_at = session.get_one(FamilyRow, family_id).expires_at
             session.add(RefreshTokenRow(token_hash=digest(token), family_id=family_id, expires_at=expires_at))
 
     def bind(self, family_id: str, jkt: str) -> None:

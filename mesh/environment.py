@@ -70,6 +70,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "STATUS_CHECK_RETENTION_DAYS",
         "STATUS_CHECKS_LISTED",
         "SHOWN_DOORS_PATIENCE_SECONDS",
+        "COMMAND_WAITS",
+        "COMMAND_WAITS_PER_USER",
     },
     "config": _INTAKE,
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},

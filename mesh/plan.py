@@ -131,6 +131,7 @@ class Planner:
         settings = {**self._server(service.name), **self._vehicle_settings(service), **particular()}
         if service.needs_broker:
             settings |= self._broker(service.name)
+            settings["DOORS_AUDIT_TARGET"] = self._target("audit")
         if service.has_database:
             settings["DOORS_DATABASE_URL"] = self._sandbox.database_url(service.name)
         return self._serving(service.name, settings)

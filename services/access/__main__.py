@@ -14,6 +14,8 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.consent_server import ConsentServicer
+from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
@@ -34,13 +36,16 @@ from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_los
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
+from services.access.domain.consents import ASKED
 from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.consents import Consents
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
@@ -87,6 +92,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     broker = await connect_broker(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, CLOCK.now)
+    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="RIGHTS_REFUSED")
 
     async def load_permissions(subject: str, actor: str, vin: str) -> EffectivePermissions:
         return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
@@ -117,7 +123,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     signals = SignalLog()
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
-    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, relay.hand_over), CLOCK.now)
+    agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
@@ -136,14 +142,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         agents=agents,
         now=CLOCK.seconds,
         observe=signals.note,
+        decided=DecisionLog(audit.note, audit.count_lost, CLOCK.now, CLOCK.monotonic).decided,
     )
     edge = EdgeAuthorizer(
         authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
     )
     await follow_revocations(broker.client, authorizer.invalidate)
-    change_messages = AccessMessages()
-    record = store.SqlGrantRecord(database, change_messages, relay.hand_over)
-    people = _people_of(database, relay, authorizer.invalidate, settings)
+    record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
+    people = _people_of(audit.database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
         keys,
@@ -160,8 +166,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             record,
             authorizer.invalidate,
             CLOCK.now,
-            None if settings.is_sandbox else SqlPendingGrants(database, change_messages, relay.hand_over),
-            None if settings.is_sandbox else SqlPendingApiKeys(database),
+            None
+            if settings.is_sandbox
+            else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
+            None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
             severed=people[1],
@@ -169,6 +177,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        ConsentServicer(
+            Consents(store.SqlConsents(audit.database), authorizer.invalidate, CLOCK.now, ASKED)
+        ).register(server)
 
     rpc = GrpcServer(
         settings,
@@ -179,6 +190,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
+        audit=audit.hook,
         also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
     await keys.refresh()
@@ -192,11 +204,13 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             relay.run(),
             watch.run(),
             regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
+            audit.run(),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
         await rpc.stop()
+        await audit.close()
         if isinstance(keys, DiscoveredKeys):
             await keys.close()
         await broker.close()

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support.app import eventually
+from tests.support.plain_http import NO_TLS
 from tests.system.edge_harness import HEALTH_NAMES
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def test_a_mesh_that_serves_is_ready_in_every_part(mesh: Mesh) -> None:
     root = mesh.base_url.partition("/api/")[0]
     for part in ("", "/access", "/command", "/commands", "/status", "/streams", "/config", "/diagnostics"):
         answer = eventually(
-            lambda part=part: (a := httpx.get(f"{root}/readyz{part}")).status_code == 200 and a
+            lambda part=part: (a := httpx.get(f"{root}/readyz{part}", verify=NO_TLS)).status_code == 200 and a
         )
         assert answer.json() == {"status": "ready"}
 

@@ -11,7 +11,13 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
-from services.access.adapters import account_translate, grant_server, grant_translate, translate
+from services.access.adapters import (
+    account_translate,
+    consent_server,
+    grant_server,
+    grant_translate,
+    translate,
+)
 from services.access.adapters.identity import KEY_PREFIX
 from services.access.domain.accounts import ApiKeyNotPendingError, key_id_of
 from services.access.domain.grants import GrantNotPendingError
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE)
+SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE, consent_server.SERVICE)
 DEFAULT_PAGE = 50
 _KEY_BYTES = 32
 
@@ -52,6 +58,7 @@ POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
     **grant_server.POLICY,
+    **consent_server.POLICY,
 }
 
 
@@ -187,8 +194,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.UnlockAccountRequest,
         context: Context,
     ) -> account_pb2.Account:
-        account = await usecases.unlock_account(
-            self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
+        account = await self._abnormal.restore_as_operator(
+            request.principal, by=current_call().peer, alone=self._pending is None
         )
         return account_translate.account_message(account)
 

@@ -24,6 +24,7 @@ from services.access.domain.accounts import (
     ApiKeyUnknownError,
 )
 from services.access.domain.approvals import SameOperatorError
+from services.access.domain.consents import ConsentTextChangedError
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
     ActionsBeyondRoleError,
@@ -94,7 +95,7 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
     if made.capability is not None:
         upstream[METADATA_KEY] = made.capability
     _add(ok.headers, upstream)
-    _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id})
+    _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id, **made.headers})
     ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
     return response
 
@@ -224,11 +225,8 @@ def timestamp(at: datetime | None) -> Timestamp | None:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, GrantConflictError):
-        return Refusal(
-            errors.CORRELATION_ID_REUSED,
-            "This id (a grant's, or the X-Correlation-ID behind it) was used for something else; use another.",
-        )
+    if isinstance(error, GrantConflictError | ConsentTextChangedError):
+        return _conflict(error)
     if isinstance(error, IssuerUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
@@ -245,6 +243,18 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
         return _beyond(error)
     return grant_translate.refusal_of(error)
+
+
+def _conflict(error: GrantConflictError | ConsentTextChangedError) -> Refusal:
+    if isinstance(error, ConsentTextChangedError):
+        return Refusal(
+            errors.REASONS["CONSENT_TEXT_CHANGED"],
+            "This is not the text that is asked about now; show the one that GET answers with, and ask again.",
+        )
+    return Refusal(
+        errors.CORRELATION_ID_REUSED,
+        "This id (a grant's, or the X-Correlation-ID behind it) was used for something else; use another.",
+    )
 
 
 def _beyond(error: ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class DenialReason(Enum):
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
     """An API key that was not created for it."""
+    SIGN_IN_NEEDED = "SIGN_IN_NEEDED"
+    """An API key asks for what only the person does, signed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +59,19 @@ def denial_of(
         return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE if caller.carries is None else DenialReason.KEY_OUT_OF_SCOPE
+    return None
+
+
+def denial_of_person(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
+    """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may."""
+    if permissions.locked:
+        return DenialReason.ACCOUNT_LOCKED
+    if caller.is_agent:
+        return DenialReason.CLOSED_TO_AGENTS
+    if caller.carries is not None:
+        return DenialReason.SIGN_IN_NEEDED
+    if permissions.restricted and action not in persons.UNRESTRICTED:
+        return DenialReason.ACCOUNT_RESTRICTED
+    if caller.scope is not None and action not in caller.scope:
+        return DenialReason.OUT_OF_SCOPE
     return None

@@ -41,10 +41,11 @@ class AbnormalRecord(Protocol):
     async def restore(self, principal: str, *, by: str, at: datetime) -> Account:
         """Lift a restriction, and tell owners."""
 
-    async def restore_as_second(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Lift a restriction and tell owners, if another operator has asked before; else keep that this one has.
+    async def restore_as_second(self, principal: str, *, by: str, at: datetime, alone: bool) -> Account:
+        """Lift a restriction and a lock and tell owners, if another operator has asked before, or `alone`; else keep
+        that this one has.
 
-        Both in one commit: what was asked of one restriction does not lift the next.
+        Both in one commit: what was asked of one restriction or lock does not lift the next.
         """
 
 
@@ -106,10 +107,12 @@ class AbnormalAccess:
         finally:
             self._invalidate(principal=principal)
 
-    async def restore_as_operator(self, principal: str, *, by: str) -> Account:
-        """Lift a restriction, if another operator has asked for it before; else keep that this one has."""
+    async def restore_as_operator(self, principal: str, *, by: str, alone: bool = False) -> Account:
+        """Lift a restriction and a lock, if another operator has asked for it before, or `alone`; else keep that this
+        one has.
+        """
         try:
-            return await self._record.restore_as_second(principal, by=by, at=self._now())
+            return await self._record.restore_as_second(principal, by=by, at=self._now(), alone=alone)
         finally:
             self._invalidate(principal=principal)
 

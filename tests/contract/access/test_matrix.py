@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ecarus
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
+from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditDecision
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.rpc import error_details_pb2, status_pb2
 
@@ -58,6 +59,15 @@ PUBLIC = {
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
+ABOUT_CALLER = frozenset(
+    {
+        "ConsentService.ListConsents",
+        "ConsentService.GetConsent",
+        "ConsentService.GiveConsent",
+        "ConsentService.WithdrawConsent",
+    }
+)
+"""What everybody asks about themselves who has signed in, whatever vehicles are theirs: an agent never."""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
 EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
@@ -65,17 +75,21 @@ EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditIntakeService.RecordEntries": " ".join(
+        f"room/{name}"
+        for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
+    ),
     **{
         f"AccessService.{name}": PERSONS
         for name in (
             *("CreateGrant", "ApproveGrant", "RevokeGrant", "ListGrants", "IssueApiKey", "ApproveApiKey"),
-            *("SeverVehicleAccess", "ListSeverances", "ReverseSeverance", "RestoreAccount"),
+            *("SeverVehicleAccess", "ListSeverances", "ReverseSeverance", "RestoreAccount", "UnlockAccount"),
         )
     },
     **{
         f"AccessService.{name}": "operator"
         for name in (
-            *("LockAccount", "UnlockAccount", "GetAccount", "ListAccounts", "RestrictAccount"),
+            *("LockAccount", "GetAccount", "ListAccounts", "RestrictAccount"),
             *("ListAbnormalAccess", "AcknowledgeAbnormalAccess"),
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )
@@ -111,6 +125,9 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetConsent": {"purpose": "LOCATION"},
+    "GiveConsent": {"purpose": "LOCATION", "consent": {"version": 1, "language": "en", "sha256": "0" * 64}},
+    "WithdrawConsent": {"purpose": "LOCATION"},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
 }
 """What a request must say besides its vehicle to be sound."""
@@ -131,7 +148,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys()
+    assert public == PUBLIC.keys() | ABOUT_CALLER
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -202,31 +219,63 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     token_issuer: TokenIssuer,
     pki: Any,
     tmp_path: Path,
+    audit: list[Any],
 ) -> None:
+    """And every decision is one entry of the audit: of what changes something, the service's that does it."""
     await _prepare(rights, operators, tmp_path / "access-record.sqlite3")
     certificate = pki.of("team/fleet").cert.read_bytes()
     routes = Routes()
     wrong = []
+    decided: dict[str, list[tuple[str, str, str, str]]] = {}
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
-        for name in PUBLIC:
+        for name in PUBLIC.keys() | ABOUT_CALLER:
             rpc = methods()[name]
             path = f"/{rpc.containing_service.full_name}/{rpc.name}"
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
-                raw = route.request(vin=vin, **SOUND.get(rpc.name, {})).SerializeToString()
+                asked = f"matrix-{len(decided)}"
+                on = "" if name in ABOUT_CALLER else vin
+                about = {"vin": vin} if on else {}
+                raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
                     path,
                     listener="team",
                     certificate=certificate,
                     method="POST",
-                    headers=headers,
+                    headers={**headers, "x-correlation-id": asked},
                     raw_body=b"\0" + len(raw).to_bytes(4, "big") + raw,
                 )
-                if _answer(answer) != _expected(who, name, vin):
-                    wrong.append((who, name, vin, _answer(answer)))
+                got = _answer(answer)
+                if got != _expected(who, name, vin):
+                    wrong.append((who, name, vin, got))
+                known = "" if who in {"nobody", "agent-without-case"} else on
+                if got != "OK":
+                    decided[asked] = [("ACCESS_REFUSED", "REFUSED", known, got)]
+                elif route.changes:
+                    decided[asked] = []
+                else:
+                    decided[asked] = [("ACCESS_ALLOWED", "ALLOWED", on, "OK")]
     assert not wrong
+    assert await _recorded(audit) == {asked: entries for asked, entries in decided.items() if entries}
+
+
+async def _recorded(audit: list[Any]) -> dict[str, list[tuple[str, str, str, str]]]:
+    """The entries of what the matrix asked for, by its id: kind, decision, vehicle, and what it was refused for."""
+    (entries,) = audit
+    found: dict[str, list[tuple[str, str, str, str]]] = {}
+    for entry in await entries():
+        if entry.correlation_id.startswith("matrix-"):
+            decision = AuditDecision.Name(entry.decision).removeprefix("AUDIT_DECISION_")
+            refused_for = _TOLD_AS.get(entry.rule, entry.rule) if decision == "REFUSED" else "OK"
+            row = (entry.kind, decision, entry.vin, refused_for)
+            found.setdefault(entry.correlation_id, []).append(row)
+    return found
+
+
+_TOLD_AS = dict.fromkeys(("NOT_NOW", "CLOSED_TO_AGENTS"), "ACTION_NOT_GRANTED")
+"""What the audit says more exactly than the answer."""
 
 
 def _expected(who: str, name: str, vin: str) -> str:
@@ -234,6 +283,8 @@ def _expected(who: str, name: str, vin: str) -> str:
         return "AUTHENTICATION_REQUIRED"
     if who == "agent-without-case":
         return "TOKEN_INVALID"
+    if name in ABOUT_CALLER:
+        return "ACTION_NOT_GRANTED" if who == "agent" else "OK"
     if vin != VIN or who in WITHOUT.split():
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.access.domain.agents import AgentAct, EmergencyApproval
+    from services.access.domain.decisions import AccessDecision
 
 VIN = "KMHSH81C7LU123456"
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -175,6 +176,7 @@ class AccessHarness:
     edge: EdgeAuthorizer
     verifier: CapabilityVerifier
     agents: Agents
+    decisions: list[AccessDecision]
 
     def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
         """A GET of VIN's `path` with KEY; `headers` are added, None takes one away."""
@@ -239,6 +241,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
     )
     permission_cache = PermissionCache(record.load_permissions, clock)
     agents = Agents()
+    decisions: list[AccessDecision] = []
     authorizer = RequestAuthorizer(
         callers=identity,
         permissions=permission_cache,
@@ -247,11 +250,22 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
         step_up_table=STRICT,
         observe=lambda _signal: None,
+        decided=decisions.append,
         agents=AgentSupervision(agents, lambda: datetime.fromtimestamp(clock(), UTC)),
         now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
-        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, edge, verifier, agents
+        clock,
+        record,
+        token_issuer,
+        identity,
+        tokens,
+        permission_cache,
+        authorizer,
+        edge,
+        verifier,
+        agents,
+        decisions,
     )
