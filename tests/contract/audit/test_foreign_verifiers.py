@@ -1,6 +1,7 @@
-"""A program that is not ours verifies the log: Go's golang.org/x/mod/sumdb, where it is there.
+"""Programs that are not ours verify the log: Go's golang.org/x/mod/sumdb, and PyPI's aics-tlog, where they are there.
 
-`apt-get install golang-go golang-golang-x-mod-dev` (or GOROOT and GOPATH that have them) is what it needs.
+`apt-get install golang-go golang-golang-x-mod-dev` (or GOROOT and GOPATH that have them) is what the first needs, and
+`pip install aics-tlog` under Python 3.12, with its command on the PATH, the other.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.audit_log import VKEY, opened_log
+from tests.support.audit_log import ORIGIN, VKEY, opened_log
 from tests.support.log_copies import export_to
+from tlog.tiles import leaves_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,3 +82,27 @@ def test_gos_packages_accept_the_log_and_what_was_changed_in_it_they_do_not(
         assert verify(copy / "copy", copy / "saved").returncode == 1, name
         path.write_bytes(data)
     assert verify(copy / "copy", copy / "saved").returncode == 0
+
+
+def test_aics_tlog_accepts_the_log_and_what_was_changed_in_it_it_does_not(copy: Path) -> None:
+    program = shutil.which("aics-tlog")
+    if program is None:
+        pytest.skip("aics-tlog is not there: pip install aics-tlog, under Python 3.12")
+    folder, saved = copy / "copy", copy / "saved"
+
+    def run(command: str, *words: object) -> int:
+        line = [program, command, "--tiles", folder, "--log-key", VKEY, "--origin", ORIGIN, *map(str, words)]
+        return subprocess.run(line, capture_output=True, timeout=60, check=False).returncode
+
+    assert run("verify-checkpoint") == 0
+    assert run("verify-consistency", "--old-checkpoint", saved) == 0
+    leaf = copy / "leaf"
+    for index in (0, 255, 256, LEAVES - 1):
+        bundle = folder / ("tile/entries/000" if index < 256 else f"tile/entries/001.p/{LEAVES - 256}")
+        leaf.write_bytes(leaves_of(bundle.read_bytes())[index % 256])
+        assert run("verify-inclusion", "--leaf", leaf, "--index", index) == 0
+        leaf.write_bytes(leaf.read_bytes() + b" ")
+        assert run("verify-inclusion", "--leaf", leaf, "--index", index) != 0
+    tile = folder / "tile/0/000"
+    tile.write_bytes(tile.read_bytes()[::-1])
+    assert run("verify-consistency", "--old-checkpoint", saved) != 0
