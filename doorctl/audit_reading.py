@@ -16,12 +16,7 @@ _RPC = "ecarus.remotecontrol.audit.v1.AuditReadingService/ListEntries"
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
-commands = typer.Typer(no_args_is_help=True, help="The audit ledger.")
-
-
-@commands.callback()
-def audit() -> None:
-    """Keep `list` a word of its own."""
+commands = typer.Typer()
 
 
 @commands.command("list")
