@@ -8,7 +8,18 @@ import os
 
 import typer
 
-from doorctl import account, api_key, audit_reading, deadletter, grant, keys, receipt, security, vehicle
+from doorctl import (
+    account,
+    api_key,
+    audit_reading,
+    customer_case,
+    deadletter,
+    grant,
+    keys,
+    receipt,
+    security,
+    vehicle,
+)
 from doorctl.text import complain
 
 SETTINGS = ("DOORS_OPERATOR_FILE", "DOORS_DATA_DIR")
@@ -23,6 +34,7 @@ app.add_typer(grant.commands, name="grant")
 app.add_typer(account.commands, name="account")
 app.add_typer(api_key.commands, name="key")
 app.add_typer(security.commands, name="access")
+app.add_typer(customer_case.commands, name="case")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(deadletter.commands, name="deadletter")
 app.add_typer(audit_reading.commands, name="audit")

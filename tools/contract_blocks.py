@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DOOR_PACKAGE = "ecarus.remotecontrol.door.v1"
 TYPE_BASE = "https://docs.ecarus.example/problems/"
 BASE_PATH = "/api/v1/remotecontrol/vehicles/{vin}/door"
+PERSON_PATH = "/api/v1/remotecontrol"
+"""Before the paths of what is about the person who calls, and no vehicle."""
 SERVICE_FIELD, METHOD_FIELD = 6, 2  # of FileDescriptorProto and ServiceDescriptorProto: the paths of comments
 ENUM_FIELD, VALUE_FIELD = 5, 2
 DEADLINES = {"read": ("3s", "2700m"), "write": ("5s", "4500m")}
@@ -155,14 +157,15 @@ def transcoded_services(contract: Contract) -> list[str]:
 
 def rest_routes(contract: Contract) -> list[str]:
     """Envoy's routes to the REST forms, those that are answered alike in one; behind them their 405 twins."""
-    alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    alike: dict[tuple[str, str, tuple[str, ...], str], list[str]] = {}
     allowed: dict[str, list[str]] = {}
     for rpc in contract.rpcs:
         if rpc.path is not None:
-            alike.setdefault((rpc.cluster, rpc.kind, rpc.allowed), []).append(rpc.path)
+            slot = (rpc.cluster, rpc.kind, rpc.allowed, _base_of(rpc.path))
+            alike.setdefault(slot, []).append(rpc.path)
             allowed.setdefault(rpc.path, []).extend(rpc.allowed)
     lines = _waiting_routes(contract)
-    for (cluster, kind, methods), paths in alike.items():
+    for (cluster, kind, methods, _), paths in alike.items():
         name = cluster if kind == "stream" else f"{cluster}_{kind}"
         by = f"exact: {methods[0]}" if len(methods) == 1 else f"safe_regex: {{regex: {'|'.join(methods)}}}"
         lines.append(f"- name: {name}")
@@ -178,10 +181,10 @@ def rest_routes(contract: Contract) -> list[str]:
                 f"  route: {{cluster: {cluster}, timeout: {timeout}, retry_policy: {RETRIES[kind]}}}"
             )
             lines.append(f"  request_headers_to_add: [{_header('grpc-timeout', told)}]")
-    twins: dict[str, list[str]] = {}
+    twins: dict[tuple[str, str], list[str]] = {}
     for path, methods_of_path in allowed.items():
-        twins.setdefault(", ".join(methods_of_path), []).append(path)
-    for methods_text, paths in twins.items():
+        twins.setdefault((", ".join(methods_of_path), _base_of(path)), []).append(path)
+    for (methods_text, _), paths in twins.items():
         lines.append(f"- name: only_{methods_text.lower().replace(', ', '_')}")
         lines.append(f"  match: {{{_matching(paths)}}}")
         lines.append("  direct_response: {status: 405}")
@@ -236,13 +239,20 @@ def native_routes(contract: Contract) -> list[str]:
     return lines
 
 
+def _base_of(path: str) -> str:
+    """Return what stands before a path template's own part."""
+    for base in (BASE_PATH, PERSON_PATH):
+        if path.startswith(base + "/"):
+            return base
+    raise ValueError(f"a public path must begin with {PERSON_PATH}/: {path}")
+
+
 def _matching(paths: Sequence[str]) -> str:
-    """Return one regular expression for these path templates."""
-    ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(BASE_PATH + "/")) for path in paths]
-    if any(not path.startswith(BASE_PATH + "/") for path in paths):
-        raise ValueError(f"a public path must begin with {BASE_PATH}/: {paths}")
+    """Return one regular expression for these path templates, which have one base."""
+    base = _base_of(paths[0])
+    ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(base + "/")) for path in paths]
     tail = ends[0] if len(ends) == 1 else f"({'|'.join(ends)})"
-    return f'safe_regex: {{regex: "{BASE_PATH.replace("{vin}", "[^/]+")}/{tail}"}}'
+    return f'safe_regex: {{regex: "{base.replace("{vin}", "[^/]+")}/{tail}"}}'
 
 
 def _header(key: str, value: str) -> str:

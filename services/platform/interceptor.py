@@ -214,7 +214,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 violations=[Violation("X-Correlation-ID", "1-64 of A-Z a-z 0-9 . _ -")],
             )
         if rule.action is not None:
-            call = self._with_capability(rule.action, call, request)
+            call = self._with_capability(rule, rule.action, call, request)
         if rule.peers:
             violations = violations_of(request, self._body_fields.get(call.method))
             if violations:
@@ -225,13 +225,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 )
         return call
 
-    def _with_capability(self, action: str, call: Call, request: Any) -> Call:
+    def _with_capability(self, rule: RpcPolicy, action: str, call: Call, request: Any) -> Call:
         token = call.metadata.get(METADATA_KEY)
         if token is None:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
         capability = self._verifier.verify(token)
-        resource = getattr(request, RESOURCE)
-        if resource.isascii():
+        resource = "" if rule.without_resource else getattr(request, RESOURCE)
+        if resource and resource.isascii():
             resource = resource.upper()
             setattr(request, RESOURCE, resource)
         # The request's resource can be forged past the path that was authorised; the capability's cannot.

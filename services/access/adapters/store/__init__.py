@@ -16,6 +16,8 @@ from services.access.adapters.store.accounts import (
     words_in,
 )
 from services.access.adapters.store.agents import SqlAgentRecord
+from services.access.adapters.store.consents import SqlConsents, give_consent
+from services.access.adapters.store.customer_cases import SqlCustomerCases
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
 from services.access.adapters.store.record import SqlGrantRecord
@@ -29,6 +31,8 @@ __all__ = [
     "ChangeMessages",
     "SqlAbnormalAccess",
     "SqlAgentRecord",
+    "SqlConsents",
+    "SqlCustomerCases",
     "SqlGrantRecord",
     "SqlSeverances",
     "SqlSharedGrants",
@@ -37,6 +41,7 @@ __all__ = [
     "audit_outbox",
     "create_grant",
     "find_key",
+    "give_consent",
     "give_grant",
     "has_key_id",
     "issue_key",
