@@ -22,6 +22,7 @@ SCOPES = (
     "door.cancel",
     "door.status.read",
     "door.history.read",
+    "door.audit.read",
     "door.config.read",
     "door.config.write",
     "door.diagnostics.read",
@@ -32,6 +33,9 @@ SCOPES = (
     "door.grants.end",
     "door.access.sever",
     "door.account.restore",
+    "person",
+    "person.consents.read",
+    "person.consents.write",
     "security.watch",
     "security.act",
 )

@@ -362,6 +362,9 @@ def _seed() -> dict[str, object]:
             {"grantId": f"sandbox-owner-{vin}", "principal": owner, "vin": vin, "role": "OWNER"}
             for vin, owner in OWNERS.items()
         ],
+        "consents": [
+            {"principal": person, "purpose": "ACCESS_HISTORY"} for person in sorted(set(OWNERS.values()))
+        ],
         "apiKeys": [
             {
                 "key": SAMPLE_KEY,

@@ -14,6 +14,7 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
@@ -38,10 +39,12 @@ from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_los
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
+from services.access.domain.consents import ASKED
 from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.consents import Consents
 from services.access.usecases.customer_cases import CaseCheck, CustomerCases
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -163,6 +166,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        ConsentServicer(
+            Consents(store.SqlConsents(audit.database), authorizer.invalidate, CLOCK.now, ASKED)
+        ).register(server)
         SecurityCaseServicer(people[2], record, authorizer.invalidate, CLOCK.now).register(server)
         CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, CLOCK.now)).register(server)
 

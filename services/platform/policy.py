@@ -103,7 +103,7 @@ def _rule_of(method: MethodDescriptor) -> RpcPolicy:
         mutates=access.changes,
         may_wait=access.may_wait,
         and_below=access.operators == options_pb2.OPERATORS_NAMED,
-        without_resource=access.watches_people,
+        without_resource=access.about_caller or access.watches_people,
     )
 
 

@@ -105,6 +105,7 @@ class _PublicRequest:
         self.closed_to_agents = route.closed_to_agents
         self.watches_people = route.watches_people
         self.step_up_decided_by_service = route.step_up_decided_by_service
+        self.about_caller = route.about_caller
         self._asked = asked
         self._route = route
 
@@ -156,7 +157,7 @@ class _RestRequest(_PublicRequest):
         self._bodies = bodies
 
     def vin(self) -> str:
-        return "" if self.watches_people else _vin(self._written_vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._written_vin)
 
     def mode(self, vin: str) -> str:
         members = self._bodies.check(
@@ -191,7 +192,7 @@ class _NativeRequest(_PublicRequest):
         return native_request.said_in(self._asked.body, self._route.request, self._route.body_field)
 
     def vin(self) -> str:
-        return "" if self.watches_people else _vin(self._said.vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._said.vin)
 
     def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature: what it says of the vehicle is one thing
         if self._said.order is not None:

@@ -36,6 +36,8 @@ _DENIED = {
     "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
     DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
     "signed in themselves.",
+    DenialReason.SIGN_IN_NEEDED: "An API key asks nothing about the person it belongs to; send a token of their own "
+    "sign-in.",
     DenialReason.EMPLOYEES_ONLY: "This is for employees, whose token says that they are, and for agents about their "
     "customer.",
     DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",

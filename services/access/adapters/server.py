@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from services.access.adapters import (
     account_translate,
+    consent_server,
     customer_case_server,
     grant_server,
     grant_translate,
@@ -48,6 +49,7 @@ SERVICES = (
     AUTHORIZATION,
     SERVICE,
     grant_server.SERVICE,
+    consent_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
 )
@@ -66,6 +68,7 @@ POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
     **grant_server.POLICY,
+    **consent_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
 }

@@ -25,6 +25,7 @@ from services.access.domain.accounts import (
     ApiKeyUnknownError,
 )
 from services.access.domain.approvals import SameOperatorError
+from services.access.domain.consents import ConsentTextChangedError
 from services.access.domain.customer_cases import CaseConflictError
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
@@ -228,13 +229,10 @@ def timestamp(at: datetime | None) -> Timestamp | None:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
+    if isinstance(error, GrantConflictError | ConsentTextChangedError):
+        return _conflict(error)
     if isinstance(error, CaseUnknownError | CaseConflictError):
         return _case(error)
-    if isinstance(error, GrantConflictError):
-        return Refusal(
-            errors.CORRELATION_ID_REUSED,
-            "This id (a grant's, or the X-Correlation-ID behind it) was used for something else; use another.",
-        )
     if isinstance(error, IssuerUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
@@ -246,6 +244,18 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, SameOperatorError | ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
         return _beyond(error)
     return grant_translate.refusal_of(error)
+
+
+def _conflict(error: GrantConflictError | ConsentTextChangedError) -> Refusal:
+    if isinstance(error, ConsentTextChangedError):
+        return Refusal(
+            errors.REASONS["CONSENT_TEXT_CHANGED"],
+            "This is not the text that is asked about now; show the one that GET answers with, and ask again.",
+        )
+    return Refusal(
+        errors.CORRELATION_ID_REUSED,
+        "This id (a grant's, or the X-Correlation-ID behind it) was used for something else; use another.",
+    )
 
 
 def _case(error: CaseUnknownError | CaseConflictError) -> Refusal:

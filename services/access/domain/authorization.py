@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
 from services.access.domain.watching import WATCH
 
@@ -32,6 +33,8 @@ class DenialReason(Enum):
     """For who watches over access, and the caller is neither an employee nor an agent."""
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
     """An API key that was not created for it."""
+    SIGN_IN_NEEDED = "SIGN_IN_NEEDED"
+    """An API key asks for what only the person does, signed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,21 @@ def denial_of(
         return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE if caller.carries is None else DenialReason.KEY_OUT_OF_SCOPE
+    return None
+
+
+def denial_of_person(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
+    """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may."""
+    if permissions.locked:
+        return DenialReason.ACCOUNT_LOCKED
+    if caller.is_agent:
+        return DenialReason.CLOSED_TO_AGENTS
+    if caller.carries is not None:
+        return DenialReason.SIGN_IN_NEEDED
+    if permissions.restricted and action not in persons.UNRESTRICTED:
+        return DenialReason.ACCOUNT_RESTRICTED
+    if caller.scope is not None and action not in caller.scope:
+        return DenialReason.OUT_OF_SCOPE
     return None
 
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from services.access.domain import step_up
 from services.access.domain.abnormal import AccessSignal, Outcome
 from services.access.domain.agents import is_closed_to
-from services.access.domain.authorization import DenialReason, Purpose, denial_of, denial_of_watcher
+from services.access.domain.authorization import (
+    DenialReason,
+    Purpose,
+    denial_of,
+    denial_of_person,
+    denial_of_watcher,
+)
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.decisions import AccessDecision
 from services.access.domain.rates import tightest
@@ -106,6 +112,10 @@ class AccessRequest(Protocol[Proof_co]):
     @property
     def closed_to_agents(self) -> bool:
         """Whether nobody may ask for it who acts for somebody else."""
+
+    @property
+    def about_caller(self) -> bool:
+        """Whether it is about the person who calls, and no vehicle."""
 
     @property
     def watches_people(self) -> bool:
@@ -340,7 +350,10 @@ class RequestAuthorizer(Generic[Proof]):
         if asked.watches_people:
             return await self._permissions_to_watch(caller, asked)
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
-        denial = denial_of(permissions, caller, vin, asked.action)
+        if asked.about_caller:
+            denial = denial_of_person(permissions, caller, asked.action)
+        else:
+            denial = denial_of(permissions, caller, vin, asked.action)
         if denial is DenialReason.VEHICLE_NOT_FOUND:
             # The same for a vehicle that there is and for one that there is not, counted all the same.
             if not (permissions.actions or permissions.dormant):  # else their own, and not the bearer's

@@ -137,11 +137,12 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         request: door_command_service_pb2.ListCommandHistoryRequest,
         context: Context,
     ) -> door_command_pb2.DoorHistory:
-        viewer = translate.viewer_of(current_call())
+        call = current_call()
+        viewer = translate.viewer_of(call)
         listed = self._deps.rules.checks_listed
         query = translate.history_query(request, viewer, self._deps.now(), checks_listed=listed)
         page = await history_usecases.list_history(self._deps, request.vin, query)
-        return translate.history_page(page, request)
+        return translate.history_page(page, request, call.granted().unrecorded_since)
 
 
 async def _accepted(context: Context, vin: str, command_id: str, *more: tuple[str, str]) -> None:

@@ -65,6 +65,11 @@ NEVER_CONNECTED = (
     "Command received; the vehicle is not known to be reachable: nothing has been heard of it yet. It gets the command "
     "if it connects before the command's time is up."
 )
+NOT_COLLECTED = (
+    "Your own requests are not collected for the history, because you have not agreed to it or have withdrawn that: "
+    "see GET /api/v1/remotecontrol/consents/ACCESS_HISTORY. A command itself is kept for 24 hours, so that it is "
+    "carried out once."
+)
 WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
 
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
@@ -81,6 +86,7 @@ def requester_of(call: Call) -> Requester:
         role=_role(capability),
         factors=factors_of(capability),
         case=capability.case,
+        recorded=capability.unrecorded_since is None,
     )
 
 
@@ -292,8 +298,12 @@ def failure_reason(reason: FailureReason) -> door_pb2.FailureReason.Value.ValueT
     return door_pb2.FailureReason.Value.Value(reason.value)
 
 
-def history_page(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest) -> door_pb2.DoorHistory:
-    """Return a page of the history."""
+def history_page(
+    page: HistoryPage,
+    request: service_pb2.ListCommandHistoryRequest,
+    unrecorded_since: float | None = None,
+) -> door_pb2.DoorHistory:
+    """Return a page of the history. `unrecorded_since` says of who reads it what a capability does."""
     message = door_pb2.DoorHistory(
         vin=request.vin,
         total=page.total,
@@ -302,6 +312,11 @@ def history_page(page: HistoryPage, request: service_pb2.ListCommandHistoryReque
         next_page_token=page_tokens.token_for(page, request),
     )
     set_time(message.as_of, page.as_of)
+    if unrecorded_since is not None:
+        message.collection.collected = False
+        message.collection.detail = NOT_COLLECTED
+        if unrecorded_since > 0:
+            set_time(message.collection.since, datetime.fromtimestamp(unrecorded_since, UTC))
     return message
 
 

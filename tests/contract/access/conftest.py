@@ -23,6 +23,7 @@ import services.access
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.grant_server import DoorGrantServicer
@@ -43,12 +44,14 @@ from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
 from services.access.domain.accounts import SANDBOX_CLIENTS, SANDBOX_EMPLOYEE_CLIENTS
+from services.access.domain.consents import ASKED
 from services.access.domain.customer_cases import CaseRule
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.consents import Consents
 from services.access.usecases.customer_cases import CaseCheck, CustomerCases
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -137,6 +140,12 @@ async def _entries(database: Database, trail: AuditTrail) -> list[AuditEntry]:
 
 
 @pytest.fixture
+def asked() -> dict[Any, Any]:
+    """The texts that people are asked to agree to; a test that changes one does so here."""
+    return dict(ASKED)
+
+
+@pytest.fixture
 def sent() -> list[Any]:
     """What the service announced."""
     return []
@@ -160,6 +169,7 @@ async def build_room(
     *,
     case_rule: CaseRule,
     audit: list[Any],
+    asked: dict[Any, Any],
     production: bool,
 ) -> AsyncIterator[Any]:
     """The service with the sandbox's seed and a token issuer of its own."""
@@ -239,6 +249,7 @@ async def build_room(
     sharing = SharedAccess(
         store.SqlSharedGrants(audited, change_messages, sent.extend, limits), authorizer.invalidate, utc_now
     )
+    consents = Consents(store.SqlConsents(audited), authorizer.invalidate, utc_now, asked)
     watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
@@ -258,6 +269,7 @@ async def build_room(
             )
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
+            ConsentServicer(consents).register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
             CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, utc_now)).register(server)
 

@@ -38,6 +38,8 @@ PUBLIC = {
     "DoorCommandService.CancelCommand": DRIVERS,
     "DoorCommandService.GetCommand": DRIVERS,
     "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorAuditService.ListDoorAudit": "owner agent shared",
+    "DoorAuditService.GetCommandReceipt": DRIVERS,
     "DoorConfigService.GetDoorConfig": "owner agent shared",
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
@@ -59,6 +61,15 @@ PUBLIC = {
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
+ABOUT_CALLER = frozenset(
+    {
+        "ConsentService.ListConsents",
+        "ConsentService.GetConsent",
+        "ConsentService.GiveConsent",
+        "ConsentService.WithdrawConsent",
+    }
+)
+"""What everybody asks about themselves who has signed in, whatever vehicles are theirs: an agent never."""
 WATCHING = {
     "SecurityCaseService.ListSecurityCases": "employee watcher watching-agent",
     "SecurityCaseService.AcknowledgeSecurityCase": "employee watching-agent",
@@ -77,6 +88,7 @@ EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), *WATCHERS, "agent-without-case"
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditReadingService.ListEntries": PERSONS,
     "AuditIntakeService.RecordEntries": " ".join(
         f"room/{name}"
         for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
@@ -131,6 +143,9 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetConsent": {"purpose": "LOCATION"},
+    "GiveConsent": {"purpose": "LOCATION", "consent": {"version": 1, "language": "en", "sha256": "0" * 64}},
+    "WithdrawConsent": {"purpose": "LOCATION"},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
     "AcknowledgeSecurityCase": {"case_id": "ab-1"},
     "RestrictPrincipal": {"stop": {"principal": "user-123", "reason": "odd"}},
@@ -155,7 +170,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys() | WATCHING.keys()
+    assert public == PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -248,14 +263,15 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     decided: dict[str, list[tuple[str, str, str, str]]] = {}
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
-        for name in PUBLIC.keys() | WATCHING.keys():
+        for name in PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER:
             rpc = methods()[name]
             path = f"/{rpc.containing_service.full_name}/{rpc.name}"
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
                 asked = f"matrix-{len(decided)}"
-                about = {} if name in WATCHING else {"vin": vin}
+                about_one = vin if name in PUBLIC else ""
+                about = {"vin": vin} if about_one else {}
                 raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
                     path,
@@ -268,7 +284,6 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
                 got = _answer(answer)
                 if got != _expected(who, name, vin):
                     wrong.append((who, name, vin, got))
-                about_one = vin if name in PUBLIC else ""
                 known = "" if who in {"nobody", "agent-without-case"} else about_one
                 if got != "OK":
                     decided[asked] = [("ACCESS_REFUSED", "REFUSED", known, got)]
@@ -304,6 +319,10 @@ def _expected(who: str, name: str, vin: str) -> str:
         return "AUTHENTICATION_REQUIRED"
     if who == "agent-without-case":
         return "TOKEN_INVALID"
+    if name in ABOUT_CALLER:
+        # Who watches over others asks under a scope that does not name it.
+        narrowed = who == "agent" or (who in WATCHERS and who != "employee-without-scope")
+        return "ACTION_NOT_GRANTED" if narrowed else "OK"
     if name in WATCHING:
         return "OK" if who in WATCHING[name].split() else "ACTION_NOT_GRANTED"
     if who in {"watching-agent", "watching-customer"} and vin == VIN:

@@ -16,6 +16,7 @@ from services.access.adapters.store.accounts import (
     words_in,
 )
 from services.access.adapters.store.agents import SqlAgentRecord
+from services.access.adapters.store.consents import SqlConsents, give_consent
 from services.access.adapters.store.customer_cases import SqlCustomerCases
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
@@ -30,6 +31,7 @@ __all__ = [
     "ChangeMessages",
     "SqlAbnormalAccess",
     "SqlAgentRecord",
+    "SqlConsents",
     "SqlCustomerCases",
     "SqlGrantRecord",
     "SqlSeverances",
@@ -39,6 +41,7 @@ __all__ = [
     "audit_outbox",
     "create_grant",
     "find_key",
+    "give_consent",
     "give_grant",
     "has_key_id",
     "issue_key",

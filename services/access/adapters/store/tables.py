@@ -17,7 +17,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0013_customer_cases"
+HEAD = "0014_customer_cases"
 
 
 class AccessModel(SQLModel):

@@ -197,6 +197,10 @@ class SqlCommands:
             delivered = [audit_rows.kept_no_longer] if self._is_relayed else []
             connection.execute(delete(audit).where(audit.c.at < before, *delivered))
             connection.execute(delete(command).where(command.c.finished_at < before))
+            for table, its_id in ((command, command.c.command_id), (cancellation, cancellation.c.cancel_id)):
+                # Of who does not consent to a history the request itself goes once it is not recognised any more.
+                listed = select(history.c.entry_id).where(history.c.entry_id == its_id).exists()
+                connection.execute(delete(table).where(table.c.finished_at < keys_before, ~listed))
             connection.execute(delete(wake_up).where(wake_up.c.at < now - WAKES_REMEMBERED))
             inbox.purge_expired(connection, keys_before)
             sessions.purge_expired(connection, round(now.timestamp() * 1_000))

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 
 def insert_command(connection: Connection, new: Command, audit: AuditWriter) -> None:
-    """Insert command, history and audit rows of a new command. Raises CommandConflictError when it is not
-    new, or another is in flight.
+    """Insert command, history and audit rows of a new command; none of the history for who does not consent to it.
+
+    Raises CommandConflictError when it is not new, or another is in flight.
     """
     doors = json.dumps(new.door_action.target_doors)
     values = {
@@ -55,21 +56,22 @@ def insert_command(connection: Connection, new: Command, audit: AuditWriter) -> 
         INSERT_COMMAND(connection, values)
     except IntegrityError as error:
         raise CommandConflictError from error
-    INSERT_HISTORY(
-        connection,
-        {
-            "entry_id": new.command_id,
-            "vin": new.vin,
-            "command_id": new.command_id,
-            "action": new.door_action.action.value,
-            "target_doors": doors,
-            "requested_at": microseconds(new.accepted_at),
-            "user_id": new.requester.subject,
-            "actor_id": new.requester.principal,
-            "source": new.requester.source,
-            "correlation_id": new.correlation_id,
-        },
-    )
+    if new.requester.recorded:
+        INSERT_HISTORY(
+            connection,
+            {
+                "entry_id": new.command_id,
+                "vin": new.vin,
+                "command_id": new.command_id,
+                "action": new.door_action.action.value,
+                "target_doors": doors,
+                "requested_at": microseconds(new.accepted_at),
+                "user_id": new.requester.subject,
+                "actor_id": new.requester.principal,
+                "source": new.requester.source,
+                "correlation_id": new.correlation_id,
+            },
+        )
     detail = {"doors": new.door_action.target_doors, "mode": new.door_action.mode.value}
     audit.write(connection, new, "COMMAND_ACCEPTED", new.accepted_at, detail)
 
@@ -77,7 +79,9 @@ def insert_command(connection: Connection, new: Command, audit: AuditWriter) -> 
 def insert_cancellation(
     connection: Connection, new: Cancellation, answered: Status, audit: AuditWriter
 ) -> None:
-    """Insert cancellation, history and audit rows. Raises CommandConflictError when it is not new."""
+    """Insert cancellation, history and audit rows, as `insert_command` does. Raises CommandConflictError when it is
+    not new.
+    """
     values = {
         "cancel_id": new.cancel_id,
         "command_id": new.command_id,
@@ -92,21 +96,22 @@ def insert_cancellation(
         connection.execute(insert(cancellation), values)
     except IntegrityError as error:
         raise CommandConflictError from error
-    INSERT_HISTORY(
-        connection,
-        {
-            "entry_id": new.cancel_id,
-            "vin": new.vin,
-            "command_id": new.command_id,
-            "action": CommandAction.CANCEL.value,
-            "target_doors": "[]",
-            "requested_at": microseconds(new.requested_at),
-            "user_id": new.requester.subject,
-            "actor_id": new.requester.principal,
-            "source": new.requester.source,
-            "correlation_id": new.correlation_id,
-        },
-    )
+    if new.requester.recorded:
+        INSERT_HISTORY(
+            connection,
+            {
+                "entry_id": new.cancel_id,
+                "vin": new.vin,
+                "command_id": new.command_id,
+                "action": CommandAction.CANCEL.value,
+                "target_doors": "[]",
+                "requested_at": microseconds(new.requested_at),
+                "user_id": new.requester.subject,
+                "actor_id": new.requester.principal,
+                "source": new.requester.source,
+                "correlation_id": new.correlation_id,
+            },
+        )
     detail = {"reason": new.cancel_request.reason, "force": new.cancel_request.force}
     audit.write(connection, new, "CANCEL_REQUESTED", new.requested_at, detail)
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013_customer_cases"
-down_revision = "0012_audit_outbox"
+revision = "0014_customer_cases"
+down_revision = "0013_consents"
 branch_labels = None
 depends_on = None
 
