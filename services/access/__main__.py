@@ -37,6 +37,7 @@ from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.adapters.session_gate import SessionGate, SessionWatches
 from services.access.adapters.session_issuer import SessionIssuer
+from services.access.adapters.shared_proofs import TELL_SECONDS, SharedProofs
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
@@ -83,11 +84,10 @@ class StartRefusedError(Exception):
 
 async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
-    pepper = _pepper_in(settings.api_key_pepper_file)
     verifier = CapabilityVerifier(settings.capability_jwks, service=NAME)
+    pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
-    database = await _opened(settings, pepper)
-    health = Health()
+    database, health = await _opened(settings, pepper), Health()
     broker = await connect_broker(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, CLOCK.now)
@@ -109,6 +109,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
     keys = _issuer_keys(settings, KeyRing(keys_changed), health)
     signals, issuer = SignalLog(), CapabilityIssuer(signing_key, CLOCK.seconds)
+    shared_proofs = SharedProofs(broker.client, ProofVerifier(CLOCK.seconds, settings.origins))
     case_record = store.SqlCustomerCases(audit.database, AccessMessages(), relay.hand_over, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
@@ -118,7 +119,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
-            proofs=ProofVerifier(CLOCK.seconds, settings.origins),
+            proofs=shared_proofs.verifier,
             note_use=key_uses.note,
         ),
         permissions=PermissionCache(load_permissions, CLOCK.seconds),
@@ -133,9 +134,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         decided=DecisionLog(audit.note, audit.count_lost, CLOCK.now, CLOCK.monotonic).decided,
     )
     await follow_revocations(broker.client, authorizer.invalidate)
+    await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
-    sessions, gate = _sessions_of(database, issuer)
-    people = _people_of(audit.database, relay, authorizer.invalidate, settings)
+    (sessions, gate), people = (
+        _sessions_of(database, issuer),
+        _people_of(audit.database, relay, authorizer.invalidate, settings),
+    )
 
     watch = KeyWatch(
         keys,
@@ -203,6 +207,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
             audit.run(),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
+            regularly("tell_proofs", TELL_SECONDS, shared_proofs.tell),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
