@@ -201,12 +201,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
-        await rpc.stop()
-        await audit.close()
-        if isinstance(keys, DiscoveredKeys):
-            await keys.close()
-        await broker.close()
-        await database.close()
+        fetching = [keys.close] if isinstance(keys, DiscoveredKeys) else []
+        for close in (rpc.stop, audit.close, *fetching, broker.close, database.close):
+            await close()
 
 
 def _people_of(
