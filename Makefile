@@ -48,9 +48,9 @@ tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
 	@exec $(BIN)/python -m mesh run
 
-token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint]
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint] [SCOPE=...]
 	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
-	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)")
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)") $(if $(SCOPE),--scope "$(SCOPE)")
 
 # What fails is played once more by itself, with nothing beside it: only a failure there is one. More than these are no accident.
 ACCIDENTS := 10

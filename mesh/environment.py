@@ -54,6 +54,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
         "DPOP_CLIENTS",
+        "EMPLOYEE_CLIENTS",
+        "CASES",
         "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, DirectoryPath, Field, FilePath
 
-from services.audit.adapters import second_place, server, store, translate
+from services.audit.adapters import reading_server, second_place, server, store
 from services.audit.adapters.export import LogExport
 from services.audit.adapters.log_key import LogKeys
 from services.audit.adapters.log_server import log_api
 from services.audit.adapters.publication import LogPublication
+from services.audit.adapters.reading_translate import any_refusal_of
+from services.audit.adapters.receipts import LedgerReceipts
 from services.audit.adapters.sealing import HouseKey
 from services.audit.adapters.sequencer import SIGN_SECONDS, Sequencer
 from services.audit.adapters.witnesses import WitnessRound, read_witnesses
+from services.audit.usecases.recording import record_entries
 from services.audit.usecases.signing import HistoryWatch, SigningDependencies
 from services.platform import boot
+from services.platform.audit_entry import EntryIds
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
@@ -28,6 +33,11 @@ from services.platform.health import CALLS, Health
 from services.platform.migration import migrate
 from services.platform.server import GrpcServer
 from services.platform.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    import grpc
+
+    from services.audit.domain.entries import AuditEntry
 
 NAME = "audit"
 
@@ -78,11 +88,11 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
     round_ = WitnessRound(tree, read_witnesses(settings.audit_witnesses))
     rpc = GrpcServer(
         settings,
-        [server.SERVICE],
-        server.AuditIntakeServicer(ledger, history).register,
-        server.POLICY,
+        [server.SERVICE, reading_server.DOOR_SERVICE, reading_server.READING_SERVICE],
+        partial(_register, ledger, store.SqlLedgerReading(database, house), tree, history),
+        {**server.POLICY, **reading_server.READING_POLICY},
         CapabilityVerifier(settings.capability_jwks, service=NAME),
-        translate.refusal_of,
+        any_refusal_of,
         besides=[log_api(LogExport(tree, store.LedgerInspection(database, house)), keys.public)],
         health=health,
     )
@@ -100,6 +110,23 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
         await round_.close()
         await saved.close()
         await database.close()
+
+
+def _register(
+    ledger: store.SqlLedger,
+    reading: store.SqlLedgerReading,
+    tree: store.SqlTree,
+    history: HistoryWatch,
+    to: grpc.aio.Server,
+) -> None:
+    """Serve taking entries in, and showing them."""
+
+    async def record(entry: AuditEntry) -> None:
+        await record_entries(ledger, history, [entry])
+
+    server.AuditIntakeServicer(ledger, history).register(to)
+    reading_server.DoorAuditServicer(reading, LedgerReceipts(ledger, tree), CLOCK.now).register(to)
+    reading_server.AuditReadingServicer(reading, record, EntryIds(NAME).next, CLOCK.now).register(to)
 
 
 def cli() -> None:

@@ -230,7 +230,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if token is None:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
         capability = self._verifier.verify(token)
-        resource = "" if rule.about_caller else getattr(request, RESOURCE)
+        resource = "" if rule.without_resource else getattr(request, RESOURCE)
         if resource and resource.isascii():
             resource = resource.upper()
             setattr(request, RESOURCE, resource)

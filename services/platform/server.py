@@ -94,7 +94,7 @@ class GrpcServer:
         blind = [
             path
             for path, method in methods.items()
-            if policy[path].action and policy[path].about_caller == _names_a_resource(method)
+            if policy[path].action and policy[path].without_resource == _names_a_resource(method)
         ]
         if blind:
             raise ValueError(

@@ -55,6 +55,7 @@ HEALTH_NAMES = (
     "commands",
     "streams",
     "ecarus.remotecontrol.access.v1.AccessService",
+    "ecarus.remotecontrol.audit.v1.AuditIntakeService",
     *(
         f"ecarus.remotecontrol.door.v1.Door{kind}Service"
         for kind in ("Command", "Status", "Config", "Diagnostics")

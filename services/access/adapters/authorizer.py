@@ -18,6 +18,7 @@ from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of, rate_headers
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
+from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.grants import UNLOCK
 from services.access.usecases.authorization import (
     AccessDeniedError,
@@ -102,6 +103,7 @@ class _PublicRequest:
         self.step_up = route.step_up
         self.changes = route.changes
         self.closed_to_agents = route.closed_to_agents
+        self.watches_people = route.watches_people
         self.step_up_decided_by_service = route.step_up_decided_by_service
         self.about_caller = route.about_caller
         self._asked = asked
@@ -155,7 +157,7 @@ class _RestRequest(_PublicRequest):
         self._bodies = bodies
 
     def vin(self) -> str:
-        return "" if self.about_caller else _vin(self._written_vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._written_vin)
 
     def mode(self, vin: str) -> str:
         members = self._bodies.check(
@@ -190,7 +192,7 @@ class _NativeRequest(_PublicRequest):
         return native_request.said_in(self._asked.body, self._route.request, self._route.body_field)
 
     def vin(self) -> str:
-        return "" if self.about_caller else _vin(self._said.vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._said.vin)
 
     def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature: what it says of the vehicle is one thing
         if self._said.order is not None:
@@ -239,7 +241,7 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
             return _denied(asked, path, correlation_id, refusal_of_denial(denied))
-        except (StepUpRequiredError, ApprovalRequiredError) as weak:
+        except (StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError) as weak:
             return _denied(asked, path, correlation_id, refusal_of_sign_in(weak))
         except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
     consent_service_pb2,
+    door_audit_service_pb2,
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    security_case_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.api import annotations_pb2
@@ -67,6 +69,8 @@ class Route:
     """The request's field that REST's body is bound to."""
     about_caller: bool = False
     """Whether it is about the person who calls, and no vehicle."""
+    watches_people: bool = False
+    """Whether it is about people's accounts, and no vehicle."""
 
 
 class Routes:
@@ -108,12 +112,14 @@ def _services() -> list[ServiceDescriptor]:
     return [
         service
         for module in (
+            door_audit_service_pb2,
             door_command_service_pb2,
             door_status_service_pb2,
             door_config_service_pb2,
             door_diagnostics_service_pb2,
             door_grant_service_pb2,
             consent_service_pb2,
+            security_case_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
@@ -132,8 +138,8 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     template = getattr(rule, http_method) if http_method else None
     request = method.input_type
     in_path = set(_VARIABLE.findall(template or ""))
-    if access.about_caller == ("vin" in request.fields_by_name):
-        raise ValueError(f"{name}: it is either about the caller or names a vehicle")
+    if (access.about_caller or access.watches_people) == ("vin" in request.fields_by_name):
+        raise ValueError(f"{name}: it is either about people or names a vehicle")
     return (
         Route(
             action=access.action,
@@ -143,6 +149,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             changes=access.changes,
             closed_to_agents=access.closed_to_agents or access.about_caller,
             about_caller=access.about_caller,
+            watches_people=access.watches_people,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},

@@ -14,8 +14,10 @@ from typing_extensions import override
 from services.access.adapters import (
     account_translate,
     consent_server,
+    customer_case_server,
     grant_server,
     grant_translate,
+    security_server,
     translate,
 )
 from services.access.adapters.identity import KEY_PREFIX
@@ -43,8 +45,16 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE, consent_server.SERVICE)
+SERVICES = (
+    AUTHORIZATION,
+    SERVICE,
+    grant_server.SERVICE,
+    consent_server.SERVICE,
+    security_server.SERVICE,
+    customer_case_server.SERVICE,
+)
 DEFAULT_PAGE = 50
+MOST_LOCK_REASON = 256
 _KEY_BYTES = 32
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -59,6 +69,8 @@ POLICY: Policy = {
     **policy_of(SERVICE),
     **grant_server.POLICY,
     **consent_server.POLICY,
+    **security_server.POLICY,
+    **customer_case_server.POLICY,
 }
 
 
@@ -178,6 +190,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.LockAccountRequest,
         context: Context,
     ) -> account_pb2.Account:
+        grant_translate.check_text("reason", request.reason, MOST_LOCK_REASON)
         account = await usecases.lock_account(
             self._record,
             self._invalidate,

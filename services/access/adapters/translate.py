@@ -19,12 +19,14 @@ from services.access.adapters import grant_translate
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
+from services.access.domain.abnormal import CaseUnknownError
 from services.access.domain.accounts import (
     ApiKeyNotPendingError,
     ApiKeyUnknownError,
 )
 from services.access.domain.approvals import SameOperatorError
 from services.access.domain.consents import ConsentTextChangedError
+from services.access.domain.customer_cases import CaseConflictError
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
     ActionsBeyondRoleError,
@@ -65,6 +67,7 @@ _ENDED = {
     EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
     EndedKind.ACCOUNT: grant_pb2.ENDED_RIGHT_ACCOUNT,
     EndedKind.CREDENTIAL: grant_pb2.ENDED_RIGHT_CREDENTIAL,
+    EndedKind.CASE: grant_pb2.ENDED_RIGHT_CASE,
 }
 _ROLE_NUMBERS = {role: number for number, role in _ROLES.items()}
 
@@ -197,6 +200,7 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         revoked_at=exact_time(ended.at),
         kind=_ENDED[ended.kind],
         credential=ended.credential,
+        case_number=ended.case_number,
         remaining_role=(
             _ROLE_NUMBERS[ended.remaining_role.as_told]
             if ended.remaining_role
@@ -227,20 +231,17 @@ def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
     if isinstance(error, GrantConflictError | ConsentTextChangedError):
         return _conflict(error)
+    if isinstance(error, CaseUnknownError | CaseConflictError):
+        return _case(error)
     if isinstance(error, IssuerUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             "Tokens cannot be checked at the moment; try again shortly.",
             retry_after_seconds=2,
         )
-    if isinstance(error, SameOperatorError):
-        return Refusal(
-            errors.CALLER_NOT_ALLOWED,
-            "Another operator than the one who asked for it must approve it.",
-        )
     if isinstance(error, GrantUnknownError | ApiKeyUnknownError):
         return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
+    if isinstance(error, SameOperatorError | ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
         return _beyond(error)
     return grant_translate.refusal_of(error)
 
@@ -257,7 +258,22 @@ def _conflict(error: GrantConflictError | ConsentTextChangedError) -> Refusal:
     )
 
 
-def _beyond(error: ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:
+def _case(error: CaseUnknownError | CaseConflictError) -> Refusal:
+    if isinstance(error, CaseConflictError):
+        return Refusal(
+            errors.CORRELATION_ID_REUSED, "A case of this number is about something else; use another number."
+        )
+    return Refusal(
+        errors.REASONS["GRANT_NOT_FOUND"], "There is no case with this id that you may see; list them."
+    )
+
+
+def _beyond(error: SameOperatorError | ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:
+    if isinstance(error, SameOperatorError):
+        return Refusal(
+            errors.CALLER_NOT_ALLOWED,
+            "Another operator than the one who asked for it must approve it.",
+        )
     if isinstance(error, ActionsBeyondRoleError):
         field, why = "actions", "is not an action of this role"
         detail = "The grant names actions that its role does not have."

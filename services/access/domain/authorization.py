@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
+from services.access.domain.watching import WATCH
 
 if TYPE_CHECKING:
     from services.access.domain.accounts import Caller
@@ -28,6 +29,8 @@ class DenialReason(Enum):
     CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
     """Not for who acts for somebody else."""
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    EMPLOYEES_ONLY = "EMPLOYEES_ONLY"
+    """For who watches over access, and the caller is neither an employee nor an agent."""
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
     """An API key that was not created for it."""
     SIGN_IN_NEEDED = "SIGN_IN_NEEDED"
@@ -74,4 +77,19 @@ def denial_of_person(permissions: EffectivePermissions, caller: Caller, action: 
         return DenialReason.ACCOUNT_RESTRICTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE
+    return None
+
+
+def denial_of_watcher(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
+    """Return why the caller may not do `action` about people's accounts; None when it may. `permissions` are those of
+    who acts, of whom their account alone counts.
+    """
+    if permissions.locked:
+        return DenialReason.ACCOUNT_LOCKED
+    if not (caller.is_employee or caller.is_agent):
+        return DenialReason.EMPLOYEES_ONLY
+    if caller.scope is None or action not in caller.scope:
+        return DenialReason.OUT_OF_SCOPE
+    if permissions.restricted and action != WATCH:
+        return DenialReason.ACCOUNT_RESTRICTED
     return None

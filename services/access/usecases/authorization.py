@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from services.access.domain import step_up
 from services.access.domain.abnormal import AccessSignal, Outcome
 from services.access.domain.agents import is_closed_to
-from services.access.domain.authorization import DenialReason, Purpose, denial_of, denial_of_person
+from services.access.domain.authorization import (
+    DenialReason,
+    Purpose,
+    denial_of,
+    denial_of_person,
+    denial_of_watcher,
+)
+from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.decisions import AccessDecision
 from services.access.domain.rates import tightest
 from services.platform.errors import Refusal
@@ -111,6 +118,10 @@ class AccessRequest(Protocol[Proof_co]):
         """Whether it is about the person who calls, and no vehicle."""
 
     @property
+    def watches_people(self) -> bool:
+        """Whether it is about people's accounts, and no vehicle."""
+
+    @property
     def changes(self) -> bool:
         """Whether it is to change anything."""
 
@@ -148,6 +159,16 @@ class Permissions(Protocol):
 
     async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
         """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailableError."""
+
+    def invalidate(self) -> None:
+        """Ask the record anew for everything."""
+
+
+class Cases(Protocol):
+    """Because of what agents act."""
+
+    async def check(self, caller: Caller) -> None:
+        """Raise CaseNotOpenError unless the agent's case is open. Raises StorageUnavailableError."""
 
     def invalidate(self) -> None:
         """Ask the record anew for everything."""
@@ -213,6 +234,7 @@ class RequestAuthorizer(Generic[Proof]):
         capabilities: Capabilities,
         step_up_table: Mapping[str, Requirement],
         agents: AgentSupervision,
+        cases: Cases,
         now: Callable[[], float],
         observe: Callable[[AccessSignal], None],
         decided: Callable[[AccessDecision], None],
@@ -226,18 +248,20 @@ class RequestAuthorizer(Generic[Proof]):
         self._capabilities = capabilities
         self._step_up_table = step_up_table
         self._agents = agents
+        self._cases = cases
         self._now = now
 
     def invalidate(self, *, principal: str = "", credential: str = "") -> None:
         """Drop what is remembered: some right began or ended."""
         self._permissions.invalidate()
+        self._cases.invalidate()
         if credential or not principal:
             self._callers.invalidate(credential)
         self._capabilities.invalidate(principal, credential)
 
     async def authorize(self, asked: AccessRequest[Proof]) -> Permit:
         """Return the capability for this request, and what is left of its caller's rate. Raises AccessDeniedError,
-        StepUpRequiredError, ApprovalRequiredError, Refusal, StorageUnavailableError.
+        StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError, Refusal, StorageUnavailableError.
 
         What is refused, and what changes nothing, is told to `decided`: what changes something is told by who does it.
         """
@@ -252,6 +276,9 @@ class RequestAuthorizer(Generic[Proof]):
             raise
         except ApprovalRequiredError:
             self._tell(asked, so_far, refused_for="APPROVAL_REQUIRED")
+            raise
+        except CaseNotOpenError:
+            self._tell(asked, so_far, refused_for="CASE_NOT_OPEN")
             raise
         except Refusal as refusal:
             self._tell(asked, so_far, refused_for=refusal.reason.code)
@@ -280,6 +307,8 @@ class RequestAuthorizer(Generic[Proof]):
         digest, caller = await self._caller_of(asked)
         so_far.caller = caller
         vin = so_far.vin = asked.vin()
+        if caller.is_agent:
+            await self._check_case(caller)
         permissions = await self._permissions_on(vin, caller, asked)
         so_far.role = permissions.role.value if permissions.role else ""
         if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
@@ -296,7 +325,8 @@ class RequestAuthorizer(Generic[Proof]):
         if vin:
             self._note(Outcome.ALLOWED, asked, caller, vin)
         if asked.changes and caller.is_agent:
-            await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
+            about = vin or next(iter(caller.only_vins or ()), "")
+            await self._agents.note(caller, about, f"{asked.action} {mode}".strip())
         purpose = Purpose(asked.service, asked.action, mode, decided_later)
         capability = self._capabilities.capability(
             digest, caller, vin, permissions, purpose, asked.certificate
@@ -317,6 +347,8 @@ class RequestAuthorizer(Generic[Proof]):
         self, vin: str, caller: Caller, asked: AccessRequest[Proof]
     ) -> EffectivePermissions:
         """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
+        if asked.watches_people:
+            return await self._permissions_to_watch(caller, asked)
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
         if asked.about_caller:
             denial = denial_of_person(permissions, caller, asked.action)
@@ -332,6 +364,25 @@ class RequestAuthorizer(Generic[Proof]):
         if denial is not None:
             raise AccessDeniedError(denial, asked.action)
         return permissions
+
+    async def _permissions_to_watch(
+        self, caller: Caller, asked: AccessRequest[Proof]
+    ) -> EffectivePermissions:
+        """Return what the caller is where it is about people's accounts: who is stopped acts upon nobody's."""
+        permissions = await self._permissions.of(caller.actor, caller.actor, "")
+        denial = denial_of_watcher(permissions, caller, asked.action)
+        if denial is not None:
+            self._rates.take("refused", caller.actor)
+            raise AccessDeniedError(denial, asked.action)
+        return permissions
+
+    async def _check_case(self, caller: Caller) -> None:
+        """Raise CaseNotOpenError unless the agent's case is open."""
+        try:
+            await self._cases.check(caller)
+        except CaseNotOpenError:
+            self._rates.take("refused", caller.actor)
+            raise
 
     async def _check_approved(self, caller: Caller, vin: str, mode: str) -> None:
         """Raise ApprovalRequiredError for an agent's emergency that no second agent has approved."""

@@ -198,5 +198,6 @@ def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
         capability.key_id,
         capability.since,
         is_owner=capability.role == OWNER,
+        case=capability.case,
     )
     return Watcher(vin, right, heartbeats=heartbeats)

@@ -24,6 +24,7 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.consent_server import ConsentServicer
+from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
@@ -36,19 +37,22 @@ from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
+from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
-from services.access.domain.accounts import SANDBOX_CLIENTS
+from services.access.domain.accounts import SANDBOX_CLIENTS, SANDBOX_EMPLOYEE_CLIENTS
 from services.access.domain.consents import ASKED
+from services.access.domain.customer_cases import CaseRule
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.consents import Consents
+from services.access.usecases.customer_cases import CaseCheck, CustomerCases
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform.audit_entry import EntryIds
@@ -112,6 +116,12 @@ def rules() -> dict[Any, Any]:
 
 
 @pytest.fixture
+def case_rule() -> CaseRule:
+    """Whose word it is that a case is open; a test that wants the other overrides this."""
+    return CaseRule.VOUCHED
+
+
+@pytest.fixture
 def watched() -> list[Any]:
     """What looks at the requests that were noted for the rules of abnormal access."""
     return []
@@ -157,6 +167,7 @@ async def build_room(
     rules: dict[Any, Any],
     watched: list[Any],
     *,
+    case_rule: CaseRule,
     audit: list[Any],
     asked: dict[Any, Any],
     production: bool,
@@ -177,7 +188,15 @@ async def build_room(
         watch.hurry()
 
     keys = KeyFile(token_issuer.jwks, KeyRing(cancelled), time.time)
-    tokens = TokenVerifier(issuer="i", audience="a", keys=keys, clients=SANDBOX_CLIENTS, now=time.time)
+    tokens = TokenVerifier(
+        issuer="i",
+        audience="a",
+        keys=keys,
+        clients=SANDBOX_CLIENTS,
+        now=time.time,
+        employee_clients=SANDBOX_EMPLOYEE_CLIENTS,
+    )
+    case_record = store.SqlCustomerCases(database, AccessMessages(), sent.extend, time.time)
     signals = SignalLog()
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
@@ -206,6 +225,7 @@ async def build_room(
         step_up_table=STRICT,
         observe=signals.note,
         agents=agents,
+        cases=CaseCheck(case_record, case_rule),
         now=time.time,
         decided=DecisionLog(trail.note, trail.count_lost, utc_now, time.monotonic).decided,
     )
@@ -250,6 +270,8 @@ async def build_room(
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
             ConsentServicer(consents).register(server)
+            SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
+            CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, utc_now)).register(server)
 
         return GrpcServer(
             settings,

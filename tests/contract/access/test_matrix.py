@@ -38,6 +38,8 @@ PUBLIC = {
     "DoorCommandService.CancelCommand": DRIVERS,
     "DoorCommandService.GetCommand": DRIVERS,
     "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorAuditService.ListDoorAudit": "owner agent shared",
+    "DoorAuditService.GetCommandReceipt": DRIVERS,
     "DoorConfigService.GetDoorConfig": "owner agent shared",
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
@@ -68,13 +70,25 @@ ABOUT_CALLER = frozenset(
     }
 )
 """What everybody asks about themselves who has signed in, whatever vehicles are theirs: an agent never."""
+WATCHING = {
+    "SecurityCaseService.ListSecurityCases": "employee watcher watching-agent",
+    "SecurityCaseService.AcknowledgeSecurityCase": "employee watching-agent",
+    "SecurityCaseService.RestrictPrincipal": "employee watching-agent",
+    "SecurityCaseService.LockPrincipal": "employee",
+    "SecurityCaseService.RestorePrincipal": "employee",
+}
+"""Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
+or an agent.
+"""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
-EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
+WATCHERS = ["employee", "watcher", "watching-agent", "watching-customer", "employee-without-scope"]
+EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), *WATCHERS, "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditReadingService.ListEntries": PERSONS,
     "AuditIntakeService.RecordEntries": " ".join(
         f"room/{name}"
         for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
@@ -94,6 +108,9 @@ INTERNAL = {
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )
     },
+    "CustomerCaseService.OpenCase": "operator team/call-center",
+    "CustomerCaseService.CloseCase": "operator team/call-center",
+    "CustomerCaseService.ListCases": "operator team/call-center",
     "DeadLetterService.ListDeadLetters": "operator",
     "DeadLetterService.ReplayDeadLetter": "operator",
     "DeadLetterService.ReplayWaitingDeadLetters": "operator",
@@ -113,6 +130,7 @@ PEERS = [
     "team/operator/alice",
     "team/fleet",
     "team/demo",
+    "team/call-center",
     f"vehicle/{VIN}",
     *(f"room/{name}" for name in registry.NAMES),
 ]
@@ -129,6 +147,10 @@ SOUND: dict[str, dict[str, Any]] = {
     "GiveConsent": {"purpose": "LOCATION", "consent": {"version": 1, "language": "en", "sha256": "0" * 64}},
     "WithdrawConsent": {"purpose": "LOCATION"},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
+    "AcknowledgeSecurityCase": {"case_id": "ab-1"},
+    "RestrictPrincipal": {"stop": {"principal": "user-123", "reason": "odd"}},
+    "LockPrincipal": {"stop": {"principal": "user-123", "reason": "odd"}},
+    "RestorePrincipal": {"restoration": {"principal": "user-123"}},
 }
 """What a request must say besides its vehicle to be sound."""
 
@@ -148,7 +170,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys() | ABOUT_CALLER
+    assert public == PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -209,7 +231,19 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
         claims = acting("agent-7")
         del claims["case"]
         return {"authorization": f"Bearer {issuer.token(**claims)}"}
+    if who in WATCHERS:
+        return {"authorization": f"Bearer {_watchers_token(issuer, who)}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
+
+
+def _watchers_token(issuer: TokenIssuer, who: str) -> str:
+    scope = "security.watch" if who == "watcher" else "door security.watch security.act"
+    if who == "watching-agent":
+        return issuer.token(**acting("agent-7"), scope=scope)
+    if who == "watching-customer":
+        return issuer.token(scope=scope)
+    narrowed = {} if who == "employee-without-scope" else {"scope": scope}
+    return issuer.token("employee-1", client_id="operations", roles=["employee"], **narrowed)
 
 
 async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
@@ -229,15 +263,15 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     decided: dict[str, list[tuple[str, str, str, str]]] = {}
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
-        for name in PUBLIC.keys() | ABOUT_CALLER:
+        for name in PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER:
             rpc = methods()[name]
             path = f"/{rpc.containing_service.full_name}/{rpc.name}"
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
                 asked = f"matrix-{len(decided)}"
-                on = "" if name in ABOUT_CALLER else vin
-                about = {"vin": vin} if on else {}
+                about_one = vin if name in PUBLIC else ""
+                about = {"vin": vin} if about_one else {}
                 raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
                     path,
@@ -250,13 +284,13 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
                 got = _answer(answer)
                 if got != _expected(who, name, vin):
                     wrong.append((who, name, vin, got))
-                known = "" if who in {"nobody", "agent-without-case"} else on
+                known = "" if who in {"nobody", "agent-without-case"} else about_one
                 if got != "OK":
                     decided[asked] = [("ACCESS_REFUSED", "REFUSED", known, got)]
                 elif route.changes:
                     decided[asked] = []
                 else:
-                    decided[asked] = [("ACCESS_ALLOWED", "ALLOWED", on, "OK")]
+                    decided[asked] = [("ACCESS_ALLOWED", "ALLOWED", about_one, "OK")]
     assert not wrong
     assert await _recorded(audit) == {asked: entries for asked, entries in decided.items() if entries}
 
@@ -274,7 +308,9 @@ async def _recorded(audit: list[Any]) -> dict[str, list[tuple[str, str, str, str
     return found
 
 
-_TOLD_AS = dict.fromkeys(("NOT_NOW", "CLOSED_TO_AGENTS"), "ACTION_NOT_GRANTED")
+_TOLD_AS = dict.fromkeys(
+    ("NOT_NOW", "CLOSED_TO_AGENTS", "OUT_OF_SCOPE", "EMPLOYEES_ONLY"), "ACTION_NOT_GRANTED"
+)
 """What the audit says more exactly than the answer."""
 
 
@@ -284,8 +320,13 @@ def _expected(who: str, name: str, vin: str) -> str:
     if who == "agent-without-case":
         return "TOKEN_INVALID"
     if name in ABOUT_CALLER:
-        return "ACTION_NOT_GRANTED" if who == "agent" else "OK"
-    if vin != VIN or who in WITHOUT.split():
+        # Employees' clients and narrowed scopes open nothing that is somebody's own.
+        return "ACTION_NOT_GRANTED" if who == "agent" or who in WATCHERS else "OK"
+    if name in WATCHING:
+        return "OK" if who in WATCHING[name].split() else "ACTION_NOT_GRANTED"
+    if who in {"watching-agent", "watching-customer"} and vin == VIN:
+        who = {"watching-agent": "agent", "watching-customer": "owner"}[who]
+    if vin != VIN or who in WITHOUT.split() or who in WATCHERS:
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"
 

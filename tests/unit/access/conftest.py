@@ -22,11 +22,13 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.accounts import SANDBOX_CLIENTS, Caller, Source
+from services.access.domain.customer_cases import CaseRule
 from services.access.domain.grants import ROLE_ACTIONS, GrantRole
 from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.customer_cases import CaseCheck
 from services.platform.capability import CapabilityVerifier
 from services.platform.storage import StorageUnavailableError
 
@@ -162,6 +164,14 @@ class Agents:
         self.told.append(act)
 
 
+class NoCases:
+    """A record without cases (usecases.customer_cases.CaseRecord), as far as it is asked here."""
+
+    async def find(self, case_number: str) -> None: ...
+
+    def invalidate(self) -> None: ...
+
+
 @dataclass(slots=True)
 class AccessHarness:
     """The service without its doors. `user-123` owns VIN and holds KEY."""
@@ -252,6 +262,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         observe=lambda _signal: None,
         decided=decisions.append,
         agents=AgentSupervision(agents, lambda: datetime.fromtimestamp(clock(), UTC)),
+        cases=CaseCheck(NoCases(), CaseRule.VOUCHED),
         now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)

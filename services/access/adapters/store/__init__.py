@@ -17,6 +17,7 @@ from services.access.adapters.store.accounts import (
 )
 from services.access.adapters.store.agents import SqlAgentRecord
 from services.access.adapters.store.consents import SqlConsents, give_consent
+from services.access.adapters.store.customer_cases import SqlCustomerCases
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
 from services.access.adapters.store.record import SqlGrantRecord
@@ -31,6 +32,7 @@ __all__ = [
     "SqlAbnormalAccess",
     "SqlAgentRecord",
     "SqlConsents",
+    "SqlCustomerCases",
     "SqlGrantRecord",
     "SqlSeverances",
     "SqlSharedGrants",

@@ -17,7 +17,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0013_consents"
+HEAD = "0014_customer_cases"
 
 
 class AccessModel(SQLModel):
@@ -144,6 +144,26 @@ class AbnormalCaseRow(AccessModel, table=True):
     """What was found, while nobody has looked at it: there is one open case of it."""
 
 
+class CustomerCaseRow(AccessModel, table=True):
+    """A case of the call centre. One that was closed and never opened here has no customer; no `vin` means any of
+    theirs.
+    """
+
+    __tablename__ = "customer_case"
+    __table_args__ = (
+        Index("customer_case_customer", "customer"),
+        Index("customer_case_opened", "opened_at"),
+        Index("customer_case_closed", "closed_at"),
+    )
+    case_number: str = Field(primary_key=True, max_length=64)
+    customer: str = Field(max_length=128)
+    vin: str = Field(max_length=17)
+    opened_by: str | None = Field(default=None, max_length=128)
+    opened_at: datetime | None = Field(default=None, sa_type=Instant)
+    closed_by: str | None = Field(default=None, max_length=128)
+    closed_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
 class EmergencyApprovalRow(AccessModel, table=True):
     """What a second agent approved: one row for each agent, customer, vehicle and case."""
 
@@ -190,6 +210,7 @@ keys = AccessModel.metadata.tables["api_key"]
 audit = AccessModel.metadata.tables["audit_entry"]
 abnormal_cases = AccessModel.metadata.tables["abnormal_case"]
 severances = AccessModel.metadata.tables["severance"]
+customer_cases = AccessModel.metadata.tables["customer_case"]
 approvals = AccessModel.metadata.tables["emergency_approval"]
 issuer_keys = AccessModel.metadata.tables["issuer_key"]
 

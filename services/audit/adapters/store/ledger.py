@@ -107,7 +107,9 @@ class SqlLedger:
     async def entries_from(self, first: int, limit: int) -> list[OpenEntry]:
         """Return at most `limit` entries from this leaf on, oldest first. Raises StorageUnavailableError."""
         query = select(_entries).where(_entries.c.leaf_index >= first).order_by(_entries.c.leaf_index)
-        return await self._database.read(lambda c: _opened(c, self._house, c.execute(query.limit(limit))))
+        return await self._database.read(
+            lambda c: open_entries(c, self._house, c.execute(query.limit(limit)))
+        )
 
     async def entry(self, leaf_index: int) -> OpenEntry | None:
         """Return the entry at this place. Raises StorageUnavailableError."""
@@ -137,7 +139,7 @@ class SqlLedger:
         if before is not None:
             query = query.where(_entries.c.leaf_index < before)
         newest = query.order_by(_entries.c.leaf_index.desc()).limit(limit)
-        return await self._database.read(lambda c: _opened(c, self._house, c.execute(newest)))
+        return await self._database.read(lambda c: open_entries(c, self._house, c.execute(newest)))
 
 
 def _append(
@@ -203,7 +205,9 @@ def _row(house: HouseKey, keys: PersonKeyRing, entry: AuditEntry, leaf_index: in
     }
 
 
-def _opened(connection: Connection, house: HouseKey, found: Iterable[Row[Any]]) -> list[OpenEntry]:
+def open_entries(connection: Connection, house: HouseKey, found: Iterable[Row[Any]]) -> list[OpenEntry]:
+    """Return the entries of these rows, with as much of them as can still be opened."""
+    """Return the entries of these rows, with as much of them as can still be opened."""
     rows = list(found)
     keys = find_keys(connection, house, {key for row in rows for key in (row.subject, row.actor)})
     return [open_row(row, keys) for row in rows]
