@@ -151,20 +151,22 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
         )
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
-        grants = AccessServicer(
-            record,
-            authorizer.invalidate,
-            CLOCK.now,
-            None
-            if settings.is_sandbox
-            else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
-            None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
-            trusts=keys.ring.trusts,
-            hash_key=partial(key_hash, pepper),
-            severed=people[1],
-            abnormal=people[2],
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(
+            AccessServicer(
+                record,
+                authorizer.invalidate,
+                CLOCK.now,
+                None
+                if settings.is_sandbox
+                else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
+                None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
+                trusts=keys.ring.trusts,
+                hash_key=partial(key_hash, pepper),
+                severed=people[1],
+                abnormal=people[2],
+            ),
+            server,
         )
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
         ConsentServicer(
             Consents(store.SqlConsents(audit.database), authorizer.invalidate, CLOCK.now, ASKED)
