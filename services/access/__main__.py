@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
-    from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
@@ -93,9 +92,6 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def load_permissions(subject: str, actor: str, vin: str) -> EffectivePermissions:
         return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
 
-    async def find_key(digest: bytes) -> Caller | None:
-        return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
-
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes, workloads = Routes(), Workloads()
 
@@ -113,7 +109,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=_token_verifier(settings, keys),
-            find_key=find_key,
+            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, CLOCK.now())),
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
