@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip
 export PYTHONPATH := .:gen
 
-SOURCES := protocol key_files services vehicle conformance mesh gateway doorctl issuer bench tools
+SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doorctl issuer bench tools
 BOOTSTRAPPED := $(VENV)/.bootstrapped
 RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
@@ -18,7 +18,7 @@ TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
-	conformance-mutants fuzz check generate generate-check baseline bench load pin
+	conformance-mutants fuzz check generate generate-check baseline bench bench-compare load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -48,9 +48,9 @@ tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
 	@exec $(BIN)/python -m mesh run
 
-token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint]
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint] [SCOPE=...]
 	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
-	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)")
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)") $(if $(SCOPE),--scope "$(SCOPE)")
 
 # What fails is played once more by itself, with nothing beside it: only a failure there is one. More than these are no accident.
 ACCIDENTS := 10
@@ -124,6 +124,9 @@ baseline: $(TEST_READY) ## accept today's contract as the one not to break (at a
 
 bench: $(TEST_READY) ## measure the running mesh beside the bare limit of this machine
 	$(BIN)/python -m bench
+
+bench-compare: $(TEST_READY) ## CPU of a command and a read here and in another checkout, in turn: make bench-compare TREE=../before [ROUNDS=8]
+	$(BIN)/python -m bench.compare $(TREE) $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
 load: $(TEST_READY) ## run the mesh with thousands of simulated cars, and measure: make load [CARS=2000]
 	$(BIN)/python -m bench.load_fleet $(if $(CARS),--cars "$(CARS)")

@@ -30,16 +30,20 @@ _ROLE = "GRANT_ROLE_"
 Answer = TypeVar("Answer", bound=Message)
 
 
-def ask(rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False) -> Answer:
+def ask(
+    rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False, service: str = _RPC
+) -> Answer:
     """Return the access service's answer; `as_person` under the person's own certificate. Raises Failed."""
     operator = Operator.from_environment(os.environ)
-    return (operator.as_person() if as_person else operator).ask(SERVICE, f"{_RPC}/{rpc}", request, answer)
+    return (operator.as_person() if as_person else operator).ask(SERVICE, f"{service}/{rpc}", request, answer)
 
 
-def asked(rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False) -> Answer:
+def asked(
+    rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False, service: str = _RPC
+) -> Answer:
     """Return the same; what fails is said and ends the command."""
     try:
-        return ask(rpc, request, answer, as_person=as_person)
+        return ask(rpc, request, answer, as_person=as_person, service=service)
     except OperationError as failed:
         fail(str(failed))
 
@@ -100,9 +104,14 @@ def key_line(key: account_pb2.ApiKey) -> str:
 
 def account_line(account: account_pb2.Account) -> str:
     """Return one line for a person."""
-    if not account.HasField("locked_at"):
-        return f"{account.principal} not locked"
-    return f"{account.principal} locked {moment(account.locked_at)}: {account.reason}"
+    states = []
+    if account.HasField("locked_at"):
+        states.append(f"locked {moment(account.locked_at)}: {account.reason}")
+    if account.HasField("restricted_at"):
+        states.append(f"restricted {moment(account.restricted_at)}: {account.restriction_reason}")
+    if account.restore_requested_by:
+        states.append(f"restoring asked for by {account.restore_requested_by}, another operator must too")
+    return f"{account.principal} {'; '.join(states) or 'not locked'}"
 
 
 def _state(right: grant_pb2.Grant | account_pb2.ApiKey) -> str:

@@ -60,9 +60,9 @@ def lock(
 
 @commands.command()
 def unlock(principal: Principal, as_json: AsJson = False) -> None:
-    """Let an account be used again."""
+    """Let an account be used again, under your own name: outside of the sandbox a second operator must ask, too."""
     request = contract.UnlockAccountRequest(principal=principal)
-    account = asked("UnlockAccount", request, account_pb2.Account)
+    account = asked("UnlockAccount", request, account_pb2.Account, as_person=True)
     show(account, [account_line(account)], as_json=as_json)
 
 

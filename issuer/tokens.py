@@ -13,6 +13,7 @@ from joserfc.jwk import KeySet
 from sqlmodel import col, select, update
 from typing_extensions import override
 
+from issuer.accounts import EMPLOYEE
 from issuer.authentication import SignIn
 from issuer.exchange_types import EXCHANGED_SECONDS, TOKEN_EXCHANGE
 from issuer.keys import ALGORITHM, IssuerKeysUnusableError, SignatureRegistry
@@ -91,6 +92,7 @@ class AccessTokenGenerator(BearerTokenGenerator):
             "amr": list(signed_in.amr) or None,
             "auth_time": signed_in.auth_time or None,
             "sid": user.family_id,
+            "roles": [EMPLOYEE] if client.people == EMPLOYEE else None,  # RFC 9068, 2.2.3.1
             "act": {"sub": user.actor} if user.actor else None,
             "vin": user.vin,
             "case": user.case,

@@ -17,7 +17,7 @@ from mesh.broker_secrets import BrokerSecrets, ensure_secret
 from mesh.files import write_private
 from mesh.nats_config import BrokerNode, BrokerTls, ClusterMember, render_node
 from mesh.sandbox import MONITOR
-from services.registry import WITH_DATABASE
+from services.registry import ON_THE_BROKER
 
 _MOST_NODES = 15
 _MOST_REPLICAS = 5
@@ -119,7 +119,7 @@ def write_configurations(cluster: ClusterDescription, secrets: BrokerSecrets, fo
 
     With the same description and secrets it writes the same again. Raises OSError.
     """
-    secrets.ensure((*WITH_DATABASE, MONITOR))
+    secrets.ensure((*ON_THE_BROKER, MONITOR))
     ensure_secret(secrets.cluster_password)
     password = secrets.cluster_password.read_text(encoding="utf-8").strip()
     written = []

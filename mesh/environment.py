@@ -29,6 +29,7 @@ _INTAKE = _SERVICE | {
 }
 _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 _OWN: Mapping[str, frozenset[str]] = {
+    "audit": _SERVER | {"LOW_SPACE_BYTES", "AUDIT_WITNESSES"},
     "access": _SERVICE
     | {
         "TOKEN_CLIENTS",
@@ -53,6 +54,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
         "DPOP_CLIENTS",
+        "EMPLOYEE_CLIENTS",
+        "CASES",
         "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
@@ -69,6 +72,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "STATUS_CHECK_RETENTION_DAYS",
         "STATUS_CHECKS_LISTED",
         "SHOWN_DOORS_PATIENCE_SECONDS",
+        "COMMAND_WAITS",
+        "COMMAND_WAITS_PER_USER",
     },
     "config": _INTAKE,
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
@@ -95,7 +100,7 @@ _OWN: Mapping[str, frozenset[str]] = {
 """Of the services that have settings of their own."""
 
 MAY_SET: Mapping[str, frozenset[str]] = {
-    **{service.name: _SERVICE if service.has_database else _SERVER for service in SERVICES},
+    **{service.name: _SERVICE if service.needs_broker else _SERVER for service in SERVICES},
     **_OWN,
     "vehicles": frozenset({"LOG_LEVEL"}),
     "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),

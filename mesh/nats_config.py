@@ -26,7 +26,7 @@ from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION
 from mesh.ports import LOOPBACK
 from mesh.sandbox import MONITOR, broker_user
 from protocol import streams, subjects
-from services.registry import WITH_DATABASE
+from services.registry import ON_THE_BROKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -129,9 +129,9 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
     render_nats.
     """
     fleet = list(passwords_of)
-    walls = passages(WITH_DATABASE, secrets.store_prefix.read_text(encoding="utf-8").strip())
+    walls = passages(ON_THE_BROKER, secrets.store_prefix.read_text(encoding="utf-8").strip())
     users = {
-        **{account_of(service): [_service_user(secrets, service, walls)] for service in WITH_DATABASE},
+        **{account_of(service): [_service_user(secrets, service, walls)] for service in ON_THE_BROKER},
         SYSTEM: [_monitor(secrets)],
         streams.CARS_ACCOUNT: [_vehicle_user(secrets, vin) for vin in fleet],
     }
@@ -142,7 +142,7 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
     callout = {
         "issuer": secrets.admission_key(),
         "account": account_of("enrolment"),
-        "auth_users": [*(broker_user(name) for name in (*WITH_DATABASE, MONITOR)), *fleet],
+        "auth_users": [*(broker_user(name) for name in (*ON_THE_BROKER, MONITOR)), *fleet],
         "allowed_accounts": [streams.CARS_ACCOUNT, streams.MQTT_CARS_ACCOUNT],
     }
     monitor = f"http: {_quoted(node.monitor)}\n" if node.monitor else ""

@@ -27,7 +27,9 @@ class ServiceDescriptor:
 
     `port_distance` is where it listens in the sandbox, from the base of all ports; it is never given to another.
     `contract` is the protobuf service whose name its replicas answer health checks for. `is_public`: Envoy passes
-    users' requests on to it. `has_database` also means an account at the broker. `is_operated`: operators ask it.
+    users' requests on to it. `has_database` also means an account at the broker, unless it `needs_broker` not.
+    `is_operated`: operators ask it.
+    `is_dispensable`: all others go on without it, and the edge is ready without it.
 
     What it does with vehicles decides which keys it is given: it `opens_answers` (sealed results), `opens_reports`
     (sealed status reports), `gives_orders` (has them signed), or `delivers_orders` (and wakes vehicles).
@@ -38,7 +40,9 @@ class ServiceDescriptor:
     contract: str
     is_public: bool = False
     has_database: bool = True
+    needs_broker: bool = True
     is_operated: bool = True
+    is_dispensable: bool = False
     keeps_dead_letters: bool = False
     opens_answers: bool = False
     opens_reports: bool = False
@@ -104,7 +108,16 @@ SERVICES = (
         517,
         "ecarus.remotecontrol.access.v1.OrderSigningService",
         has_database=False,
+        needs_broker=False,
         is_operated=False,
+    ),
+    ServiceDescriptor(
+        "audit",
+        518,
+        "ecarus.remotecontrol.audit.v1.AuditIntakeService",
+        is_public=True,
+        needs_broker=False,
+        is_dispensable=True,
     ),
 )
 """In the order in which they are shown."""
@@ -112,7 +125,8 @@ SERVICES = (
 NAMES = tuple(service.name for service in SERVICES)
 PUBLIC = tuple(service.name for service in SERVICES if service.is_public)
 WITH_DATABASE = tuple(service.name for service in SERVICES if service.has_database)
-"""Those with a database, and so with a user at the broker."""
+ON_THE_BROKER = tuple(service.name for service in SERVICES if service.needs_broker)
+"""Those with a user at the broker."""
 
 _BY_NAME = {service.name: service for service in SERVICES}
 

@@ -25,6 +25,7 @@ PRODUCT = (
     "services",
     "protocol",
     "key_files",
+    "tlog",
     "vehicle",
     "conformance",
     "mesh",

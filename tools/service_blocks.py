@@ -76,8 +76,10 @@ def clusters(_: Contract) -> list[str]:
 
 
 def readiness(_: Contract) -> list[str]:
-    """Envoy's answers about readiness: of everything, and of each part. Commands cannot be taken without access."""
-    every = [name for _, name, _, _ in _clusters()]
+    """Envoy's answers about readiness: of all that others cannot go on without, and of each part. Commands cannot be
+    taken without access.
+    """
+    every = [name for service, name, _, _ in _clusters() if not service.is_dispensable]
     lines = _readyz("readyz", "/readyz", every)
     for _service, name, _asked, ready in _clusters():
         lines += _readyz(
@@ -123,12 +125,13 @@ def siblings(_: Contract) -> list[str]:
 def table(_: Contract) -> list[str]:
     """Return the architecture page's table of services."""
     lines = [
-        "| service | what it is for | port | public | database and broker | operators ask it |",
-        "|---|---|---|---|---|---|",
+        "| service | what it is for | port | public | database | broker | operators ask it |",
+        "|---|---|---|---|---|---|---|",
     ]
     for service in SERVICES:
         ticks = [
-            "yes" if each else "" for each in (service.is_public, service.has_database, service.is_operated)
+            "yes" if each else ""
+            for each in (service.is_public, service.has_database, service.needs_broker, service.is_operated)
         ]
         port = f"base + {service.port_distance}"
         lines.append(f"| {service.name} | {_purpose(service.name)} | {port} | {' | '.join(ticks)} |")

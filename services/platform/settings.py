@@ -93,16 +93,21 @@ class ServerSettings(BaseModel):
     revocation_check_seconds: float = Field(default=2.0, ge=0.1, le=60)
 
 
-class ServiceSettings(ServerSettings):
-    """What a service with a record and a broker needs besides."""
+class DatabaseSettings(ServerSettings):
+    """What a service with a record needs besides."""
 
     database_url: str = Field(pattern=r"^(sqlite:///|postgresql://)")
+    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
+
+
+class ServiceSettings(DatabaseSettings):
+    """What a service with a record and a broker needs besides."""
+
     nats_url: Annotated[str, AfterValidator(_checked_brokers)]
     nats_ca: FilePath | None = None
     nats_tls_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
-    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
     nats_api_prefix: str = Field(default="$JS.API", pattern=r"^[$\w]+(\.\w+)*$")
     """Under which subjects it reaches JetStream's interface."""
@@ -111,6 +116,8 @@ class ServiceSettings(ServerSettings):
     broker_look_seconds: float = Field(default=5.0, ge=1, le=60)
     broker_silence_seconds: float = Field(default=4.0, ge=1, le=60)
     """After so long without any answer a connection to the broker is taken for dead."""
+    audit_target: Target | None = None
+    """Where the audit ledger is; without one its entries are not made."""
     broker_patience_seconds: float = Field(default=6.0, ge=0, le=60)
     """How long the broker may be away, or answer nothing, before health says so."""
 

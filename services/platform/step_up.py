@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import Descriptor
 
+BEARER = "Bearer"
+"""The scheme of a token that whoever has it may use (RFC 6750)."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepUpState:
     """Until when (seconds since 1970) the caller's authentication is good enough, and what is asked for past it.
 
-    Without `acr_values` the bearer cannot get any stronger: it is an API key.
+    Without `acr_values` the bearer cannot get any stronger: it is an API key. `scheme` is how the challenge begins, and
+    `parameters` what else it says: those of the way in which the token came.
     """
 
     until: float
     acr_values: tuple[str, ...] = ()
     max_age_seconds: int = 0
+    scheme: str = BEARER
+    parameters: str = ""
 
     def is_met(self, now: float) -> bool:
         """Return whether the authentication is good enough at this moment."""
@@ -40,7 +46,11 @@ class StepUpState:
         """Return the refusal of `what` ("To weaken a setting") where it is not."""
         if not self.acr_values:
             return not_made_for(what)
-        return challenge(self.acr_values, self.max_age_seconds, what)
+        refusal = challenge(self.acr_values, self.max_age_seconds, what)
+        told = refusal.headers["www-authenticate"].removeprefix(BEARER)
+        more = f", {self.parameters}" if self.parameters else ""
+        refusal.headers = {**refusal.headers, "www-authenticate": f"{self.scheme}{told}{more}"}
+        return refusal
 
 
 def challenge(acr_values: Sequence[str], max_age_seconds: int, what: str) -> Refusal:
@@ -52,7 +62,7 @@ def challenge(acr_values: Sequence[str], max_age_seconds: int, what: str) -> Ref
         "sign in again and send the same request, under the same X-Correlation-ID, with the new token.",
         facts={"acrValues": words, "maxAge": max_age_seconds},
         headers={
-            "www-authenticate": 'Bearer error="insufficient_user_authentication", '
+            "www-authenticate": f'{BEARER} error="insufficient_user_authentication", '
             'error_description="A stronger or more recent authentication is required", '
             f'acr_values="{words}", max_age="{max_age_seconds}"'
         },
@@ -78,12 +88,16 @@ def state_in(claims: Mapping[str, Any]) -> StepUpState | None:
         math.inf if until is None else float(until),
         tuple(str(each) for each in told["acr_values"]),
         int(told["max_age"]),
+        str(told.get("scheme", BEARER)),
+        str(told.get("parameters", "")),
     )
 
 
 def claims_of(state: StepUpState) -> dict[str, Any]:
     """Return the same as a capability's claims."""
     told: dict[str, Any] = {"acr_values": list(state.acr_values), "max_age": state.max_age_seconds}
+    if state.scheme != BEARER:
+        told |= {"scheme": state.scheme, "parameters": state.parameters}
     return {"step_up": told if state.until == math.inf else {**told, "until": state.until}}
 
 

@@ -18,6 +18,7 @@ import pytest
 from tests.attacks.people import bearer, owner_of
 from tests.attacks.stolen import code_as
 from tests.support.app import App
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,7 +189,9 @@ def test_an_admin_page_answers_no_browser(mesh: Mesh, port: str, path: str, head
     if number is None:
         return  # it listens on no port at all
     try:
-        answer = httpx.get(f"http://127.0.0.1:{number}{path}", headers=headers, trust_env=False)
+        answer = httpx.get(
+            f"http://127.0.0.1:{number}{path}", headers=headers, verify=NO_TLS, trust_env=False
+        )
     except httpx.TransportError:
         return  # nobody listens, or hangs up
     assert answer.status_code in {400, 401, 403, 404, 421}, f"{answer.status_code} {answer.text[:100]}"

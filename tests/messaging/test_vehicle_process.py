@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from protocol.subjects import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command
+from tests.support.plain_http import NO_TLS
 from tests.support.protocol_harness import ROOT, Car, Clock, seed
 from tests.support.signed_cloud import VIN, endorsed, manifest
 
@@ -100,7 +101,7 @@ async def test_it_starts_says_so_once_and_drains(broker: Broker, tmp_path: Path)
     assert process.stdout is not None
     ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 15))
     assert (ready["event"], ready["cars"], ready["connected"]) == ("ready", 2, 1)
-    async with httpx.AsyncClient(base_url=ready["control"]) as http:
+    async with httpx.AsyncClient(base_url=ready["control"], verify=NO_TLS) as http:
         assert (await http.get("/healthz")).status_code == 200
         cars = (await http.get("/vehicles")).json()
         assert [car["asleep"] for car in cars] == [False, True]
@@ -150,7 +151,7 @@ async def test_a_killed_process_interrupts_its_command_for_good(broker: Broker, 
     process = await start(env)
     assert process.stdout is not None
     ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 15))
-    async with httpx.AsyncClient(base_url=ready["control"]) as http:
+    async with httpx.AsyncClient(base_url=ready["control"], verify=NO_TLS) as http:
         await http.post(f"/vehicles/{VIN}/door-time", json={"seconds": 0.5})
     await cloud.order(CommandKind.DOOR, door_command())
     await cloud.subscribes(EventKind.RECEIVED)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.messaging.broker_harness import BrokerHarness
 
-SERVICES = registry.WITH_DATABASE
+SERVICES = registry.ON_THE_BROKER
 
 
 _QUIET_SECONDS = 0.1

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 import services.access
 from services.access.adapters import store
 from services.access.adapters.outbox_messages import AccessMessages
 from services.access.adapters.store import abnormal
-from services.access.adapters.store.tables import audit
+from services.access.adapters.store.tables import abnormal_cases, audit
 from services.access.domain.abnormal import AbnormalKind, Consequence, Finding
+from services.access.domain.grants import GrantRole, NewGrant
 from services.platform.database import Database, open_database
 from tests.support.databases import migrated
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 MIGRATIONS = Path(services.access.__file__).with_name("migrations")
+VIN = "KMHSH81C7LU123456"
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 
 
@@ -54,11 +56,60 @@ async def test_cases_are_counted_up_bounded_and_listed_by_weight(
     assert listed == [("many", 2), ("many (192.0.2.4)", 2), ("many (192.0.2.3)", 2), ("many (192.0.2.2)", 2)]
 
 
+@pytest.mark.parametrize("consequence", Consequence)
+async def test_what_replicas_find_at_once_is_one_case_and_told_once(
+    database_url: str, database: Database, consequence: Consequence
+) -> None:
+    sent: list[Any] = []
+    rights = store.SqlGrantRecord(database, AccessMessages(), sent.extend)
+    await rights.create(NewGrant("own", "anna", VIN, GrantRole.OWNER), by="operator", at=NOW)
+    others = [database, *[await open_database(database_url) for _ in range(3)]]
+    for day in range(6):
+        sent.clear()
+        found = Finding(AbnormalKind.VIN_ENUMERATION, "anna", f"day {day}", consequence)
+        at = NOW + timedelta(days=day)
+        records = [store.SqlAbnormalAccess(each, AccessMessages(), sent.extend) for each in others]
+        await asyncio.gather(*(each.keep(found, by="watch", at=at) for each in records))
+        (case,) = await records[0].cases(open_only=True)
+        assert (case.times, len(sent)) == (4, 1)
+        await records[0].acknowledge(case.case_id, by="bob", at=at)
+        await records[0].restore("anna", by="anna", at=at)
+    for each in others[1:]:
+        await each.close()
+
+
+async def test_owners_are_told_again_of_what_was_not_found_for_an_hour(database: Database) -> None:
+    sent: list[Any] = []
+    rights = store.SqlGrantRecord(database, AccessMessages(), sent.extend)
+    record = store.SqlAbnormalAccess(database, AccessMessages(), sent.extend)
+    await rights.create(NewGrant("own", "anna", VIN, GrantRole.OWNER), by="operator", at=NOW)
+    found = Finding(AbnormalKind.UNLOCK_BURST, "anna", "many", Consequence.ALERT)
+    told = []
+    for minutes in (0, 10, 60, 120, 121):
+        sent.clear()
+        await record.keep(found, by="watch", at=NOW + timedelta(minutes=minutes))
+        told.append(len(sent))
+    assert told == [1, 0, 0, 1, 0]
+
+
+async def test_a_case_that_an_older_version_acknowledged_is_not_in_the_way(
+    database: Database, record: store.SqlAbnormalAccess
+) -> None:
+    found = Finding(AbnormalKind.UNLOCK_BURST, "anna", "many", Consequence.ALERT)
+    old = await record.keep(found, by="watch", at=NOW)
+    seen = update(abnormal_cases).values(acknowledged_by="bob", acknowledged_at=NOW)
+    await database.write(lambda c: c.execute(seen).rowcount)
+    new = await record.keep(found, by="watch", at=NOW)
+    assert (new.case_id != old.case_id, new.times) == (True, 1)
+
+
 async def test_of_operators_at_once_one_lifts_a_restriction(
     database: Database, record: store.SqlAbnormalAccess
 ) -> None:
     await record.restrict("anna", "reported", by="carol", at=NOW)
-    asked = (record.restore_as_second("anna", by=who, at=NOW) for who in ("alice", "bob", "dave"))
+    asked = (
+        record.restore_as_second("anna", by=who, at=NOW, alone=False) for who in ("alice", "bob", "dave")
+    )
     await asyncio.gather(*asked)
     acts = await database.read(
         lambda c: list(c.execute(select(audit.c.act).order_by(audit.c.sequence)).scalars())

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tests.support.plain_http import NO_TLS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -25,6 +27,7 @@ SAMPLE, ASLEEP, SECOND, FOREIGN = (
 WAIT_SECONDS = 45.0
 ANSWER_SECONDS = 30.0
 """Far above what it takes: a busy machine is no failure."""
+PLAINLY: dict[str, Any] = {"timeout": ANSWER_SECONDS, "verify": NO_TLS}
 FINAL = {"SUCCESS", "FAILED", "TIMEOUT", "CANCELLED"}
 
 
@@ -61,7 +64,7 @@ class App:
         return {"Authorization": f"Bearer {self.bearer}"}
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        return httpx.get(f"{self.door}/{path}", headers=self.headers, params=query, timeout=ANSWER_SECONDS)
+        return httpx.get(f"{self.door}/{path}", headers=self.headers, params=query, **PLAINLY)
 
     def send(self, method: str, path: str, body: object, **headers: str) -> httpx.Response:
         return httpx.request(
@@ -69,7 +72,7 @@ class App:
             f"{self.door}/{path}",
             headers={**self.headers, **headers},
             json=body,
-            timeout=ANSWER_SECONDS,
+            **PLAINLY,
         )
 
     def order(self, action: str, doors: list[str] | None = None, **rest: Any) -> httpx.Response:
@@ -107,12 +110,12 @@ class Car:
 
     def do(self, path: str, **body: Any) -> None:
         answer = httpx.post(
-            f"{self.mesh.control_url}/vehicles/{self.vin}/{path}", json=body or None, timeout=ANSWER_SECONDS
+            f"{self.mesh.control_url}/vehicles/{self.vin}/{path}", json=body or None, **PLAINLY
         )
         assert answer.status_code < 300, answer.text
 
     def state(self) -> dict[str, Any]:
-        return httpx.get(f"{self.mesh.control_url}/vehicles/{self.vin}", timeout=ANSWER_SECONDS).json()
+        return httpx.get(f"{self.mesh.control_url}/vehicles/{self.vin}", **PLAINLY).json()
 
     def meet(self) -> None:
         """Have it connected, and the cloud know it."""
@@ -126,9 +129,7 @@ class Car:
 
     def actuations(self, command_id: str | None = None) -> list[dict[str, Any]]:
         """The ground truth: what the car wrote beside every movement."""
-        lines = httpx.get(
-            f"{self.mesh.control_url}/vehicles/{self.vin}/actuations", timeout=ANSWER_SECONDS
-        ).json()
+        lines = httpx.get(f"{self.mesh.control_url}/vehicles/{self.vin}/actuations", **PLAINLY).json()
         return [line for line in lines if command_id is None or line["command_id"] == command_id]
 
     def moved(self, command_id: str) -> set[str]:
@@ -149,7 +150,7 @@ class Stream:
         self.status: int | None = None
         self.ended = threading.Event()
         self._open = threading.Event()
-        self._client = httpx.Client(timeout=httpx.Timeout(ANSWER_SECONDS))
+        self._client = httpx.Client(**PLAINLY)
         self._response: httpx.Response | None = None
         self._thread = threading.Thread(target=self._read, args=(url, headers), daemon=True)
         self._thread.start()

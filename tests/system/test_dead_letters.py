@@ -20,6 +20,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import CommandVerdicts, StatusC
 
 from protocol.subjects import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, EventKind, event_subject
 from tests.support.app import SAMPLE, App, Car, eventually
+from tests.support.plain_http import NO_TLS
 from tests.support.running_mesh import ROOT
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def test_a_car_is_told_what_was_not_taken_and_its_second_connection_is_logged(me
     asyncio.run(say_as_the_car(mesh, {EventKind.RESULT: b"\xff" * 999, EventKind.DIAGNOSTICS: b"\xff" * 999}))
 
     def told() -> list[dict[str, object]]:
-        answer = httpx.get(f"{mesh.control_url}/vehicles/{SAMPLE}")
+        answer = httpx.get(f"{mesh.control_url}/vehicles/{SAMPLE}", verify=NO_TLS)
         return [each for each in answer.json()["refusedReports"] if each["domain"] in TOLD]
 
     first = eventually(told)[0]

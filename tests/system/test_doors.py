@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.app import ASLEEP, FOREIGN, SAMPLE, SECOND, App, Car, eventually
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
@@ -68,6 +69,25 @@ def test_an_unlock_moves_the_doors_and_everybody_hears_of_it(app: App, car: Car)
         0
     ]
     assert (entry["action"], entry["status"], entry["failureReason"]) == ("UNLOCK", "SUCCESS", None)
+
+
+def test_who_prefers_to_wait_is_answered_with_the_end(app: App, car: Car) -> None:
+    finish(app, "lock")
+    body = {"targetDoors": ["driver"]}
+    answer = app.send("POST", "unlock", body, Prefer="wait=25")
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=25"), answer.text
+    ended = answer.json()
+    assert ended["status"] == "SUCCESS"
+    assert car.moved(ended["commandId"]) == {"driver"}
+    later = app.get(f"commands/{ended['commandId']}").json()
+    assert {name: later[name] for name in ended} == ended
+    car.do("actuators/driver/fail")
+    try:
+        failed = app.send("POST", "lock", body, Prefer="wait=25")
+    finally:
+        car.do("actuators/driver/repair")
+    assert (failed.status_code, failed.json()["status"]) == (200, "FAILED"), failed.text
+    assert failed.json()["failureReason"]
 
 
 def test_the_same_request_twice_is_one_command(app: App, car: Car) -> None:
@@ -309,7 +329,7 @@ def test_who_may_not_learns_nothing(mesh: Mesh) -> None:
 
 
 def test_looks_at_the_status_are_in_the_history(app: App) -> None:
-    httpx.get(f"{app.door}/status", headers={**app.headers, "X-Correlation-ID": "look-1"})
+    httpx.get(f"{app.door}/status", headers={**app.headers, "X-Correlation-ID": "look-1"}, verify=NO_TLS)
     eventually(
         lambda: any(
             e["correlationId"] == "look-1" for e in app.history(action="STATUS_CHECK", limit=200)["history"]

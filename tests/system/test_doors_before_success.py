@@ -19,6 +19,7 @@ from ecarus.remotecontrol.door.v1 import (
 )
 
 from tests.support.app import SAMPLE, SECOND, App, Car, eventually
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def app(mesh: Mesh, request: pytest.FixtureRequest) -> App:
 
 @pytest.fixture
 def phone(app: App) -> Iterator[Phone]:
-    with httpx.Client(headers=app.headers) as client:
+    with httpx.Client(headers=app.headers, verify=NO_TLS) as client:
         yield Phone(app, client)
 
 
@@ -102,7 +103,9 @@ def test_who_asks_in_a_tight_loop_is_never_shown_earlier_doors(
 
 def test_who_watches_is_told_of_the_doors_first(app: App, phone: Phone) -> None:
     changed = 0
-    with httpx.stream("GET", f"{app.door}/updates/stream", headers=app.headers, timeout=SECONDS) as response:
+    with httpx.stream(
+        "GET", f"{app.door}/updates/stream", headers=app.headers, timeout=SECONDS, verify=NO_TLS
+    ) as response:
         events = _data_of(response.iter_lines())
         assert next(events)["type"] == "STREAM_OPENED"
         for turn in range(TURNS):

@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.pki import CertificateIdentity
 from services.platform.workload import workload_of
+from tests.support.plain_http import NO_TLS
 from tests.system.edge_harness import BASE, CAPABILITY, VIN, EdgeHarness
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ async def test_rest_over_tls_in_both_http_versions(edge: EdgeHarness, flag: str,
 
 async def test_a_room_that_is_away_is_503_and_comes_back(edge: EdgeHarness) -> None:
     good = {"authorization": "Bearer good"}
-    async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=edge.http, verify=NO_TLS, trust_env=False) as client:
         await edge.stop_room("command")
         answer = await client.post(f"{BASE}/unlock", headers=good, json={})
         assert answer.status_code == 503
@@ -160,7 +161,7 @@ async def test_a_room_that_is_away_is_503_and_comes_back(edge: EdgeHarness) -> N
 
 async def test_a_cut_off_command_may_have_succeeded(edge: EdgeHarness) -> None:
     calls = len(edge.received.calls)
-    async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=edge.http, verify=NO_TLS, trust_env=False) as client:
         headers = {"authorization": "Bearer good", "x-fail": "hang"}
         cut = asyncio.create_task(client.post(f"{BASE}/unlock", headers=headers, json={}))
         async with asyncio.timeout(30):
@@ -177,7 +178,7 @@ async def test_a_cut_off_command_may_have_succeeded(edge: EdgeHarness) -> None:
 async def test_without_the_access_service_nothing_passes(edge: EdgeHarness) -> None:
     await edge.stop_room("access")
     calls = len(edge.received.calls)
-    async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=edge.http, verify=NO_TLS, trust_env=False) as client:
         answer = await client.get(f"{BASE}/status", headers={"authorization": "Bearer good"})
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"

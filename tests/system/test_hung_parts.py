@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.app import App, Car, eventually
+from tests.support.plain_http import NO_TLS
 
 if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
@@ -26,7 +27,7 @@ USABLE_SECONDS = 45.0
 
 def commands_ready(mesh: Mesh) -> bool:
     root = mesh.base_url.partition("/api/")[0]
-    return httpx.get(f"{root}/readyz/commands", trust_env=False, timeout=5).status_code == 200
+    return httpx.get(f"{root}/readyz/commands", verify=NO_TLS, trust_env=False, timeout=5).status_code == 200
 
 
 def commands_served(mesh: Mesh) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from mesh.ports import Ports
 from services import registry
+from tests.support.plain_http import NO_TLS
 from tests.support.ports import free_port_base
 from tests.system.edge_harness import BASE, VIN
 
@@ -30,7 +31,7 @@ COMPONENTS = ("nats", *registry.NAMES, "envoy", "vehicles")
 
 def until_status(mesh: Mesh, token: str, wanted: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(verify=NO_TLS, trust_env=False) as client:
         while True:
             try:
                 url = f"http://127.0.0.1:{mesh.ports.http}{BASE}/status"

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support.app import eventually
+from tests.support.plain_http import NO_TLS
 from tests.system.edge_harness import HEALTH_NAMES
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.system
 
 DOORS = {
     f"ecarus.remotecontrol.door.v1.Door{kind}Service"
-    for kind in ("Command", "Status", "Config", "Diagnostics", "Grant")
+    for kind in ("Command", "Status", "Config", "Diagnostics", "Grant", "Audit")
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
@@ -40,9 +41,19 @@ def team(mesh: Mesh) -> Iterator[grpc.Channel]:
 
 def test_a_mesh_that_serves_is_ready_in_every_part(mesh: Mesh) -> None:
     root = mesh.base_url.partition("/api/")[0]
-    for part in ("", "/access", "/command", "/commands", "/status", "/streams", "/config", "/diagnostics"):
+    for part in (
+        "",
+        "/access",
+        "/command",
+        "/commands",
+        "/status",
+        "/streams",
+        "/config",
+        "/diagnostics",
+        "/audit",
+    ):
         answer = eventually(
-            lambda part=part: (a := httpx.get(f"{root}/readyz{part}")).status_code == 200 and a
+            lambda part=part: (a := httpx.get(f"{root}/readyz{part}", verify=NO_TLS)).status_code == 200 and a
         )
         assert answer.json() == {"status": "ready"}
 

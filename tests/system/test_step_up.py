@@ -49,6 +49,7 @@ def test_an_unlock_is_challenged_and_satisfied_by_the_same_request(mesh: Mesh) -
     app = App(mesh, bearer=mesh.token("user-123"))
     accepted = app.order("unlock", ["trunk"], **request)
     assert (accepted.status_code, accepted.headers["x-correlation-id"]) == (202, request["correlation_id"])
+    assert accepted.headers["ratelimit"].startswith('"command";r=')
     assert app.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"
 
 

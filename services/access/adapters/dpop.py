@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ALGORITHMS = ("ES256", "EdDSA")
+DPOP = "DPoP"
+PARAMETERS = f'algs="{" ".join(ALGORITHMS)}"'
+"""What a challenge of this scheme says besides the fault (RFC 9449, 7.1)."""
 OLDEST_SECONDS = 60
 """A proof was made at most so long ago."""
 AHEAD_SECONDS = 30
@@ -132,7 +135,7 @@ def challenge_as_asked(refusal: Refusal, authorization: str | None) -> None:
     told = refusal.headers.get("www-authenticate", "")
     asked = (authorization or "").strip().partition(" ")[0].lower()
     if asked == "dpop" and told.startswith("Bearer "):
-        challenge = f'DPoP {told.removeprefix("Bearer ")}, algs="{" ".join(ALGORITHMS)}"'
+        challenge = f"{DPOP} {told.removeprefix('Bearer ')}, {PARAMETERS}"
         refusal.headers = {**refusal.headers, "www-authenticate": challenge}
 
 
@@ -147,9 +150,7 @@ def proof_invalid(why: str) -> Refusal:
 
 
 def _refused(reason: errors.Reason, error: str, detail: str) -> Refusal:
-    challenge = (
-        f'DPoP error="{error}", error_description="{detail.removesuffix(".")}", algs="{" ".join(ALGORITHMS)}"'
-    )
+    challenge = f'{DPOP} error="{error}", error_description="{detail.removesuffix(".")}", {PARAMETERS}'
     return Refusal(reason, detail, headers={"www-authenticate": challenge})
 
 

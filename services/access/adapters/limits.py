@@ -19,13 +19,13 @@ import math
 from typing import TYPE_CHECKING
 
 from services.access.adapters.recent import ExpiringCache
+from services.access.domain.rates import WINDOW_SECONDS, RateState
 from services.platform import errors
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-WINDOW_SECONDS = 60
 MAX_BUCKETS = 100_000
 REPEAT_SECONDS = 3_600.0
 _IPV6_NETWORK_BITS = 64
@@ -61,11 +61,13 @@ class RateLimits:
         self._most = most
         self._buckets: dict[str, dict[tuple[str, ...], tuple[float, float]]] = {name: {} for name in WHAT}
 
-    def take(self, limit_class: str, *who: str) -> None:
-        """Count one request. Raises Refusal RATE_LIMITED when there is no token left."""
+    def take(self, limit_class: str, *who: str) -> RateState | None:
+        """Count one request, and return what is left then; None where there is no limit. Raises Refusal RATE_LIMITED
+        when there is no token left.
+        """
         quota = self._per_minute.get(limit_class)
         if quota is None:
-            return
+            return None
         buckets = self._buckets[limit_class]
         now = self._now()
         # Taken out and put back, so that the first key is always the one not used for longest.
@@ -77,6 +79,7 @@ class RateLimits:
         buckets[who] = (tokens - 1 if enough else tokens, now)
         if not enough:
             raise _refused(limit_class, quota, math.ceil((1 - tokens) * WINDOW_SECONDS / quota))
+        return RateState(limit_class, quota, tokens - 1)
 
 
 class CountedRequests:
@@ -117,8 +120,21 @@ def _refused(limit_class: str, quota: int, seconds: int) -> Refusal:
         errors.RATE_LIMITED,
         f"More than {quota} {WHAT[limit_class]}; try again in {seconds} s.",
         retry_after_seconds=seconds,
-        headers={
-            "ratelimit-policy": f'"{limit_class}";q={quota};w={WINDOW_SECONDS}',
-            "ratelimit": f'"{limit_class}";r=0;t={seconds}',
-        },
+        headers=_fields(limit_class, quota, 0, seconds),
     )
+
+
+def rate_headers(state: RateState | None) -> dict[str, str]:
+    """Return what an answer says of its caller's rate (draft-ietf-httpapi-ratelimit-headers of the IETF); nothing of
+    what is not limited.
+    """
+    if state is None:
+        return {}
+    return _fields(state.limit_class, state.quota, state.remaining, state.whole_in_seconds)
+
+
+def _fields(limit_class: str, quota: int, remaining: int, seconds: int) -> dict[str, str]:
+    return {
+        "ratelimit-policy": f'"{limit_class}";q={quota};w={WINDOW_SECONDS}',
+        "ratelimit": f'"{limit_class}";r={remaining};t={seconds}',
+    }

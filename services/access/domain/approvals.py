@@ -19,6 +19,11 @@ class SameOperatorError(Exception):
     """Who asked for a grant cannot approve it."""
 
 
+def is_same_operator(one: str, other: str) -> bool:
+    """Return whether these may be one person: a name is one person's, by certificate and by token alike."""
+    return one.rpartition("/")[2] == other.rpartition("/")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class PendingRequest(Generic[Asked]):
     """`asked` is what it will be, once another operator than the one who asked has approved it."""

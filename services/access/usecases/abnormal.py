@@ -29,11 +29,11 @@ class AbnormalRecord(Protocol):
     async def keep(self, finding: Finding, *, by: str, at: datetime) -> AbnormalCase:
         """Keep what was found, restrict the account where that follows, and tell owners, in one commit."""
 
-    async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, what restricted an account first, then newest first."""
+    async def cases(self, *, open_only: bool, principal: str = "") -> list[AbnormalCase]:
+        """Return what was found (of this account), what restricted an account first, then newest first."""
 
-    async def acknowledge(self, case_id: str, *, by: str, at: datetime) -> AbnormalCase:
-        """Note that an operator has looked at it. Raises GrantHiddenError."""
+    async def acknowledge(self, case_id: str, *, by: str, at: datetime, principal: str = "") -> AbnormalCase:
+        """Note that somebody has looked at it. Raises CaseUnknownError, also where it is not of this account."""
 
     async def restrict(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
         """Restrict an account, and tell owners."""
@@ -41,10 +41,11 @@ class AbnormalRecord(Protocol):
     async def restore(self, principal: str, *, by: str, at: datetime) -> Account:
         """Lift a restriction, and tell owners."""
 
-    async def restore_as_second(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Lift a restriction and tell owners, if another operator has asked before; else keep that this one has.
+    async def restore_as_second(self, principal: str, *, by: str, at: datetime, alone: bool) -> Account:
+        """Lift a restriction and a lock and tell owners, if another operator has asked before, or `alone`; else keep
+        that this one has.
 
-        Both in one commit: what was asked of one restriction does not lift the next.
+        Both in one commit: what was asked of one restriction or lock does not lift the next.
         """
 
 
@@ -91,13 +92,13 @@ class AbnormalAccess:
         if dropped:
             self._lost(dropped)
 
-    async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, what restricted an account first, then newest first."""
-        return await self._record.cases(open_only=open_only)
+    async def cases(self, *, open_only: bool, principal: str = "") -> list[AbnormalCase]:
+        """Return what was found (of this account), what restricted an account first, then newest first."""
+        return await self._record.cases(open_only=open_only, principal=principal)
 
-    async def acknowledge(self, case_id: str, *, by: str) -> AbnormalCase:
-        """Note that an operator has looked at it. Raises GrantHiddenError."""
-        return await self._record.acknowledge(case_id, by=by, at=self._now())
+    async def acknowledge(self, case_id: str, *, by: str, principal: str = "") -> AbnormalCase:
+        """Note that somebody has looked at it. Raises CaseUnknownError, also where it is not of this account."""
+        return await self._record.acknowledge(case_id, by=by, at=self._now(), principal=principal)
 
     async def restrict(self, principal: str, reason: str, *, by: str) -> Account:
         """Restrict an account: it reads and locks, and nothing else."""
@@ -106,10 +107,12 @@ class AbnormalAccess:
         finally:
             self._invalidate(principal=principal)
 
-    async def restore_as_operator(self, principal: str, *, by: str) -> Account:
-        """Lift a restriction, if another operator has asked for it before; else keep that this one has."""
+    async def restore_as_operator(self, principal: str, *, by: str, alone: bool = False) -> Account:
+        """Lift a restriction and a lock, if another operator has asked for it before, or `alone`; else keep that this
+        one has.
+        """
         try:
-            return await self._record.restore_as_second(principal, by=by, at=self._now())
+            return await self._record.restore_as_second(principal, by=by, at=self._now(), alone=alone)
         finally:
             self._invalidate(principal=principal)
 

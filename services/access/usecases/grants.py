@@ -52,9 +52,6 @@ class AccountRecord(Protocol):
     async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
         """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
 
-    async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Unlock it, with its audit row."""
-
     async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
         """Return what is kept of an account; nothing of most."""
 
@@ -132,16 +129,6 @@ async def lock_account(
     """Lock an account: when this returns, this process lets nothing through for it."""
     try:
         return await record.lock(principal, reason, by=by, at=at)
-    finally:
-        invalidate(principal=principal)
-
-
-async def unlock_account(
-    record: AccountRecord, invalidate: InvalidateCaches, principal: str, *, by: str, at: datetime
-) -> Account:
-    """Let an account be used again."""
-    try:
-        return await record.unlock(principal, by=by, at=at)
     finally:
         invalidate(principal=principal)
 

@@ -21,6 +21,7 @@ from protocol.faults import Fault, MessageRefusedError
 from protocol.stream_config import command_queue
 from services.command.adapters import vehicle_translate
 from services.command.adapters.mqtt_queue import MqttSessions, forward_waiting
+from services.command.domain.reports import SignedEvidence
 from services.command.usecases.epoch_watch import TWO_UNITS
 from services.command.usecases.history import record_status_checks
 from services.command.usecases.vehicle_reports import (
@@ -143,12 +144,13 @@ class CommandEventHandler:
                     greetings[one] = _Greeting(info, over_mqtt, arrived_at)
                 else:
                     domain = _ANSWERS[kind]
-                    answer = self._reader.answer(vin, domain, delivery.data)
+                    answer, signed = self._reader.signed_answer(vin, domain, delivery.data)
                     if answer.HasField("refused"):
                         refusals.append(answer)
                     if domain is Domain.CONFIGURED:  # the config service's, but for the keys that are lacking
                         continue
-                    one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd))
+                    evidence = SignedEvidence(answer.request_hash, signed)
+                    one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd), evidence)
             except MessageRefusedError as refused:
                 unhandled += disposition(delivery, refused)
             else:

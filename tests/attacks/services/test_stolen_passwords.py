@@ -89,7 +89,7 @@ OPERATORS = (
 """What only operators may ask."""
 
 
-@pytest.mark.parametrize("name", registry.WITH_DATABASE)
+@pytest.mark.parametrize("name", registry.ON_THE_BROKER)
 def test_a_stolen_password_speaks_for_its_own_service_only(
     mesh: Mesh, bystander: BystanderProbe, name: str
 ) -> None:
@@ -151,7 +151,7 @@ FORGED = {
 OWN_KINDS = {"status": {"status", "status's alert"}}
 
 
-@pytest.mark.parametrize("name", registry.WITH_DATABASE)
+@pytest.mark.parametrize("name", registry.ON_THE_BROKER)
 def test_a_forged_update_reaches_no_reader(mesh: Mesh, bystander: BystanderProbe, name: str) -> None:
     """Nor one who comes back to it later, nor over gRPC. A service can tell of what is its own to tell."""
     Car(mesh, SAMPLE).meet()
@@ -205,7 +205,7 @@ def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: Bystande
         async with AsyncExitStack() as open_until_the_end:
             thieves = [
                 await open_until_the_end.enter_async_context(await StolenService(mesh, name).connect())
-                for name in registry.WITH_DATABASE
+                for name in registry.ON_THE_BROKER
             ]
             for thief in thieves:
                 for subject in everything:
@@ -220,7 +220,7 @@ def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: Bystande
             }
 
     with bystander.undisturbed() as probe:
-        assert asyncio.run(attack(probe)) == {name: [] for name in registry.WITH_DATABASE}
+        assert asyncio.run(attack(probe)) == {name: [] for name in registry.ON_THE_BROKER}
 
 
 def _own(name: str, subject: str) -> bool:
@@ -229,7 +229,7 @@ def _own(name: str, subject: str) -> bool:
     return words[0] == "_INBOX" and len(words) > 2 and name in words[1]
 
 
-@pytest.mark.parametrize("name", registry.WITH_DATABASE)
+@pytest.mark.parametrize("name", registry.ON_THE_BROKER)
 def test_a_password_counts_with_its_own_certificate_only(mesh: Mesh, name: str) -> None:
     others = [other for other in registry.NAMES if other != name]
     others += ["edge", "team-demo", "operator"]
@@ -266,7 +266,7 @@ def test_a_chosen_payload_in_a_pulls_answer_enrols_no_car(
     }
 
     async def attack() -> None:
-        for name in registry.WITH_DATABASE:
+        for name in registry.ON_THE_BROKER:
             async with await StolenService(mesh, name).connect() as thief:
                 for verb, request in requests.items():
                     # A message that is pulled keeps its subject, and this is how an operator's request ended.

@@ -118,6 +118,35 @@ async def test_two_operators_restore_an_account(rights: DoorOfRights, operators:
     assert await rights.may("user-123") is None
 
 
+@pytest.mark.parametrize("production", [True])
+async def test_two_operators_unlock_an_account(rights: DoorOfRights, operators: Any, clerk: Any) -> None:
+    alice, bob = operators
+    unlock = access_service_pb2.UnlockAccountRequest(principal="user-123")
+    restore = access_service_pb2.RestoreAccountRequest(principal="user-123")
+    await clerk.RestrictAccount(
+        access_service_pb2.RestrictAccountRequest(principal="user-123", reason="odd"), timeout=5
+    )
+    assert (await alice.RestoreAccount(restore, timeout=5)).restore_requested_by.endswith("/alice")
+    lock = access_service_pb2.LockAccountRequest(principal="user-123", reason="stolen phone")
+    await clerk.LockAccount(lock, timeout=5)
+    # What alice asked for was another state: bob is the first to ask for this one's end.
+    account = await bob.UnlockAccount(unlock, timeout=5)
+    assert (account.HasField("locked_at"), account.restore_requested_by) == (
+        True,
+        "spiffe://ecarus/team/operator/bob",
+    )
+    assert (await bob.UnlockAccount(unlock, timeout=5)).HasField("locked_at")
+    refused = await rights.may("user-123", "lock")
+    assert refused is not None
+    assert refused["code"] == "ACCOUNT_LOCKED"
+    account = await alice.UnlockAccount(unlock, timeout=5)
+    assert (account.HasField("locked_at"), account.HasField("restricted_at")) == (False, False)
+    assert await rights.may("user-123") is None
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await clerk.UnlockAccount(unlock, timeout=5)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
 async def test_failures_of_others_restrict_nobody(
     rights: DoorOfRights, check: CheckEdge, watched: list[Any], access: Any
 ) -> None:

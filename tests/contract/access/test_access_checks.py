@@ -38,7 +38,11 @@ async def test_the_samples_of_the_specification_are_let_through(check: CheckEdge
     ok = answer.ok_response
     upstream = headers_of(ok.headers)
     assert upstream["x-correlation-id"] == "test-1"
-    assert headers_of(ok.response_headers_to_add) == {"x-correlation-id": "test-1"}
+    assert headers_of(ok.response_headers_to_add) == {
+        "x-correlation-id": "test-1",
+        "ratelimit": '"command";r=2;t=20',
+        "ratelimit-policy": '"command";q=3;w=60',
+    }
     assert "authorization" in ok.headers_to_remove
     capability = CapabilityVerifier(signer.jwks).verify(upstream["x-ecarus-capability"])
     assert (capability.subject, capability.resource) == ("user-123", VIN)
@@ -107,6 +111,17 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     assert headers["ratelimit"] == '"command";r=0;t=20'
     locks = [await check(door("lock"), **command) for _ in range(20)]
     assert {a.WhichOneof("http_response") for a in locks} == {"ok_response"}
+    # What goes through says it, too; a lock has no limit.
+    told = [headers_of(answer.ok_response.response_headers_to_add) for answer in answers[:3]]
+    assert [each["ratelimit"] for each in told] == [
+        '"command";r=2;t=20',
+        '"command";r=1;t=40',
+        '"command";r=0;t=60',
+    ]
+    assert {each["ratelimit-policy"] for each in told} == {'"command";q=3;w=60'}
+    assert "ratelimit" not in headers_of(locks[0].ok_response.response_headers_to_add)
+    read = headers_of((await check(door("status"))).ok_response.response_headers_to_add)
+    assert (read["ratelimit"], read["ratelimit-policy"]) == ('"read";r=99;t=1', '"read";q=100;w=60')
 
 
 async def test_neither_what_is_refused_nor_what_is_repeated_spends_the_rate(check: CheckEdge) -> None:

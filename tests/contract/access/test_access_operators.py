@@ -128,8 +128,11 @@ async def test_an_account_is_locked_and_unlocked(access: Any, check: CheckEdge) 
             assert (locked.reason, locked.HasField("locked_at")) == ("the phone was stolen", True)
         assert problem_in(await check(door("status")))["code"] == "ACCOUNT_LOCKED"
         assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [False]
-        for _ in range(2):
-            assert not (await operator.UnlockAccount(unlock, timeout=5)).HasField("locked_at")
+        async with service.channel(ALICE) as named:  # in the sandbox one is enough
+            for _ in range(2):
+                assert not (await AccessServiceStub(named).UnlockAccount(unlock, timeout=5)).HasField(
+                    "locked_at"
+                )
         assert (await check(door("status"))).HasField("ok_response")
         assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
     (told,) = revocations(sent)

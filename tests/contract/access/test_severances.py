@@ -194,6 +194,42 @@ async def test_nobody_gets_back_what_they_had_before_the_vehicle_was_handed_over
     assert await rights.may("buyer-1") is None
 
 
+async def made_owner(operator: Any, name: str) -> None:
+    request = access_service_pb2.CreateGrantRequest(
+        grant_id=f"own-{name}", principal=name, vin=VIN, role=grant_pb2.GRANT_ROLE_OWNER
+    )
+    await operator.CreateGrant(request, timeout=5)
+
+
+@pytest.mark.parametrize("order", ["the new owner first", "the old owner first"])
+async def test_nobody_gets_back_what_they_had_before_operators_handed_the_vehicle_over(
+    rights: DoorOfRights, operators: Any, order: str
+) -> None:
+    alice, _ = operators
+    await rights.accepted(principal="friend", kind=KINDS.SHARED_USER, name="first")
+    done = await sever(rights, "user-123", "friend")
+    end = access_service_pb2.RevokeGrantRequest(grant_id="sandbox-1")
+    if order == "the old owner first":
+        await alice.RevokeGrant(end, timeout=5)
+    await made_owner(alice, "buyer-1")
+    if order == "the new owner first":
+        await alice.RevokeGrant(end, timeout=5)
+    await take_back(operators, done.severance_id)
+    refused = await rights.may("friend")
+    assert refused is not None
+    assert refused["code"] == "VEHICLE_NOT_FOUND"
+    assert await rights.may("buyer-1") is None
+
+
+async def test_a_second_owner_made_since_keeps_nothing_back(rights: DoorOfRights, operators: Any) -> None:
+    alice, _ = operators
+    await rights.accepted(principal="friend", kind=KINDS.SHARED_USER, name="first")
+    done = await sever(rights, "user-123", "friend")
+    await made_owner(alice, "partner")
+    await take_back(operators, done.severance_id)
+    assert await rights.may("friend") is None
+
+
 async def test_an_operator_severs_for_who_has_no_right(rights: DoorOfRights, operators: Any) -> None:
     alice, _ = operators
     request = access_service_pb2.SeverVehicleAccessRequest(

@@ -34,6 +34,8 @@ SAYS = {
         "$MQTT.msgs.vehicle.*.cmd.*",
         "door.update.*",
         "room.command.>",
+        "awaited.command",
+        "ended.command",
         f"{STORE_API}.CONSUMER.CREATE.{VEHICLE_COMMANDS}.>",
         f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*",
         f"$JS.ACK.{VEHICLE_COMMANDS}.>",
@@ -71,7 +73,14 @@ SAYS = {
 
 SUBSCRIBES = {
     "access": {"room.access.revoked"},
-    "command": {"hint.condition.*", "hint.refused.*", "hint.shown", "room.enrolment.changed"},
+    "command": {
+        "awaited.command",
+        "ended.command",
+        "hint.condition.*",
+        "hint.refused.*",
+        "hint.shown",
+        "room.enrolment.changed",
+    },
     "status": {"room.enrolment.changed", "vehicle.*.presence"},
     "config": {"room.enrolment.changed"},
     "diagnostics": {"room.enrolment.changed"},
@@ -119,9 +128,9 @@ PROBES = sorted(
         "$JS.API.INFO",
         f"vehicle.{VIN}.evt.hello",
         f"vehicle_status.0.{VIN}",
-        *(f"door.{service}.{VIN}" for service in registry.WITH_DATABASE),
+        *(f"door.{service}.{VIN}" for service in registry.ON_THE_BROKER),
         "_INBOX.x",
-        *(f"_INBOX.{service}.x" for service in registry.WITH_DATABASE),
+        *(f"_INBOX.{service}.x" for service in registry.ON_THE_BROKER),
     }
 )
 

@@ -55,7 +55,7 @@ def subscribes(service: str) -> set[str]:
     )
 
 
-@pytest.mark.parametrize("service", registry.WITH_DATABASE)
+@pytest.mark.parametrize("service", registry.ON_THE_BROKER)
 async def test_the_configuration_gives_what_is_written_here_and_no_more(
     harness: BrokerHarness, service: str
 ) -> None:
@@ -64,7 +64,7 @@ async def test_the_configuration_gives_what_is_written_here_and_no_more(
     assert set(rights["subscribe"]["allow"]) == subscribes(service)
 
 
-@pytest.mark.parametrize("service", registry.WITH_DATABASE)
+@pytest.mark.parametrize("service", registry.ON_THE_BROKER)
 async def test_nothing_else_can_be_said_or_heard(harness: BrokerHarness, service: str) -> None:
     refused: set[str] = set()
     told_all = asyncio.Event()

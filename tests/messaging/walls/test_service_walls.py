@@ -47,7 +47,7 @@ def reached(witness: Witness, service: str) -> list[tuple[str, str]]:
     return [(who, subject) for who, subject in witness.received if subject in HARMFUL and who != service]
 
 
-@pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
+@pytest.mark.parametrize("service", [*registry.ON_THE_BROKER, MONITOR])
 async def test_a_password_opens_nothing_with_another_certificate_and_a_certificate_nothing_without_it(
     harness: BrokerHarness, service: str
 ) -> None:
@@ -56,7 +56,7 @@ async def test_a_password_opens_nothing_with_another_certificate_and_a_certifica
     attempts = [(password, certificate) for certificate in others]
     attempts += [
         (harness.sandbox.nats_password(name).read_text(), service)
-        for name in registry.WITH_DATABASE
+        for name in registry.ON_THE_BROKER
         if name != service
     ]
     attempts += [("", service), (password, None)]
@@ -65,7 +65,7 @@ async def test_a_password_opens_nothing_with_another_certificate_and_a_certifica
     assert await lets_in(harness, harness.tls(service), broker_user(service), password)
 
 
-@pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
+@pytest.mark.parametrize("service", [*registry.ON_THE_BROKER, MONITOR])
 async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(
     harness: BrokerHarness, service: str
 ) -> None:
@@ -87,7 +87,7 @@ async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(
     await client.close()
 
 
-@pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
+@pytest.mark.parametrize("service", [*registry.ON_THE_BROKER, MONITOR])
 async def test_the_vehicles_ca_makes_no_service(harness: BrokerHarness, tmp_path: Path, service: str) -> None:
     """Nor does the services' CA make a vehicle."""
     (like,) = [one for one in IDENTITIES if one.name == service]
@@ -111,7 +111,7 @@ async def test_the_vehicles_ca_makes_no_service(harness: BrokerHarness, tmp_path
     assert not await lets_in(harness, harness.tls("like-a-car"))
 
 
-@pytest.mark.parametrize("service", registry.WITH_DATABASE)
+@pytest.mark.parametrize("service", registry.ON_THE_BROKER)
 async def test_the_broker_s_answers_to_a_service_reach_nothing(harness: BrokerHarness, service: str) -> None:
     """The reply subject is the service's to choose, and is not looked at."""
     witness = Witness(harness)
@@ -176,7 +176,7 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: 
 
 async def test_a_live_update_is_kept_under_the_name_of_who_published_it(harness: BrokerHarness) -> None:
     tellers = ("access", "command", "diagnostics", "status")
-    for service in registry.WITH_DATABASE:
+    for service in registry.ON_THE_BROKER:
         client = await harness.client(service, service)
         if service in tellers:
             await client.request(update_subject(VIN), service.encode(), timeout=WAIT_SECONDS)
@@ -186,7 +186,7 @@ async def test_a_live_update_is_kept_under_the_name_of_who_published_it(harness:
     updates = await harness.observe(DOOR_UPDATES)
     info = await updates.stream_info(DOOR_UPDATES, subjects_filter=">")
     assert info.state.subjects == {kept_update_subject(service, VIN): 1 for service in tellers}
-    for number, service in enumerate(sorted(tellers, key=registry.WITH_DATABASE.index), 1):
+    for number, service in enumerate(sorted(tellers, key=registry.ON_THE_BROKER.index), 1):
         kept = await updates.get_msg(DOOR_UPDATES, number)
         assert (kept.subject, kept.data) == (kept_update_subject(service, VIN), service.encode())
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest_asyncio
 
+from tests.support.plain_http import NO_TLS
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -24,7 +26,7 @@ MEMBERS = {"type", "title", "status", "detail", "code", "correlationId", "retrya
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(edge: EdgeHarness) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=edge.http, trust_env=False, timeout=30) as session:
+    async with httpx.AsyncClient(base_url=edge.http, verify=NO_TLS, trust_env=False, timeout=30) as session:
         yield session
 
 

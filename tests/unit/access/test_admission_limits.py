@@ -244,3 +244,21 @@ async def test_one_client_and_one_address_have_a_rate_over_all_accounts(house: A
     house.record.grant("user-x", VIN)
     web = house.issuer.token(sub="user-x", client_id="web")
     assert await refused_as(house, unlock_of(house, web, VIN, "192.0.2.8")) == ["client"]
+
+
+async def test_a_caller_is_told_the_least_of_what_is_left_of_its_own(house: Any) -> None:
+    """What there is of the rate of a client or an address says what others do."""
+    told = []
+    for n in (1, 2, 3):
+        vin = f"KMHSH81C7LU12345{n}"
+        house.record.grant("user-123", vin)
+        for _ in range(7):
+            path = f"/api/v1/remotecontrol/vehicles/{vin}/door/unlock"
+            answer = await house.edge.decide(house.unlock(path=path))
+            assert isinstance(answer, Allow)
+            told.append(answer.headers["ratelimit"])
+    assert (told[0], told[6]) == ('"command";r=9;t=6', '"command";r=3;t=42')
+    assert told[14:] == ['"command";r=9;t=6', *(f'"command";r={n};t={(10 - n) * 6}' for n in range(8, 2, -1))]
+    house.record.grant("user-123", VIN)
+    last = [await house.edge.decide(house.unlock()) for _ in range(9)]
+    assert last[-1].headers == {"ratelimit": '"user";r=0;t=60', "ratelimit-policy": '"user";q=30;w=60'}

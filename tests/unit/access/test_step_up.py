@@ -145,6 +145,11 @@ def test_what_needs_it_stands_in_the_contract_and_nothing_else_does() -> None:
         **dict.fromkeys(
             giving, "grant.write"
         ),  # to end, narrow or suspend a right makes a vehicle no less safe
+        "ListSecurityCases": "security.watch",
+        **dict.fromkeys(
+            ("AcknowledgeSecurityCase", "RestrictPrincipal", "LockPrincipal", "RestorePrincipal"),
+            "security.act",
+        ),
     }
 
 

@@ -30,7 +30,12 @@ def test_an_account_is_locked_and_unlocked(run: Any) -> None:
     ]
     done, operator = run(account_pb2.Account(principal="user-123"), "account", "unlock", "user-123")
     assert (done.exit_code, done.output) == (0, "user-123 not locked\n")
-    assert operator.asked[0][1] == "UnlockAccount"
+    assert (operator.asked[0][1], operator.asked[0][3]) == ("UnlockAccount", "person")
+    locked.restore_requested_by = "spiffe://ecarus/team/operator/alice"
+    done, operator = run(locked, "account", "unlock", "user-123")
+    assert (
+        "restoring asked for by spiffe://ecarus/team/operator/alice, another operator must too" in done.output
+    )
 
 
 def test_a_key_is_revoked_by_its_id_or_by_itself(run: Any, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mesh.broker_cluster import read_cluster, write_configurations
 from mesh.broker_secrets import BrokerSecrets
 from mesh.cli import main
-from services.registry import WITH_DATABASE
+from services.registry import ON_THE_BROKER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def test_every_node_has_the_same_accounts_and_knows_the_others(tmp_path: Path) -
 
 def test_it_is_the_same_again_with_the_same_secrets(tmp_path: Path) -> None:
     assert written(tmp_path, described()) == written(tmp_path, described())
-    for service in WITH_DATABASE:
+    for service in ON_THE_BROKER:
         assert (tmp_path / "secrets" / f"nats-{service}.password").read_text() in written(
             tmp_path, described()
         )["n1"]

@@ -213,7 +213,7 @@ def test_a_folder_from_before_the_vehicles_had_a_ca_starts(tmp_path: Path) -> No
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     before = {vin: sandbox.pki / f"{vehicle_identity(vin).name}.crt" for vin in OWNERS}
-    services = {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in registry.WITH_DATABASE}
+    services = {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in registry.ON_THE_BROKER}
     for path in (
         sandbox.vehicle_ca,
         sandbox.vehicle_ca.with_suffix(".key"),
@@ -229,7 +229,7 @@ def test_a_folder_from_before_the_vehicles_had_a_ca_starts(tmp_path: Path) -> No
         x509.load_pem_x509_certificate(path.read_bytes()).verify_directly_issued_by(ca)
         assert path.read_bytes() != old[vin]
         assert Path(seeded[vin]["certificateFile"]) == path.resolve()
-    assert {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in registry.WITH_DATABASE} == services
+    assert {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in registry.ON_THE_BROKER} == services
 
 
 def test_a_certificate_under_other_names_is_made_anew(tmp_path: Path) -> None:

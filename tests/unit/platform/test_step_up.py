@@ -47,7 +47,12 @@ def test_only_the_one_direction_does(name: str, weaker: object, stronger: object
 
 @pytest.mark.parametrize(
     "state",
-    [StepUpState(0.0, ("a", "b"), 300), StepUpState(1_800_000_000.5, ("a",), 1), StepUpState(float("inf"))],
+    [
+        StepUpState(0.0, ("a", "b"), 300),
+        StepUpState(1_800_000_000.5, ("a",), 1),
+        StepUpState(float("inf")),
+        StepUpState(0.0, ("a",), 1, "DPoP", 'algs="ES256"'),
+    ],
 )
 def test_a_capability_says_it_and_it_is_read_back(state: StepUpState) -> None:
     assert state_in(claims_of(state)) == state
@@ -59,3 +64,10 @@ def test_an_api_key_is_not_asked_to_sign_in() -> None:
     challenged = StepUpState(0.0, ("a", "b"), 300).refusal("To weaken a")
     assert challenged.reason.code == "STEP_UP_REQUIRED"
     assert 'acr_values="a b", max_age="300"' in challenged.headers["www-authenticate"]
+
+
+def test_the_challenge_is_of_the_scheme_that_the_token_came_by() -> None:
+    bearer = StepUpState(0.0, ("a",), 300).refusal("To weaken a").headers["www-authenticate"]
+    assert bearer.startswith('Bearer error="insufficient_user_authentication"')
+    bound = StepUpState(0.0, ("a",), 300, "DPoP", 'algs="ES256"').refusal("To weaken a").headers
+    assert bound["www-authenticate"] == f'DPoP{bearer.removeprefix("Bearer")}, algs="ES256"'

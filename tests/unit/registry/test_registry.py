@@ -10,6 +10,7 @@ from ecarus.remotecontrol.access.v1 import (  # noqa: F401  # registers the cont
     order_signing_service_pb2,
     vehicle_keys_service_pb2,
 )
+from ecarus.remotecontrol.audit.v1 import audit_intake_service_pb2  # noqa: F401  # registers the contract
 from ecarus.remotecontrol.door.v1 import (  # noqa: F401  # registers the contracts
     door_command_service_pb2,
     door_config_service_pb2,
@@ -26,6 +27,7 @@ from services.registry import SERVICES, ServiceDescriptor
 
 PUBLISHED_PORTS = {
     "access": 511, "command": 512, "status": 513, "config": 514, "diagnostics": 515, "enrolment": 516, "signer": 517,
+    "audit": 518,
 }  # fmt: skip
 """Operators have these in their configuration: none is ever another's."""
 
@@ -48,7 +50,7 @@ def test_health_is_asked_under_a_contract_that_it_serves(service: ServiceDescrip
 
 
 def test_who_has_an_account_at_the_broker_has_passages_and_settings() -> None:
-    assert {passage.user for passage in passages(registry.WITH_DATABASE, "prefix")} >= {
-        f"SERVICE_{name.upper()}" for name in registry.WITH_DATABASE
+    assert {passage.user for passage in passages(registry.ON_THE_BROKER, "prefix")} >= {
+        f"SERVICE_{name.upper()}" for name in registry.ON_THE_BROKER
     }
     assert MAY_SET.keys() == {*registry.NAMES, "vehicles", "issuer"}

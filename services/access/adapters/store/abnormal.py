@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case as sql_case
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of
 from services.access.adapters.store.tables import (
@@ -19,10 +20,16 @@ from services.access.adapters.store.tables import (
     principals,
     write_audit,
 )
-from services.access.domain.abnormal import AbnormalCase, AbnormalKind, Consequence, Finding
+from services.access.domain.abnormal import (
+    AbnormalCase,
+    AbnormalKind,
+    CaseUnknownError,
+    Consequence,
+    Finding,
+)
 from services.access.domain.accounts import Account
+from services.access.domain.approvals import is_same_operator
 from services.access.domain.grants import GrantState
-from services.access.domain.sharing import GrantHiddenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +46,8 @@ _MOST_EVIDENCE = 300
 _MOST_OF_NOBODY = 1_000
 """Cases that concern no account. There are as many as there are networks."""
 _KEPT, _KEPT_WHEN_SEEN = timedelta(days=90), timedelta(days=7)
+_TELL_AGAIN = timedelta(hours=1)
+"""Owners are told anew of what was not found for so long; of what replicas find within moments of each other, once."""
 _RESTRICTED_FIRST = sql_case((abnormal_cases.c.consequence == Consequence.RESTRICT.value, 0), else_=1)
 _MOST_TOLD = 16
 """Vehicles whose owners are told of what becomes of one account."""
@@ -61,24 +70,24 @@ class SqlAbnormalAccess:
         """Keep what was found, restrict the account where that follows, and tell owners."""
 
         def write(connection: Connection) -> tuple[AbnormalCase, list[OutgoingMessage]]:
-            case = _counted_up(connection, finding, at) or _added(connection, finding, at)
-            return case, follow(connection)
+            case, is_news = _case_for(connection, finding, at)
+            return case, follow(connection, is_news=is_news)
 
-        def follow(connection: Connection) -> list[OutgoingMessage]:
+        def follow(connection: Connection, *, is_news: bool) -> list[OutgoingMessage]:
             if not finding.principal:
                 return []
             if finding.restricts:
                 reason = f"{finding.kind.value}: {finding.evidence}"[:200]
                 _, messages = self._restricted(connection, finding.principal, reason, "RESTRICTED", by, at)
                 return messages
-            return self._told(connection, finding.principal, "ABNORMAL", at)
+            return self._told(connection, finding.principal, "ABNORMAL", at) if is_news else []
 
         case, messages = await self._database.write(write)
         self._sent(messages)
         return case
 
-    async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, what restricted an account first, then newest first."""
+    async def cases(self, *, open_only: bool, principal: str = "") -> list[AbnormalCase]:
+        """Return what was found (of this account), what restricted an account first, then newest first."""
         query = (
             select(abnormal_cases)
             .order_by(_RESTRICTED_FIRST, abnormal_cases.c.raised_at.desc(), abnormal_cases.c.case_id)
@@ -86,21 +95,29 @@ class SqlAbnormalAccess:
         )
         if open_only:
             query = query.where(abnormal_cases.c.acknowledged_at.is_(None))
+        if principal:
+            query = query.where(abnormal_cases.c.principal == principal)
         return await self._database.read(lambda c: [_case_of(row) for row in c.execute(query)])
 
-    async def acknowledge(self, case_id: str, *, by: str, at: datetime) -> AbnormalCase:
-        """Note that an operator has looked at it. Raises GrantHiddenError."""
+    async def acknowledge(self, case_id: str, *, by: str, at: datetime, principal: str = "") -> AbnormalCase:
+        """Note that somebody has looked at it. Raises CaseUnknownError, also where it is not of this account."""
 
         def write(connection: Connection) -> AbnormalCase:
-            which = abnormal_cases.c.case_id == case_id
-            connection.execute(
+            which = [abnormal_cases.c.case_id == case_id]
+            if principal:
+                which.append(abnormal_cases.c.principal == principal)
+            changed = connection.execute(
                 update(abnormal_cases)
-                .where(which, abnormal_cases.c.acknowledged_at.is_(None))
-                .values(acknowledged_by=by, acknowledged_at=at)
+                .where(*which, abnormal_cases.c.acknowledged_at.is_(None))
+                .values(acknowledged_by=by, acknowledged_at=at, open_key=None)
             )
-            row = connection.execute(select(abnormal_cases).where(which)).first()
+            row = connection.execute(select(abnormal_cases).where(*which)).first()
             if row is None:
-                raise GrantHiddenError
+                raise CaseUnknownError
+            if changed.rowcount:
+                write_audit(
+                    connection, "CASE_ACKNOWLEDGED", by=by, at=at, principal=row.principal, named=case_id
+                )
             return _case_of(row)
 
         return await self._database.write(write)
@@ -121,15 +138,21 @@ class SqlAbnormalAccess:
         self._sent(messages)
         return account
 
-    async def restore_as_second(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Lift a restriction and tell owners, if another operator has asked before; else keep that this one has."""
+    async def restore_as_second(self, principal: str, *, by: str, at: datetime, alone: bool) -> Account:
+        """Lift a restriction and a lock and tell owners, if another operator has asked before, or `alone`; else keep
+        that this one has.
+        """
 
         def write(connection: Connection) -> tuple[Account, list[OutgoingMessage]]:
             known = _locked_account(connection, principal)
-            if known.restricted_at is None or known.restore_requested_by == by:
+            if known.restricted_at is None and known.locked_at is None:
                 return known, []
+            if alone:
+                return self._restored(connection, principal, by, at, locked_too=True)
             if known.restore_requested_by:
-                return self._restored(connection, principal, by, at)
+                if is_same_operator(known.restore_requested_by, by):
+                    return known, []
+                return self._restored(connection, principal, by, at, locked_too=True)
             connection.execute(
                 update(principals).where(principals.c.principal == principal).values(restore_requested_by=by)
             )
@@ -141,24 +164,29 @@ class SqlAbnormalAccess:
         return account
 
     def _restored(
-        self, connection: Connection, principal: str, by: str, at: datetime
+        self, connection: Connection, principal: str, by: str, at: datetime, *, locked_too: bool = False
     ) -> tuple[Account, list[OutgoingMessage]]:
         known = _locked_account(connection, principal)
-        if known.restricted_at is None:
+        unlocks = locked_too and known.locked_at is not None
+        if known.restricted_at is None and not unlocks:
             return known, []
-        connection.execute(
-            update(principals)
-            .where(principals.c.principal == principal)
-            .values(restricted_at=None, restriction_reason=None, restore_requested_by=None)
-        )
-        write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
+        values: dict[str, Any] = {"restricted_at": None, "restriction_reason": None}
+        if unlocks or known.locked_at is None:
+            values |= {"restore_requested_by": None}
+        if unlocks:
+            values |= {"locked_at": None, "reason": None}
+            write_audit(connection, "ACCOUNT_UNLOCKED", by=by, at=at, principal=principal)
+        connection.execute(update(principals).where(principals.c.principal == principal).values(**values))
+        if known.restricted_at is not None:
+            write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
         messages = self._told(connection, principal, "RESTORED", at)
         return _account(connection, principal), messages
 
     def _restricted(
         self, connection: Connection, principal: str, reason: str, told: str, by: str, at: datetime
     ) -> tuple[Account, list[OutgoingMessage]]:
-        values = {"restricted_at": at, "restriction_reason": reason}
+        # What was asked of what was there before does not lift this.
+        values = {"restricted_at": at, "restriction_reason": reason, "restore_requested_by": None}
         if not add_if_new(connection, principals, {"principal": principal, **values}):
             changed = connection.execute(
                 update(principals)
@@ -192,9 +220,31 @@ def tell_of_account(
     return messages
 
 
-def _counted_up(connection: Connection, finding: Finding, at: datetime) -> AbnormalCase | None:
-    """Count what is found again while nobody has looked at it; nothing where it is new. Of what concerns no account the
-    evidence names the network.
+def _case_for(connection: Connection, finding: Finding, at: datetime) -> tuple[AbnormalCase, bool]:
+    """Return the open case of what was found, counted up or new, and whether owners are told of it.
+
+    Replicas that find the same at the same moment have one case of it: the index on `open_key` lets one of them add it.
+    """
+    for _ in range(2):
+        counted = _counted_up(connection, finding, at)
+        if counted is not None:
+            return counted
+        added = _added(connection, finding, at)
+        if added is not None:
+            return added, True
+    raise LookupError("a case is neither open nor can it be opened")
+
+
+def _open_key(finding: Finding) -> str:
+    """Return what open cases have one of each. Of what concerns no account the evidence names the network."""
+    named = finding.principal or _kept(finding.evidence)
+    words = f"{finding.kind.value} {finding.consequence.value} {bool(finding.principal)} {named}"
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _counted_up(connection: Connection, finding: Finding, at: datetime) -> tuple[AbnormalCase, bool] | None:
+    """Count what is found again while nobody has looked at it; nothing where it is new. Owners are told again once
+    it was not found for a while.
     """
     table = abnormal_cases.c
     which = [
@@ -205,7 +255,8 @@ def _counted_up(connection: Connection, finding: Finding, at: datetime) -> Abnor
     ]
     if not finding.principal:
         which.append(table.evidence == _kept(finding.evidence))
-    row = connection.execute(select(table.case_id).where(*which).limit(1)).first()
+    query = select(table.case_id, table.raised_at).where(*which).order_by(table.case_id).limit(1)
+    row = connection.execute(query.with_for_update()).first()
     if row is None:
         return None
     this = table.case_id == row.case_id
@@ -215,11 +266,14 @@ def _counted_up(connection: Connection, finding: Finding, at: datetime) -> Abnor
         "raised_at": at,
     }
     connection.execute(update(abnormal_cases).where(this).values(counted))
-    return _case_of(connection.execute(select(abnormal_cases).where(this)).one())
+    case = _case_of(connection.execute(select(abnormal_cases).where(this)).one())
+    return case, at - row.raised_at >= _TELL_AGAIN
 
 
-def _added(connection: Connection, finding: Finding, at: datetime) -> AbnormalCase:
-    """Keep a new case, and make room: anybody can have cases without an account kept, from many networks."""
+def _added(connection: Connection, finding: Finding, at: datetime) -> AbnormalCase | None:
+    """Keep a new case, and make room: anybody can have cases without an account kept, from many networks. None where
+    another replica has just kept it.
+    """
     table = abnormal_cases.c
     old = or_(table.raised_at < at - _KEPT, table.acknowledged_at < at - _KEPT_WHEN_SEEN)
     connection.execute(delete(abnormal_cases).where(old))
@@ -227,18 +281,20 @@ def _added(connection: Connection, finding: Finding, at: datetime) -> AbnormalCa
     most = nobodys.order_by(table.raised_at.desc()).limit(_MOST_LISTED).offset(_MOST_OF_NOBODY - 1)
     connection.execute(delete(abnormal_cases).where(table.case_id.in_(most)))
     case = AbnormalCase(f"ab-{uuid.uuid4()}", replace(finding, evidence=_kept(finding.evidence)), at)
-    connection.execute(
-        insert(abnormal_cases).values(
-            case_id=case.case_id,
-            kind=finding.kind.value,
-            principal=finding.principal,
-            evidence=case.finding.evidence,
-            consequence=finding.consequence.value,
-            raised_at=at,
-            times=1,
-        )
-    )
-    return case
+    row = {
+        "case_id": case.case_id,
+        "kind": finding.kind.value,
+        "principal": finding.principal,
+        "evidence": case.finding.evidence,
+        "consequence": finding.consequence.value,
+        "raised_at": at,
+        "times": 1,
+        "open_key": _open_key(finding),
+    }
+    # An older version acknowledges without knowing of the key.
+    over = (table.open_key == row["open_key"], table.acknowledged_at.is_not(None))
+    connection.execute(update(abnormal_cases).where(*over).values(open_key=None))
+    return case if add_if_new(connection, abnormal_cases, row) else None
 
 
 def _kept(evidence: str) -> str:

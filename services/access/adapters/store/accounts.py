@@ -200,7 +200,8 @@ def lock_account(
     connection: Connection, principal: str, reason: str, by: str, at: datetime, message_of: RightEndedMessage
 ) -> tuple[Account, list[OutgoingMessage]]:
     """Lock it with its audit row and its message; nothing of it when it is locked."""
-    locked = {"locked_at": at, "reason": reason}
+    # What was asked of what was there before does not lift this.
+    locked = {"locked_at": at, "reason": reason, "restore_requested_by": None}
     if not add_if_new(connection, principals, {"principal": principal, **locked}):
         changed = connection.execute(
             update(principals)
@@ -214,18 +215,6 @@ def lock_account(
     messages = [message_of(EndedRight(EndedKind.ACCOUNT, at, principal=principal))]
     outbox.add(connection, messages)
     return Account(principal, at, reason), messages
-
-
-def unlock_account(connection: Connection, principal: str, by: str, at: datetime) -> Account:
-    """Unlock it with its audit row; nothing when it is not locked."""
-    changed = connection.execute(
-        update(principals)
-        .where(principals.c.principal == principal, principals.c.locked_at.is_not(None))
-        .values(locked_at=None, reason=None)
-    )
-    if changed.rowcount:
-        write_audit(connection, "ACCOUNT_UNLOCKED", by=by, at=at, principal=principal)
-    return Account(principal)
 
 
 def note_issuer_keys(

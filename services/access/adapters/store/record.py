@@ -69,10 +69,6 @@ class SqlGrantRecord:
 
         return await self._ending(change)
 
-    async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
-        """Unlock it, with its audit row."""
-        return await self._database.write(lambda c: accounts.unlock_account(c, principal, by, at))
-
     async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
         """Return what is kept of an account; nothing of most."""
         return await self._database.read(lambda c: overviews.overview(c, principal, at))

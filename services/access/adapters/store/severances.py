@@ -16,6 +16,7 @@ from services.access.adapters.store.notices import (
     lock_new_vehicle,
     lock_vehicle,
     notify,
+    owners_grants,
     owners_of,
 )
 from services.access.adapters.store.tables import (
@@ -233,16 +234,20 @@ def _count(connection: Connection, new: NewSeverance, at: datetime) -> None:
 def _give_back(
     connection: Connection, asked: NewSeverance, by: str, at: datetime, change_messages: ChangeMessages
 ) -> list[OutgoingMessage]:
-    """Give the person anew what was severed and had not run out since, once no severance of theirs stands."""
+    """Give the person anew what was severed and had not run out since, once no severance of theirs stands; nothing of
+    what the vehicle has changed hands after, by whomever.
+    """
     if is_severed(connection, asked.vin, asked.person):
         return []
+    owned = [grant.created_at for grant in owners_grants(connection, asked.vin, at)]
     query = (
         select(grants)
-        .where(
-            grants.c.vin == asked.vin, grants.c.principal == asked.person, grants.c.severed_by.is_not(None)
-        )
+        .join(severances, severances.c.severance_id == grants.c.severed_by)
+        .where(grants.c.vin == asked.vin, grants.c.principal == asked.person)
         .order_by(grants.c.severed_by, grants.c.grant_id)
     )
+    if owned:  # by somebody who did when it was severed, or nobody did then who does now
+        query = query.where(severances.c.requested_at >= min(owned))
     given = []
     for severance_id, rows in groupby(connection.execute(query).all(), lambda row: row.severed_by):
         for number, row in enumerate(rows):

@@ -212,7 +212,9 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnlockAccount(self, request, context):
-        """Lets an account be used again. Unlocking one that is not locked is not an error.
+        """Lets an account be used again: lifts a lock and a restriction. Outside of the sandbox once a second operator asks for
+        the same, or for RestoreAccount; until then `restore_requested_by` names the first. Unlocking one that is not locked
+        is not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -333,8 +335,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RestoreAccount(self, request, context):
-        """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
-        factor. Asking for an account that is not restricted is not an error.
+        """Lifts a restriction and a lock once a second operator asks for the same. The person can lift a restriction themselves
+        with a fresh second factor. Asking for an account that is neither is not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

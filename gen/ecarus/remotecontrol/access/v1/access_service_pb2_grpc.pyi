@@ -72,7 +72,10 @@ class AccessServiceStub:
     streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
     """
     UnlockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]
-    """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    """Lets an account be used again: lifts a lock and a restriction. Outside of the sandbox once a second operator asks for
+    the same, or for RestoreAccount; until then `restore_requested_by` names the first. Unlocking one that is not locked
+    is not an error.
+    """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.GetAccountRequest, _account_pb2.AccountOverview]
     """What is kept of an account: its lock, the grants that have not ended, and its API keys. One of which nothing is
     kept has none of it.
@@ -134,8 +137,8 @@ class AccessServiceStub:
     reason.
     """
     RestoreAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RestoreAccountRequest, _account_pb2.Account]
-    """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
-    factor. Asking for an account that is not restricted is not an error.
+    """Lifts a restriction and a lock once a second operator asks for the same. The person can lift a restriction themselves
+    with a fresh second factor. Asking for an account that is neither is not an error.
     """
 
 @_typing.type_check_only
@@ -178,7 +181,10 @@ class AccessServiceAsyncStub(AccessServiceStub):
     streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
     """
     UnlockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
-    """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    """Lets an account be used again: lifts a lock and a restriction. Outside of the sandbox once a second operator asks for
+    the same, or for RestoreAccount; until then `restore_requested_by` names the first. Unlocking one that is not locked
+    is not an error.
+    """
     GetAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.GetAccountRequest, _account_pb2.AccountOverview]  # type: ignore[assignment]
     """What is kept of an account: its lock, the grants that have not ended, and its API keys. One of which nothing is
     kept has none of it.
@@ -240,8 +246,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     reason.
     """
     RestoreAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RestoreAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
-    """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
-    factor. Asking for an account that is not restricted is not an error.
+    """Lifts a restriction and a lock once a second operator asks for the same. The person can lift a restriction themselves
+    with a fresh second factor. Asking for an account that is neither is not an error.
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -323,7 +329,10 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.UnlockAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
-        """Lets an account be used again. Unlocking one that is not locked is not an error."""
+        """Lets an account be used again: lifts a lock and a restriction. Outside of the sandbox once a second operator asks for
+        the same, or for RestoreAccount; until then `restore_requested_by` names the first. Unlocking one that is not locked
+        is not an error.
+        """
 
     @_abc_1.abstractmethod
     def GetAccount(
@@ -469,8 +478,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.RestoreAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
-        """Lifts a restriction once a second operator asks for the same. The person can lift it themselves with a fresh second
-        factor. Asking for an account that is not restricted is not an error.
+        """Lifts a restriction and a lock once a second operator asks for the same. The person can lift a restriction themselves
+        with a fresh second factor. Asking for an account that is neither is not an error.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

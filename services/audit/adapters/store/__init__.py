@@ -1,0 +1,12 @@
+"""The record of this service; rows never leave this folder.
+
+`tables` are the tables; `persons` keeps people's keys, `ledger` the entries, `reading` what is shown of them, `tree`
+the hashes above them and what was signed of it.
+"""
+
+from services.audit.adapters.store.ledger import SqlLedger
+from services.audit.adapters.store.reading import SqlLedgerReading
+from services.audit.adapters.store.tables import HEAD, AuditModel
+from services.audit.adapters.store.tree import SqlTree
+
+__all__ = ["HEAD", "AuditModel", "SqlLedger", "SqlLedgerReading", "SqlTree"]
