@@ -16,15 +16,7 @@ _RPC = "ecarus.remotecontrol.audit.v1.AuditReadingService/ListEntries"
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
-commands = typer.Typer(no_args_is_help=True, help="The audit ledger.")
 
-
-@commands.callback()
-def audit() -> None:
-    """Keep `list` a word of its own."""
-
-
-@commands.command("list")
 def list_entries(
     reason: Annotated[str, typer.Option(help="why: kept in the ledger with your name")],
     vin: Annotated[str | None, typer.Option(help="about this vehicle")] = None,

@@ -39,6 +39,7 @@ from protocol.subjects import (
     COMMAND_AWAITED_SUBJECT,
     COMMAND_ENDED_SUBJECT,
     GRANT_REVOKED_SUBJECT,
+    PROOFS_SEEN_SUBJECT,
     SHOWN_RESULTS_SUBJECT,
     VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_KEYS_CHANGED_SUBJECT,
@@ -129,12 +130,13 @@ def store_of(stream: str) -> str:
 
 
 OWN = {
-    "access": (GRANT_REVOKED_SUBJECT,),
+    "access": (GRANT_REVOKED_SUBJECT, PROOFS_SEEN_SUBJECT),
     "command": (COMMAND_AWAITED_SUBJECT, COMMAND_ENDED_SUBJECT),
     "enrolment": (AUTH_QUESTIONS, VEHICLE_ADMITTED_SUBJECT),
 }
 """What a service hears within its own account: from its other replicas, and from the broker."""
 SAYS_WITHIN = {
+    "access": (PROOFS_SEEN_SUBJECT,),
     "command": (COMMAND_AWAITED_SUBJECT, COMMAND_ENDED_SUBJECT),
     "enrolment": (VEHICLE_ADMITTED_SUBJECT,),
 }

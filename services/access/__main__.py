@@ -34,6 +34,7 @@ from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.shared_proofs import TELL_SECONDS, SharedProofs
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
@@ -106,6 +107,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
     keys = _issuer_keys(settings, KeyRing(keys_changed), health)
     signals = SignalLog()
+    shared_proofs = SharedProofs(broker.client, ProofVerifier(CLOCK.seconds, settings.origins))
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
     case_record = store.SqlCustomerCases(audit.database, AccessMessages(), relay.hand_over, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
@@ -116,7 +118,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
-            proofs=ProofVerifier(CLOCK.seconds, settings.origins),
+            proofs=shared_proofs.verifier,
             note_use=key_uses.note,
         ),
         permissions=PermissionCache(load_permissions, CLOCK.seconds),
@@ -131,6 +133,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         decided=DecisionLog(audit.note, audit.count_lost, CLOCK.now, CLOCK.monotonic).decided,
     )
     await follow_revocations(broker.client, authorizer.invalidate)
+    await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
     people = _people_of(audit.database, relay, authorizer.invalidate, settings)
 
@@ -194,6 +197,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
             audit.run(),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
+            regularly("tell_proofs", TELL_SECONDS, shared_proofs.tell),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, DirectoryPath, Field, FilePath
 
 from services.audit.adapters import reading_server, second_place, server, store
+from services.audit.adapters.export import LogExport
 from services.audit.adapters.log_key import LogKeys
+from services.audit.adapters.log_server import log_api
 from services.audit.adapters.publication import LogPublication
 from services.audit.adapters.reading_translate import any_refusal_of
 from services.audit.adapters.receipts import LedgerReceipts
@@ -91,6 +93,7 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
         {**server.POLICY, **reading_server.READING_POLICY},
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         any_refusal_of,
+        besides=[log_api(LogExport(tree, store.LedgerInspection(database, house)), keys.public)],
         health=health,
     )
     await rpc.start()

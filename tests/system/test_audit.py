@@ -44,22 +44,8 @@ def order(app: App, action: str, **rest: object) -> dict[str, Any]:
     return body
 
 
-def audited(app: App, period: str = "24h") -> list[dict[str, Any]]:
-    """All of a vehicle's audit that this reader sees."""
-    found: list[dict[str, Any]] = []
-    query: dict[str, Any] = {"period": period, "limit": 200}
-    while True:
-        answer = app.get("audit", **query)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        found += page["entries"]
-        if "nextPageToken" not in page:
-            return found
-        query["pageToken"] = page["nextPageToken"]
-
-
 def of(app: App, correlation_id: str) -> list[dict[str, Any]]:
-    return [entry for entry in audited(app, "1h") if entry.get("correlationId") == correlation_id]
+    return [entry for entry in app.audit() if entry.get("correlationId") == correlation_id]
 
 
 def test_who_asked_who_looked_and_who_was_refused_is_there_once_each(app: App, car: Car, mesh: Mesh) -> None:
@@ -96,9 +82,7 @@ def test_who_asked_who_looked_and_who_was_refused_is_there_once_each(app: App, c
         "REFUSED",
         "INVALID_REQUEST",
     )
-    strangers = [
-        e for e in audited(app, "1h") if e["kind"] == "ACCESS_REFUSED" and e["rule"] == "VEHICLE_NOT_FOUND"
-    ]
+    strangers = [e for e in app.audit() if e["kind"] == "ACCESS_REFUSED" and e["rule"] == "VEHICLE_NOT_FOUND"]
     assert strangers
     assert all("userId" not in entry and "correlationId" not in entry for entry in strangers)
     assert "user-456" not in app.get("audit", period="1h", limit=200).text
@@ -152,7 +136,7 @@ def test_every_actuation_has_one_leaf_for_its_request_and_one_for_its_end(app: A
     def counted() -> Counter[tuple[str, bool]]:
         return Counter(
             (entry["commandId"], entry["kind"] in ENDINGS)
-            for entry in audited(app)
+            for entry in app.audit("24h")
             if entry["kind"] in ENDINGS or entry["kind"] == "COMMAND_ACCEPTED"
         )
 

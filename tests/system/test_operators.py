@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,45 @@ def test_a_grant_is_given_shown_and_revoked(mesh: Mesh, doorctl: Any) -> None:
         given["grantId"],
         fails=1,
     )
+
+
+def test_what_was_done_is_in_the_audit_log_and_verifies_offline(
+    mesh: Mesh, doorctl: Any, tmp_path: Path
+) -> None:
+    guest = f"guest-{uuid.uuid4()}"
+    given = json.loads(
+        doorctl("grant", "give", guest, SAMPLE, "--role", "digital-key", "--valid", "8h", "--json")
+    )
+    doorctl("grant", "revoke", given["grantId"])
+    copies: list[Path] = []
+
+    def copied() -> bool:
+        copies.append(tmp_path / f"copy-{len(copies)}")
+        doorctl("audit", "export", str(copies[-1]), "--members")
+        rows = [path.read_text() for path in copies[-1].rglob("table/**/*.jsonl")]
+        return sum(row.count(guest) > 0 for text in rows for row in text.splitlines()) >= 2
+
+    def signed() -> bool:
+        return (mesh.data / "audit" / "log" / "checkpoint").exists()
+
+    eventually(signed)
+    eventually(copied)
+    doorctl("audit", "checkpoint", "--out", str(tmp_path / "saved"))
+    known = ("--key", str(mesh.data / "public" / "audit-log.vkey"))
+    assert "whole and unchanged" in doorctl("audit", "verify", str(copies[-1]), *known, "--tables")
+    saved = ("--checkpoint", str(tmp_path / "saved"))
+    published = tmp_path / "published"
+
+    def current() -> bool:
+        """The folder grows while it is copied: once more, where its checkpoint was older than the saved one."""
+        shutil.rmtree(published, ignore_errors=True)
+        shutil.copytree(mesh.data / "audit" / "log", published)
+        return (
+            "whole and unchanged"
+            in CliRunner().invoke(app_of_doorctl, ["audit", "verify", str(published), *known, *saved]).output
+        )
+
+    eventually(current)
 
 
 def test_an_issued_key_works_and_its_stream_ends_within_a_second_of_its_revocation(

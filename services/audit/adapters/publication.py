@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.audit.adapters.second_place import CHECKPOINT, replace_file
+from services.audit.domain.history import HistoryBrokenError
 from tlog.checkpoints import CheckpointError, unverified
 from tlog.tiles import WIDTH, TileError, tiles_between
 
@@ -40,7 +41,11 @@ class LogPublication:
 
         Raises StorageUnavailableError.
         """
-        latest = await self._tree.latest_checkpoint()
+        try:
+            latest = await self._tree.latest_checkpoint()
+        except HistoryBrokenError as error:
+            self._condition.bad(str(error))
+            return
         if latest is None or latest.note == self._published:
             self._condition.good()
             return

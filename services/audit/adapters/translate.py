@@ -13,7 +13,7 @@ from services.audit.domain.entries import (
     RejectedEntry,
     RejectedFor,
 )
-from services.audit.domain.history import HistoryBrokenError
+from services.audit.domain.history import HistoryBrokenError, NothingSignedError
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.platform.policy import service as identity_of
@@ -102,4 +102,6 @@ def refusal_of(error: Exception) -> Refusal | None:
             may_have_succeeded=False,
             retry_after_seconds=30,
         )
+    if isinstance(error, NothingSignedError):
+        return Refusal(errors.NOT_YET_REPORTED, "Nothing was signed yet.", retry_after_seconds=2)
     return None

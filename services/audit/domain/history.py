@@ -25,6 +25,10 @@ class HistoryBrokenError(Exception):
     """The database is not the one that was signed for: nothing may be signed, or taken, before it is restored."""
 
 
+class NothingSignedError(Exception):
+    """There is no checkpoint yet."""
+
+
 def check_history(
     current: TreeHead, kept: TreeHead | None, saved: TreeHead | None, root_then: bytes | None
 ) -> None:

@@ -32,7 +32,7 @@ class LedgerTree(Protocol):
         """Return the root of the first `size` leaves; None where there are fewer, or their hashes are not there."""
 
     async def latest_checkpoint(self) -> SignedTree | None:
-        """Return what was signed last."""
+        """Return what was signed last. Raises HistoryBrokenError where that was changed."""
 
     async def keep_checkpoint(self, signed: SignedTree) -> None:
         """Record what was signed. The same again changes nothing."""

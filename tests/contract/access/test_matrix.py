@@ -320,9 +320,8 @@ def _expected(who: str, name: str, vin: str) -> str:
     if who == "agent-without-case":
         return "TOKEN_INVALID"
     if name in ABOUT_CALLER:
-        # Who watches over others asks under a scope that does not name it.
-        narrowed = who == "agent" or (who in WATCHERS and who != "employee-without-scope")
-        return "ACTION_NOT_GRANTED" if narrowed else "OK"
+        # Employees' clients and narrowed scopes open nothing that is somebody's own.
+        return "ACTION_NOT_GRANTED" if who == "agent" or who in WATCHERS else "OK"
     if name in WATCHING:
         return "OK" if who in WATCHING[name].split() else "ACTION_NOT_GRANTED"
     if who in {"watching-agent", "watching-customer"} and vin == VIN:

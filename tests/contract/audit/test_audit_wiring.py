@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,16 @@ import grpc
 import pytest
 from ecarus.remotecontrol.audit.v1.audit_intake_service_pb2_grpc import AuditIntakeServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typer.testing import CliRunner
 
+from doorctl.__main__ import app
 from key_files.pem import private_pem
 from services.audit.__main__ import AuditSettings, main
 from services.audit.adapters.server import SERVICE
 from services.platform.settings import SettingsError, load
 from tests.contract.audit.test_audit_intake_rpc import bring, message
 from tests.contract.conftest import RunningService
-from tests.support.audit_log import KEYS, LOG_KEY, ORIGIN
+from tests.support.audit_log import KEYS, LOG_KEY, ORIGIN, VKEY
 from tests.support.ports import free_port
 from tests.support.tlog_witness import TrueWitness, serving
 from tlog.checkpoints import CheckpointError, open_checkpoint
@@ -138,6 +141,39 @@ async def test_a_database_of_yesterday_is_told_in_health_and_takes_nothing(deplo
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "rolled back" in str(refused.value.details())
     assert deployment.published()[0] == 2
+
+
+async def test_doorctl_copies_and_verifies_what_the_service_signed(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, pair = deployment.folder, deployment.pki.of("operator")
+
+    async def doorctl(*words: object) -> tuple[int, str]:
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["audit", *map(str, words)])
+        return done.exit_code, done.output
+
+    async with deployment.running() as service:
+        operator = {
+            "ca": str(deployment.pki.authority.ca),
+            "cert": str(pair.cert),
+            "key": str(pair.key),
+            "services": {"audit": service.target},
+        }
+        (folder / "operator.json").write_text(json.dumps(operator))
+        monkeypatch.setenv("DOORS_OPERATOR_FILE", str(folder / "operator.json"))
+        await bring_all(service, *range(1, 6))
+        await until(lambda: deployment.published()[0] == 5)
+        status, said = await doorctl("checkpoint", "--out", folder / "saved")
+        assert (status, "5 of 5 leaves" in said) == (0, True)
+        assert (await doorctl("checkpoint", "--out", folder / "saved"))[0] == 1  # it is not overwritten
+        assert (await doorctl("checkpoint"))[1].encode() == (folder / "saved").read_bytes()
+        assert (await doorctl("export", folder / "copy"))[0] == 0
+        assert (await doorctl("export", folder / "copy"))[0] == 1  # nor is a folder with something in it
+    known = ("--key", VKEY, "--checkpoint", folder / "saved")
+    assert (await doorctl("verify", folder / "copy", *known, "--tables"))[0] == 0
+    assert (await doorctl("verify", folder / "log", *known))[0] == 0
+    status, said = await doorctl("export", folder / "late")
+    assert (status, "does not run" in said) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ STATUS_STREAMS = [name for name in STREAMS if name.startswith("VEHICLE_STATUS_")
 
 
 SAYS = {
-    "access": {"door.update.*", "room.access.>"},
+    "access": {"door.update.*", "room.access.>", "seen.proofs"},
     "command": {
         "vehicle.*.cmd.*",
         "$MQTT.msgs.vehicle.*.cmd.*",
@@ -72,7 +72,7 @@ SAYS = {
 
 
 SUBSCRIBES = {
-    "access": {"room.access.revoked"},
+    "access": {"room.access.revoked", "seen.proofs"},
     "command": {
         "awaited.command",
         "ended.command",

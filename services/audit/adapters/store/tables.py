@@ -13,7 +13,7 @@ from services.platform.database import Instant
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-HEAD = "0002_tree"
+HEAD = "0003_row_macs"
 
 
 class AuditModel(SQLModel):
@@ -35,12 +35,14 @@ class PersonKeyRow(AuditModel, table=True):
     wrapped: bytes | None = Field(sa_column=Column(LargeBinary))
     made_at: datetime = Field(sa_column=Column(Instant, nullable=False))
     destroyed_at: datetime | None = Field(sa_column=Column(Instant))
+    row_mac: bytes | None = Field(sa_column=Column(LargeBinary))
 
 
 class LedgerEntryRow(AuditModel, table=True):
     """An entry at its place in the tree. What is sealed is sealed for `leaf_id`.
 
-    `vehicle` and `command` are keyed hashes.
+    `vehicle` and `command` are keyed hashes, and `row_mac` is one of the whole row: what of it nobody can open any more
+    can still be told from what was changed.
     `subject` and `actor` are ids of keys; an entry that came when its person's was destroyed has nothing sealed.
     """
 
@@ -58,6 +60,7 @@ class LedgerEntryRow(AuditModel, table=True):
     subject_sealed: bytes | None = Field(sa_column=Column(LargeBinary))
     actor: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
     actor_sealed: bytes | None = Field(sa_column=Column(LargeBinary))
+    row_mac: bytes | None = Field(sa_column=Column(LargeBinary))
 
 
 class LedgerTileRow(AuditModel, table=True):

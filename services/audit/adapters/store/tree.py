@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select, tuple_, update
+from sqlalchemy import delete, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.audit.adapters.store.tables import checkpoints, entries, lease, tiles, tree
-from services.audit.domain.history import SignedTree, TreeHead
+from services.audit.domain.history import HistoryBrokenError, SignedTree, TreeHead
+from tlog.checkpoints import CheckpointError, unverified
 from tlog.hashing import HASH_BYTES, consistency_proof, inclusion_proof, leaf_hash, tree_root
 from tlog.tiles import ENTRIES, WIDTH, Tile, TileError, TileNodes, bundle, grown, right_edge
 
@@ -118,13 +119,27 @@ class SqlTree:
         return await self._database.read(look)
 
     async def latest_checkpoint(self) -> SignedTree | None:
-        """Return what was signed last. Raises StorageUnavailableError."""
+        """Return what was signed last.
+
+        Raises HistoryBrokenError where the row says something else than its note, StorageUnavailableError.
+        """
         query = select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
-        return None if row is None else SignedTree(TreeHead(row.size, row.root), row.note)
+        if row is None:
+            return None
+        try:
+            said = unverified(row.note)
+        except CheckpointError as error:
+            raise HistoryBrokenError(f"the checkpoint of {row.size} leaves was changed: {error}") from error
+        if (said.size, said.root) != (row.size, row.root):
+            raise HistoryBrokenError(f"the checkpoint of {row.size} leaves was changed")
+        return SignedTree(TreeHead(row.size, row.root), row.note)
 
     async def keep_checkpoint(self, signed: SignedTree) -> None:
-        """Record what was signed. The same again changes nothing. Raises StorageUnavailableError."""
+        """Record what was signed, in place of what was signed before. The same again changes nothing.
+
+        Raises StorageUnavailableError.
+        """
         values = {
             "size": signed.head.size,
             "root": signed.head.root,
@@ -134,6 +149,7 @@ class SqlTree:
 
         def work(connection: Connection) -> None:
             connection.execute(_insert(connection, checkpoints).values(values).on_conflict_do_nothing())
+            connection.execute(delete(checkpoints).where(checkpoints.c.size < signed.head.size))
 
         await self._database.write(work)
 
