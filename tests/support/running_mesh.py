@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -17,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
 from mesh.tokens import Bearer, issue_token
-from tests.support.ports import free_port_base
-from tests.support.run import compiled_code
+from tests.support.ports import free_port_base, worker_number
+from tests.support.run import compiled_code, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 90.0
+STARTS_AT_ONCE = 2
+"""So many meshes start beside each other: of more, each component takes longer than the supervisor waits for it."""
 STOP_SECONDS = 30.0
 
 
@@ -101,19 +104,25 @@ def running_mesh(data: Path, **settings: str) -> Iterator[Mesh]:
         "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
         **settings,
     }
-    with subprocess.Popen(
-        [sys.executable, "-m", "mesh", "run"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    its_turn = contextlib.ExitStack()
+    its_turn.enter_context(locked(f"mesh-start-{worker_number() % STARTS_AT_ONCE}"))
+    with (
+        its_turn,
+        subprocess.Popen(
+            [sys.executable, "-m", "mesh", "run"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
         running = Mesh(Ports(base), data, environment, process)
         reader = threading.Thread(target=_read, args=(running,))
         reader.start()
         try:
             running.wait_for_line("ready ", READY_SECONDS)
+            its_turn.close()
             yield running
             process.terminate()
             assert process.wait(STOP_SECONDS) == 0
