@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ import structlog
 
 from tests.support.groups import GroupScheduling, tell_groups
 from tests.support.postgres import stop_shared_postgres
-from tests.support.run import FOLDER, keep_compiled_code
+from tests.support.run import begin_run, end_run, keep_compiled_code
 from tests.support.running_mesh import running_mesh
 
 if TYPE_CHECKING:
@@ -51,14 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
         ]
     )
     if not hasattr(config, "workerinput"):
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-")
+        begin_run(beside_each_other=bool(getattr(config.option, "numprocesses", None)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End it, once all workers have ended."""
     if not hasattr(config, "workerinput"):
         stop_shared_postgres()
-        shutil.rmtree(os.environ.pop(FOLDER))
+        end_run()
 
 
 @pytest.hookimpl(optionalhook=True)
