@@ -25,7 +25,7 @@ WAITING = ("system", "attacks", "messaging")
 """The levels whose tests wait for other programs most of their time: they begin first."""
 UNMEASURED = ("system", "attacks", "messaging")
 """The levels that measure no coverage: what they run is in other processes, or would be late by it."""
-WORKERS_PER_CPU = 2.5
+WORKERS_PER_CPU = 3
 MOST_WORKERS = 12
 MESH, DISTURBED, ATTACKED = "mesh", "disturbed-mesh", "attacked-mesh"
 """The groups of tests that share a mesh: most of them, those that end parts of it, and those that attack it. Each group
