@@ -19,7 +19,7 @@ TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
-	conformance-mutants fuzz check generate generate-check baseline bench bench-compare load pin
+	conformance-mutants fuzz audit-tampering check generate generate-check baseline bench bench-compare load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -49,9 +49,9 @@ tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
 	@exec $(BIN)/python -m mesh run
 
-token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint]
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint] [SCOPE=...]
 	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
-	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)")
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CASE),--case "$(CASE)") $(if $(CLIENT),--client "$(CLIENT)") $(if $(MFA),--mfa "$(MFA)") $(if $(AGE),--age "$(AGE)") $(if $(JKT),--jkt "$(JKT)") $(if $(SCOPE),--scope "$(SCOPE)")
 
 # What fails is played once more by itself, with nothing beside it: only a failure there is one. More than these are no accident.
 ACCIDENTS := 10
@@ -104,6 +104,9 @@ test-attacks: $(TEST_READY) ## what a hostile car, user, service or stranger doe
 
 conformance-mutants: $(TEST_READY) ## units with one planted fault each, which the conformance kit must find out: [NAME="..."]
 	$(BIN)/python -m tests.mutants.play $(NAME)
+
+audit-tampering: $(TEST_READY) ## tamper 10,000 times with copies of an audit log and its tables, all of which must be found: [COUNT=...] [SEED=...]
+	AUDIT_TAMPERINGS=$(or $(COUNT),8889) AUDIT_TAMPERINGS_SEED=$(or $(SEED),1) $(PYTEST) --timeout=3600 -k random_tampering tests/unit/doorctl/test_audit.py
 
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)

@@ -58,6 +58,7 @@ class Fleet:
         seed["grants"] += [
             {"grantId": f"bench-{vin}", "principal": OWNER, "vin": vin, "role": "OWNER"} for vin in owned
         ]
+        seed["consents"].append({"principal": OWNER, "purpose": "ACCESS_HISTORY"})
         seed["apiKeys"].append(
             {"key": self.key, "principal": OWNER, "source": "MOBILE_APP", "scopes": list(SAMPLE_KEY_SCOPES)}
         )

@@ -63,6 +63,7 @@ class SimulatedFleet:
         seed["grants"] += [
             {"grantId": f"load-{vin}", "principal": OWNER, "vin": vin, "role": "OWNER"} for vin in self.vins
         ]
+        seed["consents"].append({"principal": OWNER, "purpose": "ACCESS_HISTORY"})
         seed["apiKeys"].append(
             {"key": self.key, "principal": OWNER, "source": "MOBILE_APP", "scopes": list(SAMPLE_KEY_SCOPES)}
         )

@@ -8,14 +8,27 @@ import os
 
 import typer
 
-from doorctl import account, api_key, deadletter, grant, keys, security, vehicle
+from doorctl import (
+    account,
+    api_key,
+    audit,
+    audit_reading,
+    customer_case,
+    deadletter,
+    grant,
+    keys,
+    receipt,
+    security,
+    vehicle,
+)
 from doorctl.text import complain
 
 SETTINGS = ("DOORS_OPERATOR_FILE", "DOORS_DATA_DIR")
 _ALIKE = 0.85
 STATUSES = (
     "Exit status: 0 done; 1 not done, or not wholly (why is said on standard error);"
-    " 2 the command line is wrong, and nobody was asked. `vehicle conformance` has its own."
+    " 2 the command line is wrong, and nobody was asked. `vehicle conformance`, `audit verify` and `receipt verify`"
+    " have their own."
 )
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, epilog=STATUSES)
 app.add_typer(vehicle.commands, name="vehicle")
@@ -23,8 +36,12 @@ app.add_typer(grant.commands, name="grant")
 app.add_typer(account.commands, name="account")
 app.add_typer(api_key.commands, name="key")
 app.add_typer(security.commands, name="access")
+app.add_typer(customer_case.commands, name="case")
 app.add_typer(keys.commands, name="keys")
+audit.commands.command("list")(audit_reading.list_entries)
+app.add_typer(audit.commands, name="audit")
 app.add_typer(deadletter.commands, name="deadletter")
+app.add_typer(receipt.commands, name="receipt")
 
 
 @app.callback()

@@ -30,16 +30,20 @@ _ROLE = "GRANT_ROLE_"
 Answer = TypeVar("Answer", bound=Message)
 
 
-def ask(rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False) -> Answer:
+def ask(
+    rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False, service: str = _RPC
+) -> Answer:
     """Return the access service's answer; `as_person` under the person's own certificate. Raises Failed."""
     operator = Operator.from_environment(os.environ)
-    return (operator.as_person() if as_person else operator).ask(SERVICE, f"{_RPC}/{rpc}", request, answer)
+    return (operator.as_person() if as_person else operator).ask(SERVICE, f"{service}/{rpc}", request, answer)
 
 
-def asked(rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False) -> Answer:
+def asked(
+    rpc: str, request: Message, answer: type[Answer], *, as_person: bool = False, service: str = _RPC
+) -> Answer:
     """Return the same; what fails is said and ends the command."""
     try:
-        return ask(rpc, request, answer, as_person=as_person)
+        return ask(rpc, request, answer, as_person=as_person, service=service)
     except OperationError as failed:
         fail(str(failed))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from services.registry import descriptor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ANSWER_SECONDS = 10
 _DETAILS = "grpc-status-details-bin"
@@ -89,14 +90,7 @@ class Operator:
 
     def ask(self, service: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
         """Return the answer of `service` to the RPC (its full name). Raises Failed."""
-        try:
-            target = self.services[service]
-        except KeyError as error:
-            raise OperationError(f"the operator's file has no address of the service {service}") from error
-        # Set before gRPC starts: what it would print about a connection is said by the call.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        name = ("grpc.ssl_target_name_override", descriptor_of(service).tls_name)
-        with grpc.secure_channel(target, self._credentials(), options=(name,)) as channel:
+        with self._channel(service) as channel:
             call = channel.unary_unary(
                 f"/{rpc}",
                 request_serializer=type(request).SerializeToString,
@@ -105,9 +99,37 @@ class Operator:
             try:
                 return call(request, timeout=ANSWER_SECONDS)
             except grpc.RpcError as error:
-                sentence = _sentence(error, f"the service {service} at {target}")
+                sentence = _sentence(error, f"the service {service} at {self.services[service]}")
                 uncertain = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                 raise OperationError(sentence, may_have_happened=uncertain) from error
+
+    def stream(
+        self, service: str, rpc: str, request: Message, answer: type[Answer], seconds: float
+    ) -> Iterator[Answer]:
+        """Yield the answers of `service` to an RPC that streams, within so many seconds. Raises Failed."""
+        with self._channel(service) as channel:
+            call = channel.unary_stream(
+                f"/{rpc}",
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=answer.FromString,
+            )
+            try:
+                yield from call(request, timeout=seconds)
+            except grpc.RpcError as error:
+                sentence = _sentence(error, f"the service {service} at {self.services[service]}")
+                raise OperationError(sentence) from error
+
+    @contextmanager
+    def _channel(self, service: str) -> Iterator[grpc.Channel]:
+        try:
+            target = self.services[service]
+        except KeyError as error:
+            raise OperationError(f"the operator's file has no address of the service {service}") from error
+        # Set before gRPC starts: what it would print about a connection is said by the call.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        name = ("grpc.ssl_target_name_override", descriptor_of(service).tls_name)
+        with grpc.secure_channel(target, self._credentials(), options=(name,)) as channel:
+            yield channel
 
     def _credentials(self) -> grpc.ChannelCredentials:
         try:

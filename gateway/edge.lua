@@ -2,12 +2,13 @@
 --
 -- A Lua error lets the message pass as it is, so nothing that protects a vehicle may rest on this file.
 --
--- Services speak to it in metadata: `x-http-code: 202` on success, and on failure `x-problem`, the whole
--- problem document (RFC 9457) as one line of ASCII JSON, with `retry-after` and the like beside it.
+-- Services speak to it in metadata: `x-http-code: 202` on success, or `x-http-body`, one line of ASCII JSON that is told
+-- instead of the RPC's own message, and on failure `x-problem`, the whole problem document (RFC 9457) as one line of ASCII
+-- JSON, with `retry-after` and the like beside it.
 
 local METADATA = "ecarus.edge"
 local INTERNAL = {
-  "x-http-code", "x-problem", "grpc-status", "grpc-message", "grpc-status-details-bin",
+  "x-http-code", "x-http-body", "x-problem", "grpc-status", "grpc-message", "grpc-status-details-bin",
   "grpc-encoding", "grpc-accept-encoding",
   "x-envoy-upstream-healthchecked-cluster", "x-envoy-immediate-health-check-fail",
 }
@@ -240,10 +241,13 @@ local function may_hold_whole_second(text)
   return false
 end
 
-local function tell_milliseconds(handle)
-  local body = handle:body()
+local function tell_milliseconds(handle, instead)
+  local body = handle:body(instead ~= nil)
   if body then
-    local text = body:getBytes(0, body:length())
+    local text = instead or body:getBytes(0, body:length())
+    if instead then
+      body:setBytes(text)
+    end
     if may_hold_whole_second(text) then
       body:setBytes((text:gsub(WHOLE_SECOND, '%1.000Z"')))
     end
@@ -259,6 +263,7 @@ function envoy_on_response(handle)
   headers:replace("x-correlation-id", metadata.correlation_id)
   if metadata.native then
     headers:remove("x-http-code") -- all else of native gRPC passes untouched
+    headers:remove("x-http-body")
     return
   end
   if metadata.hsts then
@@ -276,9 +281,10 @@ function envoy_on_response(handle)
     if status == "200" and headers:get("x-http-code") == "202" then
       headers:replace(":status", "202")
     end
+    local instead = headers:get("x-http-body")
     strip(headers)
     if headers:get("content-type") == "application/json" then
-      tell_milliseconds(handle) -- handles taken before body() are dead after it
+      tell_milliseconds(handle, instead) -- handles taken before body() are dead after it
     end
   end
   headers = handle:headers()

@@ -42,8 +42,13 @@ LONGEST_KEEP_ALIVE_SECONDS = 5
 def build(
     settings: IssuerSettings, store: IssuerStore, seed: dict[str, Any], now: Callable[[], float] = time.time
 ) -> IssuerApp:
-    """Return the issuer on this store; `seed` holds the sandbox's people and its clients' secrets."""
-    limits = FailureLimits(now)
+    """Return the issuer on this store; `seed` holds the sandbox's people and its clients' secrets.
+
+    Raises ValueError for somebody who is named as a client is: whose `sub` a token has could not be told.
+    """
+    limits, clients = FailureLimits(now), sandbox_clients(seed["clients"])
+    for name in seed["accounts"].keys() & clients.keys():
+        raise ValueError(f"{name} is a client, and no name for an account")
     rp_id = urlsplit(settings.issuer_url).hostname or ""
     accounts = Accounts(store, limits, now, rp_id=rp_id, origin=settings.issuer_url)
     for name, account in seed["accounts"].items():
@@ -57,7 +62,7 @@ def build(
     )
     server = SandboxAuthorizationServer(
         IssuerParts(
-            clients=sandbox_clients(seed["clients"]),
+            clients=clients,
             families=families,
             accounts=accounts,
             mandates=Mandates(store, accounts, limits, now),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from issuer.limits import FailureLimits
     from issuer.store import IssuerStore
 
-CUSTOMER, AGENT = "customer", "agent"
+CUSTOMER, AGENT, EMPLOYEE = "customer", "agent", "employee"
 MAX_NAME = 128
 MAX_PASSWORD = 256
 MAX_PASSKEYS = 10

@@ -29,7 +29,7 @@ from typing_extensions import override
 
 from issuer.accounts import AGENT
 from issuer.authentication import SignIn
-from issuer.clients import DEFAULT_SCOPE
+from issuer.clients import DEFAULT_SCOPE, VEHICLE_SCOPES
 from issuer.exchange_types import ACCESS_TOKEN, APPROVED_CASE, SPOKEN_CODE, TOKEN_EXCHANGE
 from issuer.limits import TooManyFailuresError
 from issuer.mandates import MandateRefusedError
@@ -308,8 +308,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
             raise InvalidGrantError("The token of the agent is bound to a key; send a proof of it.")
         if parts.accounts.kind_of(agent["sub"]) != AGENT:
             raise InvalidGrantError("Only an agent acts for somebody else.")
-        held = set(agent.get("scope", DEFAULT_SCOPE).split())
-        if DEFAULT_SCOPE not in held and not held.issuperset(asked.split()):
+        if not _scopes_in(agent).issuperset(asked.split()):
             raise InvalidScopeError("The token of the agent is of a narrower scope; ask for that.")
         try:
             mandate = parts.mandates.take(kind, form.get("subject_token", ""), agent["sub"], request.address)
@@ -330,6 +329,12 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
         scope = self.request.payload.scope
         token = self.generate_token(user=self.request.user, scope=scope, include_refresh_token=False)
         return 200, {**token, "issued_token_type": ACCESS_TOKEN}, self.TOKEN_RESPONSE_HEADER
+
+
+def _scopes_in(claims: Mapping[str, Any]) -> set[str]:
+    """Return what a token is good for: `door` is all that is about vehicles."""
+    held = set(claims.get("scope", DEFAULT_SCOPE).split())
+    return held | VEHICLE_SCOPES if DEFAULT_SCOPE in held else held
 
 
 @dataclass(frozen=True)

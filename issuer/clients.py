@@ -1,4 +1,4 @@
-"""The sandbox's OAuth clients: the four that the access service knows."""
+"""The sandbox's OAuth clients: the five that the access service knows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from authlib.oauth2.rfc6749 import ClientMixin
 from authlib.oauth2.rfc6749.errors import InvalidScopeError
 from typing_extensions import override
 
+from issuer.accounts import AGENT, CUSTOMER, EMPLOYEE
 from issuer.exchange_types import TOKEN_EXCHANGE
 
 SCOPES = (
@@ -21,6 +22,7 @@ SCOPES = (
     "door.cancel",
     "door.status.read",
     "door.history.read",
+    "door.audit.read",
     "door.config.read",
     "door.config.write",
     "door.diagnostics.read",
@@ -31,9 +33,22 @@ SCOPES = (
     "door.grants.end",
     "door.access.sever",
     "door.account.restore",
+    "person",
+    "person.consents.read",
+    "person.consents.write",
+    "security.watch",
+    "security.act",
 )
 """Those by which access narrows a token; a test compares."""
 DEFAULT_SCOPE = "door"
+SECURITY_SCOPES = frozenset(scope for scope in SCOPES if scope.startswith("security."))
+"""Of employees, and of agents about their customer: nobody has them by the scope `door`."""
+VEHICLE_SCOPES = frozenset(SCOPES) - SECURITY_SCOPES
+_SCOPES_OF = {
+    CUSTOMER: VEHICLE_SCOPES,
+    AGENT: frozenset(SCOPES),
+    EMPLOYEE: SECURITY_SCOPES,
+}
 _CODE, _REFRESH, _CREDENTIALS = "authorization_code", "refresh_token", "client_credentials"
 
 
@@ -45,7 +60,8 @@ class OAuthClient(ClientMixin):
     redirect_uris: tuple[str, ...]
     grant_types: frozenset[str]
     secret_hash: bytes | None = None
-    agents_only: bool = False
+    people: str = CUSTOMER
+    """Whose sign-ins it may ask for: CUSTOMER, AGENT or EMPLOYEE."""
 
     def get_client_id(self) -> str:
         """Return its id."""
@@ -55,12 +71,14 @@ class OAuthClient(ClientMixin):
         """Return none: a request names its own."""
 
     def get_allowed_scope(self, scope: str | None) -> str:
-        """Return the scope that is given for the one asked for. What is not known here is left out.
+        """Return the scope that is given for the one asked for. What is not known here, or not for these people, is
+        left out.
 
         Raises InvalidScopeError where nothing is left: a token of no scope is of no use to anybody.
         """
-        words = dict.fromkeys((scope or DEFAULT_SCOPE).split())
-        known = " ".join(word for word in words if word in SCOPES)
+        default = "security.watch" if self.people == EMPLOYEE else DEFAULT_SCOPE
+        words = dict.fromkeys((scope or default).split())
+        known = " ".join(word for word in words if word in _SCOPES_OF[self.people])
         if not known:
             raise InvalidScopeError
         return known
@@ -109,7 +127,8 @@ def sandbox_clients(secrets: dict[str, str]) -> dict[str, OAuthClient]:
             ("http://localhost:9000/callback",),
             people | {_CREDENTIALS, TOKEN_EXCHANGE},
             hashes["call-center"],
-            agents_only=True,
+            people=AGENT,
         ),
+        OAuthClient("operations", ("http://localhost:9000/callback",), people, people=EMPLOYEE),
     )
     return {client.client_id: client for client in clients}

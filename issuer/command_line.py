@@ -108,7 +108,7 @@ class CommandLineClient:
             self.http.post(f"{self.url}/mandates/codes", data={"vin": vin, "case": case}, headers=headers)
         )
 
-    def exchange(self, agent_token: str, kind: str, secret: str) -> dict[str, Any]:
+    def exchange(self, agent_token: str, kind: str, secret: str, scope: str) -> dict[str, Any]:
         """Return the token in which an agent acts for a customer (RFC 8693)."""
         return self._posted(
             "token_endpoint",
@@ -118,6 +118,7 @@ class CommandLineClient:
                 "subject_token_type": kind,
                 "actor_token": agent_token,
                 "actor_token_type": ACCESS_TOKEN,
+                "scope": scope,
             },
         )
 
@@ -187,10 +188,10 @@ def main(words: list[str]) -> int:
     sign_in = commands.add_parser(
         "sign-in", help="sign in by the authorization code flow; print the access token"
     )
-    sign_in.add_argument("user", help="user-123, user-456, agent-7 or agent-8")
+    sign_in.add_argument("user", help="user-123, user-456, agent-7, agent-8, employee-1 or employee-2")
     sign_in.add_argument("--one-factor", action="store_true", help="with the password only")
     sign_in.add_argument("--client", help="mobile-app, web or voice-assistant; an agent's is call-center")
-    sign_in.add_argument("--scope", default="door")
+    sign_in.add_argument("--scope", help="door where none is asked for, of an employee security.watch")
     sign_in.add_argument("--json", action="store_true", help="print the whole answer, with the refresh token")
     spoken = commands.add_parser("spoken-code", help="print the code with which a customer lets an agent act")
     spoken.add_argument("user")
@@ -200,6 +201,7 @@ def main(words: list[str]) -> int:
     act.add_argument("agent")
     act.add_argument("--spoken-code", help="what the customer told the agent")
     act.add_argument("--case", help="a case that another agent has approved")
+    act.add_argument("--scope", default="door", help="security.watch, to see what was abnormal, ...")
     arguments = parser.parse_args(words)
     try:
         seed = json.loads((arguments.data / "secrets" / "issuer-seed.json").read_bytes())
@@ -219,19 +221,20 @@ def _signed_in(
     name: str,
     account: dict[str, Any],
     *,
-    scope: str = "door",
+    scope: str | None = None,
     one_factor: bool = False,
 ) -> dict[str, Any]:
     """Return the answer to a sign-in. A code of the app is good once: where this one was used, wait for the next."""
+    asked = {} if scope is None else {"scope": scope}
     if one_factor:
-        return client.sign_in(name, account["password"], scope=scope)
+        return client.sign_in(name, account["password"], **asked)
     code = one_time_code(account["totpSecret"], time.time())
     try:
-        return client.sign_in(name, account["password"], code, scope=scope)
+        return client.sign_in(name, account["password"], code, **asked)
     except CodeRefusedError:
         time.sleep(STEP_SECONDS - time.time() % STEP_SECONDS)
         fresh = one_time_code(account["totpSecret"], time.time())
-        return client.sign_in(name, account["password"], fresh, scope=scope)
+        return client.sign_in(name, account["password"], fresh, **asked)
 
 
 def _done(arguments: argparse.Namespace, seed: dict[str, Any], url: str) -> str:
@@ -239,7 +242,7 @@ def _done(arguments: argparse.Namespace, seed: dict[str, Any], url: str) -> str:
     account = seed["accounts"][name]
     if arguments.command == "code":
         return one_time_code(account["totpSecret"], time.time())
-    client_id = "call-center" if account["kind"] == "agent" else "mobile-app"
+    client_id = {"agent": "call-center", "employee": "operations"}.get(account["kind"], "mobile-app")
     if arguments.command == "sign-in" and arguments.client:
         client_id = arguments.client
     client = CommandLineClient(url, client_id, seed["clients"].get(client_id))
@@ -252,7 +255,8 @@ def _done(arguments: argparse.Namespace, seed: dict[str, Any], url: str) -> str:
             if arguments.spoken_code
             else (APPROVED_CASE, arguments.case or "")
         )
-        agent = _signed_in(client, name, account)
-        return str(client.exchange(agent["access_token"], kind, secret)["access_token"])
+        agent = _signed_in(client, name, account, scope=arguments.scope)
+        exchanged = client.exchange(agent["access_token"], kind, secret, arguments.scope)
+        return str(exchanged["access_token"])
     answer = _signed_in(client, name, account, scope=arguments.scope, one_factor=arguments.one_factor)
     return json.dumps(answer, indent=2) if arguments.json else str(answer["access_token"])

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from issuer import pages
-from issuer.accounts import AGENT, MAX_NAME, FactorRefusedError
+from issuer.accounts import MAX_NAME, FactorRefusedError
 from issuer.authentication import ONE_TIME_CODE, PASSKEY, PASSWORD, SESSION_SECONDS, TWO_FACTORS, Demand
 from issuer.authorization_server import FormRequest
 from issuer.forms import RequestRefusedError, address_of, parameters_in, read_form, read_json
@@ -154,8 +154,7 @@ class SignInPages:
     def _finish(self, browser: BrowserSession, parameters: dict[str, str], sign_in: SignIn) -> Response:
         server = self._app.server
         client = server.query_client(parameters["client_id"])
-        is_agent = self._accounts.kind_of(sign_in.subject) == AGENT
-        if client is None or client.agents_only != is_agent:
+        if client is None or client.people != self._accounts.kind_of(sign_in.subject):
             return self._refuse(browser, parameters, "access_denied")
         grant = server.get_consent_grant(FormRequest(f"{self._app.url}/authorize", parameters))
         _, _, headers = grant.create_authorization_response(grant.redirect_uri, sign_in)

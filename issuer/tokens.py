@@ -13,6 +13,7 @@ from joserfc.jwk import KeySet
 from sqlmodel import col, select, update
 from typing_extensions import override
 
+from issuer.accounts import EMPLOYEE
 from issuer.authentication import SignIn
 from issuer.exchange_types import EXCHANGED_SECONDS, TOKEN_EXCHANGE
 from issuer.keys import ALGORITHM, IssuerKeysUnusableError, SignatureRegistry
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 CODE_SECONDS = 60
 REFRESH_SECONDS = 30 * 86_400
+"""For so long after a sign-in its refresh tokens are good."""
 _SECRET_BYTES = 32
 _REGISTRY = SignatureRegistry(algorithms=[ALGORITHM])
 
@@ -90,6 +92,7 @@ class AccessTokenGenerator(BearerTokenGenerator):
             "amr": list(signed_in.amr) or None,
             "auth_time": signed_in.auth_time or None,
             "sid": user.family_id,
+            "roles": [EMPLOYEE] if client.people == EMPLOYEE else None,  # RFC 9068, 2.2.3.1
             "act": {"sub": user.actor} if user.actor else None,
             "vin": user.vin,
             "case": user.case,
@@ -178,12 +181,9 @@ class TokenFamilies:
             return None if family.ended or self._now() > limit else (row, family)
 
     def add_refresh_token(self, token: str, family_id: str) -> None:
-        """Keep a new one of the family."""
+        """Keep a new one of the family. However often it is renewed, it ends with its family."""
         with self._store.transaction() as session:
-            expires_at = int(self._now()) + REFRESH_SECONDS
-            family = session.get_one(FamilyRow, family_id)
-            family.expires_at = expires_at
-            session.add(family)
+            expires_at = session.get_one(FamilyRow, family_id).expires_at
             session.add(RefreshTokenRow(token_hash=digest(token), family_id=family_id, expires_at=expires_at))
 
     def bind(self, family_id: str, jkt: str) -> None:

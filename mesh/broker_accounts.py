@@ -35,7 +35,10 @@ from protocol.streams import (
     VEHICLE_COMMANDS,
 )
 from protocol.subjects import (
+    COMMAND_AWAITED_SUBJECT,
+    COMMAND_ENDED_SUBJECT,
     GRANT_REVOKED_SUBJECT,
+    PROOFS_SEEN_SUBJECT,
     SHOWN_RESULTS_SUBJECT,
     VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_KEYS_CHANGED_SUBJECT,
@@ -125,9 +128,17 @@ def store_of(stream: str) -> str:
     return MQTT_CARS_ACCOUNT if stream.startswith("$MQTT_") else _STORE_OF.get(stream, VEHICLE_STORE)
 
 
-OWN = {"access": (GRANT_REVOKED_SUBJECT,), "enrolment": (AUTH_QUESTIONS, VEHICLE_ADMITTED_SUBJECT)}
+OWN = {
+    "access": (GRANT_REVOKED_SUBJECT, PROOFS_SEEN_SUBJECT),
+    "command": (COMMAND_AWAITED_SUBJECT, COMMAND_ENDED_SUBJECT),
+    "enrolment": (AUTH_QUESTIONS, VEHICLE_ADMITTED_SUBJECT),
+}
 """What a service hears within its own account: from its other replicas, and from the broker."""
-SAYS_WITHIN = {"enrolment": (VEHICLE_ADMITTED_SUBJECT,)}
+SAYS_WITHIN = {
+    "access": (PROOFS_SEEN_SUBJECT,),
+    "command": (COMMAND_AWAITED_SUBJECT, COMMAND_ENDED_SUBJECT),
+    "enrolment": (VEHICLE_ADMITTED_SUBJECT,),
+}
 """What a service says to its other replicas, and nobody else hears."""
 
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from doorctl.ceremony import PublicCloudKeys, manifest_file, newest_manifest, next_manifest
 from key_files.pem import private_pem, public_pem, read_private, read_signer
 from mesh.files import private_folder, write_private
+from tlog.notes import ED25519, NoteKey
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -126,6 +127,12 @@ def _ensure(private: Path, public: Path, *kinds: type[PrivateKey]) -> list[bytes
     if not public.is_file() or public.read_bytes() != pem:
         write_private(public, pem)
     return [half.public_bytes_raw() for half in halves]
+
+
+def ensure_log_key(private: Path, public: Path, origin: str) -> None:
+    """Make the audit log's key where there is none; the public file holds a verifier key of each in it."""
+    halves = _ensure(private, public.with_suffix(".pub"), Ed25519PrivateKey)
+    write_private(public, "".join(f"{NoteKey(origin, ED25519, half).vkey()}\n" for half in halves).encode())
 
 
 def _is_good(newest: EndorsedManifest, keys: PublicCloudKeys, now: datetime) -> bool:

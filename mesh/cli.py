@@ -89,6 +89,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         default=0,
         help="signed in so many seconds ago (RFC 9470's max_age is counted from it)",
     )
+    token.add_argument("--scope", help="narrow it to this: 'security.watch security.act' of an employee")
     token.add_argument("--jkt", help="bind it to the key of this thumbprint (RFC 9449)")
     broker = commands.add_parser(
         "broker-config", help="write the configuration of each node of a broker of several"
@@ -113,6 +114,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
                 age_seconds=arguments.age,
                 case=arguments.case,
                 jkt=arguments.jkt,
+                scope=arguments.scope,
             )
             print(issue_token(sandbox.issuer_key, _issuer(sandbox, environment), bearer, datetime.now(UTC)))
         elif arguments.command != "run":

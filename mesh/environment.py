@@ -29,7 +29,7 @@ _INTAKE = _SERVICE | {
 }
 _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 _OWN: Mapping[str, frozenset[str]] = {
-    "audit": _SERVER | {"LOW_SPACE_BYTES"},
+    "audit": _SERVER | {"LOW_SPACE_BYTES", "AUDIT_WITNESSES"},
     "access": _SERVICE
     | {
         "TOKEN_CLIENTS",
@@ -54,6 +54,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
         "DPOP_CLIENTS",
+        "EMPLOYEE_CLIENTS",
+        "CASES",
         "PUBLIC_ORIGINS",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
@@ -70,6 +72,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "STATUS_CHECK_RETENTION_DAYS",
         "STATUS_CHECKS_LISTED",
         "SHOWN_DOORS_PATIENCE_SECONDS",
+        "COMMAND_WAITS",
+        "COMMAND_WAITS_PER_USER",
     },
     "config": _INTAKE,
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 CUSTOMERS = ("user-123", "user-456")
 AGENTS = ("agent-7", "agent-8")
+EMPLOYEES = ("employee-1", "employee-2")
 CONFIDENTIAL_CLIENTS = ("call-center", "voice-assistant")
 _SECRET_BYTES = 20
 """Of a TOTP secret: as many as its hash has (RFC 4226, 4)."""
@@ -26,10 +28,15 @@ def issuer_url(ports: Ports) -> str:
 
 
 def ensure_issuer_seed(path: Path) -> None:
-    """Make the file if there is none."""
-    if path.is_file():
+    """Make the file if there is none; who is missing in an older one is added."""
+    kinds = (
+        dict.fromkeys(CUSTOMERS, "customer")
+        | dict.fromkeys(AGENTS, "agent")
+        | dict.fromkeys(EMPLOYEES, "employee")
+    )
+    seed = json.loads(path.read_bytes()) if path.is_file() else {"accounts": {}, "clients": {}}
+    if seed["accounts"].keys() >= kinds.keys() and seed["clients"].keys() >= set(CONFIDENTIAL_CLIENTS):
         return
-    kinds = dict.fromkeys(CUSTOMERS, "customer") | dict.fromkeys(AGENTS, "agent")
     accounts = {
         name: {
             "kind": kind,
@@ -39,4 +46,5 @@ def ensure_issuer_seed(path: Path) -> None:
         for name, kind in kinds.items()
     }
     clients = {name: secrets.token_urlsafe(24) for name in CONFIDENTIAL_CLIENTS}
-    write_private_json(path, {"accounts": accounts, "clients": clients})
+    whole = {"accounts": {**accounts, **seed["accounts"]}, "clients": {**clients, **seed["clients"]}}
+    write_private_json(path, whole)

@@ -18,7 +18,7 @@ from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
-from mesh.sandbox import MONITOR, broker_user
+from mesh.sandbox import AUDIT_ORIGIN, MONITOR, broker_user
 from mesh.tokens import AUDIENCE
 from services.registry import SERVICES
 
@@ -131,6 +131,7 @@ class Planner:
         settings = {**self._server(service.name), **self._vehicle_settings(service), **particular()}
         if service.needs_broker:
             settings |= self._broker(service.name)
+            settings["DOORS_AUDIT_TARGET"] = self._target("audit")
         if service.has_database:
             settings["DOORS_DATABASE_URL"] = self._sandbox.database_url(service.name)
         return self._serving(service.name, settings)
@@ -253,7 +254,13 @@ class Planner:
         }
 
     def _audit_settings(self) -> dict[str, str]:
-        return {"DOORS_AUDIT_HOUSE_KEY": _absolute(self._sandbox.audit_house_key)}
+        return {
+            "DOORS_AUDIT_HOUSE_KEY": _absolute(self._sandbox.audit_house_key),
+            "DOORS_AUDIT_LOG_KEYS": _absolute(self._sandbox.audit_log_keys),
+            "DOORS_AUDIT_ORIGIN": AUDIT_ORIGIN,
+            "DOORS_AUDIT_FOLDER": _absolute(self._sandbox.audit_folder),
+            "DOORS_AUDIT_SECOND_PLACE": _absolute(self._sandbox.audit_second_place),
+        }
 
     def _envoy(self) -> MeshComponent:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from mesh.broker_secrets import BrokerSecrets, ensure_secret
-from mesh.ceremony import Ceremony
+from mesh.ceremony import Ceremony, ensure_log_key
 from mesh.files import owned_folder, private_folder, write_private, write_private_json
 from mesh.issuer_seed import ensure_issuer_seed, issuer_url
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pair, Pki
@@ -52,6 +52,8 @@ OPERATOR = "operator"
 PERSON = "team-operator"
 """Who gives rights with `doorctl`: the name of the certificate."""
 _ENDS = {"cert": "crt", "key": "key"}
+AUDIT_ORIGIN = "remotecontrol.ecarus.internal/audit"
+"""The name of the sandbox's audit log, and of its key."""
 MONITOR = "broker-monitor"
 """Who asks the broker how it is: the name of its certificate."""
 
@@ -196,6 +198,26 @@ class Sandbox:
         return self.folder / "secrets" / "audit-house.key"
 
     @property
+    def audit_log_keys(self) -> Path:
+        """What the audit ledger signs its checkpoints with (PEM)."""
+        return self.folder / "secrets" / "audit-log.key"
+
+    @property
+    def audit_log_public(self) -> Path:
+        """Its public half, as whoever verifies the ledger needs it (a verifier key, c2sp.org/signed-note)."""
+        return self.folder / "public" / "audit-log.vkey"
+
+    @property
+    def audit_folder(self) -> Path:
+        """The published audit log."""
+        return self.folder / "audit" / "log"
+
+    @property
+    def audit_second_place(self) -> Path:
+        """Where its last checkpoint is kept besides: here beside everything else, for want of another machine."""
+        return self.folder / "audit" / "second-place"
+
+    @property
     def broker_secrets(self) -> BrokerSecrets:
         """What the broker and the services know of each other."""
         return BrokerSecrets(self.folder / "secrets")
@@ -252,7 +274,7 @@ class Sandbox:
         cannot be used.
         """
         private_folder(self.folder)
-        for name in ("logs", "data", "nats", "envoy", "vehicles"):
+        for name in ("logs", "data", "nats", "envoy", "vehicles", "audit"):
             private_folder(self.folder / name)
         pki = Pki(self.pki, now)
         for identity in IDENTITIES:
@@ -267,6 +289,9 @@ class Sandbox:
         ensure_secret(self.order_mac_key)
         ensure_secret(self.update_id_key)
         ensure_secret(self.audit_house_key)
+        private_folder(self.audit_folder)
+        private_folder(self.audit_second_place)
+        ensure_log_key(self.audit_log_keys, self.audit_log_public, AUDIT_ORIGIN)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
         ensure_issuer_seed(self.issuer_seed)
@@ -336,6 +361,9 @@ def _seed() -> dict[str, object]:
         "grants": [
             {"grantId": f"sandbox-owner-{vin}", "principal": owner, "vin": vin, "role": "OWNER"}
             for vin, owner in OWNERS.items()
+        ],
+        "consents": [
+            {"principal": person, "purpose": "ACCESS_HISTORY"} for person in sorted(set(OWNERS.values()))
         ],
         "apiKeys": [
             {

@@ -22,8 +22,10 @@ ONE_FACTOR = "urn:ecarus:acr:1fa"
 TWO_FACTORS = "urn:ecarus:acr:2fa"
 """The classes of a sign-in (`acr`), as the access service's step-up table names them."""
 _METHODS = {ONE_FACTOR: ["pwd"], TWO_FACTORS: ["mfa", "otp", "pwd"]}
-CLIENTS = ("mobile-app", "call-center", "web", "voice-assistant")
+CLIENTS = ("mobile-app", "call-center", "web", "voice-assistant", "operations")
 """The clients registered with the access service; a command's source follows from them."""
+EMPLOYEES = "operations"
+"""The client of employees, who watch over access and command nothing."""
 
 AGENTS = "call-center"
 """The client through which agents act for users."""
@@ -49,6 +51,8 @@ class Bearer:
     """Because of which an agent acts; a user's own token names none."""
     jkt: str | None = None
     """The thumbprint of the key that the token is bound to (RFC 9449), if to any."""
+    scope: str | None = None
+    """What it is narrowed to, if to anything; without `security.watch` in it an employee's token opens nothing."""
 
 
 def issue_token(key: Path, issuer: str, bearer: Bearer, now: datetime) -> str:
@@ -80,6 +84,10 @@ def issue_token(key: Path, issuer: str, bearer: Bearer, now: datetime) -> str:
     if bearer.actor is not None:  # RFC 8693, 4.1
         claims["act"] = {"sub": bearer.actor}
         claims["case"] = bearer.case
+    if bearer.client == EMPLOYEES:  # RFC 9068, 2.2.3.1
+        claims["roles"] = ["employee"]
+    if bearer.scope is not None:
+        claims["scope"] = bearer.scope
     if bearer.jkt is not None:
         claims["cnf"] = {"jkt": bearer.jkt}
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}

@@ -109,7 +109,7 @@ def next_slot(
         raise NotReachableError("no session information of this vehicle yet")
     session, counter = session.issue(domain)
     valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
-    expires_at_millis = max(0, now_millis + session.clock_lead_millis + valid_millis)
+    expires_at_millis = max(1, now_millis + session.clock_lead_millis + valid_millis)
     return SessionSlot(session.epoch, counter, expires_at_millis), session
 
 
@@ -131,7 +131,7 @@ class AnswerReader:
 
     def hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
         """Return the session information that came on Domain.HELLO. Raises MessageRefusedError."""
-        signed = self._verified(vin, Domain.HELLO, data)
+        signed, _ = self._verified(vin, Domain.HELLO, data)
         if signed.content_type != ContentType.SESSION:
             raise MessageRefusedError(Fault.WRONG_TYPE, "not session information")
         try:
@@ -148,19 +148,26 @@ class AnswerReader:
         """Return the answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED), to be admitted by a
         ReplayGuard. Raises MessageRefusedError.
         """
-        signed = self._verified(vin, domain, data)
+        return self.signed_answer(vin, domain, data)[0]
+
+    def signed_answer(self, vin: str, domain: Domain, data: bytes) -> tuple[session_pb2.SignedAnswer, bytes]:
+        """Return the same, and the envelope that the vehicle signed, without its seal: who has the vehicle's public key
+        can verify it. Raises MessageRefusedError.
+        """
+        signed, envelope = self._verified(vin, domain, data)
         message = _parse_answer(signed, domain)
         _check_names(vin, message)
         self._check(message)
-        return message
+        return message, envelope
 
-    def _verified(self, vin: str, domain: Domain, data: bytes) -> cose.SignedEnvelope:
-        signed = cose.decode(unseal(data, self._open_keys, Direction.TO_CLOUD, vin))
+    def _verified(self, vin: str, domain: Domain, data: bytes) -> tuple[cose.SignedEnvelope, bytes]:
+        envelope = unseal(data, self._open_keys, Direction.TO_CLOUD, vin)
+        signed = cose.decode(envelope)
         keys = self._enrolment.find(vin)
         if keys is None or signed.key_id != keys.verify_key_id:
             raise MessageRefusedError(Fault.UNKNOWN_KEY, "not signed by the enrolled vehicle")
         cose.verify(signed, keys.verify_key, subject_of(vin, domain))
-        return signed
+        return signed, envelope
 
 
 class ReplayGuard:

@@ -29,6 +29,7 @@ class ServiceDescriptor:
     `contract` is the protobuf service whose name its replicas answer health checks for. `is_public`: Envoy passes
     users' requests on to it. `has_database` also means an account at the broker, unless it `needs_broker` not.
     `is_operated`: operators ask it.
+    `is_dispensable`: all others go on without it, and the edge is ready without it.
 
     What it does with vehicles decides which keys it is given: it `opens_answers` (sealed results), `opens_reports`
     (sealed status reports), `gives_orders` (has them signed), or `delivers_orders` (and wakes vehicles).
@@ -41,6 +42,7 @@ class ServiceDescriptor:
     has_database: bool = True
     needs_broker: bool = True
     is_operated: bool = True
+    is_dispensable: bool = False
     keeps_dead_letters: bool = False
     opens_answers: bool = False
     opens_reports: bool = False
@@ -109,7 +111,14 @@ SERVICES = (
         needs_broker=False,
         is_operated=False,
     ),
-    ServiceDescriptor("audit", 518, "ecarus.remotecontrol.audit.v1.AuditIntakeService", needs_broker=False),
+    ServiceDescriptor(
+        "audit",
+        518,
+        "ecarus.remotecontrol.audit.v1.AuditIntakeService",
+        is_public=True,
+        needs_broker=False,
+        is_dispensable=True,
+    ),
 )
 """In the order in which they are shown."""
 

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 DOOR_PACKAGE = "ecarus.remotecontrol.door.v1"
 TYPE_BASE = "https://docs.ecarus.example/problems/"
 BASE_PATH = "/api/v1/remotecontrol/vehicles/{vin}/door"
+PERSON_PATH = "/api/v1/remotecontrol"
+"""Before the paths of what is about the person who calls, and no vehicle."""
 SERVICE_FIELD, METHOD_FIELD = 6, 2  # of FileDescriptorProto and ServiceDescriptorProto: the paths of comments
 ENUM_FIELD, VALUE_FIELD = 5, 2
 DEADLINES = {"read": ("3s", "2700m"), "write": ("5s", "4500m")}
 """How long Envoy waits, and what it tells the service: a little less, so that it can report its failure."""
+WAITING = ("36s", "35500m")
+"""The same for a caller who prefers to wait for the end (RFC 7240), for 30 s at most."""
+PREFERS = "{name: prefer, string_match: {contains: wait, ignore_case: true}}"
 RETRIES = {
     "read": '{retry_on: "unavailable,reset,connect-failure,refused-stream", num_retries: 1}',
     "write": '{retry_on: "connect-failure,refused-stream", num_retries: 2}',
@@ -38,6 +43,7 @@ class PublicRpc:
     served_by: str
     streams: bool
     reaches_vehicle: bool
+    may_wait: bool
     http_method: str | None
     path: str | None
     query: tuple[str, ...]
@@ -104,6 +110,7 @@ class Contract:
                     served_by=service.options.Extensions[self._options.served_by],
                     streams=method.server_streaming,
                     reaches_vehicle=access.reaches_vehicle,
+                    may_wait=access.may_wait,
                     http_method=verb.upper() if verb else None,
                     path=path,
                     query=self._query_of(method, path) if path and verb == "get" else (),
@@ -150,14 +157,15 @@ def transcoded_services(contract: Contract) -> list[str]:
 
 def rest_routes(contract: Contract) -> list[str]:
     """Envoy's routes to the REST forms, those that are answered alike in one; behind them their 405 twins."""
-    alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    alike: dict[tuple[str, str, tuple[str, ...], str], list[str]] = {}
     allowed: dict[str, list[str]] = {}
     for rpc in contract.rpcs:
         if rpc.path is not None:
-            alike.setdefault((rpc.cluster, rpc.kind, rpc.allowed), []).append(rpc.path)
+            slot = (rpc.cluster, rpc.kind, rpc.allowed, _base_of(rpc.path))
+            alike.setdefault(slot, []).append(rpc.path)
             allowed.setdefault(rpc.path, []).extend(rpc.allowed)
-    lines = []
-    for (cluster, kind, methods), paths in alike.items():
+    lines = _waiting_routes(contract)
+    for (cluster, kind, methods, _), paths in alike.items():
         name = cluster if kind == "stream" else f"{cluster}_{kind}"
         by = f"exact: {methods[0]}" if len(methods) == 1 else f"safe_regex: {{regex: {'|'.join(methods)}}}"
         lines.append(f"- name: {name}")
@@ -173,15 +181,31 @@ def rest_routes(contract: Contract) -> list[str]:
                 f"  route: {{cluster: {cluster}, timeout: {timeout}, retry_policy: {RETRIES[kind]}}}"
             )
             lines.append(f"  request_headers_to_add: [{_header('grpc-timeout', told)}]")
-    twins: dict[str, list[str]] = {}
+    twins: dict[tuple[str, str], list[str]] = {}
     for path, methods_of_path in allowed.items():
-        twins.setdefault(", ".join(methods_of_path), []).append(path)
-    for methods_text, paths in twins.items():
+        twins.setdefault((", ".join(methods_of_path), _base_of(path)), []).append(path)
+    for (methods_text, _), paths in twins.items():
         lines.append(f"- name: only_{methods_text.lower().replace(', ', '_')}")
         lines.append(f"  match: {{{_matching(paths)}}}")
         lines.append("  direct_response: {status: 405}")
         lines.append(f"  response_headers_to_add: [{_header('allow', methods_text)}]")
         lines.append("  typed_per_filter_config: *open")
+    return lines
+
+
+def _waiting_routes(contract: Contract) -> list[str]:
+    """Envoy's routes for who prefers to wait for the end: the same, within another deadline. They come first."""
+    lines = []
+    waiting = [rpc for rpc in contract.rpcs if rpc.may_wait and rpc.path is not None]
+    for cluster, method in dict.fromkeys((rpc.cluster, rpc.http_method) for rpc in waiting):
+        paths = [rpc.path or "" for rpc in waiting if (rpc.cluster, rpc.http_method) == (cluster, method)]
+        by = f'{{name: ":method", string_match: {{exact: {method}}}}}'
+        lines += [
+            f"- name: {cluster}_wait",
+            f"  match: {{{_matching(paths)}, headers: [{by}, {PREFERS}]}}",
+            f"  route: {{cluster: {cluster}, timeout: {WAITING[0]}, retry_policy: {RETRIES['write']}}}",
+            f"  request_headers_to_add: [{_header('grpc-timeout', WAITING[1])}]",
+        ]
     return lines
 
 
@@ -195,6 +219,12 @@ def native_routes(contract: Contract) -> list[str]:
             without_end = "timeout: 0s, idle_timeout: 0s, max_stream_duration: {max_stream_duration: 0s}"
             lines.append(f"  route: {{cluster: {rpc.cluster}, {without_end}}}")
     bounded = "timeout: 0s, max_stream_duration: {max_stream_duration: 5s, grpc_timeout_header_max: 5s}"
+    waits = "timeout: 0s, max_stream_duration: {max_stream_duration: 36s, grpc_timeout_header_max: 36s}"
+    for rpc in contract.rpcs:
+        if rpc.may_wait:
+            lines.append(f"- name: {_snake(rpc.name)}_wait")
+            lines.append(f"  match: {{path: /{rpc.service}/{rpc.name}, grpc: {{}}, headers: [{PREFERS}]}}")
+            lines.append(f"  route: {{cluster: {rpc.cluster}, {waits}}}")
     accepting = [rpc for rpc in contract.rpcs if rpc.reaches_vehicle]
     for service in dict.fromkeys(rpc.service for rpc in accepting):
         here = [rpc for rpc in accepting if rpc.service == service]
@@ -209,13 +239,20 @@ def native_routes(contract: Contract) -> list[str]:
     return lines
 
 
+def _base_of(path: str) -> str:
+    """Return what stands before a path template's own part."""
+    for base in (BASE_PATH, PERSON_PATH):
+        if path.startswith(base + "/"):
+            return base
+    raise ValueError(f"a public path must begin with {PERSON_PATH}/: {path}")
+
+
 def _matching(paths: Sequence[str]) -> str:
-    """Return one regular expression for these path templates."""
-    ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(BASE_PATH + "/")) for path in paths]
-    if any(not path.startswith(BASE_PATH + "/") for path in paths):
-        raise ValueError(f"a public path must begin with {BASE_PATH}/: {paths}")
+    """Return one regular expression for these path templates, which have one base."""
+    base = _base_of(paths[0])
+    ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(base + "/")) for path in paths]
     tail = ends[0] if len(ends) == 1 else f"({'|'.join(ends)})"
-    return f'safe_regex: {{regex: "{BASE_PATH.replace("{vin}", "[^/]+")}/{tail}"}}'
+    return f'safe_regex: {{regex: "{base.replace("{vin}", "[^/]+")}/{tail}"}}'
 
 
 def _header(key: str, value: str) -> str:

@@ -23,7 +23,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import code_pb2
 from grpc_tools import protoc
 
-from tools import contract_blocks, edge_refusals, service_blocks
+from tools import contract_blocks, edge_refusals, security_table, service_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +61,14 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[Contract], list[str]]]] = {
         "refusals": contract_blocks.refusal_table,
     },
     "docs/architecture.md": {"services": service_blocks.table},
+    "docs/security.md": {
+        "owasp_api": security_table.table("owasp_api"),
+        "asvs": security_table.table("asvs"),
+        "rfc8725": security_table.table("rfc8725"),
+        "rfc9470": security_table.table("rfc9470"),
+        "rfc9700": security_table.table("rfc9700"),
+        "r155": security_table.table("r155"),
+    },
     ".importlinter": {
         "layers": service_blocks.packages,
         "apart": service_blocks.siblings,

@@ -76,8 +76,10 @@ def clusters(_: Contract) -> list[str]:
 
 
 def readiness(_: Contract) -> list[str]:
-    """Envoy's answers about readiness: of everything, and of each part. Commands cannot be taken without access."""
-    every = [name for _, name, _, _ in _clusters()]
+    """Envoy's answers about readiness: of all that others cannot go on without, and of each part. Commands cannot be
+    taken without access.
+    """
+    every = [name for service, name, _, _ in _clusters() if not service.is_dispensable]
     lines = _readyz("readyz", "/readyz", every)
     for _service, name, _asked, ready in _clusters():
         lines += _readyz(

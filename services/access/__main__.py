@@ -14,6 +14,9 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.consent_server import ConsentServicer
+from services.access.adapters.customer_case_server import CustomerCaseServicer
+from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
@@ -29,18 +32,24 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
+from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.shared_proofs import TELL_SECONDS, SharedProofs
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
+from services.access.domain.consents import ASKED
 from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.consents import Consents
+from services.access.usecases.customer_cases import CaseCheck, CustomerCases
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
@@ -74,19 +83,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
-    await asyncio.to_thread(
-        migrate,
-        settings.database_url,
-        Path(__file__).with_name("migrations"),
-        store.HEAD,
-        store.AccessModel.metadata,
-    )
-    database = await open_database(settings.database_url)
-    await _prepare(database, settings, pepper)
+    database = await _opened(settings, pepper)
     health = Health()
     broker = await connect_broker(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, CLOCK.now)
+    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="RIGHTS_REFUSED")
 
     async def load_permissions(subject: str, actor: str, vin: str) -> EffectivePermissions:
         return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
@@ -97,7 +99,6 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes = Routes()
     workloads = Workloads()
-    permission_cache = PermissionCache(load_permissions, CLOCK.seconds)
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
@@ -105,45 +106,36 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         watch.hurry()
 
     keys = _issuer_keys(settings, KeyRing(keys_changed), health)
-    tokens = TokenVerifier(
-        issuer=settings.token_issuer,
-        audience=settings.token_audience,
-        keys=keys,
-        clients=settings.clients,
-        now=CLOCK.seconds,
-        longest_seconds=settings.token_longest_seconds,
-        leeway_seconds=settings.token_leeway_seconds,
-        bound_clients=settings.bound_clients,
-    )
     signals = SignalLog()
+    shared_proofs = SharedProofs(broker.client, ProofVerifier(CLOCK.seconds, settings.origins))
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
-    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, relay.hand_over), CLOCK.now)
+    case_record = store.SqlCustomerCases(audit.database, AccessMessages(), relay.hand_over, CLOCK.seconds)
+    agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
-            tokens=tokens,
+            tokens=_token_verifier(settings, keys),
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
-            proofs=ProofVerifier(CLOCK.seconds, settings.origins),
+            proofs=shared_proofs.verifier,
             note_use=key_uses.note,
         ),
-        permissions=permission_cache,
+        permissions=PermissionCache(load_permissions, CLOCK.seconds),
         rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
         step_up_table=settings.step_up_table,
         agents=agents,
+        cases=CaseCheck(case_record, settings.cases),
         now=CLOCK.seconds,
         observe=signals.note,
-    )
-    edge = EdgeAuthorizer(
-        authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
+        decided=DecisionLog(audit.note, audit.count_lost, CLOCK.now, CLOCK.monotonic).decided,
     )
     await follow_revocations(broker.client, authorizer.invalidate)
-    change_messages = AccessMessages()
-    record = store.SqlGrantRecord(database, change_messages, relay.hand_over)
-    people = _people_of(database, relay, authorizer.invalidate, settings)
+    await shared_proofs.start()
+    record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
+    people = _people_of(audit.database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
         keys,
@@ -155,13 +147,18 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
 
     def register(server: grpc.aio.Server) -> None:
+        edge = EdgeAuthorizer(
+            authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
+        )
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
         grants = AccessServicer(
             record,
             authorizer.invalidate,
             CLOCK.now,
-            None if settings.is_sandbox else SqlPendingGrants(database, change_messages, relay.hand_over),
-            None if settings.is_sandbox else SqlPendingApiKeys(database),
+            None
+            if settings.is_sandbox
+            else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
+            None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
             trusts=keys.ring.trusts,
             hash_key=partial(key_hash, pepper),
             severed=people[1],
@@ -169,6 +166,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        ConsentServicer(
+            Consents(store.SqlConsents(audit.database), authorizer.invalidate, CLOCK.now, ASKED)
+        ).register(server)
+        SecurityCaseServicer(people[2], record, authorizer.invalidate, CLOCK.now).register(server)
+        CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, CLOCK.now)).register(server)
 
     rpc = GrpcServer(
         settings,
@@ -179,6 +181,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
+        audit=audit.hook,
         also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
     await keys.refresh()
@@ -192,11 +195,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             relay.run(),
             watch.run(),
             regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
+            audit.run(),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
+            regularly("tell_proofs", TELL_SECONDS, shared_proofs.tell),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
         await rpc.stop()
+        await audit.close()
         if isinstance(keys, DiscoveredKeys):
             await keys.close()
         await broker.close()
@@ -237,6 +243,35 @@ def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> Key
         stale_seconds=settings.token_keys_stale_seconds,
         ca=settings.token_issuer_ca,
     )
+
+
+def _token_verifier(settings: AccessSettings, keys: KeyFile | DiscoveredKeys) -> TokenVerifier:
+    """Return what turns tokens into callers, as the settings say."""
+    return TokenVerifier(
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        keys=keys,
+        clients=settings.clients,
+        now=CLOCK.seconds,
+        longest_seconds=settings.token_longest_seconds,
+        leeway_seconds=settings.token_leeway_seconds,
+        bound_clients=settings.bound_clients,
+        employee_clients=settings.employees,
+    )
+
+
+async def _opened(settings: AccessSettings, pepper: bytes) -> Database:
+    """Return the record, brought up to date and prepared."""
+    await asyncio.to_thread(
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.AccessModel.metadata,
+    )
+    database = await open_database(settings.database_url)
+    await _prepare(database, settings, pepper)
+    return database
 
 
 async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) -> None:

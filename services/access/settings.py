@@ -10,7 +10,8 @@ from services.access.adapters.dpop import origin_of
 from services.access.adapters.issuer_discovery import checked_url
 from services.access.adapters.issuer_keys import ALGORITHMS, SUPPORTED_ALGORITHMS
 from services.access.domain import abnormal
-from services.access.domain.accounts import SANDBOX_CLIENTS, Source
+from services.access.domain.accounts import SANDBOX_CLIENTS, SANDBOX_EMPLOYEE_CLIENTS, Source
+from services.access.domain.customer_cases import CaseRule
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import SANDBOX, STRICT, table_in
 from services.platform.settings import ServiceSettings
@@ -46,6 +47,8 @@ class AccessSettings(ServiceSettings):
     token_clients: str | None = Field(default=None, max_length=8_192)
     sandbox_seed: FilePath | None = None
     step_up: str | None = Field(default=None, max_length=8_192)
+    employee_clients: str | None = Field(default=None, max_length=8_192)
+    cases: CaseRule = CaseRule.VOUCHED
     dpop_clients: str = Field(default="", max_length=8_192)
     public_origins: str = Field(default="", max_length=4_096)
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
@@ -115,9 +118,18 @@ class AccessSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _bound_clients_are_clients(self) -> Self:
-        if unknown := sorted(self.bound_clients - self.clients.keys()):
+        if unknown := sorted(self.bound_clients - self.clients.keys() - self.employees):
             raise ValueError(
                 f"DOORS_DPOP_CLIENTS names {', '.join(unknown)}, which DOORS_TOKEN_CLIENTS does not"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _employees_are_nobodys_customers(self) -> Self:
+        if both := sorted(self.employees & self.clients.keys()):
+            raise ValueError(
+                f"DOORS_EMPLOYEE_CLIENTS and DOORS_TOKEN_CLIENTS both name {', '.join(both)}: employees have a client "
+                "of their own"
             )
         return self
 
@@ -150,6 +162,13 @@ class AccessSettings(ServiceSettings):
     def clients(self) -> Mapping[str, Source]:
         """The source that each of the issuer's clients stands for, by client id."""
         return SANDBOX_CLIENTS if self.token_clients is None else clients_in(self.token_clients)
+
+    @property
+    def employees(self) -> frozenset[str]:
+        """The issuer's clients whose tokens are employees'."""
+        if self.employee_clients is None:
+            return SANDBOX_EMPLOYEE_CLIENTS if self.is_sandbox else frozenset()
+        return frozenset(filter(None, (each.strip() for each in self.employee_clients.split(","))))
 
     @property
     def abnormal_rules(self) -> Mapping[AbnormalKind, AbnormalRule]:

@@ -14,6 +14,7 @@ from key_files.pem import read_open_keys
 from protocol import streams
 from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
+from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
 from services.command.adapters.dispatch import CommandDispatcher
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
@@ -23,6 +24,7 @@ from services.command.adapters.server import POLICY, SERVICE, DoorCommandService
 from services.command.adapters.session_requests import TELL_SECONDS, SessionRequests
 from services.command.adapters.shown_results import ShownResults
 from services.command.adapters.vehicle_queue import BrokerQueue
+from services.command.adapters.wait_link import BrokerReplicas, note_ended
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
@@ -34,7 +36,9 @@ from services.command.usecases.vehicle_reports import (
     sign_again,
     wake_the_silent,
 )
+from services.command.usecases.waiting import CommandWaits
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
@@ -58,7 +62,7 @@ from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from services.platform.jetstream import Broker
@@ -80,6 +84,18 @@ async def _advisory_states(
     shown = ShownResults(CLOCK.microseconds, settings.shown_doors_patience_seconds)
     await shown.listen(broker)
     return advisory_states, shown
+
+
+async def _command_waits(broker: Broker, settings: CommandSettings) -> CommandWaits:
+    replicas = BrokerReplicas(broker.client)
+    waits = CommandWaits(replicas, settings.command_waits, settings.command_waits_per_user)
+    await replicas.listen(waits)
+    return waits
+
+
+async def _close(*closing: Callable[[], Awaitable[None]]) -> None:
+    for close in closing:
+        await close()
 
 
 async def _known_vehicles(commands: store.SqlCommands) -> SessionsKnown:
@@ -129,8 +145,18 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     def hand_over(messages: Sequence[OutgoingMessage]) -> None:
         dispatcher.committed(messages)
         to_watchers.hand_over(messages)
+        note_ended(waits, messages)
 
-    commands = store.SqlCommands(database)
+    waits = await _command_waits(broker, settings)
+    audit = AuditDelivery(
+        settings,
+        "command",
+        database,
+        store.audit_outbox,
+        refused_kind=COMMAND_REFUSED,
+        places=[store.audit_rows],
+    )
+    commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
     known = await _known_vehicles(commands)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
@@ -196,27 +222,29 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         CLOCK.milliseconds,
         ask=requests.ask,
     )
-    rights = right_link.CommandRevocationHandler(deps, right_link.SignerReview(signer), BrokerQueue(broker))
+    review = right_link.SignerReview(signer)
     subscriptions = [
         *vehicle_link.subscriptions(events, deps),
-        Subscription(right_link.ENDED, rights.handle),
+        Subscription(
+            right_link.ENDED,
+            right_link.CommandRevocationHandler(deps, review, BrokerQueue(broker)).handle,
+        ),
     ]
-    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now)
     keeper = DeadLetterKeeper(
         database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
-    )
-    taking = consumers(
-        broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.senders
     )
     server = GrpcServer(
         settings,
         [SERVICE],
-        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused)),
+        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused, waits)),
         POLICY,
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
         health=health,
-        besides=[dead_letter_api(letters)],
+        audit=audit.hook,
+        besides=[
+            dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
+        ],
     )
     await server.start()
     _log.info("started", listen=settings.listen)
@@ -231,7 +259,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             to_watchers.run(),
             keeper.run(),
             refused.run(),
-            *(consumer.run() for consumer in taking),
+            audit.run(),
+            *(
+                consumer.run()
+                for consumer in consumers(
+                    broker,
+                    subscriptions,
+                    refused_reports.after(dead_letter_writer.dead_letter),
+                    settings.senders,
+                )
+            ),
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, deps)),
             regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, deps)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, deps, waker.wake)),
@@ -241,13 +278,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly("purge_expired_history", _PURGE_SECONDS, partial(purge_expired_history, deps)),
         )
     finally:
-        await server.stop()
-        await refused.close()
-        await gateway.close()
-        await to_signer.close()
-        await to_enrolment.close()
-        await broker.close()
-        await database.close()
+        waits.close()  # before calls in flight are waited for
+        await _close(
+            server.stop, *(each.close for each in (refused, audit, gateway, to_signer, to_enrolment))
+        )
+        await _close(broker.close, database.close)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVE
 from services.config import usecases
 from services.config.adapters import dispatch, right_link, server, store, translate, vehicle_link
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
@@ -89,8 +90,9 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         CLOCK.now,
         set_aside=dead_letter_writer.set_aside,
     )
+    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="CONFIG_REFUSED")
     record = store.ConfigStore(
-        database, relay, dispatch.outgoing, partial(translate.stamp, mac), translate.weakened
+        audit.database, relay, dispatch.outgoing, partial(translate.stamp, mac), translate.weakened
     )
 
     reader = AnswerReader(open_keys, keys, vehicle_rules.check)
@@ -106,7 +108,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     keeper = DeadLetterKeeper(
         database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
     )
-    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now))
+    letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
     rpc = GrpcServer(
         settings,
         [server.SERVICE],
@@ -114,6 +116,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         server.POLICY,
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
+        audit=audit.hook,
         besides=[letters],
         health=health,
     )
@@ -132,11 +135,13 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
             relay.run(),
             to_services.run(),
             keeper.run(),
+            audit.run(),
             regularly("purge_expired", PURGE_SECONDS, partial(usecases.purge_expired, record, CLOCK.now)),
             *taking,
         )
     finally:
         await rpc.stop()
+        await audit.close()
         await to_signer.close()
         await to_enrolment.close()
         await broker.close()

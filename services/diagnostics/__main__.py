@@ -14,6 +14,7 @@ from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS
 from services.diagnostics.adapters import server, store, translate, vehicle_link
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel
@@ -86,7 +87,8 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     keeper = DeadLetterKeeper(
         database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
     )
-    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now))
+    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
+    letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
     rpc = GrpcServer(
         settings,
         [server.SERVICE],
@@ -94,6 +96,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         server.POLICY,
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
+        audit=audit.hook,
         besides=[letters],
         health=health,
     )
@@ -112,11 +115,13 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             keeper.run(),
+            audit.run(),
             regularly("tell_due_alerts", _DUE_SECONDS, record.tell_due),
             *taking,
         )
     finally:
         await rpc.stop()
+        await audit.close()
         await broker.close()
         await channel.close()
         await database.close()

@@ -27,6 +27,7 @@ from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.domain import MessageRates
 from services.enrolment.usecases import EnrolmentDependencies
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
 from services.platform.database import open_database
@@ -69,7 +70,8 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
     broker = await connect_broker(settings, f"service-{NAME}", health, prefix)
-    record, changes = store.SqlEnrolmentRecord(database), BrokerKeyChanges(broker)
+    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="ENROLMENT_REFUSED")
+    record, changes = store.SqlEnrolmentRecord(audit.database), BrokerKeyChanges(broker)
     deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, CLOCK.now)
     await broker.ensure_streams(*STREAMS.values())
     for consumer in CONSUMERS.values():
@@ -91,6 +93,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         POLICY,
         verifier,
         refusal_of,
+        audit=audit.hook,
         besides=[enrolment_api(deps, certificates)],
         health=health,
     )
@@ -103,10 +106,12 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
             broker.watch(),
             guard.watch(),
             floods.run(),
+            audit.run(),
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
         )
     finally:
         await rpc.stop()
+        await audit.close()
         await guard.close()
         await broker.close()
         await database.close()

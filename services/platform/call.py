@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +19,18 @@ class Call:
     peer: str
     capability: Capability | None
     metadata: dict[str, str]
+    changes: bool = False
+    """Whether it is to change something."""
+    _recorded: list[bool] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the audit entry of its decision is part of a commit."""
+        return bool(self._recorded)
+
+    def note_recorded(self) -> None:
+        """Note that the audit entry of its decision is part of a commit."""
+        self._recorded.append(True)
 
     def granted(self) -> Capability:
         """Return the capability of a call whose policy asks for one."""
@@ -33,6 +45,11 @@ _current: ContextVar[Call] = ContextVar("call")
 def bind(call: Call) -> None:
     """Make it the current call of this task."""
     _current.set(call)
+
+
+def call_being_served() -> Call | None:
+    """Return the call this task serves; None outside of one."""
+    return _current.get(None)
 
 
 def current_call() -> Call:

@@ -34,6 +34,8 @@ AUDIENCE = "ecarus-rooms"
 """Every service; in a capability, the one service that it is for stands beside it (see `audience_of`)."""
 LONGEST_SECONDS = 60
 CLOCK_SKEW_SECONDS = 5
+UNRECORDED = "unrecorded"
+"""The claim of Capability.unrecorded_since."""
 EMERGENCY = "EMERGENCY"
 """The one mode that a capability names: what goes past safeguards is for those who asked for it."""
 REREAD_SECONDS = 30.0
@@ -85,6 +87,10 @@ class Capability:
     """Where somebody acts for the subject: the number of the case because of which they do."""
     step_up: StepUpState | None = None
     """How far that is enough for what only the service can tell to need it."""
+    unrecorded_since: float | None = None
+    """Since when what the subject does is not kept for the history, in seconds since 1970; 0 where it never was to be.
+    None where it is kept.
+    """
 
 
 class CapabilityVerifier:
@@ -209,6 +215,7 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         authenticated_at=float(claims["auth_time"]) if "auth_time" in claims else None,
         case=str(claims.get("case", "")),
         step_up=state_in(claims),
+        unrecorded_since=float(claims[UNRECORDED]) if UNRECORDED in claims else None,
     )
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from services.platform.audited_database import AuditedAct, note_act
 from services.platform.database import Instant
 from services.platform.free_text import readable
 
@@ -285,7 +286,9 @@ class DeadLetters:
         query = select(columns.replayed_at).where(columns.id == letter_id)
 
         def work(connection: Connection) -> datetime:
-            connection.execute(mark.values(replayed_at=at))
+            if connection.execute(mark.values(replayed_at=at)).rowcount:
+                act = AuditedAct("DEAD_LETTER_REPLAYED", at, detail={"letter": str(letter_id)})
+                note_act(connection, act)
             since: datetime | None = connection.execute(query).scalar()
             return since or at  # it may have made room for others meanwhile
 

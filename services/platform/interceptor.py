@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import re
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -21,6 +22,7 @@ from services.platform.audit import unfailing
 from services.platform.call import Call, bind
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
+from services.platform.preferences import PREFER
 from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
 from services.product import ACTION_NOT_GRANTED_DETAIL, RESOURCE, RESOURCE_NOT_FOUND_DETAIL
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 CORRELATION_ID = "x-correlation-id"
 ORIGINAL_PATH = "x-envoy-original-path"
 LONGEST_CALL_SECONDS = 10.0
+LONGEST_WAIT_SECONDS = 30.0
+"""For so long a caller may ask to be kept waiting (RFC 7240), beyond what the call itself takes."""
 REPORT_MARGIN_SECONDS = 0.05
 """Kept back from the caller's deadline, so that the failure still reaches them."""
 
@@ -125,13 +129,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _unary(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
         async def unary(request: Message, context: Context) -> Any:
             workload = self._workloads.calling(context.auth_context())
-            call = _call_of(method, context, workload)
+            call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, request)
                 self._check_trusted(None, _behind(call))
                 bind(call)
-                async with asyncio.timeout(_seconds_left(context)):
+                async with asyncio.timeout(_seconds_left(context, waits=_may_wait(rule, call))):
                     answer = await serve(request, context)
                 if rule is not None and rule.mutates:
                     self._audit(call, None)
@@ -147,7 +151,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _streaming(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
         async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
             workload = self._workloads.calling(context.auth_context())
-            call = _call_of(method, context, workload)
+            call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, request)
@@ -210,7 +214,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 violations=[Violation("X-Correlation-ID", "1-64 of A-Z a-z 0-9 . _ -")],
             )
         if rule.action is not None:
-            call = self._with_capability(rule.action, call, request)
+            call = self._with_capability(rule, rule.action, call, request)
         if rule.peers:
             violations = violations_of(request, self._body_fields.get(call.method))
             if violations:
@@ -221,13 +225,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 )
         return call
 
-    def _with_capability(self, action: str, call: Call, request: Any) -> Call:
+    def _with_capability(self, rule: RpcPolicy, action: str, call: Call, request: Any) -> Call:
         token = call.metadata.get(METADATA_KEY)
         if token is None:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
         capability = self._verifier.verify(token)
-        resource = getattr(request, RESOURCE)
-        if resource.isascii():
+        resource = "" if rule.without_resource else getattr(request, RESOURCE)
+        if resource and resource.isascii():
             resource = resource.upper()
             setattr(request, RESOURCE, resource)
         # The request's resource can be forged past the path that was authorised; the capability's cannot.
@@ -238,7 +242,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 errors.ACTION_NOT_GRANTED,
                 ACTION_NOT_GRANTED_DETAIL.format(action=action),
             )
-        return Call(call.method, call.correlation_id, call.peer, capability, call.metadata)
+        return replace(call, capability=capability)
 
     def _refusal(self, error: Exception, rule: RpcPolicy | None) -> Refusal:
         if isinstance(error, Refusal):
@@ -304,17 +308,21 @@ def _behind(call: Call) -> str:
     return call.capability.certificate if call.capability is not None else ""
 
 
-def _call_of(method: str, context: Context, workload: Workload | None) -> Call:
+def _call_of(method: str, context: Context, workload: Workload | None, rule: RpcPolicy | None) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     correlation_id = metadata.get(CORRELATION_ID) or str(uuid.uuid4())
-    return Call(method, correlation_id, workload.uri if workload else "", None, metadata)
+    changes = rule is not None and rule.mutates
+    return Call(method, correlation_id, workload.uri if workload else "", None, metadata, changes)
 
 
-def _seconds_left(context: Context) -> float:
+def _may_wait(rule: RpcPolicy | None, call: Call) -> bool:
+    return rule is not None and rule.may_wait and PREFER in call.metadata
+
+
+def _seconds_left(context: Context, *, waits: bool) -> float:
+    longest = LONGEST_CALL_SECONDS + LONGEST_WAIT_SECONDS * waits
     remaining = context.time_remaining()
-    if remaining is None:
-        return LONGEST_CALL_SECONDS
-    return min(LONGEST_CALL_SECONDS, max(0.0, remaining - REPORT_MARGIN_SECONDS))
+    return longest if remaining is None else min(longest, max(0.0, remaining - REPORT_MARGIN_SECONDS))
 
 
 def _refused_stream() -> grpc.RpcMethodHandler[Any, Any]:

@@ -35,8 +35,9 @@ class RpcPolicy:
 
     `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also those whose URI begins
     with one of these and a slash. With an `action`, the caller must
-    also hold a capability that allows it on the request's resource. `mutates` says that an RPC cut short may
-    have had its effect.
+    also hold a capability that allows it on the request's resource; on none, where it is `without_resource`. `mutates`
+    says that an RPC cut short may have had its effect, `may_wait` that its caller may ask it to wait for the end of
+    what it began.
     """
 
     peers: frozenset[str]
@@ -44,6 +45,8 @@ class RpcPolicy:
     mutates: bool = False
     open_to_any_workload: bool = False
     and_below: bool = False
+    without_resource: bool = False
+    may_wait: bool = False
 
     def admits(self, peer: str) -> bool:
         """Return whether this workload may call it."""
@@ -87,6 +90,7 @@ def _rule_of(method: MethodDescriptor) -> RpcPolicy:
     options = method.GetOptions()
     access = options.Extensions[options_pb2.access]
     peers = [service(name) for name in access.services]
+    peers += [f"{SPIFFE}team/{name}" for name in access.teams]
     if access.operators == options_pb2.OPERATORS_ANY:
         peers.append(OPERATOR)
     elif access.operators == options_pb2.OPERATORS_NAMED:
@@ -97,7 +101,9 @@ def _rule_of(method: MethodDescriptor) -> RpcPolicy:
         peers=frozenset(peers or (EDGE,)),
         action=access.action or None,
         mutates=access.changes,
+        may_wait=access.may_wait,
         and_below=access.operators == options_pb2.OPERATORS_NAMED,
+        without_resource=access.about_caller or access.watches_people,
     )
 
 

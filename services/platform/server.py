@@ -64,12 +64,12 @@ class GrpcServer:
     With `revoked_workloads` in the settings it follows that file: see RevocationList, whose exceptions it raises.
 
     `services` are the full names of the protobuf services; `register` adds their servicers; `besides` are APIs that
-    are not the service's own. Raises
-    ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
-    resource where the request names none. Reflection shows those of `services` that are called through the edge, and
-    those in `also_reflected`, which another service serves. `health` is what health checks are told; without it all is
-    well as long as the server serves. Where `settings` name a database in a file, health checks are told under STORAGE
-    whether its disk has service. `workloads` is given by who wants to know of revoked certificates, too.
+    are not the service's own. Raises ValueError when `policy` does not name exactly the RPCs of `services`, or asks
+    for an action on a resource where the request names none, or on none where it names one. Reflection shows those of
+    `services` that are called through the edge, and those in `also_reflected`, which another service serves. `health`
+    is what health checks are told; without it all is well as long as the server serves. Where `settings` name a
+    database in a file, health checks are told under STORAGE whether its disk has service. `workloads` is given by who
+    wants to know of revoked certificates, too.
     """
 
     def __init__(
@@ -91,10 +91,15 @@ class GrpcServer:
         policy = {**policy, **{method: rule for api in besides for method, rule in api.policy.items()}}
         methods = _methods_of(services)
         complete(policy, methods)
-        blind = [path for path in methods if policy[path].action and not _names_a_resource(methods[path])]
+        blind = [
+            path
+            for path, method in methods.items()
+            if policy[path].action and policy[path].without_resource == _names_a_resource(method)
+        ]
         if blind:
             raise ValueError(
-                f"policy: an action on a resource, but no field {RESOURCE} in the request of {blind}"
+                f"policy: an action on a resource, but no field {RESOURCE} in the request of {blind}, or on none, "
+                "and there is one"
             )
         body_fields = {path: field for path, method in methods.items() if (field := body_field_of(method))}
         interceptor = CallInterceptor(

@@ -116,6 +116,8 @@ class ServiceSettings(DatabaseSettings):
     broker_look_seconds: float = Field(default=5.0, ge=1, le=60)
     broker_silence_seconds: float = Field(default=4.0, ge=1, le=60)
     """After so long without any answer a connection to the broker is taken for dead."""
+    audit_target: Target | None = None
+    """Where the audit ledger is; without one its entries are not made."""
     broker_patience_seconds: float = Field(default=6.0, ge=0, le=60)
     """How long the broker may be away, or answer nothing, before health says so."""
 

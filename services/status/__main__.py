@@ -23,6 +23,7 @@ from protocol.streams import (
 )
 from protocol.subjects import GRANT_REVOKED_SUBJECT, KEPT_UPDATES, STATUS_PARTITIONS
 from services.platform import boot
+from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel
@@ -156,9 +157,13 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, CLOCK.monotonic)
     answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
-    report_keys = read_open_keys(settings.cloud_report_keys)
     reports = ReportReader(
-        Domain.STATUS, report_keys, database, store.sessions, directory, settings.report_keys_kept
+        Domain.STATUS,
+        read_open_keys(settings.cloud_report_keys),
+        database,
+        store.sessions,
+        directory,
+        settings.report_keys_kept,
     )
     await directory.listen(broker, reports)
     hellos = HelloIntake(answers, directory, database, store.sessions, CLOCK.milliseconds, reports.invalidate)
@@ -169,7 +174,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the service may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
-    letters = DeadLetterReplay(database, store.dead_letters, all_taken, CLOCK.now)
+    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
+    letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, all_taken, CLOCK.now))
     keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, CLOCK.now, settings.letter_limits.keep)
     hub = Hub(
         CLOCK.monotonic,
@@ -217,11 +223,11 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         POLICY,
         verifier,
         refusal_of,
-        besides=[dead_letter_api(letters)],
+        audit=audit.hook,
+        besides=[letters],
         health=health,
     )
     await rpc.start()
-    taken = intake.subscriptions(settings.partitions, batch, max_pending)
     dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
     )
@@ -238,6 +244,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             keeper.run(),
+            audit.run(),
             checks.run(),
             updates.watch(),
             revoked.watch(),
@@ -245,12 +252,21 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             hub.end_regularly(trusted),
             regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, advisories)),
             ConfirmationSweeper(records, CLOCK.microseconds, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.senders)),
+            *(
+                consumer.run()
+                for consumer in consumers(
+                    broker,
+                    intake.subscriptions(settings.partitions, batch, max_pending),
+                    dead_letter,
+                    settings.senders,
+                )
+            ),
         )
     finally:
         hub.close()
         await rpc.stop()
         await checks.flush()
+        await audit.close()
         await broker.close()
         await channel.close()
         await database.close()

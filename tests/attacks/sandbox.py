@@ -91,6 +91,14 @@ def let_wake_ups_age(mesh: Mesh, vin: str, seconds: int) -> None:
         database.execute("UPDATE wake_up SET at = at - ? WHERE vin = ?", (seconds * 1_000_000, vin))
 
 
+def issued_orders(mesh: Mesh, vin: str) -> set[str]:
+    """The commands of which an order was signed for this car."""
+    path = mesh.data / "data" / "command.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
+        found = database.execute("SELECT command_id FROM issued_order WHERE vin = ?", (vin,))
+        return {str(row[0]) for row in found}
+
+
 def _databases(mesh: Mesh) -> list[Path]:
     return sorted((mesh.data / "data").glob("*.db"))
 

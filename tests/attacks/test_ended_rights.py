@@ -4,6 +4,7 @@ commands that are on their way, and what they may not was never theirs.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -12,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2
 
-from tests.attacks.people import DIGITAL_KEY, SHARED_USER, bearer, grant, new_name, operator, person, revoke
-from tests.attacks.sandbox import let_wake_ups_age, plant_api_key, wake_ups
+from protocol.subjects import EventKind
+from tests.attacks.people import (
+    DIGITAL_KEY,
+    SHARED_USER,
+    bearer,
+    grant,
+    new_name,
+    operator,
+    owner_of,
+    person,
+    revoke,
+)
+from tests.attacks.sandbox import issued_orders, let_wake_ups_age, plant_api_key, wake_ups
 from tests.attacks.tokens import acting, another_issuer_key, claims, signed
 from tests.support.app import ASLEEP, SAMPLE, App, Car, eventually
 
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.attacks.bystander import BystanderProbe
+    from tests.attacks.hostile_car import HostileCar
     from tests.support.app import Stream
     from tests.support.running_mesh import Mesh
 
@@ -178,6 +191,41 @@ def test_a_right_that_ended_opens_no_door_of_a_car_that_comes_back(
     assert car.actuations(command_id) == []
     assert ended["status"] in {"CANCELLED", "FAILED"}
     assert car.state_locked()
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_a_queued_unlock_is_never_signed_and_the_stream_ends(
+    mesh: Mesh, hostile_car: HostileCar, end: Callable[[Mesh, str, str], None]
+) -> None:
+    """The car has not said yet who it is, so the order waits unsigned when its right ends. Then the car comes."""
+    guest, vin = new_name("guest"), hostile_car.vin
+    grant_id = grant(mesh, guest, vin, DIGITAL_KEY)
+    app, owner = person(mesh, vin, guest), owner_of(mesh, vin)
+    queued = eventually(lambda: (a := app.order("unlock", unlockMode="EMERGENCY")).status_code == 202 and a)
+    command_id = queued.json()["commandId"]
+    with app.stream() as stream:
+        assert stream.status == 200
+        assert not stream.ended.is_set()
+        end(mesh, guest, grant_id)
+        assert stream.ended.wait(ENDS_WITHIN_SECONDS), "the stream outlived the right"
+    ended = owner.end_of(command_id)
+    assert (ended["status"], ended["failureReason"]) == ("FAILED", "GRANT_REVOKED")
+    assert not ended.get("mayHaveSucceeded")
+    assert "SENT" not in {stage["name"] for stage in ended["stages"]}
+    asyncio.run(says_hello_and_is_sent_a_lock(hostile_car, owner))
+    issued = issued_orders(mesh, vin)
+    assert issued, "nothing was ever signed for this car, so nothing was shown"
+    assert command_id not in issued
+
+
+async def says_hello_and_is_sent_a_lock(car: HostileCar, owner: App) -> None:
+    """What waits for a car is signed for its epoch once it said hello."""
+    async with await car.connect() as link:
+        await link.say(EventKind.HELLO, car.hello())
+        await asyncio.to_thread(eventually, lambda: owner.order("lock").status_code == 202)
+        await asyncio.to_thread(eventually, lambda: issued_orders(car.mesh, car.vin))
+        assert await link.orders(seconds=30)
 
 
 @pytest.mark.timeout(150)

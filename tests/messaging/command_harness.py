@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ecarus.remotecontrol.door.v1.door_command_service_pb2_grpc import DoorComma
 
 from mesh.pki import Pki
 from services.platform.capability import AUDIENCE, EMERGENCY, ISSUER, audience_of
+from services.platform.clock import CLOCK
 from tests.messaging.fake_vehicle import VIN
 from tests.messaging.neighbours import Neighbours
 from tests.support.capabilities import new_signer
@@ -87,7 +87,7 @@ class CommandHarness:
         return grpc.aio.secure_channel(self.target, credentials, options=options)
 
     def metadata(self, vin: str, correlation_id: str, action: str) -> tuple[tuple[str, str], ...]:
-        now = int(time.time())
+        now = int(CLOCK.seconds())
         claims = {
             "iss": ISSUER,
             "aud": [AUDIENCE, audience_of("command")],

@@ -4,7 +4,6 @@ enrolment.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -16,6 +15,7 @@ from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2_grpc as keys
 from mesh.pki import CertificateIdentity
 from protocol.manifest import endorse
 from services.platform.capability import CapabilityVerifier
+from services.platform.clock import CLOCK
 from services.platform.server import GrpcServer
 from services.platform.settings import ServerSettings
 from services.signer.adapters.server import POLICY as SIGNER_POLICY
@@ -31,6 +31,7 @@ from tests.support.protocol_harness import CLOUD_REPORT, CLOUD_SEAL, CLOUD_SIGNE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import grpc
@@ -91,7 +92,7 @@ class Neighbours:
         )
         order_signer = Ed25519OrderSigner(CLOUD_SIGNER, 1)
         signer = OrderSigningServicer(
-            self, order_signer, CLOUD_SIGNER, verifier, OrderMac(MAC_KEY), lambda: datetime.now(UTC)
+            self, order_signer, CLOUD_SIGNER, verifier, OrderMac(MAC_KEY), CLOCK.now
         )
 
         def register(server: grpc.aio.Server) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import nats
 import pytest
 import pytest_asyncio
 from nats.errors import Error as NatsError
@@ -14,11 +15,15 @@ from nats.js.api import StreamConfig
 
 from protocol.stream_config import command_queue
 from protocol.streams import MQTT_MESSAGES, MQTT_OWN_STREAMS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from services.enrolment.adapters.reply_guard import ReplyGuard
+from services.enrolment.usecases import EnrolmentDependencies
+from services.platform.broker_client import BrokerClient
 from services.platform.consumer import Consumer, ConsumerPlan
 from services.platform.health import COMMANDS, Health
 from services.platform.outbox import OutgoingMessage
 from services.telematics.broker import connect_broker
 from tests.messaging.cluster import NODES, NatsCluster
+from tests.messaging.conftest import PASSWORD, USER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -203,3 +208,48 @@ async def test_a_node_that_hangs_is_left(cluster: NatsCluster) -> None:
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     await broker.client.close()
+
+
+class CutVehicles:
+    """The connections that were ended (usecases.Connections), by vehicle."""
+
+    def __init__(self) -> None:
+        self.vins: list[str] = []
+
+    async def cut(self, vin: str) -> None:
+        self.vins.append(vin)
+
+
+async def test_the_guard_over_replies_leaves_a_node_that_hangs(
+    cluster: NatsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own pulse sees it: the client's pings, which would in the end, are left out here."""
+    connect = BrokerClient.connect
+
+    async def without_pings(client: BrokerClient, *where: Any, **options: Any) -> None:
+        await connect(client, *where, **options | {"ping_interval": 3_600})
+
+    monkeypatch.setattr(BrokerClient, "connect", without_pings)
+    first, *others = cluster.nodes
+    cut: Any = CutVehicles()
+    unused: Any = None
+    deps = EnrolmentDependencies(unused, cut, unused, lambda: datetime.now(UTC))
+    settings = cluster.settings(url=first.url)
+    guard = ReplyGuard(deps, settings.model_copy(update={"broker_silence_seconds": 1.0}))
+    await guard.start()
+    attacker = await nats.connect([node.url for node in others], user=USER, password=PASSWORD)
+
+    async def is_seen() -> bool:
+        await attacker.publish(f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{VIN}", b"", reply="_INBOX.>")
+        await attacker.flush()
+        return bool(cut.vins)
+
+    try:
+        await until(is_seen)
+        first.freeze()
+        cut.vins.clear()
+        await until(is_seen)
+        assert set(cut.vins) == {VIN}
+    finally:
+        await attacker.close()
+        await guard.close()

@@ -311,8 +311,10 @@ async def test_lock_unlock_and_key_revocation_commit_audit_and_message(database:
         assert (await record.lock("user-123", "stolen", by="operator", at=NOW)).locked_at == NOW
         await record.revoke_key(key_id_of(digest), by="operator", at=NOW)
     assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 2, 2)
+    restoring = store.SqlAbnormalAccess(database, AccessMessages(), sent)
     for _ in range(2):
-        assert (await record.unlock("user-123", by="operator", at=NOW)).locked_at is None
+        unlocked = await restoring.restore_as_second("user-123", by="operator", at=NOW, alone=True)
+        assert unlocked.locked_at is None
     assert (await record.lock("user-123", "again", by="operator", at=NOW)).reason == "again"
     acts = await database.read(
         lambda c: c.execute(text("SELECT act FROM audit_entry ORDER BY sequence")).scalars().all()

@@ -94,6 +94,18 @@ class App:
     def history(self, **query: Any) -> dict[str, Any]:
         return self.get("history", **query).json()
 
+    def audit(self, period: str = "1h") -> list[dict[str, Any]]:
+        """All of the vehicle's audit that this reader sees, newest first; nothing while the ledger is away."""
+        found: list[dict[str, Any]] = []
+        query: dict[str, Any] = {"period": period, "limit": 200}
+        while (answer := self.get("audit", **query)).status_code == 200:
+            page = answer.json()
+            found += page["entries"]
+            if "nextPageToken" not in page:
+                return found
+            query["pageToken"] = page["nextPageToken"]
+        return []
+
     def stream(self, last_event_id: str | None = None) -> Stream:
         headers = {**self.headers, "Accept": "text/event-stream"}
         if last_event_id:

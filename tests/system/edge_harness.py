@@ -49,10 +49,13 @@ VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
 BASE = f"/api/v1/remotecontrol/vehicles/{VIN}/door"
 CAPABILITY = "x-ecarus-capability"
+WAITED = '{"commandId": "c1", "status": "SUCCESS", "timestamp": "2026-01-12T14:30:18Z"}'
+"""What is told of a command that was waited for."""
 HEALTH_NAMES = (
     "commands",
     "streams",
     "ecarus.remotecontrol.access.v1.AccessService",
+    "ecarus.remotecontrol.audit.v1.AuditIntakeService",
     *(
         f"ecarus.remotecontrol.door.v1.Door{kind}Service"
         for kind in ("Command", "Status", "Config", "Diagnostics")
@@ -141,6 +144,8 @@ class FakeServices(
 
     def __init__(self) -> None:
         self.received = Received()
+        self.seconds_left = 0.0
+        """What was left of the deadline of the last command that was waited for."""
         self.answers: dict[type[Any], Any] = {}
         """What is answered instead of an almost empty message of this type."""
 
@@ -170,7 +175,12 @@ class FakeServices(
         answer = door_command_pb2.DoorCommand(command_id="c1", vin=request.vin)
         answer = await self._serve(request, context, answer)
         location = f"{BASE}/commands/c1"
-        await context.send_initial_metadata((("x-http-code", "202"), ("location", location)))
+        if "prefer" in self.received.last[1]:
+            self.seconds_left = context.time_remaining()
+            waited = (("x-http-body", WAITED), ("location", location), ("preference-applied", "wait=20"))
+            await context.send_initial_metadata(waited)
+        else:
+            await context.send_initial_metadata((("x-http-code", "202"), ("location", location)))
         return answer
 
     async def LockDoors(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from services import registry
-from tests.support.app import ASLEEP, App, Car, eventually
+from tests.support.app import ASLEEP, FINAL, App, Car, eventually
 
 if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
@@ -50,6 +51,16 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
     befores = [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"]
     assert len(befores) == len(set(befores)), "a door was moved twice"
     assert app.command(command_id)["status"] == ended["status"]
+    told = eventually(lambda: (found := _leaves(app, command_id)).total() >= 2 and found, RECOVERY_SECONDS)
+    assert told == {"COMMAND_ACCEPTED": 1, f"COMMAND_{ended['status']}": 1}
+
+
+def _leaves(app: App, command_id: str) -> Counter[str]:
+    """What the audit ledger holds of a command's beginning and its end."""
+    kinds = {"COMMAND_ACCEPTED", *(f"COMMAND_{status}" for status in FINAL)}
+    return Counter(
+        each["kind"] for each in app.audit() if each.get("commandId") == command_id and each["kind"] in kinds
+    )
 
 
 @pytest.mark.timeout(400)

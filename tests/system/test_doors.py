@@ -71,6 +71,25 @@ def test_an_unlock_moves_the_doors_and_everybody_hears_of_it(app: App, car: Car)
     assert (entry["action"], entry["status"], entry["failureReason"]) == ("UNLOCK", "SUCCESS", None)
 
 
+def test_who_prefers_to_wait_is_answered_with_the_end(app: App, car: Car) -> None:
+    finish(app, "lock")
+    body = {"targetDoors": ["driver"]}
+    answer = app.send("POST", "unlock", body, Prefer="wait=25")
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=25"), answer.text
+    ended = answer.json()
+    assert ended["status"] == "SUCCESS"
+    assert car.moved(ended["commandId"]) == {"driver"}
+    later = app.get(f"commands/{ended['commandId']}").json()
+    assert {name: later[name] for name in ended} == ended
+    car.do("actuators/driver/fail")
+    try:
+        failed = app.send("POST", "lock", body, Prefer="wait=25")
+    finally:
+        car.do("actuators/driver/repair")
+    assert (failed.status_code, failed.json()["status"]) == (200, "FAILED"), failed.text
+    assert failed.json()["failureReason"]
+
+
 def test_the_same_request_twice_is_one_command(app: App, car: Car) -> None:
     finish(app, "lock")
     correlation_id = f"t-{uuid.uuid4()}"
@@ -356,6 +375,14 @@ def test_bad_bodies_name_the_field(app: App, body: object, field: str) -> None:
     assert field in [error["field"] for error in refused.json()["errors"]]
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["correlationId"] == refused.headers["x-correlation-id"]
+
+
+def test_a_status_that_no_list_is_of_is_answered_with_those_that_are(app: App) -> None:
+    refused = app.get("history", status="PENDING")
+    assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_REQUEST"), refused.text
+    (violation,) = refused.json()["errors"]
+    assert violation["field"] == "status"
+    assert violation["reason"] == "must be one of SUCCESS, FAILED, TIMEOUT, CANCELLED"
 
 
 def test_lower_case_vins_are_the_same_vehicle(mesh: Mesh) -> None:

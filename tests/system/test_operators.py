@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -93,6 +95,45 @@ def test_a_grant_is_given_shown_and_revoked(mesh: Mesh, doorctl: Any) -> None:
     )
 
 
+def test_what_was_done_is_in_the_audit_log_and_verifies_offline(
+    mesh: Mesh, doorctl: Any, tmp_path: Path
+) -> None:
+    guest = f"guest-{uuid.uuid4()}"
+    given = json.loads(
+        doorctl("grant", "give", guest, SAMPLE, "--role", "digital-key", "--valid", "8h", "--json")
+    )
+    doorctl("grant", "revoke", given["grantId"])
+    copies: list[Path] = []
+
+    def copied() -> bool:
+        copies.append(tmp_path / f"copy-{len(copies)}")
+        doorctl("audit", "export", str(copies[-1]), "--members")
+        rows = [path.read_text() for path in copies[-1].rglob("table/**/*.jsonl")]
+        return sum(row.count(guest) > 0 for text in rows for row in text.splitlines()) >= 2
+
+    def signed() -> bool:
+        return (mesh.data / "audit" / "log" / "checkpoint").exists()
+
+    eventually(signed)
+    eventually(copied)
+    doorctl("audit", "checkpoint", "--out", str(tmp_path / "saved"))
+    known = ("--key", str(mesh.data / "public" / "audit-log.vkey"))
+    assert "whole and unchanged" in doorctl("audit", "verify", str(copies[-1]), *known, "--tables")
+    saved = ("--checkpoint", str(tmp_path / "saved"))
+    published = tmp_path / "published"
+
+    def current() -> bool:
+        """The folder grows while it is copied: once more, where its checkpoint was older than the saved one."""
+        shutil.rmtree(published, ignore_errors=True)
+        shutil.copytree(mesh.data / "audit" / "log", published)
+        return (
+            "whole and unchanged"
+            in CliRunner().invoke(app_of_doorctl, ["audit", "verify", str(published), *known, *saved]).output
+        )
+
+    eventually(current)
+
+
 def test_an_issued_key_works_and_its_stream_ends_within_a_second_of_its_revocation(
     mesh: Mesh, doorctl: Any
 ) -> None:
@@ -173,3 +214,55 @@ def test_without_an_environment_it_says_how_to_make_one(tmp_path: Path) -> None:
         1,
         f"doorctl: {tmp_path}/.venv is not made yet: make -C {tmp_path} setup\n",
     )
+
+
+def security(mesh: Mesh, method: str, path: str, token: str, body: object = None) -> httpx.Response:
+    url = f"{mesh.base_url}/security/{path}"
+    return httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}, json=body, timeout=30)
+
+
+def employee(mesh: Mesh, name: str) -> str:
+    """As `make token USER=... CLIENT=operations SCOPE="security.watch security.act"` prints it."""
+    return mesh.token(name, client="operations", scope="security.watch security.act")
+
+
+def test_employees_watch_over_access_through_the_edge(mesh: Mesh, doorctl: Any) -> None:
+    who = f"guest-{uuid.uuid4()}"
+    one, other = employee(mesh, "employee-1"), employee(mesh, "employee-2")
+    listed = security(mesh, "GET", "cases?openOnly=true", one)
+    assert (listed.status_code, list(listed.json())) == (200, ["cases"])
+    stop = {"principal": who, "reason": "reported by phone"}
+    restricted = security(mesh, "POST", "accounts/restrict", one, stop)
+    assert (restricted.status_code, restricted.json()["state"]) == (200, "RESTRICTED")
+    locked = security(mesh, "POST", "accounts/lock", one, stop)
+    assert (locked.status_code, locked.json()["state"]) == (200, "LOCKED")
+    assert "locked" in doorctl("account", "show", who)
+    asked = security(mesh, "POST", "accounts/restore", one, {"principal": who})
+    assert (asked.json()["state"], asked.json()["restoreRequestedBy"]) == ("LOCKED", "employee/employee-1")
+    assert "another operator must too" in doorctl("account", "show", who)
+    assert security(mesh, "POST", "accounts/restore", other, {"principal": who}).json()["state"] == "ACTIVE"
+    unknown = security(mesh, "POST", "cases/ab-1/acknowledge", one)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "GRANT_NOT_FOUND")
+    customer = security(mesh, "GET", "cases", mesh.token("user-123"))
+    assert (customer.status_code, customer.json()["code"]) == (403, "ACTION_NOT_GRANTED")
+    wrong = security(mesh, "POST", "accounts/lock", one, {**stop, "surplus": 1})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "surplus")
+    twin = security(mesh, "DELETE", "cases", one)
+    assert (twin.status_code, twin.headers["allow"]) == (405, "GET, HEAD")
+    assert security(mesh, "GET", "nothing", one).status_code == 404
+
+
+def test_a_case_that_is_closed_ends_its_agents_streams_and_tokens(mesh: Mesh, doorctl: Any) -> None:
+    number = f"case-{uuid.uuid4()}"
+    doorctl("case", "open", number, "user-123", "--vin", SAMPLE)
+    agent = App(mesh, bearer=mesh.token("user-123", vin=SAMPLE, actor="agent-7", case=number))
+    assert agent.get("status").status_code == 200
+    with agent.stream() as stream, App(mesh, bearer=mesh.token("user-123")).stream() as customers:
+        assert stream.status == 200
+        assert "CLOSED" in doorctl("case", "close", number)
+        assert stream.ended.wait(30), "the stream outlived the case"
+        assert "TOKEN_INVALID" in stream.comments[-1]
+        assert not customers.ended.is_set()
+    refused = agent.get("status")
+    assert (refused.status_code, refused.json()["code"]) == (401, "TOKEN_INVALID")
+    assert "case is closed" in refused.json()["detail"]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 
 DOORS = {
     f"ecarus.remotecontrol.door.v1.Door{kind}Service"
-    for kind in ("Command", "Status", "Config", "Diagnostics", "Grant")
+    for kind in ("Command", "Status", "Config", "Diagnostics", "Grant", "Audit")
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
@@ -41,7 +41,17 @@ def team(mesh: Mesh) -> Iterator[grpc.Channel]:
 
 def test_a_mesh_that_serves_is_ready_in_every_part(mesh: Mesh) -> None:
     root = mesh.base_url.partition("/api/")[0]
-    for part in ("", "/access", "/command", "/commands", "/status", "/streams", "/config", "/diagnostics"):
+    for part in (
+        "",
+        "/access",
+        "/command",
+        "/commands",
+        "/status",
+        "/streams",
+        "/config",
+        "/diagnostics",
+        "/audit",
+    ):
         answer = eventually(
             lambda part=part: (a := httpx.get(f"{root}/readyz{part}", verify=NO_TLS)).status_code == 200 and a
         )

@@ -18,6 +18,7 @@ from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of, rate_headers
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
+from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.grants import UNLOCK
 from services.access.usecases.authorization import (
     AccessDeniedError,
@@ -94,14 +95,17 @@ class _PublicRequest:
 
     certificate = ""
 
-    def __init__(self, asked: EdgeRequest, route: Route) -> None:
+    def __init__(self, asked: EdgeRequest, route: Route, correlation_id: str) -> None:
+        self.correlation_id = correlation_id
         self.action = route.action
         self.service = route.service
         self.limit_class = route.limit_class
         self.step_up = route.step_up
         self.changes = route.changes
         self.closed_to_agents = route.closed_to_agents
+        self.watches_people = route.watches_people
         self.step_up_decided_by_service = route.step_up_decided_by_service
+        self.about_caller = route.about_caller
         self._asked = asked
         self._route = route
 
@@ -138,15 +142,22 @@ class _RestRequest(_PublicRequest):
     """One in JSON: the vehicle is in its path."""
 
     def __init__(
-        self, asked: EdgeRequest, route: Route, *, written_vin: str, query: str, bodies: SoundBodies
+        self,
+        asked: EdgeRequest,
+        route: Route,
+        correlation_id: str,
+        *,
+        written_vin: str,
+        query: str,
+        bodies: SoundBodies,
     ) -> None:
-        super().__init__(asked, route)
+        super().__init__(asked, route, correlation_id)
         self._written_vin = written_vin
         self._query = query
         self._bodies = bodies
 
     def vin(self) -> str:
-        return _vin(self._written_vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._written_vin)
 
     def mode(self, vin: str) -> str:
         members = self._bodies.check(
@@ -164,9 +175,15 @@ class _NativeRequest(_PublicRequest):
     """One in gRPC: the vehicle is in its message."""
 
     def __init__(
-        self, asked: EdgeRequest, route: Route, *, certificate: str, orders: native_request.SoundOrders
+        self,
+        asked: EdgeRequest,
+        route: Route,
+        correlation_id: str,
+        *,
+        certificate: str,
+        orders: native_request.SoundOrders,
     ) -> None:
-        super().__init__(asked, route)
+        super().__init__(asked, route, correlation_id)
         self.certificate = certificate
         self._orders = orders
 
@@ -175,7 +192,7 @@ class _NativeRequest(_PublicRequest):
         return native_request.said_in(self._asked.body, self._route.request, self._route.body_field)
 
     def vin(self) -> str:
-        return _vin(self._said.vin)
+        return "" if self.about_caller or self.watches_people else _vin(self._said.vin)
 
     def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature: what it says of the vehicle is one thing
         if self._said.order is not None:
@@ -214,15 +231,17 @@ class EdgeAuthorizer:
         correlation_id, faults = _correlation(asked.headers)
         try:
             if asked.native or asked.team_listener:
-                read: _RestRequest | _NativeRequest | None = self._read_native(asked, path, faults)
+                read: _RestRequest | _NativeRequest | None = self._read_native(
+                    asked, path, faults, correlation_id
+                )
             else:
-                read = self._read_rest(asked, path, query, faults)
+                read = self._read_rest(asked, path, query, faults, correlation_id)
             permit = None if read is None else await self._authorizer.authorize(read)
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
             return _denied(asked, path, correlation_id, refusal_of_denial(denied))
-        except (StepUpRequiredError, ApprovalRequiredError) as weak:
+        except (StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError) as weak:
             return _denied(asked, path, correlation_id, refusal_of_sign_in(weak))
         except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
@@ -242,7 +261,9 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, away)
         return _allowed(correlation_id, permit)
 
-    def _read_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> _RestRequest:
+    def _read_rest(
+        self, asked: EdgeRequest, path: str, query: str, faults: list[Violation], correlation_id: str
+    ) -> _RestRequest:
         found = self._routes.rest(path)
         if found is None:
             raise _path_not_found()
@@ -254,9 +275,13 @@ class EdgeAuthorizer:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
-        return _RestRequest(asked, route, written_vin=written_vin, query=query, bodies=self._bodies)
+        return _RestRequest(
+            asked, route, correlation_id, written_vin=written_vin, query=query, bodies=self._bodies
+        )
 
-    def _read_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> _NativeRequest | None:
+    def _read_native(
+        self, asked: EdgeRequest, path: str, faults: list[Violation], correlation_id: str
+    ) -> _NativeRequest | None:
         """Return the request; None where it is about no vehicle, and a team's certificate is enough."""
         if not (asked.native and asked.team_listener):
             raise Refusal(
@@ -276,7 +301,7 @@ class EdgeAuthorizer:
         if route is None:
             raise _path_not_found()
         _refuse_headers(faults)
-        return _NativeRequest(asked, route, certificate=certificate, orders=self._orders)
+        return _NativeRequest(asked, route, correlation_id, certificate=certificate, orders=self._orders)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from services.access.adapters.dpop import DPOP, PARAMETERS
 from services.access.adapters.recent import ExpiringCache
 from services.access.domain.step_up import good_until
-from services.platform.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
+from services.platform.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, UNRECORDED, audience_of
 from services.platform.step_up import BEARER, StepUpState, claims_of
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class CapabilityIssuer:
         known = self._issued.get(slot, now)
         if known is not None and (known.permissions is permissions or known.permissions == permissions):
             return known.token
+        unrecorded = permissions.unrecorded_since
         issued_at = int(now)
         expires_at = int(min(issued_at + LONGEST_SECONDS, caller.expires_at, permissions.ends_at))
         token = jwt.encode(
@@ -123,6 +124,7 @@ class CapabilityIssuer:
                 **_what_ends_it(caller, permissions, purpose),
                 **({"cert": certificate} if certificate else {}),
                 **_sign_in(caller, purpose),
+                **({} if unrecorded is None else {UNRECORDED: unrecorded}),
             },
             self._key.private,
             algorithm="EdDSA",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.access.domain import step_up
 from services.access.domain.authorization import DenialReason
+from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.scopes import needed_for
 from services.access.usecases.authorization import (
     AccessDeniedError,
@@ -22,6 +23,8 @@ _WHAT = {
     step_up.WEAKEN: "To weaken a setting",
     step_up.GIVE: "To change who may access a vehicle",
     step_up.RESTORE: "To give an account its rights back",
+    step_up.SECURITY_WATCH: "To see what was abnormal about people's access",
+    step_up.SECURITY_ACT: "To act upon people's access",
 }
 """Every line of the step-up table, as the beginning of a sentence."""
 _DENIED = {
@@ -33,6 +36,10 @@ _DENIED = {
     "outside of its hours, or not accepted yet. GET .../door/grants shows it.",
     DenialReason.CLOSED_TO_AGENTS: "An agent changes no rights, factors, contact data or ownership; the customer does, "
     "signed in themselves.",
+    DenialReason.SIGN_IN_NEEDED: "An API key asks nothing about the person it belongs to; send a token of their own "
+    "sign-in.",
+    DenialReason.EMPLOYEES_ONLY: "This is for employees, whose token says that they are, and for agents about their "
+    "customer.",
     DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",
 }
 
@@ -60,8 +67,10 @@ def refusal_of_denial(denied: AccessDeniedError) -> Refusal:
     )
 
 
-def refusal_of_sign_in(weak: StepUpRequiredError | ApprovalRequiredError) -> Refusal:
+def refusal_of_sign_in(weak: StepUpRequiredError | ApprovalRequiredError | CaseNotOpenError) -> Refusal:
     """Return how is told what is still missing besides the right."""
+    if isinstance(weak, CaseNotOpenError):
+        return _refusal_of_case()
     if isinstance(weak, ApprovalRequiredError):
         return Refusal(
             errors.APPROVAL_REQUIRED,
@@ -71,3 +80,15 @@ def refusal_of_sign_in(weak: StepUpRequiredError | ApprovalRequiredError) -> Ref
     if weak.by_key:
         return not_made_for(_WHAT[weak.line])
     return challenge(weak.requirement.acr_values, weak.requirement.max_age_seconds, _WHAT[weak.line])
+
+
+def _refusal_of_case() -> Refusal:
+    """Return how an agent is told that the case is not open, as of a token that is not good."""
+    return Refusal(
+        errors.TOKEN_INVALID,
+        "The token was not accepted: its case is closed, or is about another customer or vehicle. Open another case.",
+        headers={
+            "www-authenticate": 'Bearer realm="remote-door-control", error="invalid_token", '
+            'error_description="the case is not open"'
+        },
+    )

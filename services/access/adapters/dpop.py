@@ -1,8 +1,9 @@
 """DPoP (RFC 9449): a token that is bound to a key is good for whoever proves to hold that key.
 
 A proof is for one request: its method, its URL, its token, within seconds of its making, and once. What was seen is
-remembered by this process. Behind N replicas a proof that somebody copied may so be used up to N times within its
-window, for the very same method and URL; that is what it costs to ask nobody else on the way of a request.
+remembered by this process, which tells the other replicas within moments (shared_proofs). A copy that is faster may be
+used once at each of them, for the very same method and URL; that is what it costs to ask nobody else on the way of a
+request.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ OLDEST_SECONDS = 60
 """A proof was made at most so long ago."""
 AHEAD_SECONDS = 30
 """And not further in the future than clocks may differ."""
+PROOF_ID_BYTES = 16
+"""Of what a proof is remembered by: a hash of its key and its `jti`."""
 _MAX_PROOF = 4_096
 _MAX_SEEN = 200_000
 _TYPE = "dpop+jwt"
@@ -63,7 +66,16 @@ class ProofVerifier:
     ) -> None:
         self._now = now
         self._origins = origins
-        self._seen: ExpiringCache[tuple[str, str], bool] = ExpiringCache(most)
+        self._seen: ExpiringCache[bytes, bool] = ExpiringCache(most)
+        self._share: Callable[[bytes], None] = lambda _proof_id: None
+
+    def share(self, tell: Callable[[bytes], None]) -> None:
+        """Have `tell` hear of every proof that is seen from now on. It must not wait nor fail."""
+        self._share = tell
+
+    def learn(self, proof_id: bytes) -> None:
+        """Know a proof that another replica has seen."""
+        self._seen.put(proof_id, True, self._now() + OLDEST_SECONDS + AHEAD_SECONDS)
 
     def check(self, proof: ProofOfRequest, token: str, thumbprint: str) -> None:
         """Raise Refusal PROOF_INVALID unless this proves that its sender holds the key of this thumbprint, now, for
@@ -87,10 +99,11 @@ class ProofVerifier:
         if thumbprint_of(header["jwk"]) != thumbprint:
             raise proof_invalid("it is signed with another key than the token's")
         self._check_claims(claims, proof, token)
-        which = (thumbprint, claims["jti"])
-        if self._seen.get(which, self._now()) is not None:
+        proof_id = hashlib.sha256(f"{thumbprint} {claims['jti']}".encode()).digest()[:PROOF_ID_BYTES]
+        if self._seen.get(proof_id, self._now()) is not None:
             raise proof_invalid("it was used before; make one for each request")
-        self._seen.put(which, True, self._now() + OLDEST_SECONDS + AHEAD_SECONDS)
+        self.learn(proof_id)
+        self._share(proof_id)
 
     def _check_claims(self, claims: Mapping[str, Any], proof: ProofOfRequest, token: str) -> None:
         if not is_name(claims.get("jti")):

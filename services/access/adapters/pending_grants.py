@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Connection, Index, Row, insert, select, update
 from sqlmodel import Field
 
-from services.access.adapters.store import AccessModel, create_grant, give_grant, lock_new_vehicle
+from services.access.adapters.store import (
+    AccessModel,
+    create_grant,
+    give_grant,
+    lock_new_vehicle,
+    write_audit,
+)
 from services.access.domain.grants import (
     Grant,
     GrantConflictError,
@@ -46,7 +52,6 @@ class PendingGrantRow(AccessModel, table=True):
 
 _pending = AccessModel.metadata.tables["pending_grant"]
 _grants = AccessModel.metadata.tables["access_grant"]
-_audit = AccessModel.metadata.tables["audit_entry"]
 
 
 class SqlPendingGrants:
@@ -171,5 +176,4 @@ def _pending_of(row: Row[Any]) -> PendingGrant:
 
 
 def _write_audit(connection: Connection, act: str, asked: NewGrant, by: str, at: datetime) -> None:
-    row = {"grant_id": asked.grant_id, "principal": asked.principal, "vin": asked.vin}
-    connection.execute(insert(_audit).values(at=at, actor=by, act=act, **row))
+    write_audit(connection, act, by=by, at=at, principal=asked.principal, vin=asked.vin, named=asked.grant_id)

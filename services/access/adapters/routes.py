@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
+    consent_service_pb2,
+    door_audit_service_pb2,
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    security_case_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.api import annotations_pb2
@@ -64,6 +67,10 @@ class Route:
     body_message: type[Message] | None = None
     body_field: str = ""
     """The request's field that REST's body is bound to."""
+    about_caller: bool = False
+    """Whether it is about the person who calls, and no vehicle."""
+    watches_people: bool = False
+    """Whether it is about people's accounts, and no vehicle."""
 
 
 class Routes:
@@ -86,11 +93,14 @@ class Routes:
         return [service.full_name for service in _services()]
 
     def rest(self, path: str) -> tuple[str, Mapping[str, Route]] | None:
-        """Return the VIN in this path as it was written, and the route of each HTTP method; None when unknown."""
+        """Return the VIN in this path as it was written, and the route of each HTTP method; None when unknown.
+
+        The VIN is empty where the path is about no vehicle.
+        """
         for pattern, methods in self._rest:
             match = pattern.fullmatch(path)
             if match is not None:
-                return match["vin"], methods
+                return match.groupdict().get("vin", ""), methods
         return None
 
     def native(self, path: str) -> Route | None:
@@ -102,11 +112,14 @@ def _services() -> list[ServiceDescriptor]:
     return [
         service
         for module in (
+            door_audit_service_pb2,
             door_command_service_pb2,
             door_status_service_pb2,
             door_config_service_pb2,
             door_diagnostics_service_pb2,
             door_grant_service_pb2,
+            consent_service_pb2,
+            security_case_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
@@ -125,6 +138,8 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     template = getattr(rule, http_method) if http_method else None
     request = method.input_type
     in_path = set(_VARIABLE.findall(template or ""))
+    if (access.about_caller or access.watches_people) == ("vin" in request.fields_by_name):
+        raise ValueError(f"{name}: it is either about people or names a vehicle")
     return (
         Route(
             action=access.action,
@@ -132,7 +147,9 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             step_up=access.step_up,
             step_up_decided_by_service=access.step_up_decided_by_service,
             changes=access.changes,
-            closed_to_agents=access.closed_to_agents,
+            closed_to_agents=access.closed_to_agents or access.about_caller,
+            about_caller=access.about_caller,
+            watches_people=access.watches_people,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},

@@ -12,6 +12,7 @@ from protocol.subjects import VIN_PATTERN
 from services.access.adapters import store
 from services.access.adapters.identity import KEY_PREFIX, key_hash
 from services.access.domain.accounts import Source  # noqa: TC001  # pydantic reads it
+from services.access.domain.consents import ASKED, LANGUAGES, ConsentPurpose, GivenText
 from services.access.domain.grants import GrantRole, NewGrant
 from services.access.domain.key_scopes import WORDS
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 
 SEEDED_BY = "sandbox-seed"
+SANDBOX_SOURCE = "SANDBOX_SEED"
+"""How the sandbox's people gave their consents: by starting it."""
 _Vin = Annotated[str, Field(pattern=f"^{VIN_PATTERN}$")]
 
 
@@ -51,12 +54,18 @@ class _SeedKey(_Entry):
         return value
 
 
+class _SeedConsent(_Entry):
+    principal: str = Field(min_length=1, max_length=128)
+    purpose: ConsentPurpose
+
+
 class Seed(_Entry):
     """The file's content (JSON, lowerCamel names). Parse with `Seed.model_validate_json`."""
 
     vehicles: list[_Vin]
     grants: list[_SeedGrant]
     api_keys: list[_SeedKey]
+    consents: list[_SeedConsent] = []
 
 
 def plant(connection: Connection, seed: Seed, pepper: bytes, at: datetime) -> None:
@@ -65,6 +74,12 @@ def plant(connection: Connection, seed: Seed, pepper: bytes, at: datetime) -> No
     for grant in seed.grants:
         new = NewGrant(grant.grant_id, grant.principal, grant.vin, grant.role)
         store.create_grant(connection, new, SEEDED_BY, at)
+    for consent in seed.consents:
+        text = ASKED[consent.purpose]
+        shown = GivenText(text.version, LANGUAGES[0], text.digest(LANGUAGES[0]))
+        store.give_consent(
+            connection, consent.principal, consent.purpose, shown, SANDBOX_SOURCE, at, again=False
+        )
     for key in seed.api_keys:
         ends = None if key.valid_seconds is None else at + timedelta(seconds=key.valid_seconds)
         digest, scopes = key_hash(pepper, key.key), sorted(key.scopes)

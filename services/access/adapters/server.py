@@ -11,7 +11,15 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
-from services.access.adapters import account_translate, grant_server, grant_translate, translate
+from services.access.adapters import (
+    account_translate,
+    consent_server,
+    customer_case_server,
+    grant_server,
+    grant_translate,
+    security_server,
+    translate,
+)
 from services.access.adapters.identity import KEY_PREFIX
 from services.access.domain.accounts import ApiKeyNotPendingError, key_id_of
 from services.access.domain.grants import GrantNotPendingError
@@ -37,8 +45,16 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
-SERVICES = (AUTHORIZATION, SERVICE, grant_server.SERVICE)
+SERVICES = (
+    AUTHORIZATION,
+    SERVICE,
+    grant_server.SERVICE,
+    consent_server.SERVICE,
+    security_server.SERVICE,
+    customer_case_server.SERVICE,
+)
 DEFAULT_PAGE = 50
+MOST_LOCK_REASON = 256
 _KEY_BYTES = 32
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -52,6 +68,9 @@ POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
     **grant_server.POLICY,
+    **consent_server.POLICY,
+    **security_server.POLICY,
+    **customer_case_server.POLICY,
 }
 
 
@@ -171,6 +190,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         request: access_service_pb2.LockAccountRequest,
         context: Context,
     ) -> account_pb2.Account:
+        grant_translate.check_text("reason", request.reason, MOST_LOCK_REASON)
         account = await usecases.lock_account(
             self._record,
             self._invalidate,

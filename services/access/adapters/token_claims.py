@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from protocol.subjects import is_vin
-from services.access.domain import agents
-from services.access.domain.accounts import Caller
+from services.access.domain import agents, watching
+from services.access.domain.accounts import Caller, Source
 from services.access.domain.scopes import actions_in
 from services.platform import errors
 from services.platform.errors import Refusal
@@ -19,12 +19,11 @@ from services.platform.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.access.domain.accounts import Source
-
 MAX_NAME = 128
 """Characters of whatever is kept or told of a token: subject, actor, client, class and methods of authentication."""
 MAX_KEY_ID = 256
 _MAX_METHODS = 16
+_MAX_ROLES = 32
 _TYPES = frozenset({"at+jwt", "application/at+jwt"})
 _KEYS_IN_HEADER = ("jku", "jwk", "x5u", "x5c")
 """RFC 8725, 3.10: a token that brings its own key, or says where to get it, would be believed by whoever made it."""
@@ -59,7 +58,8 @@ class ClaimsReader:
 
     A token of a client that is not among `clients`, each with the source it stands for, is refused; so is one whose
     person signed in later than it was issued by more than `leeway_seconds`.
-    Of the clients in `bound_clients` only those that are bound to a key are taken.
+    Of the clients in `bound_clients` only those that are bound to a key are taken; of those in `employee_clients`,
+    which stand for no source, only employees'.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class ClaimsReader:
         clients: Mapping[str, Source],
         leeway_seconds: float,
         bound_clients: frozenset[str] = frozenset(),
+        employee_clients: frozenset[str] = frozenset(),
     ) -> None:
+        self._employee_clients = employee_clients
         self._bound_clients = bound_clients
         self._issuer = issuer
         self._clients = clients
@@ -82,9 +84,8 @@ class ClaimsReader:
         if not is_name(claims.get("jti")):
             raise invalid("jti is not a name of this token")
         client_id = claims["client_id"]
-        source = self._clients.get(client_id) if isinstance(client_id, str) else None
-        if source is None:
-            raise invalid("its client is not registered here")
+        is_employee = isinstance(client_id, str) and client_id in self._employee_clients
+        source = self._source_of(claims, is_employee=is_employee)
         thumbprint = _thumbprint_in(claims)
         if client_id in self._bound_clients and not thumbprint:
             raise invalid("its client's tokens must be bound to a key (DPoP)")
@@ -94,6 +95,8 @@ class ClaimsReader:
         scope = actions_in(claims["scope"]) if "scope" in claims else None
         if "scope" in claims and scope is None:
             raise invalid("scope is not a list of words with one space between")
+        if is_employee:  # whatever vehicles they have, they open as customers, through a customers' client
+            scope = (scope or frozenset()) & watching.ACTIONS
         actor = self._actor_in(claims)
         fault = agents.fault_of(
             acts_for_another="act" in claims,
@@ -118,8 +121,20 @@ class ClaimsReader:
             scope=scope,
             acr=_class_in(claims),
             key_thumbprint=thumbprint,
+            is_employee=is_employee,
             authenticated_at=self._sign_in_time(claims),
         )
+
+    def _source_of(self, claims: Mapping[str, Any], *, is_employee: bool) -> Source:
+        """Return what its client stands for; an employee's for none, as nothing of theirs is in the history."""
+        if is_employee:
+            _check_employee(claims)
+            return Source.WEB
+        client_id = claims["client_id"]
+        source = self._clients.get(client_id) if isinstance(client_id, str) else None
+        if source is None:
+            raise invalid("its client is not registered here")
+        return source
 
     def _sign_in_time(self, claims: Mapping[str, Any]) -> float | None:
         """Return when the person signed in; None where the token does not say."""
@@ -148,6 +163,17 @@ class ClaimsReader:
             raise invalid("may_act is for an exchange at the issuer; use the token that comes of it")
         actor: str = act["sub"]
         return actor
+
+
+def _check_employee(claims: Mapping[str, Any]) -> None:
+    """Raise Refusal TOKEN_INVALID unless a token of an employees' client says that it is an employee's."""
+    roles = claims.get("roles")
+    if not isinstance(roles, list) or len(roles) > _MAX_ROLES or not all(map(is_name, roles)):
+        raise invalid("roles is not a list of words")
+    if watching.EMPLOYEE not in roles:
+        raise invalid("its client is for employees, and roles does not say that this is one")
+    if not isinstance(claims["sub"], str) or len(claims["sub"]) > watching.MAX_EMPLOYEE_NAME:
+        raise invalid(f"an employee's sub has at most {watching.MAX_EMPLOYEE_NAME} characters")
 
 
 def is_name(value: object) -> TypeGuard[str]:

@@ -36,7 +36,7 @@ class TokenVerifier:
 
     A token that is good for more than `longest_seconds` is refused, and one of a client that is not among `clients`,
     each with the source it stands for. `leeway_seconds` is how far the issuer's clock and ours may be apart. Tokens
-    of `bound_clients` must be bound to a key.
+    of `bound_clients` must be bound to a key, and those of `employee_clients` say that they are an employee's.
     """
 
     def __init__(
@@ -50,11 +50,12 @@ class TokenVerifier:
         longest_seconds: int = 3_600,
         leeway_seconds: int = LEEWAY_SECONDS,
         bound_clients: frozenset[str] = frozenset(),
+        employee_clients: frozenset[str] = frozenset(),
     ) -> None:
         self._issuer = issuer
         self._audience = audience
         self.keys = keys
-        self._claims = ClaimsReader(issuer, clients, leeway_seconds, bound_clients)
+        self._claims = ClaimsReader(issuer, clients, leeway_seconds, bound_clients, employee_clients)
         self._now = now
         self._longest_seconds = longest_seconds
         self._leeway_seconds = leeway_seconds

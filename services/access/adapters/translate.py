@@ -19,11 +19,14 @@ from services.access.adapters import grant_translate
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
+from services.access.domain.abnormal import CaseUnknownError
 from services.access.domain.accounts import (
     ApiKeyNotPendingError,
     ApiKeyUnknownError,
 )
 from services.access.domain.approvals import SameOperatorError
+from services.access.domain.consents import ConsentTextChangedError
+from services.access.domain.customer_cases import CaseConflictError
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
     ActionsBeyondRoleError,
@@ -64,6 +67,7 @@ _ENDED = {
     EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
     EndedKind.ACCOUNT: grant_pb2.ENDED_RIGHT_ACCOUNT,
     EndedKind.CREDENTIAL: grant_pb2.ENDED_RIGHT_CREDENTIAL,
+    EndedKind.CASE: grant_pb2.ENDED_RIGHT_CASE,
 }
 _ROLE_NUMBERS = {role: number for number, role in _ROLES.items()}
 
@@ -196,6 +200,7 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         revoked_at=exact_time(ended.at),
         kind=_ENDED[ended.kind],
         credential=ended.credential,
+        case_number=ended.case_number,
         remaining_role=(
             _ROLE_NUMBERS[ended.remaining_role.as_told]
             if ended.remaining_role
@@ -224,30 +229,51 @@ def timestamp(at: datetime | None) -> Timestamp | None:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, GrantConflictError):
-        return Refusal(
-            errors.CORRELATION_ID_REUSED,
-            "This id (a grant's, or the X-Correlation-ID behind it) was used for something else; use another.",
-        )
+    if isinstance(error, GrantConflictError | ConsentTextChangedError):
+        return _conflict(error)
+    if isinstance(error, CaseUnknownError | CaseConflictError):
+        return _case(error)
     if isinstance(error, IssuerUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             "Tokens cannot be checked at the moment; try again shortly.",
             retry_after_seconds=2,
         )
+    if isinstance(error, GrantUnknownError | ApiKeyUnknownError):
+        return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
+    if isinstance(error, SameOperatorError | ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
+        return _beyond(error)
+    return grant_translate.refusal_of(error)
+
+
+def _conflict(error: GrantConflictError | ConsentTextChangedError) -> Refusal:
+    if isinstance(error, ConsentTextChangedError):
+        return Refusal(
+            errors.REASONS["CONSENT_TEXT_CHANGED"],
+            "This is not the text that is asked about now; show the one that GET answers with, and ask again.",
+        )
+    return Refusal(
+        errors.CORRELATION_ID_REUSED,
+        "This id (a grant's, or the X-Correlation-ID behind it) was used for something else; use another.",
+    )
+
+
+def _case(error: CaseUnknownError | CaseConflictError) -> Refusal:
+    if isinstance(error, CaseConflictError):
+        return Refusal(
+            errors.CORRELATION_ID_REUSED, "A case of this number is about something else; use another number."
+        )
+    return Refusal(
+        errors.REASONS["GRANT_NOT_FOUND"], "There is no case with this id that you may see; list them."
+    )
+
+
+def _beyond(error: SameOperatorError | ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:
     if isinstance(error, SameOperatorError):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
             "Another operator than the one who asked for it must approve it.",
         )
-    if isinstance(error, GrantUnknownError | ApiKeyUnknownError):
-        return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
-        return _beyond(error)
-    return grant_translate.refusal_of(error)
-
-
-def _beyond(error: ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:
     if isinstance(error, ActionsBeyondRoleError):
         field, why = "actions", "is not an action of this role"
         detail = "The grant names actions that its role does not have."

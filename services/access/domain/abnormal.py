@@ -219,6 +219,10 @@ def _counted(signal: AccessSignal) -> Iterator[tuple[AbnormalKind, str, Hashable
         yield AbnormalKind.UNUSUAL_HOUR, signal.subject, datetime.fromtimestamp(signal.at, UTC).hour
 
 
+class CaseUnknownError(Exception):
+    """There is no case with this id that the caller may see."""
+
+
 @dataclass(frozen=True, slots=True)
 class AbnormalCase:
     """A finding as it is kept, until somebody has looked at it."""

@@ -29,6 +29,8 @@ SANDBOX_CLIENTS = {
     "voice-assistant": Source.VOICE_ASSISTANT,
 }
 """The sandbox's OAuth clients, by the client id of a token."""
+SANDBOX_EMPLOYEE_CLIENTS = frozenset({"operations"})
+"""That of the sandbox's employees, who watch over access."""
 
 
 class ApiKeyUnknownError(Exception):
@@ -142,6 +144,8 @@ class Caller:
     """The issuer's client that the token was made for; empty for an API key."""
     case: str = ""
     """Of an agent: the number of the case because of which it acts for the subject."""
+    is_employee: bool = False
+    """Whether the token says that it is an employee's, who watches over access and has no vehicles."""
 
     @property
     def is_agent(self) -> bool:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
+from services.access.domain.watching import WATCH
 
 if TYPE_CHECKING:
     from services.access.domain.accounts import Caller
@@ -27,8 +29,12 @@ class DenialReason(Enum):
     CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
     """Not for who acts for somebody else."""
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    EMPLOYEES_ONLY = "EMPLOYEES_ONLY"
+    """For who watches over access, and the caller is neither an employee nor an agent."""
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
     """An API key that was not created for it."""
+    SIGN_IN_NEEDED = "SIGN_IN_NEEDED"
+    """An API key asks for what only the person does, signed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +62,34 @@ def denial_of(
         return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE if caller.carries is None else DenialReason.KEY_OUT_OF_SCOPE
+    return None
+
+
+def denial_of_person(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
+    """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may."""
+    if permissions.locked:
+        return DenialReason.ACCOUNT_LOCKED
+    if caller.is_agent:
+        return DenialReason.CLOSED_TO_AGENTS
+    if caller.carries is not None:
+        return DenialReason.SIGN_IN_NEEDED
+    if permissions.restricted and action not in persons.UNRESTRICTED:
+        return DenialReason.ACCOUNT_RESTRICTED
+    if caller.scope is not None and action not in caller.scope:
+        return DenialReason.OUT_OF_SCOPE
+    return None
+
+
+def denial_of_watcher(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
+    """Return why the caller may not do `action` about people's accounts; None when it may. `permissions` are those of
+    who acts, of whom their account alone counts.
+    """
+    if permissions.locked:
+        return DenialReason.ACCOUNT_LOCKED
+    if not (caller.is_employee or caller.is_agent):
+        return DenialReason.EMPLOYEES_ONLY
+    if caller.scope is None or action not in caller.scope:
+        return DenialReason.OUT_OF_SCOPE
+    if permissions.restricted and action != WATCH:
+        return DenialReason.ACCOUNT_RESTRICTED
     return None

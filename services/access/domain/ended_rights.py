@@ -19,6 +19,7 @@ class EndedKind(Enum):
     GRANT = "GRANT"
     ACCOUNT = "ACCOUNT"
     CREDENTIAL = "CREDENTIAL"
+    CASE = "CASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,4 @@ class EndedRight:
     remaining: Mapping[str, float] = field(default_factory=dict)
     remaining_role: GrantRole | None = None
     """What the principal still is to the vehicle."""
+    case_number: str = ""

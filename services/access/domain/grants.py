@@ -19,6 +19,7 @@ LOCK = "door.lock"
 CANCEL = "door.cancel"
 STATUS_READ = "door.status.read"
 HISTORY_READ = "door.history.read"
+AUDIT_READ = "door.audit.read"
 CONFIG_READ = "door.config.read"
 CONFIG_WRITE = "door.config.write"
 DIAGNOSTICS_READ = "door.diagnostics.read"
@@ -37,6 +38,7 @@ ACTIONS = frozenset(
         CANCEL,
         STATUS_READ,
         HISTORY_READ,
+        AUDIT_READ,
         CONFIG_READ,
         CONFIG_WRITE,
         DIAGNOSTICS_READ,

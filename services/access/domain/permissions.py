@@ -36,11 +36,20 @@ class EffectivePermissions:
     """Whether the account of either is: see abnormal.RESTRICTED_ACTIONS."""
     dormant: frozenset[str] = frozenset()
     """What grants allow that are suspended, not accepted yet, or outside of their hours."""
+    unrecorded_since: float | None = None
+    """Since when the subject's consent to ACCESS_HISTORY is missing; 0 where it never was given; None where it is in
+    force.
+    """
     read_at: float = field(default=0.0, compare=False)
 
 
 def effective_permissions(
-    grants: Iterable[Grant], locked: Iterable[str], now: datetime, *, restricted: bool = False
+    grants: Iterable[Grant],
+    locked: Iterable[str],
+    now: datetime,
+    *,
+    restricted: bool = False,
+    unrecorded_since: float | None = None,
 ) -> EffectivePermissions:
     """Return what these grants of one principal on one vehicle amount to."""
     live = [(grant, grant.in_force(now)) for grant in grants if grant.is_live(now)]
@@ -64,6 +73,7 @@ def effective_permissions(
         until=until,
         restricted=restricted,
         dormant=frozenset(dormant - until.keys()),
+        unrecorded_since=unrecorded_since,
         read_at=now.timestamp(),
     )
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
-from services.access.domain import grants
+from services.access.domain import grants, persons, watching
 
 _READS = frozenset(action for action in grants.ACTIONS if action.endswith(".read"))
 SCOPES = {
     "door": grants.ACTIONS,
     "door.read": _READS,
     "door.control": frozenset({grants.LOCK, grants.UNLOCK, grants.CANCEL}),
-    **{action: frozenset({action}) for action in grants.ACTIONS},
+    "person": persons.ACTIONS,
+    **{action: frozenset({action}) for action in grants.ACTIONS | persons.ACTIONS | watching.ACTIONS},
 }
 """By scope. What is not here is another service's scope and covers nothing of ours."""
 _FORM = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")

@@ -16,6 +16,8 @@ EMERGENCY = "door.unlock.emergency"
 WEAKEN = "door.config.weaken"
 GIVE = "grant.write"
 RESTORE = "account.restore"
+SECURITY_WATCH = "security.watch"
+SECURITY_ACT = "security.act"
 
 TWO_FACTORS = "urn:ecarus:acr:2fa"
 """The class (`acr`) of a sign-in with two factors, where the issuer has no other name for it."""
@@ -44,6 +46,8 @@ STRICT: Mapping[str, Requirement] = {
     WEAKEN: Requirement((TWO_FACTORS,), 300),
     GIVE: Requirement((TWO_FACTORS,), 300),
     RESTORE: Requirement((TWO_FACTORS,), 300),
+    SECURITY_WATCH: Requirement((TWO_FACTORS,), 300),
+    SECURITY_ACT: Requirement((TWO_FACTORS,), 300),
 }
 """Every line of the table as it is unless a setting says otherwise. What is not in it needs nothing: to lock, to read
 and to cancel makes a vehicle no less safe, and must not wait for a second factor.

@@ -29,11 +29,11 @@ class AbnormalRecord(Protocol):
     async def keep(self, finding: Finding, *, by: str, at: datetime) -> AbnormalCase:
         """Keep what was found, restrict the account where that follows, and tell owners, in one commit."""
 
-    async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, what restricted an account first, then newest first."""
+    async def cases(self, *, open_only: bool, principal: str = "") -> list[AbnormalCase]:
+        """Return what was found (of this account), what restricted an account first, then newest first."""
 
-    async def acknowledge(self, case_id: str, *, by: str, at: datetime) -> AbnormalCase:
-        """Note that an operator has looked at it. Raises GrantHiddenError."""
+    async def acknowledge(self, case_id: str, *, by: str, at: datetime, principal: str = "") -> AbnormalCase:
+        """Note that somebody has looked at it. Raises CaseUnknownError, also where it is not of this account."""
 
     async def restrict(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
         """Restrict an account, and tell owners."""
@@ -92,13 +92,13 @@ class AbnormalAccess:
         if dropped:
             self._lost(dropped)
 
-    async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, what restricted an account first, then newest first."""
-        return await self._record.cases(open_only=open_only)
+    async def cases(self, *, open_only: bool, principal: str = "") -> list[AbnormalCase]:
+        """Return what was found (of this account), what restricted an account first, then newest first."""
+        return await self._record.cases(open_only=open_only, principal=principal)
 
-    async def acknowledge(self, case_id: str, *, by: str) -> AbnormalCase:
-        """Note that an operator has looked at it. Raises GrantHiddenError."""
-        return await self._record.acknowledge(case_id, by=by, at=self._now())
+    async def acknowledge(self, case_id: str, *, by: str, principal: str = "") -> AbnormalCase:
+        """Note that somebody has looked at it. Raises CaseUnknownError, also where it is not of this account."""
+        return await self._record.acknowledge(case_id, by=by, at=self._now(), principal=principal)
 
     async def restrict(self, principal: str, reason: str, *, by: str) -> Account:
         """Restrict an account: it reads and locks, and nothing else."""

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from services.access.domain import step_up
 from services.access.domain.abnormal import AccessSignal, Outcome
 from services.access.domain.agents import is_closed_to
-from services.access.domain.authorization import DenialReason, Purpose, denial_of
+from services.access.domain.authorization import (
+    DenialReason,
+    Purpose,
+    denial_of,
+    denial_of_person,
+    denial_of_watcher,
+)
+from services.access.domain.customer_cases import CaseNotOpenError
+from services.access.domain.decisions import AccessDecision
 from services.access.domain.rates import tightest
 from services.platform.errors import Refusal
 
@@ -106,8 +114,20 @@ class AccessRequest(Protocol[Proof_co]):
         """Whether nobody may ask for it who acts for somebody else."""
 
     @property
+    def about_caller(self) -> bool:
+        """Whether it is about the person who calls, and no vehicle."""
+
+    @property
+    def watches_people(self) -> bool:
+        """Whether it is about people's accounts, and no vehicle."""
+
+    @property
     def changes(self) -> bool:
         """Whether it is to change anything."""
+
+    @property
+    def correlation_id(self) -> str:
+        """The id that it is answered under."""
 
     @property
     def named_id(self) -> str | None:
@@ -118,7 +138,7 @@ class AccessRequest(Protocol[Proof_co]):
         """The name of the team's certificate it came under; empty where there is none."""
 
     def vin(self) -> str:
-        """Return its vehicle. Raises Refusal when it names none."""
+        """Return its vehicle, and an empty text where it is about none. Raises Refusal when it names none."""
 
     def mode(self, vin: str) -> str:
         """Check what it asks for, and return the mode that needs to stand in its capability. Raises Refusal."""
@@ -139,6 +159,16 @@ class Permissions(Protocol):
 
     async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
         """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailableError."""
+
+    def invalidate(self) -> None:
+        """Ask the record anew for everything."""
+
+
+class Cases(Protocol):
+    """Because of what agents act."""
+
+    async def check(self, caller: Caller) -> None:
+        """Raise CaseNotOpenError unless the agent's case is open. Raises StorageUnavailableError."""
 
     def invalidate(self) -> None:
         """Ask the record anew for everything."""
@@ -181,6 +211,16 @@ class Capabilities(Protocol):
         """Make anew what concerns this principal or this credential; with neither, everything."""
 
 
+@dataclass(slots=True)
+class _AccessAttempt:
+    """What is known of a request when it is decided."""
+
+    caller: Caller | None = None
+    vin: str = ""
+    mode: str = ""
+    role: str = ""
+
+
 class RequestAuthorizer(Generic[Proof]):
     """Decides who may do what to which vehicle, and counts what is asked."""
 
@@ -194,10 +234,13 @@ class RequestAuthorizer(Generic[Proof]):
         capabilities: Capabilities,
         step_up_table: Mapping[str, Requirement],
         agents: AgentSupervision,
+        cases: Cases,
         now: Callable[[], float],
         observe: Callable[[AccessSignal], None],
+        decided: Callable[[AccessDecision], None],
     ) -> None:
         self._observe = observe
+        self._decided = decided
         self._callers = callers
         self._permissions = permissions
         self._rates = rates
@@ -205,26 +248,73 @@ class RequestAuthorizer(Generic[Proof]):
         self._capabilities = capabilities
         self._step_up_table = step_up_table
         self._agents = agents
+        self._cases = cases
         self._now = now
 
     def invalidate(self, *, principal: str = "", credential: str = "") -> None:
         """Drop what is remembered: some right began or ended."""
         self._permissions.invalidate()
+        self._cases.invalidate()
         if credential or not principal:
             self._callers.invalidate(credential)
         self._capabilities.invalidate(principal, credential)
 
     async def authorize(self, asked: AccessRequest[Proof]) -> Permit:
         """Return the capability for this request, and what is left of its caller's rate. Raises AccessDeniedError,
-        StepUpRequiredError, ApprovalRequiredError, Refusal, StorageUnavailableError.
+        StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError, Refusal, StorageUnavailableError.
+
+        What is refused, and what changes nothing, is told to `decided`: what changes something is told by who does it.
         """
+        so_far = _AccessAttempt()
+        try:
+            permit = await self._authorize(asked, so_far)
+        except AccessDeniedError as denied:
+            self._tell(asked, so_far, refused_for=denied.denial.value)
+            raise
+        except StepUpRequiredError as weak:
+            self._tell(asked, so_far, refused_for="STEP_UP_REQUIRED", rule=weak.line)
+            raise
+        except ApprovalRequiredError:
+            self._tell(asked, so_far, refused_for="APPROVAL_REQUIRED")
+            raise
+        except CaseNotOpenError:
+            self._tell(asked, so_far, refused_for="CASE_NOT_OPEN")
+            raise
+        except Refusal as refusal:
+            self._tell(asked, so_far, refused_for=refusal.reason.code)
+            raise
+        if not asked.changes:
+            self._tell(asked, so_far)
+        return permit
+
+    def _tell(
+        self, asked: AccessRequest[Proof], so_far: _AccessAttempt, *, refused_for: str = "", rule: str = ""
+    ) -> None:
+        self._decided(
+            AccessDecision(
+                asked.action,
+                asked.correlation_id,
+                asked.network,
+                so_far.caller,
+                so_far.vin,
+                so_far.mode,
+                rule or so_far.role,
+                refused_for,
+            )
+        )
+
+    async def _authorize(self, asked: AccessRequest[Proof], so_far: _AccessAttempt) -> Permit:
         digest, caller = await self._caller_of(asked)
-        vin = asked.vin()
+        so_far.caller = caller
+        vin = so_far.vin = asked.vin()
+        if caller.is_agent:
+            await self._check_case(caller)
         permissions = await self._permissions_on(vin, caller, asked)
+        so_far.role = permissions.role.value if permissions.role else ""
         if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
             raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
         try:
-            mode = asked.mode(vin)
+            mode = so_far.mode = asked.mode(vin)
             decided_later = self._check_sign_in(asked, caller, mode)
             await self._check_approved(caller, vin, mode)
         except (Refusal, StepUpRequiredError, ApprovalRequiredError):
@@ -232,9 +322,11 @@ class RequestAuthorizer(Generic[Proof]):
             self._rates.take("refused", caller.actor)
             raise
         rate = self._count(asked, caller, vin)
-        self._note(Outcome.ALLOWED, asked, caller, vin)
+        if vin:
+            self._note(Outcome.ALLOWED, asked, caller, vin)
         if asked.changes and caller.is_agent:
-            await self._agents.note(caller, vin, f"{asked.action} {mode}".strip())
+            about = vin or next(iter(caller.only_vins or ()), "")
+            await self._agents.note(caller, about, f"{asked.action} {mode}".strip())
         purpose = Purpose(asked.service, asked.action, mode, decided_later)
         capability = self._capabilities.capability(
             digest, caller, vin, permissions, purpose, asked.certificate
@@ -255,8 +347,13 @@ class RequestAuthorizer(Generic[Proof]):
         self, vin: str, caller: Caller, asked: AccessRequest[Proof]
     ) -> EffectivePermissions:
         """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
+        if asked.watches_people:
+            return await self._permissions_to_watch(caller, asked)
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
-        denial = denial_of(permissions, caller, vin, asked.action)
+        if asked.about_caller:
+            denial = denial_of_person(permissions, caller, asked.action)
+        else:
+            denial = denial_of(permissions, caller, vin, asked.action)
         if denial is DenialReason.VEHICLE_NOT_FOUND:
             # The same for a vehicle that there is and for one that there is not, counted all the same.
             if not (permissions.actions or permissions.dormant):  # else their own, and not the bearer's
@@ -267,6 +364,25 @@ class RequestAuthorizer(Generic[Proof]):
         if denial is not None:
             raise AccessDeniedError(denial, asked.action)
         return permissions
+
+    async def _permissions_to_watch(
+        self, caller: Caller, asked: AccessRequest[Proof]
+    ) -> EffectivePermissions:
+        """Return what the caller is where it is about people's accounts: who is stopped acts upon nobody's."""
+        permissions = await self._permissions.of(caller.actor, caller.actor, "")
+        denial = denial_of_watcher(permissions, caller, asked.action)
+        if denial is not None:
+            self._rates.take("refused", caller.actor)
+            raise AccessDeniedError(denial, asked.action)
+        return permissions
+
+    async def _check_case(self, caller: Caller) -> None:
+        """Raise CaseNotOpenError unless the agent's case is open."""
+        try:
+            await self._cases.check(caller)
+        except CaseNotOpenError:
+            self._rates.take("refused", caller.actor)
+            raise
 
     async def _check_approved(self, caller: Caller, vin: str, mode: str) -> None:
         """Raise ApprovalRequiredError for an agent's emergency that no second agent has approved."""

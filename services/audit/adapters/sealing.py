@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -42,6 +42,7 @@ class HouseKey:
             raise ValueError(f"the house key must have {_LEAST_SECRET_BYTES} bytes or more")
         self._wrapping = AESGCM(_derived(secret, b"wrap people's keys"))
         self._looking_up = _derived(secret, b"look up")
+        self._rows = _derived(secret, b"rows")
 
     @classmethod
     def read(cls, path: Path) -> HouseKey:
@@ -51,6 +52,19 @@ class HouseKey:
     def lookup(self, what: str, name: str) -> bytes:
         """Return the 32 bytes by which a `person`, a `vehicle` or a `command` of this name is found."""
         return hmac.digest(self._looking_up, f"{what}\0{name}".encode(), "sha256")
+
+    def row_mac(self, row: Mapping[str, Any]) -> bytes:
+        """Return the keyed hash of a row: of all its columns but this one."""
+        said = {
+            name: value.hex() if isinstance(value, bytes) else value and str(value)
+            for name, value in row.items()
+            if name != "row_mac"
+        }
+        return hmac.digest(self._rows, canonical(said), "sha256")
+
+    def is_intact(self, row: Mapping[str, Any]) -> bool:
+        """Return whether this is the row as this key's holder wrote it."""
+        return row["row_mac"] is not None and hmac.compare_digest(row["row_mac"], self.row_mac(row))
 
     def wrap(self, key_id: bytes, key: bytes) -> bytes:
         """Return a person's key as the database keeps it."""

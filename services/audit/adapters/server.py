@@ -9,9 +9,9 @@ from ecarus.remotecontrol.audit.v1 import audit_intake_service_pb2_grpc
 from ecarus.remotecontrol.audit.v1.audit_intake_service_pb2_grpc import AuditIntakeServiceServicer
 from typing_extensions import override
 
-from services.audit import usecases
 from services.audit.adapters import translate
 from services.audit.domain.entries import AuditEntry, RejectedEntry
+from services.audit.usecases.recording import record_entries
 from services.platform.call import current_call
 from services.platform.policy import policy_of
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         RecordEntriesResponse,
     )
 
-    from services.audit.usecases import LedgerRecord
+    from services.audit.usecases.recording import LedgerRecord
+    from services.audit.usecases.signing import HistoryWatch
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,8 +35,9 @@ _log = structlog.get_logger()
 class AuditIntakeServicer(AuditIntakeServiceServicer):
     """Serves the contract of the same name."""
 
-    def __init__(self, ledger: LedgerRecord) -> None:
+    def __init__(self, ledger: LedgerRecord, history: HistoryWatch) -> None:
         self._ledger = ledger
+        self._history = history
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add this servicer to `server`."""
@@ -46,8 +48,8 @@ class AuditIntakeServicer(AuditIntakeServiceServicer):
         service = translate.service_of(current_call().peer)
         read = [translate.entry_of(each, service) for each in request.entries]
         rejected = [each for each in read if isinstance(each, RejectedEntry)]
-        rejected += await usecases.record_entries(
-            self._ledger, [each for each in read if isinstance(each, AuditEntry)]
+        rejected += await record_entries(
+            self._ledger, self._history, [each for each in read if isinstance(each, AuditEntry)]
         )
         for each in rejected:
             _log.warning(

@@ -13,14 +13,15 @@ from services.audit.domain.entries import (
     RejectedEntry,
     RejectedFor,
 )
+from services.audit.domain.history import HistoryBrokenError, NothingSignedError
+from services.platform import errors
+from services.platform.errors import Refusal
 from services.platform.policy import service as identity_of
 from services.platform.times import time_of
 from services.platform.validation import violations_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from services.platform.errors import Refusal
 
 _SHOWN_ID_CHARACTERS = 96
 _DECISIONS = {
@@ -92,6 +93,15 @@ def response_of(rejected: Iterable[RejectedEntry]) -> audit_intake_service_pb2.R
     )
 
 
-def refusal_of(error: Exception) -> Refusal | None:  # noqa: ARG001  # the server's signature
-    """Return how this service's own exceptions are told: it has none beyond the platform's."""
+def refusal_of(error: Exception) -> Refusal | None:
+    """Return how this service's own exceptions are told."""
+    if isinstance(error, HistoryBrokenError):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            f"The ledger takes nothing: {error}.",
+            may_have_succeeded=False,
+            retry_after_seconds=30,
+        )
+    if isinstance(error, NothingSignedError):
+        return Refusal(errors.NOT_YET_REPORTED, "Nothing was signed yet.", retry_after_seconds=2)
     return None

@@ -96,10 +96,13 @@ class AuditEntry:
 
     def content(self) -> bytes:
         """Return bytes that are the same for the same entry, and for no other."""
-        return _json(
-            {**self.members(), "at": self.at.isoformat(), "service": self.service, "kind": self.kind,
-             "decision": self.decision.value}
-        ).encode()  # fmt: skip
+        return content_of(self.members(), self.at, self.service, self.kind, self.decision.value)
+
+
+def content_of(members: Mapping[str, str], at: datetime, service: str, kind: str, decision: str) -> bytes:
+    """Return AuditEntry.content of the entry that has these members."""
+    said = {"at": at.isoformat(), "service": service, "kind": kind, "decision": decision}
+    return _json({**members, **said}).encode()
 
 
 def _json(value: object) -> str:

@@ -36,12 +36,11 @@ def upgrade() -> None:
     )
     for column in ("vehicle", "command", "subject", "actor"):
         op.create_index(f"ix_ledger_entry_{column}", "ledger_entry", [column])
-    tree = op.create_table(
+    op.create_table(
         "ledger_tree",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("size", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(tree, [{"number": 1, "size": 0}])
 
 
 def downgrade() -> None:

@@ -35,7 +35,7 @@ class MqttSessions:
 
     The broker passes a command on to its session without waiting for anything: while the sessions' stream has no
     leader, because a node has died, that copy is lost. The vehicle, whose own connection stays, has no reason to say
-    hello. Which vehicles are on MQTT is known from their last hello, by the replica that took it in.
+    hello. Which vehicles are on MQTT is known from their last hello, by the replica that read it.
     """
 
     def __init__(self, broker: Broker, now: Callable[[], datetime]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from protocol import subjects
 from services.command.adapters import translate, vehicle_translate
+from services.command.domain.commands import Status
 from services.command.domain.own_cancellations import superseded_id, taken_back_id
 from services.platform.outbox import OutgoingMessage
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 TO_VEHICLES = "vehicle"
 TO_WATCHERS = "updates"
+_FINAL = tuple(f":{status.value}" for status in Status if status.final)
 
 
 class CommandOutboxMessages:
@@ -69,6 +71,13 @@ class CommandOutboxMessages:
         order = vehicle_translate.requested_superseding(unlock, lock, self._mac)
         subject = subjects.command_subject(unlock.vin, subjects.CommandKind.CANCEL)
         return [_outgoing(superseded_id(unlock.command_id), TO_VEHICLES, subject, order, lock.accepted_at)]
+
+
+def ended_command(message: OutgoingMessage) -> str | None:
+    """Return the id of the command whose end this message tells; None where it tells of something else."""
+    if message.queue != TO_WATCHERS or not message.message_id.endswith(_FINAL):
+        return None
+    return message.message_id.rpartition(":")[0]
 
 
 def _to_watchers(command: Command, what: str, at: datetime, *, late: bool = False) -> OutgoingMessage:

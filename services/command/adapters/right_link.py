@@ -55,7 +55,8 @@ class CommandRevocationHandler:
                     await self._queue.take_out_settings(withdrawn.vin)
                 else:
                     ended = vehicle_translate.right_ended(grant_pb2.GrantRevoked.FromString(delivery.data))
-                    await end_rights(self._deps, self._review, self._queue, ended)
+                    if ended is not None:
+                        await end_rights(self._deps, self._review, self._queue, ended)
             except (DecodeError, ValueError) as error:
                 poison.append(PoisonMessage(delivery, f"not the end of a right: {error}"))
         return poison

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from typing_extensions import override
 
 from services.command.adapters import translate
-from services.command.domain.commands import CommandAction
+from services.command.domain.commands import CommandAction, CommandNotFoundError
 from services.command.usecases import history as history_usecases
 from services.command.usecases import requests as usecases
 from services.platform.call import current_call
+from services.platform.interceptor import LONGEST_WAIT_SECONDS, ORIGINAL_PATH
 from services.platform.policy import policy_of
+from services.platform.preferences import PREFER, PREFERENCE_APPLIED, wait_seconds
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,12 +24,17 @@ if TYPE_CHECKING:
     import grpc
     from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 
-    from services.command.domain.commands import DoorAction
+    from services.command.domain.commands import Command, DoorAction, Viewer
     from services.command.usecases.history import RefusedRequests
     from services.command.usecases.ports import CommandDependencies
+    from services.command.usecases.waiting import CommandWaits
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+ACCEPT_SECONDS = 4.5
+"""As long as a caller who does not wait for the end lets it take to accept a command."""
+ANSWER_SECONDS = 0.5
+"""Kept back from the caller's deadline, to read how the command stands and answer."""
 SERVICE = "ecarus.remotecontrol.door.v1.DoorCommandService"
 POLICY = policy_of(SERVICE)
 
@@ -33,9 +42,10 @@ POLICY = policy_of(SERVICE)
 class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     """DoorCommandService of the contract."""
 
-    def __init__(self, deps: CommandDependencies, refused: RefusedRequests) -> None:
+    def __init__(self, deps: CommandDependencies, refused: RefusedRequests, waits: CommandWaits) -> None:
         self._deps = deps
         self._refused = refused
+        self._waits = waits
 
     @override
     async def UnlockDoors(
@@ -57,11 +67,46 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         with self._refused.noting(
             requester, vin, door_action.action, call.correlation_id, door_action.target_doors
         ):
-            command = await usecases.request_doors(
-                self._deps, requester, vin, door_action, call.correlation_id
-            )
+            seconds = _preferred_wait(context)
+            async with asyncio.timeout(ACCEPT_SECONDS if seconds else None):
+                command = await usecases.request_doors(
+                    self._deps, requester, vin, door_action, call.correlation_id
+                )
+        if seconds:
+            return await self._answer_at_the_end(context, command, seconds)
         await _accepted(context, vin, command.command_id)
         return translate.first_answer(command)
+
+    async def _answer_at_the_end(
+        self, context: Context, command: Command, seconds: int
+    ) -> door_command_pb2.DoorCommand:
+        """Answer once the command has ended, or after so many seconds as if nobody had waited."""
+        viewer = translate.viewer_of(current_call())
+        vin, command_id = command.vin, command.command_id
+        with self._waits.waiting(command_id, viewer.subject) as wait:
+            if wait is None:
+                await _accepted(context, vin, command_id)
+                return translate.first_answer(command)
+            current = await self._read_or_none(viewer, vin, command_id)
+            if current is not None and not current.status.final:
+                await wait.until_ended(_seconds_to_wait(context, seconds))
+                current = await self._read_or_none(viewer, vin, command_id)
+        waited = (PREFERENCE_APPLIED, f"wait={seconds}")
+        if current is None or not current.status.final:
+            await _accepted(context, vin, command_id, waited)
+            return translate.first_answer(command)
+        told = [("location", translate.location_of(vin, command_id)), waited]
+        if ORIGINAL_PATH in current_call().metadata:
+            told += [("x-http-body", translate.details_text(current)), ("content-location", told[0][1])]
+        await context.send_initial_metadata(tuple(told))
+        return translate.final_answer(current)
+
+    async def _read_or_none(self, viewer: Viewer, vin: str, command_id: str) -> Command | None:
+        """Return how the command stands; None where there is none for them, or the store is away."""
+        try:
+            return await usecases.read(self._deps, viewer, vin, command_id)
+        except (CommandNotFoundError, StorageUnavailableError):
+            return None
 
     @override
     async def CancelCommand(
@@ -92,14 +137,28 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         request: door_command_service_pb2.ListCommandHistoryRequest,
         context: Context,
     ) -> door_command_pb2.DoorHistory:
-        viewer = translate.viewer_of(current_call())
+        call = current_call()
+        viewer = translate.viewer_of(call)
         listed = self._deps.rules.checks_listed
         query = translate.history_query(request, viewer, self._deps.now(), checks_listed=listed)
         page = await history_usecases.list_history(self._deps, request.vin, query)
-        return translate.history_page(page, request)
+        return translate.history_page(page, request, call.granted().unrecorded_since)
 
 
-async def _accepted(context: Context, vin: str, command_id: str) -> None:
+async def _accepted(context: Context, vin: str, command_id: str, *more: tuple[str, str]) -> None:
     """REST answers 202 and says where the command's life can be followed."""
-    location = f"/api/v1/remotecontrol/vehicles/{vin}/door/commands/{command_id}"
-    await context.send_initial_metadata((("x-http-code", "202"), ("location", location)))
+    location = ("location", translate.location_of(vin, command_id))
+    await context.send_initial_metadata((("x-http-code", "202"), location, *more))
+
+
+def _preferred_wait(context: Context) -> int:
+    """Return for how many seconds the caller would wait for the end; 0 where they do not say."""
+    metadata = context.invocation_metadata() or ()
+    preferences = [str(value) for key, value in metadata if key == PREFER]
+    return wait_seconds(preferences, int(LONGEST_WAIT_SECONDS)) if preferences else 0
+
+
+def _seconds_to_wait(context: Context, seconds: int) -> float:
+    """Return the same, as far as the caller's deadline leaves time to answer."""
+    left = context.time_remaining()
+    return float(seconds) if left is None else min(float(seconds), max(0.0, left - ANSWER_SECONDS))

@@ -39,8 +39,8 @@ _log = structlog.get_logger()
 class ShownResults:
     """Knows which results' doors are shown. `now_us` is the cloud's clock, microseconds since 1970.
 
-    No result waits for longer than `patience_seconds` after the broker stored it: a status service that is away, or
-    does not accept the result, makes no command time out.
+    No result waits for longer than `patience_seconds` after the broker stored it, nor after it came: a status service
+    that is away, or does not accept the result, makes no command time out, and neither does a clock that was set back.
     """
 
     def __init__(self, now_us: Callable[[], int], patience_seconds: float) -> None:
@@ -65,7 +65,10 @@ class ShownResults:
 
     def note(self, vin: str, stored_at_ns: int) -> None:
         """Note that the doors of this result are shown."""
-        key = (vin, stored_at_ns)
+        self._let_pass((vin, stored_at_ns))
+
+    def _let_pass(self, key: _Key) -> None:
+        """Let a result wait no longer, now or when it comes: its doors are shown, or its time is up."""
         self._shown[key] = None
         if len(self._shown) > MOST_REMEMBERED:
             self._shown.popitem(last=False)
@@ -92,14 +95,16 @@ class ShownResults:
         waits_already = self._waiting.get(key)
         if waits_already is not None:
             return waits_already
-        left = self._patience_seconds - (self._now_us() - delivery.stored_at_ns // 1_000) / 1_000_000
+        # Never more than the patience, also where the broker's clock is ahead of this one.
+        age_seconds = max(0.0, (self._now_us() - delivery.stored_at_ns // 1_000) / 1_000_000)
+        left = self._patience_seconds - age_seconds
         full = len(self._waiting) >= MOST_WAITING or self._waiting_of[key[0]] >= MOST_WAITING_OF_ONE
         if key in self._shown or left <= 0 or full:
             return None
         loop = asyncio.get_running_loop()
         self._waiting[key] = loop.create_future()
         self._waiting_of[key[0]] += 1
-        loop.call_later(min(left, self._patience_seconds), self._release, key)
+        loop.call_later(left, self._let_pass, key)
         return self._waiting[key]
 
     def _release(self, key: _Key) -> None:

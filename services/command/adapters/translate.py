@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2 as door_pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2 as update_pb2
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 
 from services.command.adapters import page_tokens
@@ -28,6 +29,7 @@ from services.command.domain.commands import (
     Viewer,
 )
 from services.command.domain.history import HistoryPage, HistoryQuery
+from services.platform.audit_entry import factors_of
 from services.platform.capability import METADATA_KEY
 from services.platform.public_values import seconds
 from services.platform.times import set_time
@@ -63,6 +65,11 @@ NEVER_CONNECTED = (
     "Command received; the vehicle is not known to be reachable: nothing has been heard of it yet. It gets the command "
     "if it connects before the command's time is up."
 )
+NOT_COLLECTED = (
+    "Your own requests are not collected for the history, because you have not agreed to it or have withdrawn that: "
+    "see GET /api/v1/remotecontrol/consents/ACCESS_HISTORY. A command itself is kept for 24 hours, so that it is "
+    "carried out once."
+)
 WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
 
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
@@ -77,6 +84,9 @@ def requester_of(call: Call) -> Requester:
         source=capability.source,
         proof=call.metadata[METADATA_KEY],
         role=_role(capability),
+        factors=factors_of(capability),
+        case=capability.case,
+        recorded=capability.unrecorded_since is None,
     )
 
 
@@ -167,6 +177,23 @@ def current_answer(command: Command) -> door_pb2.DoorCommand:
     answer = _filled(door_pb2.DoorCommand(), command, command.status, message)
     answer.correlation_id = command.correlation_id
     return answer
+
+
+def final_answer(command: Command) -> door_pb2.DoorCommand:
+    """Return a command that has ended, in the short form, to who waited for that."""
+    answer = _filled(door_pb2.DoorCommand(), command, command.status, message_of(command))
+    answer.correlation_id = command.correlation_id
+    return answer
+
+
+def location_of(vin: str, command_id: str) -> str:
+    """Return where a command's life can be followed."""
+    return f"/api/v1/remotecontrol/vehicles/{vin}/door/commands/{command_id}"
+
+
+def details_text(command: Command) -> str:
+    """Return what GET of the command answers, as one line of ASCII JSON."""
+    return MessageToJson(details(command), always_print_fields_with_no_presence=True, indent=None)
 
 
 def message_of(command: Command) -> str:
@@ -271,8 +298,12 @@ def failure_reason(reason: FailureReason) -> door_pb2.FailureReason.Value.ValueT
     return door_pb2.FailureReason.Value.Value(reason.value)
 
 
-def history_page(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest) -> door_pb2.DoorHistory:
-    """Return a page of the history."""
+def history_page(
+    page: HistoryPage,
+    request: service_pb2.ListCommandHistoryRequest,
+    unrecorded_since: float | None = None,
+) -> door_pb2.DoorHistory:
+    """Return a page of the history. `unrecorded_since` says of who reads it what a capability does."""
     message = door_pb2.DoorHistory(
         vin=request.vin,
         total=page.total,
@@ -281,6 +312,11 @@ def history_page(page: HistoryPage, request: service_pb2.ListCommandHistoryReque
         next_page_token=page_tokens.token_for(page, request),
     )
     set_time(message.as_of, page.as_of)
+    if unrecorded_since is not None:
+        message.collection.collected = False
+        message.collection.detail = NOT_COLLECTED
+        if unrecorded_since > 0:
+            set_time(message.collection.since, datetime.fromtimestamp(unrecorded_since, UTC))
     return message
 
 

@@ -21,6 +21,7 @@ from protocol.faults import Fault, MessageRefusedError
 from protocol.stream_config import command_queue
 from services.command.adapters import vehicle_translate
 from services.command.adapters.mqtt_queue import MqttSessions, forward_waiting
+from services.command.domain.reports import SignedEvidence
 from services.command.usecases.epoch_watch import TWO_UNITS
 from services.command.usecases.history import record_status_checks
 from services.command.usecases.vehicle_reports import (
@@ -135,22 +136,21 @@ class CommandEventHandler:
             kind = delivery.subject.rpartition(".")[2]
             try:
                 if kind == subjects.EventKind.HELLO.value:
+                    over_mqtt = self._came_over_mqtt(vin, delivery)
                     info = self._reader.hello(vin, delivery.data)
                     one = VerifiedMessage(vin, partial(self._learn, info, delivery, odd))
-                    # What was set aside comes again without its headers: it came as the vehicle's last hello did.
-                    again = not delivery.stored_at_ns and self.sessions.over_mqtt(vin)
-                    over_mqtt = again or streams.MQTT_QOS_HEADER in delivery.headers
                     arrived_at_us = delivery.arrived_at_us(self._now_millis() * 1_000)
                     arrived_at = datetime.fromtimestamp(arrived_at_us / 1_000_000, UTC)
                     greetings[one] = _Greeting(info, over_mqtt, arrived_at)
                 else:
                     domain = _ANSWERS[kind]
-                    answer = self._reader.answer(vin, domain, delivery.data)
+                    answer, signed = self._reader.signed_answer(vin, domain, delivery.data)
                     if answer.HasField("refused"):
                         refusals.append(answer)
                     if domain is Domain.CONFIGURED:  # the config service's, but for the keys that are lacking
                         continue
-                    one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd))
+                    evidence = SignedEvidence(answer.request_hash, signed)
+                    one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd), evidence)
             except MessageRefusedError as refused:
                 unhandled += disposition(delivery, refused)
             else:
@@ -171,6 +171,18 @@ class CommandEventHandler:
         doubled = {vin for _, vin, what in odd.values() if what is TWO_UNITS}
         await asyncio.gather(*map(self._ask, sorted(doubled)))
         return unhandled + await self._welcome_all([(received[one], greetings[one]) for one in greetings])
+
+    def _came_over_mqtt(self, vin: str, delivery: Delivery) -> bool:
+        """Return how a hello came, and note it also where the hello is set aside.
+
+        What was set aside comes again without its headers: it came as the vehicle's last one from the broker did,
+        which says who may publish under the subject.
+        """
+        if not delivery.stored_at_ns:
+            return self.sessions.over_mqtt(vin)
+        over_mqtt = streams.MQTT_QOS_HEADER in delivery.headers
+        self.sessions.received(vin, over_mqtt=over_mqtt)
+        return over_mqtt
 
     async def _welcome_all(self, greeted: Sequence[tuple[Delivery, _Greeting]]) -> list[Unhandled]:
         """Return those that could not be welcomed: what keeps one from it must not make the others begin again."""

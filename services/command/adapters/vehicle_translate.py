@@ -175,8 +175,12 @@ def requested_superseding(unlock: RequestedOrder, lock: Command, mac: OrderMac) 
     return requested
 
 
-def right_ended(message: grant_pb2.GrantRevoked) -> CommandRightEnded:
-    """Return which commands the end of a right may concern. Raises ValueError for what names nothing that could end."""
+def right_ended(message: grant_pb2.GrantRevoked) -> CommandRightEnded | None:
+    """Return which commands the end of a right may concern; None where it concerns none: what agents asked for because
+    of a case goes on when that is closed. Raises ValueError for what names nothing that could end.
+    """
+    if message.kind == grant_pb2.ENDED_RIGHT_CASE:
+        return None
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
         return CommandRightEnded(None, None)
     if not message.principal or (message.vin and not is_vin(message.vin)):

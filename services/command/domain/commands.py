@@ -82,7 +82,8 @@ class Requester:
     """Who asks. `principal` is who authenticated; `subject` on whose behalf, mostly the same.
 
     `proof` is the capability the request came with; what is read from the record has none. `role` is the subject's;
-    None where nobody says.
+    None where nobody says. `recorded` says whether what is asked for the subject is kept for the history: it is theirs
+    to consent to.
     """
 
     principal: str
@@ -90,6 +91,11 @@ class Requester:
     source: str
     proof: str = field(default="", compare=False, repr=False)
     role: PersonRole | None = field(default=None, compare=False)
+    factors: tuple[str, ...] = field(default=(), compare=False)
+    """How who authenticated had proven who they are; what is read from the record has none."""
+    case: str = field(default="", compare=False)
+    """The case because of which an agent asks; what is read from the record has none."""
+    recorded: bool = field(default=True, compare=False)
 
     def may_cancel(self, command: Command) -> bool:
         """Return whether the command is this person's to cancel: who gave it and the owner may always, nobody

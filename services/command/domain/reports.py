@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
 
 EXPIRED = "EXPIRED"
 """The fault of an order whose time was up when the vehicle got it, by the vehicle protocol's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEvidence:
+    """What a vehicle signed, as it came, and the SHA-256 of the order that it answers, as the vehicle was given it."""
+
+    order_sha256: bytes
+    signed: bytes
+
+    @property
+    def sha256(self) -> bytes:
+        """Return the SHA-256 of what was signed."""
+        return hashlib.sha256(self.signed).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,9 @@ class RefusedRequests:
         correlation_id: str,
         target_doors: tuple[str, ...] = (),
     ) -> Iterator[None]:
-        """Run a request; note it if it is refused for a reason that the history tells."""
+        """Run a request; note it if it is refused for a reason that the history tells, and its requester's history is
+        collected.
+        """
         try:
             yield
         except CommandForbiddenError as refused:
@@ -106,6 +108,8 @@ class RefusedRequests:
         reason: FailureReason,
         command_id: str | None = None,
     ) -> None:
+        if not requester.recorded:
+            return
         words = (vin, action, correlation_id, requester.subject, reason, *target_doors)
         entry_id = f"refused-{hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:32]}"
         if entry_id not in self._waiting and len(self._waiting) >= self._most:

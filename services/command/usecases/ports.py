@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StatusCheck,
     )
     from services.command.domain.history import HistoryPage, HistoryQuery, RefusedRequest
+    from services.command.domain.reports import SignedEvidence
     from services.command.domain.rules import Rules
     from services.command.domain.wake_budget import WakeUp
     from services.platform.outbox import OutgoingMessage
@@ -121,8 +122,11 @@ class CommandTransaction(Protocol):
     def first_time(self, message_id: str, at: datetime) -> bool:
         """Keep that this message came; False when it came before."""
 
-    def change(self, command: Command, changes: Sequence[CommandChange]) -> None:
-        """Keep what happened to a command, with its history and audit entries. `command` is how it stands then.
+    def change(
+        self, command: Command, changes: Sequence[CommandChange], evidence: SignedEvidence | None = None
+    ) -> None:
+        """Keep what happened to a command, with its history and audit entries. `command` is how it stands then;
+        `evidence` is what its vehicle signed of it.
 
         Raises StaleStateError when the command stood otherwise than it was when this was decided.
         """

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from services.command.domain.changes import Decision
     from services.command.domain.commands import Ending
+    from services.command.domain.reports import SignedEvidence
     from services.command.usecases.ports import CommandDependencies, CommandTransaction, OutboxMessages
     from services.platform.outbox import OutgoingMessage
 
@@ -78,12 +79,15 @@ def locked_state(
 
 
 def change(
-    transaction: CommandTransaction, decision: Decision, outbox_messages: OutboxMessages
+    transaction: CommandTransaction,
+    decision: Decision,
+    outbox_messages: OutboxMessages,
+    evidence: SignedEvidence | None = None,
 ) -> list[OutgoingMessage]:
-    """Keep what happened to a command; return what its watchers are sent for it."""
+    """Keep what happened to a command, and what its vehicle signed of it; return what its watchers are sent for it."""
     command = decision.state.command
     if decision.changes:
-        transaction.change(command, decision.changes)
+        transaction.change(command, decision.changes, evidence)
     messages: list[OutgoingMessage] = []
     for each in decision.changes:
         match each:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import CloudStore
     from services.command.domain.commands import ObservedOutcome
-    from services.command.domain.reports import Report
+    from services.command.domain.reports import Report, SignedEvidence
     from services.command.usecases.ports import CommandDependencies, CommandTransaction, OutboxMessages
     from services.platform.outbox import OutgoingMessage
 
@@ -46,6 +46,8 @@ class VerifiedMessage:
 
     vin: str
     admit: Callable[[CloudStore], Report | None]
+    evidence: SignedEvidence | None = None
+    """What it signed, as it came; of a hello nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def _ingest(
             continue
         accepted.append(report)
         if transaction.first_time(f"{report.vin}:{report.message_id}", at):
-            messages += change(transaction, decision, outbox_messages)
+            messages += change(transaction, decision, outbox_messages, received.evidence)
             states[report.command_id] = decision.state
     return IngestResult(accepted, rejected), messages
 

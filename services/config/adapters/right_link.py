@@ -50,7 +50,8 @@ class ConfigRevocationHandler:
             except (DecodeError, ValueError) as error:
                 poison.append(PoisonMessage(delivery, f"not the end of a right: {error}"))
             else:
-                await usecases.end_rights(self._record, self._review, self._now, ended)
+                if ended is not None:
+                    await usecases.end_rights(self._record, self._review, self._now, ended)
         return poison
 
 
@@ -75,8 +76,12 @@ class _SignerReview:
         return gone
 
 
-def _right_ended(message: grant_pb2.GrantRevoked) -> ConfigRightEnded:
-    """Return which settings the end of a right may concern. Raises ValueError for what names nothing that could end."""
+def _right_ended(message: grant_pb2.GrantRevoked) -> ConfigRightEnded | None:
+    """Return which settings the end of a right may concern; None where it concerns none: what agents asked for because
+    of a case goes on when that is closed. Raises ValueError for what names nothing that could end.
+    """
+    if message.kind == grant_pb2.ENDED_RIGHT_CASE:
+        return None
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
         return ConfigRightEnded(None, None)
     if not message.principal or (message.vin and not is_vin(message.vin)):

@@ -35,6 +35,7 @@ from services.diagnostics.domain.diagnosis import (
     Severity,
     follow,
 )
+from services.platform.audit_outbox import AuditOutbox
 from services.platform.clock import CLOCK
 from services.platform.database import Instant
 from services.platform.dead_letters import DeadLetters
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0006_told_alerts"
+HEAD = "0007_audit_outbox"
 MOST_TOLD_ALERTS = 256
 """What was reported of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 
@@ -93,6 +94,7 @@ class ActiveAlert(DiagnosticsModel, table=True):
 
 
 outbox = Outbox(DiagnosticsModel.metadata)
+audit_outbox = AuditOutbox(DiagnosticsModel.metadata)
 dead_letters = DeadLetters(DiagnosticsModel.metadata, sender_of)
 sessions = VehicleSessions(DiagnosticsModel.metadata, issues_orders=False)
 told_alerts = ToldAlerts(DiagnosticsModel.metadata)

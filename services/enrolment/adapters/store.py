@@ -20,6 +20,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.enrolment.domain import CredentialInUseError, Enrolment, PublicKeys
+from services.platform.audit_outbox import AuditOutbox
+from services.platform.audited_database import AuditedAct, note_act
 from services.platform.database import Instant
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from services.platform.database import Database
 
-HEAD = "0003_certificate_end"
+HEAD = "0004_audit_outbox"
 _ATTEMPTS = 3
 
 
@@ -53,6 +55,8 @@ class VehicleEnrolment(EnrolmentModel, table=True):
     certificate_ends_at: datetime | None = Field(sa_column=Column(Instant))
 
 
+audit_outbox = AuditOutbox(EnrolmentModel.metadata)
+
 _table: Table = EnrolmentModel.metadata.tables["vehicle_enrolment"]
 # Built once: building a statement costs more than running it.
 _VALID_KEYS = select(_table.c.vin, _table.c.verify_key, _table.c.seal_key).where(
@@ -74,7 +78,16 @@ class SqlEnrolmentRecord:
 
     async def put(self, enrolment: Enrolment) -> None:
         """Enrol, in place of what was there. Raises CredentialInUseError."""
-        await self._database.write(lambda connection: put(connection, enrolment))
+
+        def work(connection: Connection) -> None:
+            put(connection, enrolment)
+            detail = {"fingerprint": enrolment.fingerprint or ""}
+            note_act(
+                connection,
+                AuditedAct("VEHICLE_ENROLLED", enrolment.enrolled_at, resource=enrolment.vin, detail=detail),
+            )
+
+        await self._database.write(work)
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
         """Return the enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
@@ -141,7 +154,8 @@ def _check_free(connection: Connection, enrolment: Enrolment) -> None:
 
 def _revoke(connection: Connection, vin: str, at: datetime) -> Enrolment | None:
     still_valid = (_table.c.vin == vin) & _table.c.revoked_at.is_(None)
-    connection.execute(update(_table).where(still_valid).values(revoked_at=at))
+    if connection.execute(update(_table).where(still_valid).values(revoked_at=at)).rowcount:
+        note_act(connection, AuditedAct("VEHICLE_REVOKED", at, resource=vin))
     return find(connection, vin)
 
 

@@ -20,6 +20,10 @@ _RIGHT_ENDED = {
         errors.TOKEN_INVALID,
         "What you signed in with is not accepted any more; sign in again.",
     ),
+    EndingCause.CASE: (
+        errors.TOKEN_INVALID,
+        "The case because of which you watched this vehicle was closed; open another case.",
+    ),
     EndingCause.TOKEN: (
         errors.TOKEN_EXPIRED,
         "The token has expired; get a new one and resume with your last id.",

@@ -22,6 +22,7 @@ _CAUSES = {
     grant_pb2.ENDED_RIGHT_GRANT: EndingCause.GRANT,
     grant_pb2.ENDED_RIGHT_ACCOUNT: EndingCause.ACCOUNT,
     grant_pb2.ENDED_RIGHT_CREDENTIAL: EndingCause.CREDENTIAL,
+    grant_pb2.ENDED_RIGHT_CASE: EndingCause.CASE,
 }
 _log = structlog.get_logger()
 
@@ -63,6 +64,7 @@ def _ending_of(told: grant_pb2.GrantRevoked) -> RightEnding:
         told.credential,
         remaining_until,
         remains_owner=told.remaining_role == grant_pb2.GRANT_ROLE_OWNER,
+        case=told.case_number,
     )
 
 

@@ -93,18 +93,19 @@ class DoorStatusServer(DoorStatusServiceServicer):
         asked_at_us = self._now_us()
         last = await read_status(self._reader, request.vin)
         now_us = self._now_us()
-        self._checks.record(
-            StatusRead(
-                check_id=str(uuid.uuid4()),
-                vin=request.vin,
-                time_us=asked_at_us,
-                user_id=capability.subject,
-                actor_id=capability.actor,
-                source=capability.source,
-                correlation_id=call.correlation_id,
-                execution_time_seconds=(now_us - asked_at_us) / 1_000_000,
+        if capability.unrecorded_since is None:
+            self._checks.record(
+                StatusRead(
+                    check_id=str(uuid.uuid4()),
+                    vin=request.vin,
+                    time_us=asked_at_us,
+                    user_id=capability.subject,
+                    actor_id=capability.actor,
+                    source=capability.source,
+                    correlation_id=call.correlation_id,
+                    execution_time_seconds=(now_us - asked_at_us) / 1_000_000,
+                )
             )
-        )
         lost = self._lost.is_lost(request.vin, last.received_at_us)
         unanswering = self._lost.is_unanswering(request.vin, last.received_at_us)
         return translate.status_of(request.vin, last, now_us, lost=lost, unanswering=unanswering)
@@ -197,5 +198,6 @@ def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
         capability.key_id,
         capability.since,
         is_owner=capability.role == OWNER,
+        case=capability.case,
     )
     return Watcher(vin, right, heartbeats=heartbeats)

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
+from services.platform.audit_outbox import AuditOutbox
 from services.platform.dead_letters import DeadLetters
 from services.platform.isolation import by_halves
 from services.platform.logs import masked_id
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from services.status.domain.doors import KnownState, LockMoved
     from services.status.domain.judgement import ActuationOutcome, ReportedActuation
 
-HEAD = "0006_order_of_reports"
+HEAD = "0007_audit_outbox"
 _log = structlog.get_logger()
 
 
@@ -87,6 +88,7 @@ class VehicleStatus(StatusModel, table=True):
 
 
 outbox = Outbox(StatusModel.metadata)
+audit_outbox = AuditOutbox(StatusModel.metadata)
 dead_letters = DeadLetters(StatusModel.metadata, sender_of)
 sessions = VehicleSessions(StatusModel.metadata, issues_orders=False)
 expectations = Expectations(StatusModel.metadata)

@@ -26,6 +26,8 @@ class EndingCause(Enum):
     """An account was locked: the subject's or the actor's."""
     CREDENTIAL = "CREDENTIAL"
     """The key that was used, or that the token was signed with, is not accepted any more."""
+    CASE = "CASE"
+    """The case was closed because of which an agent watched."""
     TOKEN = "TOKEN"  # noqa: S105  # what ended, and no secret
     """The token expired."""
 
@@ -55,6 +57,8 @@ class WatchRight:
     since: float = 0.0
     """When the first of the grants behind it was made: what happened before is not shown to it."""
     is_owner: bool = False
+    case: str = ""
+    """Of an agent: the number of the case because of which it watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class RightEnding:
     """Whether the principal still owns the vehicle."""
     ended_at: float = math.inf
     """When the record says that it ended; `at` is when that was surely known to whoever read the record."""
+    case: str = ""
+    """Of a case: its number."""
 
     def concerns(self, right: WatchRight, vin: str) -> bool:
         """Return whether a stream of this vehicle on this right runs on what has ended."""
@@ -81,6 +87,8 @@ class RightEnding:
             return self.principal == right.subject and self.vin in {"", vin}
         if self.cause is EndingCause.ACCOUNT:
             return self.principal in {right.subject, right.actor}
+        if self.cause is EndingCause.CASE:
+            return bool(self.case) and self.case == right.case
         return bool(self.credential) and self.credential == right.credential
 
     def left_of(self, right: WatchRight) -> WatchRight:
@@ -117,11 +125,8 @@ class EndedRightCache:
         """
         surely = max(told.at, min(now, told.at + _LONGEST_COMMIT_SECONDS)) + _CLOCKS_APART_SECONDS
         ending = replace(told, at=surely, ended_at=told.at)
-        key = (
-            told.cause,
-            told.credential if told.cause is EndingCause.CREDENTIAL else told.principal,
-            told.vin,
-        )
+        named = {EndingCause.CREDENTIAL: told.credential, EndingCause.CASE: told.case}
+        key = (told.cause, named.get(told.cause, told.principal), told.vin)
         self._endings.pop(key, None)  # so that the first is always the oldest
         self._endings[key] = (ending, monotonic)
         horizon = monotonic - LONGEST_CAPABILITY_SECONDS - _LONGEST_COMMIT_SECONDS
@@ -139,6 +144,7 @@ class EndedRightCache:
             (EndingCause.ACCOUNT, right.subject, ""),
             (EndingCause.ACCOUNT, right.actor, ""),
             (EndingCause.CREDENTIAL, right.credential, ""),
+            (EndingCause.CASE, right.case, ""),
         ):
             known = self._endings.get(key)
             if known is not None:

@@ -14,6 +14,7 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
     AccessServiceStub,
     add_AccessServiceServicer_to_server,
 )
+from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditEntry
 from ecarus.remotecontrol.door.v1.door_grant_service_pb2_grpc import DoorGrantServiceStub
 from envoy_ext_authz import external_auth_pb2
 from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
@@ -22,6 +23,9 @@ import services.access
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.consent_server import ConsentServicer
+from services.access.adapters.customer_case_server import CustomerCaseServicer
+from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -33,19 +37,27 @@ from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
+from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
-from services.access.domain.accounts import SANDBOX_CLIENTS
+from services.access.domain.accounts import SANDBOX_CLIENTS, SANDBOX_EMPLOYEE_CLIENTS
+from services.access.domain.consents import ASKED
+from services.access.domain.customer_cases import CaseRule
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import STRICT
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.consents import Consents
+from services.access.usecases.customer_cases import CaseCheck, CustomerCases
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
+from services.platform.audit_entry import EntryIds
+from services.platform.audit_trail import AuditTrail
+from services.platform.audited_database import AuditedDatabase
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
@@ -58,6 +70,7 @@ if TYPE_CHECKING:
     import grpc
 
     from services.platform.capability import CapabilityVerifier
+    from services.platform.database import Database
     from services.platform.settings import ServiceSettings
 from tests.contract.access.access_service import (
     ALICE,
@@ -103,9 +116,33 @@ def rules() -> dict[Any, Any]:
 
 
 @pytest.fixture
+def case_rule() -> CaseRule:
+    """Whose word it is that a case is open; a test that wants the other overrides this."""
+    return CaseRule.VOUCHED
+
+
+@pytest.fixture
 def watched() -> list[Any]:
     """What looks at the requests that were noted for the rules of abnormal access."""
     return []
+
+
+@pytest.fixture
+def audit() -> list[Any]:
+    """What returns the entries that wait for the audit ledger, in order."""
+    return []
+
+
+async def _entries(database: Database, trail: AuditTrail) -> list[AuditEntry]:
+    await trail.flush()
+    waiting = await database.read(lambda c: store.audit_outbox.waiting(c, 100_000))
+    return [AuditEntry.FromString(each.entry) for each in waiting]
+
+
+@pytest.fixture
+def asked() -> dict[Any, Any]:
+    """The texts that people are asked to agree to; a test that changes one does so here."""
+    return dict(ASKED)
 
 
 @pytest.fixture
@@ -130,6 +167,9 @@ async def build_room(
     rules: dict[Any, Any],
     watched: list[Any],
     *,
+    case_rule: CaseRule,
+    audit: list[Any],
+    asked: dict[Any, Any],
     production: bool,
 ) -> AsyncIterator[Any]:
     """The service with the sandbox's seed and a token issuer of its own."""
@@ -148,11 +188,28 @@ async def build_room(
         watch.hurry()
 
     keys = KeyFile(token_issuer.jwks, KeyRing(cancelled), time.time)
-    tokens = TokenVerifier(issuer="i", audience="a", keys=keys, clients=SANDBOX_CLIENTS, now=time.time)
+    tokens = TokenVerifier(
+        issuer="i",
+        audience="a",
+        keys=keys,
+        clients=SANDBOX_CLIENTS,
+        now=time.time,
+        employee_clients=SANDBOX_EMPLOYEE_CLIENTS,
+    )
+    case_record = store.SqlCustomerCases(database, AccessMessages(), sent.extend, time.time)
     signals = SignalLog()
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
-    agents = AgentSupervision(store.SqlAgentRecord(database, agent_alert, sent.extend), utc_now)
+    ids = EntryIds("access")
+    audited = AuditedDatabase(database, store.audit_outbox, ids)
+    trail = AuditTrail(
+        ids,
+        lambda entries: database.write(lambda c: store.audit_outbox.add(c, entries)),
+        utc_now,
+        "RIGHTS_REFUSED",
+    )
+    audit.append(partial(_entries, database, trail))
+    agents = AgentSupervision(store.SqlAgentRecord(audited, agent_alert, sent.extend), utc_now)
     authorizer = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=tokens,
@@ -168,19 +225,21 @@ async def build_room(
         step_up_table=STRICT,
         observe=signals.note,
         agents=agents,
+        cases=CaseCheck(case_record, case_rule),
         now=time.time,
+        decided=DecisionLog(trail.note, trail.count_lost, utc_now, time.monotonic).decided,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
     change_messages = AccessMessages()
-    pending = SqlPendingGrants(database, change_messages, sent.extend) if production else None
-    pending_keys = SqlPendingApiKeys(database) if production else None
-    record = store.SqlGrantRecord(database, change_messages, sent.extend)
+    pending = SqlPendingGrants(audited, change_messages, sent.extend) if production else None
+    pending_keys = SqlPendingApiKeys(audited) if production else None
+    record = store.SqlGrantRecord(audited, change_messages, sent.extend)
     limits = GrantLimits(per_vehicle=grants_per_vehicle, per_giver=64)
     severed = SeveredAccess(
-        store.SqlSeverances(database, change_messages, sent.extend), authorizer.invalidate, utc_now
+        store.SqlSeverances(audited, change_messages, sent.extend), authorizer.invalidate, utc_now
     )
     abnormal = AbnormalAccess(
-        store.SqlAbnormalAccess(database, change_messages, sent.extend),
+        store.SqlAbnormalAccess(audited, change_messages, sent.extend),
         AbnormalWatch(rules),
         authorizer.invalidate,
         utc_now,
@@ -188,8 +247,9 @@ async def build_room(
     )
     watched.append(partial(signals.look, abnormal.look_at))
     sharing = SharedAccess(
-        store.SqlSharedGrants(database, change_messages, sent.extend, limits), authorizer.invalidate, utc_now
+        store.SqlSharedGrants(audited, change_messages, sent.extend, limits), authorizer.invalidate, utc_now
     )
+    consents = Consents(store.SqlConsents(audited), authorizer.invalidate, utc_now, asked)
     watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
@@ -209,9 +269,19 @@ async def build_room(
             )
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
+            ConsentServicer(consents).register(server)
+            SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
+            CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, utc_now)).register(server)
 
         return GrpcServer(
-            settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
+            settings,
+            SERVICES,
+            register,
+            POLICY,
+            verifier,
+            translate.refusal_of,
+            workloads=workloads,
+            audit=trail.tell,
         )
 
     yield build

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ecarus
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
+from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditDecision
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.rpc import error_details_pb2, status_pb2
 
@@ -37,6 +38,8 @@ PUBLIC = {
     "DoorCommandService.CancelCommand": DRIVERS,
     "DoorCommandService.GetCommand": DRIVERS,
     "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorAuditService.ListDoorAudit": "owner agent shared",
+    "DoorAuditService.GetCommandReceipt": DRIVERS,
     "DoorConfigService.GetDoorConfig": "owner agent shared",
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
@@ -58,13 +61,38 @@ PUBLIC = {
     "DoorGrantService.GetSeverance": "owner shared",
 }
 """Who may ask for what on a vehicle on which they have the right that they are called after."""
+ABOUT_CALLER = frozenset(
+    {
+        "ConsentService.ListConsents",
+        "ConsentService.GetConsent",
+        "ConsentService.GiveConsent",
+        "ConsentService.WithdrawConsent",
+    }
+)
+"""What everybody asks about themselves who has signed in, whatever vehicles are theirs: an agent never."""
+WATCHING = {
+    "SecurityCaseService.ListSecurityCases": "employee watcher watching-agent",
+    "SecurityCaseService.AcknowledgeSecurityCase": "employee watching-agent",
+    "SecurityCaseService.RestrictPrincipal": "employee watching-agent",
+    "SecurityCaseService.LockPrincipal": "employee",
+    "SecurityCaseService.RestorePrincipal": "employee",
+}
+"""Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
+or an agent.
+"""
 WITHOUT = "expired revoked severed stranger"
 """Who has no right on it, or none any more."""
-EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), "agent-without-case", "nobody"]
+WATCHERS = ["employee", "watcher", "watching-agent", "watching-customer", "employee-without-scope"]
+EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), *WATCHERS, "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditReadingService.ListEntries": PERSONS,
+    "AuditIntakeService.RecordEntries": " ".join(
+        f"room/{name}"
+        for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
+    ),
     **{
         f"AccessService.{name}": PERSONS
         for name in (
@@ -80,6 +108,9 @@ INTERNAL = {
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )
     },
+    "CustomerCaseService.OpenCase": "operator team/call-center",
+    "CustomerCaseService.CloseCase": "operator team/call-center",
+    "CustomerCaseService.ListCases": "operator team/call-center",
     "DeadLetterService.ListDeadLetters": "operator",
     "DeadLetterService.ReplayDeadLetter": "operator",
     "DeadLetterService.ReplayWaitingDeadLetters": "operator",
@@ -99,6 +130,7 @@ PEERS = [
     "team/operator/alice",
     "team/fleet",
     "team/demo",
+    "team/call-center",
     f"vehicle/{VIN}",
     *(f"room/{name}" for name in registry.NAMES),
 ]
@@ -111,7 +143,14 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetConsent": {"purpose": "LOCATION"},
+    "GiveConsent": {"purpose": "LOCATION", "consent": {"version": 1, "language": "en", "sha256": "0" * 64}},
+    "WithdrawConsent": {"purpose": "LOCATION"},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},
+    "AcknowledgeSecurityCase": {"case_id": "ab-1"},
+    "RestrictPrincipal": {"stop": {"principal": "user-123", "reason": "odd"}},
+    "LockPrincipal": {"stop": {"principal": "user-123", "reason": "odd"}},
+    "RestorePrincipal": {"restoration": {"principal": "user-123"}},
 }
 """What a request must say besides its vehicle to be sound."""
 
@@ -131,7 +170,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys()
+    assert public == PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -192,7 +231,19 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
         claims = acting("agent-7")
         del claims["case"]
         return {"authorization": f"Bearer {issuer.token(**claims)}"}
+    if who in WATCHERS:
+        return {"authorization": f"Bearer {_watchers_token(issuer, who)}"}
     return {"authorization": f"Bearer {issuer.token(who)}"}
+
+
+def _watchers_token(issuer: TokenIssuer, who: str) -> str:
+    scope = "security.watch" if who == "watcher" else "door security.watch security.act"
+    if who == "watching-agent":
+        return issuer.token(**acting("agent-7"), scope=scope)
+    if who == "watching-customer":
+        return issuer.token(scope=scope)
+    narrowed = {} if who == "employee-without-scope" else {"scope": scope}
+    return issuer.token("employee-1", client_id="operations", roles=["employee"], **narrowed)
 
 
 async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
@@ -202,31 +253,65 @@ async def test_everybody_may_what_their_right_says_and_on_their_vehicle_only(
     token_issuer: TokenIssuer,
     pki: Any,
     tmp_path: Path,
+    audit: list[Any],
 ) -> None:
+    """And every decision is one entry of the audit: of what changes something, the service's that does it."""
     await _prepare(rights, operators, tmp_path / "access-record.sqlite3")
     certificate = pki.of("team/fleet").cert.read_bytes()
     routes = Routes()
     wrong = []
+    decided: dict[str, list[tuple[str, str, str, str]]] = {}
     for who in EVERYBODY:
         headers = {**_bearer(token_issuer, who), "content-type": "application/grpc"}
-        for name in PUBLIC:
+        for name in PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER:
             rpc = methods()[name]
             path = f"/{rpc.containing_service.full_name}/{rpc.name}"
             route = routes.native(path)
             assert route is not None
             for vin in (VIN, FOREIGN, UNKNOWN):
-                raw = route.request(vin=vin, **SOUND.get(rpc.name, {})).SerializeToString()
+                asked = f"matrix-{len(decided)}"
+                about_one = vin if name in PUBLIC else ""
+                about = {"vin": vin} if about_one else {}
+                raw = route.request(**about, **SOUND.get(rpc.name, {})).SerializeToString()
                 answer = await check(
                     path,
                     listener="team",
                     certificate=certificate,
                     method="POST",
-                    headers=headers,
+                    headers={**headers, "x-correlation-id": asked},
                     raw_body=b"\0" + len(raw).to_bytes(4, "big") + raw,
                 )
-                if _answer(answer) != _expected(who, name, vin):
-                    wrong.append((who, name, vin, _answer(answer)))
+                got = _answer(answer)
+                if got != _expected(who, name, vin):
+                    wrong.append((who, name, vin, got))
+                known = "" if who in {"nobody", "agent-without-case"} else about_one
+                if got != "OK":
+                    decided[asked] = [("ACCESS_REFUSED", "REFUSED", known, got)]
+                elif route.changes:
+                    decided[asked] = []
+                else:
+                    decided[asked] = [("ACCESS_ALLOWED", "ALLOWED", about_one, "OK")]
     assert not wrong
+    assert await _recorded(audit) == {asked: entries for asked, entries in decided.items() if entries}
+
+
+async def _recorded(audit: list[Any]) -> dict[str, list[tuple[str, str, str, str]]]:
+    """The entries of what the matrix asked for, by its id: kind, decision, vehicle, and what it was refused for."""
+    (entries,) = audit
+    found: dict[str, list[tuple[str, str, str, str]]] = {}
+    for entry in await entries():
+        if entry.correlation_id.startswith("matrix-"):
+            decision = AuditDecision.Name(entry.decision).removeprefix("AUDIT_DECISION_")
+            refused_for = _TOLD_AS.get(entry.rule, entry.rule) if decision == "REFUSED" else "OK"
+            row = (entry.kind, decision, entry.vin, refused_for)
+            found.setdefault(entry.correlation_id, []).append(row)
+    return found
+
+
+_TOLD_AS = dict.fromkeys(
+    ("NOT_NOW", "CLOSED_TO_AGENTS", "OUT_OF_SCOPE", "EMPLOYEES_ONLY"), "ACTION_NOT_GRANTED"
+)
+"""What the audit says more exactly than the answer."""
 
 
 def _expected(who: str, name: str, vin: str) -> str:
@@ -234,7 +319,14 @@ def _expected(who: str, name: str, vin: str) -> str:
         return "AUTHENTICATION_REQUIRED"
     if who == "agent-without-case":
         return "TOKEN_INVALID"
-    if vin != VIN or who in WITHOUT.split():
+    if name in ABOUT_CALLER:
+        # Employees' clients and narrowed scopes open nothing that is somebody's own.
+        return "ACTION_NOT_GRANTED" if who == "agent" or who in WATCHERS else "OK"
+    if name in WATCHING:
+        return "OK" if who in WATCHING[name].split() else "ACTION_NOT_GRANTED"
+    if who in {"watching-agent", "watching-customer"} and vin == VIN:
+        who = {"watching-agent": "agent", "watching-customer": "owner"}[who]
+    if vin != VIN or who in WITHOUT.split() or who in WATCHERS:
         return "VEHICLE_NOT_FOUND"
     return "OK" if who in PUBLIC[name].split() else "ACTION_NOT_GRANTED"
 

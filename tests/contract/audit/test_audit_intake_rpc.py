@@ -12,6 +12,8 @@ from ecarus.remotecontrol.audit.v1.audit_intake_service_pb2_grpc import AuditInt
 
 from services.audit.adapters.server import POLICY, SERVICE, AuditIntakeServicer
 from services.audit.adapters.translate import refusal_of
+from services.audit.usecases.signing import HistoryWatch
+from services.platform.storage import StorageUnavailableError
 from tests.contract.conftest import ServedRoom
 from tests.support.audit_entries import VIN, opened_ledger
 
@@ -34,8 +36,15 @@ async def ledger(tmp_path: Path) -> AsyncIterator[SqlLedger]:
 
 
 @pytest.fixture
-def grpc_servicer(ledger: SqlLedger) -> AuditIntakeServicer:
-    return AuditIntakeServicer(ledger)
+def history() -> HistoryWatch:
+    watch = HistoryWatch()
+    watch.good()
+    return watch
+
+
+@pytest.fixture
+def grpc_servicer(ledger: SqlLedger, history: HistoryWatch) -> AuditIntakeServicer:
+    return AuditIntakeServicer(ledger, history)
 
 
 @pytest.fixture
@@ -146,3 +155,34 @@ async def test_a_request_without_an_entry_or_with_too_many_is_refused(grpc_stub:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await bring(grpc_stub, *[audit_entry_pb2.AuditEntry(entry_id="command-1")] * many)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def refused_with(stub: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await bring(stub, message(1))
+    return refused.value
+
+
+async def test_a_ledger_whose_history_is_broken_takes_nothing(
+    grpc_stub: Any, ledger: SqlLedger, history: HistoryWatch
+) -> None:
+    history.broken("the database was rolled back")
+    refused = await refused_with(grpc_stub)
+    assert refused.code() is grpc.StatusCode.UNAVAILABLE
+    assert "the database was rolled back" in str(refused.details())
+    assert await ledger.size() == 0
+    history.good()
+    assert await bring(grpc_stub, message(1)) == {}
+
+
+async def test_a_full_disk_is_told_so_that_the_entries_are_kept_where_they_are(
+    grpc_stub: Any, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_entries: Any) -> Any:
+        raise StorageUnavailableError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "append", full)
+        assert (await refused_with(grpc_stub)).code() is grpc.StatusCode.UNAVAILABLE
+    assert await bring(grpc_stub, message(1)) == {}
+    assert await ledger.size() == 1

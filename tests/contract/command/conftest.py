@@ -21,22 +21,25 @@ from services.command.adapters import store
 from services.command.adapters.outbox_messages import CommandOutboxMessages
 from services.command.adapters.refusals import refusal_of
 from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.adapters.wait_link import note_ended
 from services.command.domain.reports import ReportedResult
 from services.command.domain.rules import Rules
 from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import ingest_messages
+from services.command.usecases.waiting import CommandWaits
 from services.platform.database import open_database
 from tests.contract.conftest import ServedRoom
 from tests.support.command_store_harness import MAC, FakeConditions, FakeDispatch, FakeKnownVehicles, admitted
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from services.command.domain.commands import (
         Ending,
     )
+    from services.platform.outbox import OutgoingMessage
 
 
 VIN = "KMHSH81C7LU123456"
@@ -46,6 +49,16 @@ START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 
 
 ALL_ACTIONS = ("door.unlock", "door.lock", "door.cancel", "door.status.read", "door.history.read")
+
+
+class NoReplicas:
+    """A service alone."""
+
+    def tell_awaited(self, command_id: str) -> None:
+        """There is nobody to tell."""
+
+    def tell_ended(self, command_id: str) -> None:
+        """There is nobody to tell."""
 
 
 @dataclass(slots=True)
@@ -58,8 +71,10 @@ class CommandRpcHarness:
     refused: Any = None
     stub: Any = None
     signer: Any = None
+    audit: Any = None
     now: datetime = START
     known: FakeKnownVehicles = field(default_factory=FakeKnownVehicles)
+    waits: CommandWaits = field(default_factory=lambda: CommandWaits(NoReplicas(), 4, 2))
 
     @property
     def deps(self) -> CommandDependencies:
@@ -67,7 +82,7 @@ class CommandRpcHarness:
         return CommandDependencies(
             self.commands,
             CommandOutboxMessages(MAC),
-            self.dispatch.committed,
+            self.hand_over,
             self.dispatch,
             self.advisory_states,
             self.known,
@@ -75,12 +90,17 @@ class CommandRpcHarness:
             lambda: self.now,
         )
 
-    def metadata(self, correlation_id: str, **claims: Any) -> Any:
+    def hand_over(self, messages: Sequence[OutgoingMessage]) -> None:
+        self.dispatch.committed(messages)
+        note_ended(self.waits, messages)
+
+    def metadata(self, correlation_id: str, *, prefer: str | None = None, **claims: Any) -> Any:
         token = self.signer.capability(claims.pop("vin", VIN), *claims.pop("actions", ALL_ACTIONS), **claims)
         return (
             ("x-ecarus-capability", token),
             ("x-correlation-id", correlation_id),
             ("x-envoy-original-path", "/door?x=1"),
+            *([("prefer", prefer)] if prefer is not None else []),
         )
 
     def unlock(self, correlation_id: str = "c-1", body: dict[str, Any] | None = None, **claims: Any) -> Any:
@@ -157,7 +177,7 @@ async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[CommandRpcHarne
 def grpc_servicer(unserved: CommandRpcHarness) -> DoorCommandServicer:
     service = unserved
     service.refused = RefusedRequests(service.commands, lambda: service.now)
-    return DoorCommandServicer(service.deps, service.refused)
+    return DoorCommandServicer(service.deps, service.refused, service.waits)
 
 
 @pytest.fixture

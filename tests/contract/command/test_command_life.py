@@ -116,6 +116,41 @@ async def test_a_new_right_sees_nothing_from_before_it_and_a_guest_only_their_ow
     assert problem["code"] == "COMMAND_NOT_FOUND"
 
 
+async def test_without_consent_no_history_is_collected_and_the_answer_says_so(
+    service: CommandRpcHarness,
+) -> None:
+    withdrawn = {"unrecorded": 1_768_228_100.25}
+    agents = {**withdrawn, "actor": "agent-7", "source": "CALL_CENTER"}
+    service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"trunk"}))
+    assert (await refused(service.lock("c-0", **withdrawn)))["code"] == "DOOR_OPEN"
+    del service.advisory_states[VIN]
+    await service.refused.flush()
+    command_id = (await service.unlock("c-1", **agents)).command_id
+    assert (await service.unlock("c-1", **agents)).command_id == command_id  # its life does not depend on it
+    await service.cancel("x-1", "c-1", claims=agents)
+    assert (await service.details(command_id))["status"] == "CANCELLED"
+
+    listed = await service.history({**withdrawn, "role": "OWNER"})
+    assert (listed["history"], listed["total"]) == ([], 0)
+    assert listed["collection"].pop("detail").startswith("Your own requests are not collected")
+    assert listed["collection"] == {"collected": False, "since": "2026-01-12T14:28:20.250Z"}
+    never = await service.history({"unrecorded": 0})
+    assert "since" not in never["collection"]
+    assert "collection" not in await service.history({"role": "OWNER"})
+
+
+async def test_what_was_asked_before_the_consent_was_withdrawn_is_listed_when_it_ends(
+    service: CommandRpcHarness,
+) -> None:
+    command_id = (await service.unlock("c-1")).command_id
+    withdrawn = {"unrecorded": service.now.timestamp()}
+    await service.cancel("x-1", "c-1", claims=withdrawn)
+    listed = await service.history({**withdrawn, "role": "OWNER"})
+    assert [(e["commandId"], e["action"], e["status"]) for e in listed["history"]] == [
+        (command_id, "UNLOCK", "CANCELLED")
+    ]
+
+
 async def test_a_cancellation_before_dispatch_is_final_and_repeats(service: CommandRpcHarness) -> None:
     command = await service.unlock()
     call = service.cancel()

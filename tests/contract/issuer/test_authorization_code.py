@@ -227,8 +227,10 @@ def test_a_refresh_asks_for_no_more_than_was_granted(issuer: IssuerHarness) -> N
 
 @pytest.mark.parametrize("scope", sorted(SCOPES))
 def test_every_scope_that_access_asks_for_is_given(issuer: IssuerHarness, scope: str) -> None:
-    code = issuer.browser().sign_in("user-123", scope=f"openid {scope}")["code"]
-    given = issuer.redeem(code).json()
+    who, client = ("employee-1", "operations") if "security" in scope else ("user-123", "mobile-app")
+    asked = {"client": client, "acr_values": TWO_FACTORS, "scope": f"openid {scope}"}
+    code = issuer.browser().sign_in(who, **asked)["code"]
+    given = issuer.redeem(code, client).json()
     # The answer says that it is not all that was asked for (RFC 6749, 3.3).
     assert given["scope"] == issuer.claims(given["access_token"])["scope"] == scope
 
@@ -283,3 +285,17 @@ def test_agents_and_customers_use_clients_of_their_own(issuer: IssuerHarness) ->
     assert issuer.browser().sign_in("agent-7")["error"] == "access_denied"
     claims = issuer.claims(issuer.token("agent-7", "call-center")["access_token"])
     assert (claims["sub"], claims["client_id"], claims["acr"]) == ("agent-7", "call-center", TWO_FACTORS)
+    assert "roles" not in claims
+
+
+def test_an_employee_has_a_client_of_their_own_and_nothing_of_a_vehicle(issuer: IssuerHarness) -> None:
+    for client in ("mobile-app", "call-center"):
+        assert issuer.browser().sign_in("employee-1", client=client)["error"] == "access_denied"
+    for who in ("user-123", "agent-7"):
+        assert issuer.browser().sign_in(who, client="operations")["error"] == "access_denied"
+    claims = issuer.claims(issuer.token("employee-1", "operations")["access_token"])
+    assert (claims["roles"], claims["scope"], claims["acr"]) == (["employee"], "security.watch", TWO_FACTORS)
+    both = issuer.token("employee-1", "operations", scope="door security.watch security.act")
+    assert issuer.claims(both["access_token"])["scope"] == "security.watch security.act"
+    mine = issuer.token("user-123", scope="door security.act")
+    assert issuer.claims(mine["access_token"])["scope"] == "door"

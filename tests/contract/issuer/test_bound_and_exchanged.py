@@ -206,6 +206,15 @@ def test_an_exchange_widens_no_agents_scope(issuer: IssuerHarness) -> None:
     assert issuer.claims(given["access_token"])["scope"] == given["scope"] == "door.lock"
 
 
+def test_an_exchange_gives_what_watches_over_access_to_who_asked_for_it(issuer: IssuerHarness) -> None:
+    whole, code = agent_token(issuer), spoken(issuer)
+    refused = exchange(issuer, whole, code, client="call-center", scope="door security.watch")
+    assert refused.json()["error"] == "invalid_scope"  # the scope `door` does not hold it
+    watching = issuer.token("agent-7", "call-center", scope="door security.watch")["access_token"]
+    given = exchange(issuer, watching, code, client="call-center", scope="door security.watch").json()
+    assert issuer.claims(given["access_token"])["scope"] == "door security.watch"
+
+
 def test_spoken_codes_cannot_be_guessed(issuer: IssuerHarness) -> None:
     agent, code = agent_token(issuer, "agent-8"), spoken(issuer)
     guesses = [f"{(int(code) + n) % 10**8:08d}" for n in range(1, 7)]

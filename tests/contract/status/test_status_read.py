@@ -143,6 +143,14 @@ async def test_a_look_is_recorded_with_who_looked(service: StatusRpcHarness) -> 
     assert looked == [("user-123", "agent-7", 2, "c-1"), ("user-123", "user-123", 1, "c-1")]
 
 
+async def test_a_look_of_who_does_not_consent_to_a_history_is_not_recorded(service: StatusRpcHarness) -> None:
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    await service.status(unrecorded=0)
+    await service.status(actor="agent-7", source="CALL_CENTER", unrecorded=1_768_228_100)
+    await service.checks.flush()
+    assert service.store.sent == []
+
+
 async def test_a_vehicle_that_never_reported_is_503_with_retry_after(service: StatusRpcHarness) -> None:
     code, problem, trailers = await refused(service.status())
     assert (code, problem["code"], problem["status"]) == (

@@ -19,6 +19,7 @@ from tests.contract.status.conftest import VIN, WAIT_SECONDS, StatusRpcHarness, 
         (RightEnding(EndingCause.GRANT, 0.0, "user-123", VIN), "PERMISSION_DENIED", "ACTION_NOT_GRANTED"),
         (RightEnding(EndingCause.ACCOUNT, 0.0, "user-123"), "PERMISSION_DENIED", "ACCOUNT_LOCKED"),
         (RightEnding(EndingCause.CREDENTIAL, 0.0, credential="key_1"), "UNAUTHENTICATED", "TOKEN_INVALID"),
+        (RightEnding(EndingCause.CASE, 0.0, "user-123", case="case-1"), "UNAUTHENTICATED", "TOKEN_INVALID"),
     ],
     ids=lambda given: given.cause.name if isinstance(given, RightEnding) else None,
 )
@@ -26,7 +27,7 @@ async def test_a_right_that_ends_ends_both_streams_and_says_so(
     service: StatusRpcHarness, ending: RightEnding, grpc_code: str, code: str
 ) -> None:
     ending = replace(ending, at=time.time())
-    sse, typed = service.sse(), service.watch()
+    sse, typed = service.sse(case="case-1"), service.watch(case="case-1")
     await read(sse)
     await typed.initial_metadata()
     service.hub.right_ended(ending)
@@ -34,7 +35,7 @@ async def test_a_right_that_ends_ends_both_streams_and_says_so(
     assert await read(sse) is grpc.aio.EOF
     status, problem, _ = await refused(typed)
     assert (status.name, problem["code"]) == (grpc_code, code)
-    status, problem, _ = await refused(service.sse(read=time.time() - 1))
+    status, problem, _ = await refused(service.sse(read=time.time() - 1, case="case-1"))
     assert problem["code"] == code, "the same right opens it again"
 
 

@@ -28,12 +28,14 @@ STATUS_STREAMS = [name for name in STREAMS if name.startswith("VEHICLE_STATUS_")
 
 
 SAYS = {
-    "access": {"door.update.*", "room.access.>"},
+    "access": {"door.update.*", "room.access.>", "seen.proofs"},
     "command": {
         "vehicle.*.cmd.*",
         "$MQTT.msgs.vehicle.*.cmd.*",
         "door.update.*",
         "room.command.>",
+        "awaited.command",
+        "ended.command",
         f"{STORE_API}.CONSUMER.CREATE.{VEHICLE_COMMANDS}.>",
         f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*",
         f"$JS.ACK.{VEHICLE_COMMANDS}.>",
@@ -70,8 +72,15 @@ SAYS = {
 
 
 SUBSCRIBES = {
-    "access": {"room.access.revoked"},
-    "command": {"hint.condition.*", "hint.refused.*", "hint.shown", "room.enrolment.changed"},
+    "access": {"room.access.revoked", "seen.proofs"},
+    "command": {
+        "awaited.command",
+        "ended.command",
+        "hint.condition.*",
+        "hint.refused.*",
+        "hint.shown",
+        "room.enrolment.changed",
+    },
     "status": {"room.enrolment.changed", "vehicle.*.presence"},
     "config": {"room.enrolment.changed"},
     "diagnostics": {"room.enrolment.changed"},

@@ -15,6 +15,7 @@ from services.command.domain.commands import (
     Command,
     CommandAction,
     CommandAlreadyFinishedError,
+    CommandNotFoundError,
     Ending,
     FailureReason,
     Status,
@@ -189,6 +190,28 @@ async def test_the_history_is_filtered(service: CommandStoreHarness) -> None:
     assert await service.history(source="CALL_CENTER") == ([unlock], 1)
     assert await service.history(not_before=service.now) == ([look], 1)
     assert await service.history(limit=1, offset=1) == ([timeout], 3)
+
+
+async def test_without_consent_a_command_is_kept_as_long_as_it_is_recognised(
+    service: CommandStoreHarness,
+) -> None:
+    owner = replace(OWNER, recorded=False)
+    command = await service.request(who=owner)
+    await service.cancel(who=owner)
+    assert await service.history() == ([], 0)
+    assert (
+        await service.count(tables.audit) == 3
+    )  # that it was asked, cancelled and how it ended: the law's part
+    service.pass_seconds(23 * 3_600)
+    await purge_expired_history(service.deps)
+    assert (await service.request(who=owner)).command_id == command.command_id
+    service.pass_seconds(2 * 3_600)
+    listed = await service.request("c-2")
+    await purge_expired_history(service.deps)
+    with pytest.raises(CommandNotFoundError):
+        await service.find(command)
+    assert await service.count(tables.cancellation) == 0
+    assert (await service.find(listed)).status is Status.PENDING
 
 
 async def test_the_retention_period_is_kept(service: CommandStoreHarness) -> None:

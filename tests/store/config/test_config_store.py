@@ -9,6 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditEntry
 from sqlalchemy import Connection
 
 from services.config.adapters import dispatch, store, translate
@@ -19,6 +20,8 @@ from services.config.domain.config import (
     Hello,
 )
 from services.config.domain.settings import DoorSettings, LeftOutSettings, UnlockMode
+from services.platform.audit_entry import EntryIds
+from services.platform.audited_database import AuditedDatabase
 from services.platform.database import Database
 from services.platform.migration import config_for
 from services.platform.outbox import OutboxRelay, OutgoingMessage
@@ -199,4 +202,22 @@ async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(
     await record.purge_expired(later - timedelta(hours=24), later - timedelta(days=8), later)
 
     assert await count(database, "first_answer") == await count(database, "inbox") == 1
+    assert await count(database, "config_audit") == 2
+
+
+async def test_a_change_is_an_entry_of_its_commit_and_what_changes_nothing_is_none(
+    database: Database,
+) -> None:
+    audited = AuditedDatabase(database, store.audit_outbox, EntryIds("config"))
+    relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
+    record = store.ConfigStore(
+        audited, relay, dispatch.outgoing, partial(translate.stamp, MAC), translate.weakened
+    )
+    await record.change(wish("c-1", auto_lock_delay_seconds=45), T0)
+    await record.change(wish("c-1", auto_lock_delay_seconds=45), T0)
+    await record.change(wish("c-2", auto_lock_delay_seconds=45), T0)
+    waiting = await database.read(lambda c: store.audit_outbox.waiting(c, 10))
+    (entry,) = (AuditEntry.FromString(each.entry) for each in waiting)
+    assert (entry.kind, entry.vin, entry.subject) == ("CONFIG_CHANGED", VIN, "user-123")
+    assert dict(entry.detail) == {"auto_lock_delay_seconds": "45"}
     assert await count(database, "config_audit") == 2

@@ -36,6 +36,29 @@ async def test_an_accepted_command_is_202_with_location(edge: EdgeHarness, clien
     assert "authorization" not in metadata
 
 
+async def test_a_command_that_was_waited_for_is_200_with_what_a_look_at_it_shows(
+    edge: EdgeHarness, client: httpx.AsyncClient
+) -> None:
+    answer = await client.post(
+        f"{BASE}/unlock", headers=GOOD | {"Prefer": "respond-async, Wait=20"}, json=UNLOCK
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json() == {"commandId": "c1", "status": "SUCCESS", "timestamp": "2026-01-12T14:30:18.000Z"}
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["preference-applied"] == "wait=20"
+    assert answer.headers["location"] == f"{BASE}/commands/c1"
+    assert "x-http-body" not in answer.headers
+    assert 30 < edge.services.seconds_left < 36
+    assert (await client.post(f"{BASE}/unlock", headers=GOOD, json=UNLOCK)).status_code == 202
+
+
+async def test_a_preference_for_something_else_changes_no_deadline(
+    edge: EdgeHarness, client: httpx.AsyncClient
+) -> None:
+    await client.post(f"{BASE}/unlock", headers=GOOD | {"Prefer": "return=minimal"}, json=UNLOCK)
+    assert edge.services.seconds_left < 5
+
+
 async def test_every_time_has_three_digits(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     command = door_command_pb2.DoorCommandDetails(
         command_id="c1", message="At 2026-01-12T14:30:18Z it was done."

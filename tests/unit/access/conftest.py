@@ -22,11 +22,13 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.accounts import SANDBOX_CLIENTS, Caller, Source
+from services.access.domain.customer_cases import CaseRule
 from services.access.domain.grants import ROLE_ACTIONS, GrantRole
 from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
+from services.access.usecases.customer_cases import CaseCheck
 from services.platform.capability import CapabilityVerifier
 from services.platform.storage import StorageUnavailableError
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.access.domain.agents import AgentAct, EmergencyApproval
+    from services.access.domain.decisions import AccessDecision
 
 VIN = "KMHSH81C7LU123456"
 KEY = "sk_0123456789abcdef0123456789abcdef"
@@ -161,6 +164,14 @@ class Agents:
         self.told.append(act)
 
 
+class NoCases:
+    """A record without cases (usecases.customer_cases.CaseRecord), as far as it is asked here."""
+
+    async def find(self, case_number: str) -> None: ...
+
+    def invalidate(self) -> None: ...
+
+
 @dataclass(slots=True)
 class AccessHarness:
     """The service without its doors. `user-123` owns VIN and holds KEY."""
@@ -175,6 +186,7 @@ class AccessHarness:
     edge: EdgeAuthorizer
     verifier: CapabilityVerifier
     agents: Agents
+    decisions: list[AccessDecision]
 
     def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
         """A GET of VIN's `path` with KEY; `headers` are added, None takes one away."""
@@ -239,6 +251,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
     )
     permission_cache = PermissionCache(record.load_permissions, clock)
     agents = Agents()
+    decisions: list[AccessDecision] = []
     authorizer = RequestAuthorizer(
         callers=identity,
         permissions=permission_cache,
@@ -247,11 +260,23 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
         step_up_table=STRICT,
         observe=lambda _signal: None,
+        decided=decisions.append,
         agents=AgentSupervision(agents, lambda: datetime.fromtimestamp(clock(), UTC)),
+        cases=CaseCheck(NoCases(), CaseRule.VOUCHED),
         now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
-        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, edge, verifier, agents
+        clock,
+        record,
+        token_issuer,
+        identity,
+        tokens,
+        permission_cache,
+        authorizer,
+        edge,
+        verifier,
+        agents,
+        decisions,
     )

@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2  # noqa: F401  # registers the service tha
 
 from services.access.adapters import native_request, routes
 from services.access.adapters.routes import Routes
+from services.access.domain import persons, watching
 from services.access.domain.grants import ACTIONS
 from services.platform.errors import Refusal
 
@@ -59,7 +60,9 @@ def test_an_rpc_without_an_action_stops_the_start(monkeypatch: pytest.MonkeyPatc
 def test_actions_are_all_used() -> None:
     paths = [f"/{service.full_name}/{rpc.name}" for service in routes._services() for rpc in service.methods]
     found = [Routes().native(path) for path in paths]
-    assert {route.action for route in found if route is not None} == ACTIONS
+    assert {
+        route.action for route in found if route is not None
+    } == ACTIONS | persons.ACTIONS | watching.ACTIONS
 
 
 def _framed(message: Message, flag: int = 0) -> bytes:

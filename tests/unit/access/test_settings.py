@@ -13,7 +13,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from services.access.adapters.capability_issuer import SigningKeyError, read_signing_key
 from services.access.adapters.limits import WHAT
-from services.access.domain.accounts import SANDBOX_CLIENTS, Source
+from services.access.domain.accounts import SANDBOX_CLIENTS, SANDBOX_EMPLOYEE_CLIENTS, Source
 from services.access.settings import AccessSettings
 from services.platform.settings import SettingsError, load
 
@@ -208,6 +208,31 @@ def test_how_strongly_somebody_must_have_signed_in_is_a_table(environment: dict[
     assert changed["grant.write"].max_age_seconds == 300
     environment["DOORS_STEP_UP"] = "door.lock=60:phr"
     with pytest.raises(SettingsError, match="line=seconds"):
+        load(AccessSettings, environment)
+
+
+def test_employees_have_clients_of_their_own(environment: dict[str, str]) -> None:
+    assert load(AccessSettings, environment).employees == SANDBOX_EMPLOYEE_CLIENTS
+    environment["DOORS_EMPLOYEE_CLIENTS"] = "security-desk, soc"
+    environment["DOORS_DPOP_CLIENTS"] = "soc"
+    assert load(AccessSettings, environment).employees == {"security-desk", "soc"}
+    environment["DOORS_EMPLOYEE_CLIENTS"] = "mobile-app"
+    environment["DOORS_DPOP_CLIENTS"] = ""
+    with pytest.raises(
+        SettingsError, match="DOORS_EMPLOYEE_CLIENTS and DOORS_TOKEN_CLIENTS both name mobile-app"
+    ):
+        load(AccessSettings, environment)
+
+
+@pytest.mark.parametrize(("told", "rule"), [(None, "vouched"), ("vouched", "vouched"), ("kept", "kept")])
+def test_whose_word_it_is_that_a_case_is_open(
+    environment: dict[str, str], told: str | None, rule: str
+) -> None:
+    if told is not None:
+        environment["DOORS_CASES"] = told
+    assert load(AccessSettings, environment).cases.value == rule
+    environment["DOORS_CASES"] = "any"
+    with pytest.raises(SettingsError, match="DOORS_CASES"):
         load(AccessSettings, environment)
 
 

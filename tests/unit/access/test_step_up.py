@@ -103,6 +103,14 @@ async def test_an_emergency_has_a_line_of_its_own(house: AccessHarness) -> None:
     assert (await refusal_of(house, house.unlock(EMERGENCY, headers=agent))).reason.code == "STEP_UP_REQUIRED"
 
 
+async def test_a_stranger_is_not_challenged(house: AccessHarness) -> None:
+    """Who has no right to a vehicle learns nothing of it, whatever they signed in with: not that it exists."""
+    for sign_in in ({"acr": "urn:ecarus:acr:1fa"}, {"auth_time": 0}, {}):
+        refusal = await refusal_of(house, house.unlock(headers=bearer(house, sub="stranger", **sign_in)))
+        assert refusal.reason.code == "VEHICLE_NOT_FOUND"
+        assert "www-authenticate" not in refusal.headers
+
+
 @pytest.mark.parametrize(
     ("path", "form", "headers"),
     [
@@ -137,6 +145,11 @@ def test_what_needs_it_stands_in_the_contract_and_nothing_else_does() -> None:
         **dict.fromkeys(
             giving, "grant.write"
         ),  # to end, narrow or suspend a right makes a vehicle no less safe
+        "ListSecurityCases": "security.watch",
+        **dict.fromkeys(
+            ("AcknowledgeSecurityCase", "RestrictPrincipal", "LockPrincipal", "RestorePrincipal"),
+            "security.act",
+        ),
     }
 
 

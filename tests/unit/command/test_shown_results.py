@@ -63,6 +63,15 @@ async def test_it_waits_no_longer_than_the_patience_after_the_broker_stored_it()
     assert none.sort([result()]) == ([result()], [])
 
 
+async def test_a_broker_whose_clock_is_ahead_makes_nobody_wait_for_longer() -> None:
+    """The cloud's clock was set back, or the broker's is wrong: a result waits once, and passes when it comes again."""
+    harness, ahead = shown(0.05), result(ago_seconds=-40)
+    (when,) = futures(list(harness.sort([ahead])[1]))
+    await asyncio.wait_for(when, 30)
+    assert harness.sort([ahead]) == ([ahead], [])
+    assert shown(0).sort([ahead]) == ([ahead], [])
+
+
 async def test_one_vehicle_s_results_take_nobody_s_place_and_little_is_remembered() -> None:
     harness = shown()
     many = [result(number) for number in range(MOST_WAITING_OF_ONE + 3)]

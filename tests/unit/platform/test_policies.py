@@ -56,7 +56,12 @@ def test_an_operator_s_certificate_opens_what_operators_do_and_nothing_else() ->
         if rule.admits(OPERATOR):
             _, service, rpc = method.split("/")
             opened.setdefault(service.rpartition(".")[2], set()).add(rpc)
-    assert opened.keys() == {"VehicleEnrolmentService", "DeadLetterService", "AccessService"}
+    assert opened.keys() == {
+        "VehicleEnrolmentService",
+        "DeadLetterService",
+        "AccessService",
+        "CustomerCaseService",
+    }
     # It stops people; it lets nobody in: grants are for those who do it under their own name.
     stops = {"LockAccount", "RestrictAccount", "ExpireApiKey", "RevokeApiKey"}
     cases = {"ListAbnormalAccess", "AcknowledgeAbnormalAccess"}

@@ -16,12 +16,14 @@ from services.access.adapters.store.accounts import (
     words_in,
 )
 from services.access.adapters.store.agents import SqlAgentRecord
+from services.access.adapters.store.consents import SqlConsents, give_consent
+from services.access.adapters.store.customer_cases import SqlCustomerCases
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
-from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
+from services.access.adapters.store.tables import HEAD, AccessModel, audit_outbox, outbox, write_audit
 
 __all__ = [
     "HEAD",
@@ -29,13 +31,17 @@ __all__ = [
     "ChangeMessages",
     "SqlAbnormalAccess",
     "SqlAgentRecord",
+    "SqlConsents",
+    "SqlCustomerCases",
     "SqlGrantRecord",
     "SqlSeverances",
     "SqlSharedGrants",
     "add_key",
     "add_vehicles",
+    "audit_outbox",
     "create_grant",
     "find_key",
+    "give_consent",
     "give_grant",
     "has_key_id",
     "issue_key",

@@ -20,11 +20,16 @@ from services.access.adapters.store.tables import (
     principals,
     write_audit,
 )
-from services.access.domain.abnormal import AbnormalCase, AbnormalKind, Consequence, Finding
+from services.access.domain.abnormal import (
+    AbnormalCase,
+    AbnormalKind,
+    CaseUnknownError,
+    Consequence,
+    Finding,
+)
 from services.access.domain.accounts import Account
 from services.access.domain.approvals import is_same_operator
 from services.access.domain.grants import GrantState
-from services.access.domain.sharing import GrantHiddenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,8 +86,8 @@ class SqlAbnormalAccess:
         self._sent(messages)
         return case
 
-    async def cases(self, *, open_only: bool) -> list[AbnormalCase]:
-        """Return what was found, what restricted an account first, then newest first."""
+    async def cases(self, *, open_only: bool, principal: str = "") -> list[AbnormalCase]:
+        """Return what was found (of this account), what restricted an account first, then newest first."""
         query = (
             select(abnormal_cases)
             .order_by(_RESTRICTED_FIRST, abnormal_cases.c.raised_at.desc(), abnormal_cases.c.case_id)
@@ -90,21 +95,29 @@ class SqlAbnormalAccess:
         )
         if open_only:
             query = query.where(abnormal_cases.c.acknowledged_at.is_(None))
+        if principal:
+            query = query.where(abnormal_cases.c.principal == principal)
         return await self._database.read(lambda c: [_case_of(row) for row in c.execute(query)])
 
-    async def acknowledge(self, case_id: str, *, by: str, at: datetime) -> AbnormalCase:
-        """Note that an operator has looked at it. Raises GrantHiddenError."""
+    async def acknowledge(self, case_id: str, *, by: str, at: datetime, principal: str = "") -> AbnormalCase:
+        """Note that somebody has looked at it. Raises CaseUnknownError, also where it is not of this account."""
 
         def write(connection: Connection) -> AbnormalCase:
-            which = abnormal_cases.c.case_id == case_id
-            connection.execute(
+            which = [abnormal_cases.c.case_id == case_id]
+            if principal:
+                which.append(abnormal_cases.c.principal == principal)
+            changed = connection.execute(
                 update(abnormal_cases)
-                .where(which, abnormal_cases.c.acknowledged_at.is_(None))
+                .where(*which, abnormal_cases.c.acknowledged_at.is_(None))
                 .values(acknowledged_by=by, acknowledged_at=at, open_key=None)
             )
-            row = connection.execute(select(abnormal_cases).where(which)).first()
+            row = connection.execute(select(abnormal_cases).where(*which)).first()
             if row is None:
-                raise GrantHiddenError
+                raise CaseUnknownError
+            if changed.rowcount:
+                write_audit(
+                    connection, "CASE_ACKNOWLEDGED", by=by, at=at, principal=row.principal, named=case_id
+                )
             return _case_of(row)
 
         return await self._database.write(write)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, or_, select, update
+from sqlalchemy import Integer, String, bindparam, case, literal_column, or_, select, update
 
 from services.access.adapters.store.accounts import barred
+from services.access.adapters.store.consents import consents
 from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.notices import (
     check_not_severed,
@@ -24,6 +25,7 @@ from services.access.adapters.store.tables import (
     write_audit,
 )
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
+from services.access.domain.consents import ASKED, ConsentPurpose, missing_since
 from services.access.domain.ended_rights import EndedKind, EndedRight
 from services.access.domain.grants import Grant, GrantConflictError, GrantUnknownError, NewGrant
 from services.access.domain.permissions import (
@@ -33,6 +35,7 @@ from services.access.domain.permissions import (
     effective_permissions,
 )
 from services.access.domain.sharing import ChangeKind
+from services.platform.database import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -171,9 +174,31 @@ _HELD = (
     .order_by(grants.c.grant_id)
     .with_for_update()
 )
-_ACCOUNT_STATES = select(principals.c.principal, principals.c.locked_at, principals.c.restricted_at).where(
-    principals.c.principal.in_([bindparam("subject"), bindparam("actor")]),
-    or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
+# What is kept of both accounts, and the subject's consent to the history, in one query.
+_ACCOUNT_STATES = (
+    select(
+        principals.c.principal,
+        principals.c.locked_at,
+        principals.c.restricted_at,
+        literal_column("NULL", Integer).label("consented_version"),
+        literal_column("NULL", Instant).label("withdrawn_at"),
+    )
+    .where(
+        principals.c.principal.in_([bindparam("subject"), bindparam("actor")]),
+        or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
+    )
+    .union_all(
+        select(
+            literal_column("''", String),
+            literal_column("NULL", Instant),
+            literal_column("NULL", Instant),
+            consents.c.text_version,
+            consents.c.withdrawn_at,
+        ).where(
+            consents.c.principal == bindparam("subject"),
+            consents.c.purpose == ConsentPurpose.ACCESS_HISTORY.value,
+        )
+    )
 )
 
 
@@ -207,11 +232,16 @@ def load_permissions(
     """Return what `subject`, for whom `actor` acts, is to `vin`."""
     rows = connection.execute(_LIVE_GRANTS, {"vin": vin, "subject": subject})
     states = connection.execute(_ACCOUNT_STATES, {"subject": subject, "actor": actor}).all()
+    consent = next((each for each in states if each.consented_version is not None), None)
+    text = ASKED[ConsentPurpose.ACCESS_HISTORY]
     return effective_permissions(
         [grant_of(row) for row in rows],
         [each.principal for each in states if each.locked_at is not None],
         at,
         restricted=any(each.restricted_at is not None for each in states),
+        unrecorded_since=missing_since(None, None, text)
+        if consent is None
+        else missing_since(consent.consented_version, consent.withdrawn_at, text),
     )
 
 

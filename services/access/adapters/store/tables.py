@@ -9,13 +9,15 @@ from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
+from services.platform.audit_outbox import AuditOutbox
+from services.platform.audited_database import AuditedAct, note_act
 from services.platform.database import Instant
 from services.platform.outbox import Outbox
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0011_open_cases"
+HEAD = "0014_customer_cases"
 
 
 class AccessModel(SQLModel):
@@ -142,6 +144,26 @@ class AbnormalCaseRow(AccessModel, table=True):
     """What was found, while nobody has looked at it: there is one open case of it."""
 
 
+class CustomerCaseRow(AccessModel, table=True):
+    """A case of the call centre. One that was closed and never opened here has no customer; no `vin` means any of
+    theirs.
+    """
+
+    __tablename__ = "customer_case"
+    __table_args__ = (
+        Index("customer_case_customer", "customer"),
+        Index("customer_case_opened", "opened_at"),
+        Index("customer_case_closed", "closed_at"),
+    )
+    case_number: str = Field(primary_key=True, max_length=64)
+    customer: str = Field(max_length=128)
+    vin: str = Field(max_length=17)
+    opened_by: str | None = Field(default=None, max_length=128)
+    opened_at: datetime | None = Field(default=None, sa_type=Instant)
+    closed_by: str | None = Field(default=None, max_length=128)
+    closed_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
 class EmergencyApprovalRow(AccessModel, table=True):
     """What a second agent approved: one row for each agent, customer, vehicle and case."""
 
@@ -179,6 +201,7 @@ class RightsAuditRow(AccessModel, table=True):
 
 
 outbox = Outbox(AccessModel.metadata)
+audit_outbox = AuditOutbox(AccessModel.metadata)
 
 vehicles = AccessModel.metadata.tables["vehicle"]
 principals = AccessModel.metadata.tables["principal"]
@@ -187,8 +210,13 @@ keys = AccessModel.metadata.tables["api_key"]
 audit = AccessModel.metadata.tables["audit_entry"]
 abnormal_cases = AccessModel.metadata.tables["abnormal_case"]
 severances = AccessModel.metadata.tables["severance"]
+customer_cases = AccessModel.metadata.tables["customer_case"]
 approvals = AccessModel.metadata.tables["emergency_approval"]
 issuer_keys = AccessModel.metadata.tables["issuer_key"]
+
+
+SEVERANCES = frozenset({"ACCESS_SEVERED", "GRANT_SEVERED", "REVERSAL_REQUESTED", "SEVERANCE_REVERSED"})
+"""Acts of which the person must not learn whose access is severed."""
 
 
 def add_if_new(connection: Connection, table: Any, row: dict[str, Any]) -> bool:
@@ -216,7 +244,11 @@ def write_audit(
     vin: str = "",
     named: str = "",
 ) -> None:
-    """Keep who did what. `named` is the id of the grant or of the API key."""
+    """Keep who did what, and have the audit ledger told. `named` is the id of the grant or of the API key."""
     connection.execute(
         insert(audit).values(at=at, actor=by, act=act, grant_id=named, principal=principal, vin=vin)
     )
+    # A severance is the person's who asked for it: whoever reads what is kept about the other one must not find it.
+    hidden = act in SEVERANCES
+    detail = {"named": named, **({"person": principal} if hidden else {})}
+    note_act(connection, AuditedAct(act, at, by, by if hidden else principal, vin, detail=detail))

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, or_, select, update
 
-from services.audit.adapters.sealing import content_mac, entry_key, new_disclosures, open_seal, seal
+from services.audit.adapters.sealing import (
+    UnreadableSealError,
+    content_mac,
+    entry_key,
+    new_disclosures,
+    open_seal,
+    seal,
+)
 from services.audit.adapters.store.persons import PersonKeyRing, destroy_key, find_keys
 from services.audit.adapters.store.tables import entries as _entries
 from services.audit.adapters.store.tables import person_keys, tree
+from services.audit.adapters.store.tree import extend, hold
 from services.audit.domain.entries import OF_THE_ACTOR, RejectedEntry, RejectedFor
 from services.platform.times import milliseconds
 from tlog import leaves
@@ -25,11 +33,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
     from services.audit.adapters.sealing import HouseKey
+    from services.audit.adapters.store.persons import FoundKeys
     from services.audit.domain.entries import AuditEntry
     from services.platform.database import Database
     from tlog.leaves import Disclosure
 
-_LOCKED_SIZE = select(tree.c.size).where(tree.c.number == 1).with_for_update()
 _SIZE = select(tree.c.size).where(tree.c.number == 1)
 
 
@@ -38,13 +46,14 @@ class OpenEntry:
     """An entry as it is in the tree, with as much of it as can still be opened.
 
     `members` are by name; those of a person whose key is destroyed are not there. `erased` names whose: "subject",
-    "actor".
+    "actor". `lost` names whose cannot be opened although nobody destroyed their key.
     """
 
     leaf_index: int
     leaf: Leaf
     members: Mapping[str, Disclosure]
     erased: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
     def value(self, name: str) -> str:
         """Return the member's value; empty where it has none, or is forgotten."""
@@ -70,7 +79,7 @@ class SqlLedger:
 
     async def size(self) -> int:
         """Return how many entries there are. Raises StorageUnavailableError."""
-        return await self._database.read(lambda connection: int(connection.execute(_SIZE).scalar_one()))
+        return await self._database.read(lambda connection: int(connection.execute(_SIZE).scalar() or 0))
 
     async def entries_of_vehicle(
         self, vin: str, before: int | None = None, limit: int = 100
@@ -98,7 +107,9 @@ class SqlLedger:
     async def entries_from(self, first: int, limit: int) -> list[OpenEntry]:
         """Return at most `limit` entries from this leaf on, oldest first. Raises StorageUnavailableError."""
         query = select(_entries).where(_entries.c.leaf_index >= first).order_by(_entries.c.leaf_index)
-        return await self._database.read(lambda c: _opened(c, self._house, c.execute(query.limit(limit))))
+        return await self._database.read(
+            lambda c: open_entries(c, self._house, c.execute(query.limit(limit)))
+        )
 
     async def entry(self, leaf_index: int) -> OpenEntry | None:
         """Return the entry at this place. Raises StorageUnavailableError."""
@@ -119,7 +130,7 @@ class SqlLedger:
         now = self._now()
 
         def work(connection: Connection) -> int:
-            connection.execute(_LOCKED_SIZE)
+            hold(connection)
             return destroy_key(connection, self._house, principal, now)
 
         return await self._database.write(work)
@@ -128,14 +139,14 @@ class SqlLedger:
         if before is not None:
             query = query.where(_entries.c.leaf_index < before)
         newest = query.order_by(_entries.c.leaf_index.desc()).limit(limit)
-        return await self._database.read(lambda c: _opened(c, self._house, c.execute(newest)))
+        return await self._database.read(lambda c: open_entries(c, self._house, c.execute(newest)))
 
 
 def _append(
     connection: Connection, house: HouseKey, entries: Sequence[AuditEntry], now: datetime
 ) -> list[RejectedEntry]:
     """Whoever adds holds the tree's row: the next one sees these entries, and goes on behind them."""
-    size = int(connection.execute(_LOCKED_SIZE).scalar_one())
+    size = hold(connection)
     keys = PersonKeyRing(connection, house, now)
     known = _known(connection, entries)
     rejected: list[RejectedEntry] = []
@@ -152,10 +163,12 @@ def _append(
                 rejected.append(RejectedEntry(entry.entry_id, RejectedFor.ID_REUSED, detail))
             continue
         known[id_] = mac
-        rows.append({**_row(house, keys, entry, size + len(rows)), "entry_key": id_, "content_mac": mac})
+        row = {**_row(house, keys, entry, size + len(rows)), "entry_key": id_, "content_mac": mac}
+        rows.append({**row, "row_mac": house.row_mac(row)})
     if rows:
         connection.execute(insert(_entries), rows)
         connection.execute(update(tree).where(tree.c.number == 1).values(size=size + len(rows)))
+        extend(connection, size, [row["leaf"] for row in rows])
     return rejected
 
 
@@ -192,21 +205,30 @@ def _row(house: HouseKey, keys: PersonKeyRing, entry: AuditEntry, leaf_index: in
     }
 
 
-def _opened(connection: Connection, house: HouseKey, found: Iterable[Row[Any]]) -> list[OpenEntry]:
+def open_entries(connection: Connection, house: HouseKey, found: Iterable[Row[Any]]) -> list[OpenEntry]:
+    """Return the entries of these rows, with as much of them as can still be opened."""
+    """Return the entries of these rows, with as much of them as can still be opened."""
     rows = list(found)
     keys = find_keys(connection, house, {key for row in rows for key in (row.subject, row.actor)})
-    opened = []
-    for row in rows:
-        leaf = leaves.decode(row.leaf)
-        members: dict[str, Disclosure] = {}
-        for sealed, key in (
-            (row.subject_sealed, keys.get(row.subject)),
-            (row.actor_sealed, keys.get(row.actor)),
-        ):
-            if sealed is not None and key is not None:
-                members |= {each.name: each for each in open_seal(key, row.leaf_id, sealed)}
-        erased = frozenset(
-            name for name, key in (("subject", row.subject), ("actor", row.actor)) if key not in keys
-        )
-        opened.append(OpenEntry(row.leaf_index, leaf, members, erased))
-    return opened
+    return [open_row(row, keys) for row in rows]
+
+
+def open_row(row: Row[Any], keys: FoundKeys) -> OpenEntry:
+    """Return the entry of a row. Raises LeafError for a leaf that is none."""
+    leaf = leaves.decode(row.leaf)
+    members: dict[str, Disclosure] = {}
+    erased, lost = set(), set()
+    for whose, key_id, sealed in (
+        ("subject", row.subject, row.subject_sealed),
+        ("actor", row.actor, row.actor_sealed),
+    ):
+        if key_id in keys.destroyed:
+            erased.add(whose)
+        elif key_id not in keys.open:
+            lost.add(whose)
+        elif sealed is not None:
+            try:
+                members |= {each.name: each for each in open_seal(keys.open[key_id], row.leaf_id, sealed)}
+            except UnreadableSealError:
+                lost.add(whose)
+    return OpenEntry(row.leaf_index, leaf, members, frozenset(erased), frozenset(lost))

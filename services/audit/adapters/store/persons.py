@@ -6,14 +6,15 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import insert, select, update
 
-from services.audit.adapters.sealing import KEY_BYTES
+from services.audit.adapters.sealing import KEY_BYTES, UnreadableSealError
 from services.audit.adapters.store.tables import person_keys
 from services.audit.domain.entries import HOUSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from services.audit.adapters.sealing import HouseKey
 
 _KEY_ID_BYTES = 16
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,42 @@ class PersonKey:
     key: bytes | None
 
 
-def find_keys(connection: Connection, house: HouseKey, key_ids: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Return the keys of these ids that are there, by id. Raises UnreadableSealError."""
-    query = select(person_keys.c.key_id, person_keys.c.wrapped).where(
-        person_keys.c.key_id.in_(set(key_ids)), person_keys.c.wrapped.is_not(None)
-    )
-    return {row.key_id: house.unwrap(row.key_id, row.wrapped) for row in connection.execute(query)}
+@dataclass(frozen=True, slots=True)
+class FoundKeys:
+    """The keys that open, by id, and the ids of those that were destroyed. All others are lost.
+
+    `persons` says whose each is (a keyed hash).
+    """
+
+    open: Mapping[bytes, bytes]
+    destroyed: frozenset[bytes]
+    persons: Mapping[bytes, bytes]
+
+
+def find_keys(connection: Connection, house: HouseKey, key_ids: Iterable[bytes]) -> FoundKeys:
+    """Return what there is of these keys."""
+    query = select(person_keys).where(person_keys.c.key_id.in_(set(key_ids)))
+    found, destroyed, persons = {}, set(), {}
+    for row in connection.execute(query):
+        persons[row.key_id] = row.person
+        if not house.is_intact(row._asdict()):  # SQLAlchemy's public name
+            _log.error("person_key_changed", key=row.key_id.hex())
+        elif row.wrapped is not None and row.destroyed_at is None:
+            key = _unwrapped(house, row.key_id, row.wrapped)
+            if key is not None:
+                found[row.key_id] = key
+        elif row.destroyed_at is not None:
+            destroyed.add(row.key_id)
+    return FoundKeys(found, frozenset(destroyed), persons)
+
+
+def _unwrapped(house: HouseKey, key_id: bytes, wrapped: bytes) -> bytes | None:
+    """Return the key, or None for one that is lost: it takes what is sealed under it, and nothing else."""
+    try:
+        return house.unwrap(key_id, wrapped)
+    except UnreadableSealError as error:
+        _log.error("person_key_lost", key=key_id.hex(), reason=str(error))
+        return None
 
 
 class PersonKeyRing:
@@ -65,22 +97,25 @@ class PersonKeyRing:
             live = destroyed = destroyed_at = None
             for row in self._connection.execute(query):
                 if row.wrapped is not None:
-                    live = PersonKey(row.key_id, self._house.unwrap(row.key_id, row.wrapped))
-                elif destroyed_at is None or row.destroyed_at > destroyed_at:
+                    key = _unwrapped(self._house, row.key_id, row.wrapped)
+                    live = PersonKey(row.key_id, key) if key is not None else live
+                elif row.destroyed_at is not None and (
+                    destroyed_at is None or row.destroyed_at > destroyed_at
+                ):
                     destroyed, destroyed_at = PersonKey(row.key_id, None), row.destroyed_at
             self._found[principal] = (live, destroyed, destroyed_at)
         return self._found[principal]
 
     def _make(self, principal: str) -> PersonKey:
         made = PersonKey(secrets.token_bytes(_KEY_ID_BYTES), secrets.token_bytes(KEY_BYTES))
-        self._connection.execute(
-            insert(person_keys).values(
-                key_id=made.key_id,
-                person=self._house.lookup("person", principal),
-                wrapped=self._house.wrap(made.key_id, made.key or b""),
-                made_at=self._now,
-            )
-        )
+        row = {
+            "key_id": made.key_id,
+            "person": self._house.lookup("person", principal),
+            "wrapped": self._house.wrap(made.key_id, made.key or b""),
+            "made_at": self._now,
+            "destroyed_at": None,
+        }
+        self._connection.execute(insert(person_keys).values(**row, row_mac=self._house.row_mac(row)))
         return made
 
 
@@ -92,4 +127,12 @@ def destroy_key(connection: Connection, house: HouseKey, principal: str, now: da
     if principal == HOUSE:
         raise ValueError("what is about no person has no key to be destroyed")
     live = (person_keys.c.person == house.lookup("person", principal)) & person_keys.c.wrapped.is_not(None)
-    return connection.execute(update(person_keys).where(live).values(wrapped=None, destroyed_at=now)).rowcount
+    rows = list(connection.execute(select(person_keys).where(live)))
+    for row in rows:
+        gone = {**row._asdict(), "wrapped": None, "destroyed_at": now}  # SQLAlchemy's public name
+        connection.execute(
+            update(person_keys)
+            .where(person_keys.c.key_id == row.key_id)
+            .values(wrapped=None, destroyed_at=now, row_mac=house.row_mac(gone))
+        )
+    return len(rows)

@@ -13,7 +13,7 @@ from services.platform.database import Instant
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-HEAD = "0001_ledger"
+HEAD = "0003_row_macs"
 
 
 class AuditModel(SQLModel):
@@ -35,12 +35,14 @@ class PersonKeyRow(AuditModel, table=True):
     wrapped: bytes | None = Field(sa_column=Column(LargeBinary))
     made_at: datetime = Field(sa_column=Column(Instant, nullable=False))
     destroyed_at: datetime | None = Field(sa_column=Column(Instant))
+    row_mac: bytes | None = Field(sa_column=Column(LargeBinary))
 
 
 class LedgerEntryRow(AuditModel, table=True):
     """An entry at its place in the tree. What is sealed is sealed for `leaf_id`.
 
-    `vehicle` and `command` are keyed hashes.
+    `vehicle` and `command` are keyed hashes, and `row_mac` is one of the whole row: what of it nobody can open any more
+    can still be told from what was changed.
     `subject` and `actor` are ids of keys; an entry that came when its person's was destroyed has nothing sealed.
     """
 
@@ -58,6 +60,38 @@ class LedgerEntryRow(AuditModel, table=True):
     subject_sealed: bytes | None = Field(sa_column=Column(LargeBinary))
     actor: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
     actor_sealed: bytes | None = Field(sa_column=Column(LargeBinary))
+    row_mac: bytes | None = Field(sa_column=Column(LargeBinary))
+
+
+class LedgerTileRow(AuditModel, table=True):
+    """A tile of the tree's hashes as it is now, full or not."""
+
+    __tablename__ = "ledger_tile"
+
+    level: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    hashes: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class LedgerCheckpointRow(AuditModel, table=True):
+    """A tree that was signed, and the note: the log's signature, and those of witnesses as they come in."""
+
+    __tablename__ = "ledger_checkpoint"
+
+    size: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    root: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    note: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signed_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+
+
+class LedgerLeaseRow(AuditModel, table=True):
+    """Which replica signs, and until when nobody else does."""
+
+    __tablename__ = "ledger_lease"
+
+    number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    holder: str = Field(sa_column=Column(String(64), nullable=False))
+    until: datetime = Field(sa_column=Column(Instant, nullable=False))
 
 
 class LedgerTreeRow(AuditModel, table=True):
@@ -73,3 +107,6 @@ _tables = AuditModel.metadata.tables
 person_keys: Table = _tables["person_key"]
 entries: Table = _tables["ledger_entry"]
 tree: Table = _tables["ledger_tree"]
+tiles: Table = _tables["ledger_tile"]
+checkpoints: Table = _tables["ledger_checkpoint"]
+lease: Table = _tables["ledger_lease"]

@@ -7,6 +7,22 @@ keeps what is issued to vehicles.
 
 from services.command.adapters.store.commands import SqlCommands
 from services.command.adapters.store.orders import SqlOrders
-from services.command.adapters.store.tables import HEAD, CommandModel, dead_letters, outbox
+from services.command.adapters.store.tables import (
+    HEAD,
+    CommandModel,
+    audit_outbox,
+    audit_rows,
+    dead_letters,
+    outbox,
+)
 
-__all__ = ["HEAD", "CommandModel", "SqlCommands", "SqlOrders", "dead_letters", "outbox"]
+__all__ = [
+    "HEAD",
+    "CommandModel",
+    "SqlCommands",
+    "SqlOrders",
+    "audit_outbox",
+    "audit_rows",
+    "dead_letters",
+    "outbox",
+]

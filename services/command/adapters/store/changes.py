@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.command.adapters.store.requests import insert_own_cancellation, write_audit
+from services.command.adapters.store.requests import insert_own_cancellation
 from services.command.adapters.store.statements import (
     END_CANCELLATION,
     END_HISTORY,
@@ -43,26 +43,29 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult
 
+    from services.command.adapters.store.audit import AuditWriter
     from services.command.domain.changes import CommandChange
     from services.command.domain.commands import Command, FailureReason
 
 _MICROSECONDS = 1_000_000
 
 
-def write(connection: Connection, about: Command, change: CommandChange) -> datetime | None:
+def write(
+    connection: Connection, about: Command, change: CommandChange, audit: AuditWriter
+) -> datetime | None:
     """Write one change of a command, which stands as it does after it; when an entry of the history ended, if one did.
 
     Raises StaleStateError when the command does not stand as it did when this was decided.
     """
     match change:
         case CommandEnded():
-            _end(connection, about, change)
+            _end(connection, about, change, audit)
             return change.ending.finished_at
         case CancellationEnded():
             _end_cancellation(connection, change)
             return change.at
         case _:
-            _note(connection, about, change)
+            _note(connection, about, change, audit)
             return None
 
 
@@ -77,25 +80,26 @@ def _note(
     | WakeUpCounted
     | WakeUpNoted
     | OutcomeContradicted,
+    audit: AuditWriter,
 ) -> None:
     match change:
         case CommandReceived():
             _mark_received(connection, about, change)
         case LateResultKept():
-            _keep_late(connection, about, change)
+            _keep_late(connection, about, change, audit)
         case InactionProven():
-            _prove_inaction(connection, about, change)
+            _prove_inaction(connection, about, change, audit)
         case CommandTakenBack():
-            _take_back(connection, about, change)
+            _take_back(connection, about, change, audit)
         case CommandSuperseded():
-            _supersede(connection, about, change)
+            _supersede(connection, about, change, audit)
         case WakeUpCounted():
             _count_wake_up(connection, about, change)
         case WakeUpNoted():
             values = {"of_command": about.command_id, "at": microseconds(change.at)}
             _hit(NOTE_WAKE_UP(connection, values))
         case OutcomeContradicted():
-            write_audit(connection, about, "COMMAND_CONTRADICTED", change.at, {"doors": change.doors})
+            audit.write(connection, about, "COMMAND_CONTRADICTED", change.at, {"doors": change.doors})
 
 
 def _hit(changed: CursorResult[Any]) -> None:
@@ -112,7 +116,7 @@ def _mark_received(connection: Connection, about: Command, change: CommandReceiv
     _hit(MARK_RECEIVED(connection, values))
 
 
-def _end(connection: Connection, about: Command, change: CommandEnded) -> None:
+def _end(connection: Connection, about: Command, change: CommandEnded, audit: AuditWriter) -> None:
     ending = change.ending
     write_end = end_statement(unless_taken_over=change.unless_taken_over, by_vehicle=change.by_vehicle)
     values = {
@@ -136,7 +140,7 @@ def _end(connection: Connection, about: Command, change: CommandEnded) -> None:
     )
     moved = [door.door_id for door in ending.door_results if door.success]
     detail: dict[str, object] = {"reason": ending.failure_reason, "doors": moved}
-    write_audit(connection, about, f"COMMAND_{ending.status.value}", ending.finished_at, detail)
+    audit.write(connection, about, f"COMMAND_{ending.status.value}", ending.finished_at, detail)
 
 
 def _end_cancellation(connection: Connection, change: CancellationEnded) -> None:
@@ -167,27 +171,29 @@ def _end_history(
     )
 
 
-def _keep_late(connection: Connection, about: Command, change: LateResultKept) -> None:
+def _keep_late(connection: Connection, about: Command, change: LateResultKept, audit: AuditWriter) -> None:
     late = change.late_result
     _hit(KEEP_LATE(connection, {"of_command": about.command_id, "new_late": late_to_text(late)}))
-    write_audit(connection, about, "LATE_RESULT", late.received_at, {"status": late.status.value})
+    audit.write(connection, about, "LATE_RESULT", late.received_at, {"status": late.status.value})
 
 
-def _prove_inaction(connection: Connection, about: Command, change: InactionProven) -> None:
+def _prove_inaction(
+    connection: Connection, about: Command, change: InactionProven, audit: AuditWriter
+) -> None:
     values = {"of_command": about.command_id, "was": True, "now": False, "new_guidance": change.guidance}
     _hit(PROVE_INACTION(connection, values))
-    write_audit(connection, about, "COMMAND_DID_NOT_ACT", change.at, {})
+    audit.write(connection, about, "COMMAND_DID_NOT_ACT", change.at, {})
 
 
-def _take_back(connection: Connection, about: Command, change: CommandTakenBack) -> None:
+def _take_back(connection: Connection, about: Command, change: CommandTakenBack, audit: AuditWriter) -> None:
     insert_own_cancellation(connection, change.cancel_id, about.command_id, change.answered, change.at)
-    write_audit(connection, about, "RIGHT_ENDED", change.at, {})
+    audit.write(connection, about, "RIGHT_ENDED", change.at, {})
 
 
-def _supersede(connection: Connection, about: Command, change: CommandSuperseded) -> None:
+def _supersede(connection: Connection, about: Command, change: CommandSuperseded, audit: AuditWriter) -> None:
     _hit(SUPERSEDE(connection, {"of_command": about.command_id, "at": microseconds(change.at)}))
     insert_own_cancellation(connection, change.cancel_id, about.command_id, change.answered, change.at)
-    write_audit(connection, about, "SUPERSEDED", change.at, {"by": change.by})
+    audit.write(connection, about, "SUPERSEDED", change.at, {"by": change.by})
 
 
 def _count_wake_up(connection: Connection, about: Command, change: WakeUpCounted) -> None:

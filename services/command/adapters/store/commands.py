@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import delete, select, update
 
 from services.command.adapters.store import history_entries, queries
+from services.command.adapters.store.audit import AuditWriter
 from services.command.adapters.store.tables import (
     audit,
+    audit_rows,
     cancellation,
     command,
     history,
@@ -19,6 +21,7 @@ from services.command.adapters.store.tables import (
 from services.command.adapters.store.transaction import SqlTransaction
 from services.command.domain.commands import CommandAction
 from services.command.domain.wake_budget import WAKES_REMEMBERED
+from services.platform.call import call_being_served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from services.command.adapters.audit_entries import CommandAuditEntries
     from services.command.domain.commands import (
         Command,
         CommandRightEnded,
@@ -45,8 +49,10 @@ T = TypeVar("T")
 class SqlCommands:
     """`ports.Commands` over a service's database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit_entries: CommandAuditEntries | None = None) -> None:
         self._database = database
+        self._audit = AuditWriter(audit_entries)
+        self._is_relayed = audit_entries is not None
 
     async def write(self, work: Callable[[CommandTransaction], T]) -> T:
         """Run `work` in a transaction and return its answer once that is durable; what it raises undoes everything.
@@ -54,13 +60,16 @@ class SqlCommands:
         Raises StorageUnavailableError, CommitUncertainError.
         """
 
-        def run(connection: Connection) -> T:
-            transaction = SqlTransaction(connection)
+        def run(connection: Connection) -> tuple[T, bool]:
+            transaction = SqlTransaction(connection, self._audit)
             answer = work(transaction)
             transaction.finish()
-            return answer
+            return answer, transaction.decided
 
-        return await self._database.write(run)
+        answer, decided = await self._database.write(run)
+        if decided and (call := call_being_served()) is not None:
+            call.note_recorded()
+        return answer
 
     async def vehicles_with_session(self, at_most: int) -> Sequence[str]:
         """Return so many of the vehicles that have a session."""
@@ -173,7 +182,7 @@ class SqlCommands:
         self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
     ) -> None:
         """Drop the history that is past its retention, looks and idempotency keys past theirs, and what served
-        vehicles.
+        vehicles. What the audit ledger does not have stays.
         """
 
         def work(connection: Connection) -> None:
@@ -185,8 +194,13 @@ class SqlCommands:
                 )
             )
             connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))
-            connection.execute(delete(audit).where(audit.c.at < before))
+            delivered = [audit_rows.kept_no_longer] if self._is_relayed else []
+            connection.execute(delete(audit).where(audit.c.at < before, *delivered))
             connection.execute(delete(command).where(command.c.finished_at < before))
+            for table, its_id in ((command, command.c.command_id), (cancellation, cancellation.c.cancel_id)):
+                # Of who does not consent to a history the request itself goes once it is not recognised any more.
+                listed = select(history.c.entry_id).where(history.c.entry_id == its_id).exists()
+                connection.execute(delete(table).where(table.c.finished_at < keys_before, ~listed))
             connection.execute(delete(wake_up).where(wake_up.c.at < now - WAKES_REMEMBERED))
             inbox.purge_expired(connection, keys_before)
             sessions.purge_expired(connection, round(now.timestamp() * 1_000))

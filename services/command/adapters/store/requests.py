@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from services.command.adapters.store.statements import INSERT_AUDIT, INSERT_COMMAND, INSERT_HISTORY
+from services.command.adapters.store.statements import INSERT_COMMAND, INSERT_HISTORY
 from services.command.adapters.store.tables import cancellation, idempotency_key
 from services.command.domain.commands import CommandAction
 from services.command.usecases.ports import CommandConflictError
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from services.command.adapters.store.audit import AuditWriter
     from services.command.domain.commands import Cancellation, Command, Status
 
 
-def insert_command(connection: Connection, new: Command) -> None:
-    """Insert command, history and audit rows of a new command. Raises CommandConflictError when it is not
-    new, or another is in flight.
+def insert_command(connection: Connection, new: Command, audit: AuditWriter) -> None:
+    """Insert command, history and audit rows of a new command; none of the history for who does not consent to it.
+
+    Raises CommandConflictError when it is not new, or another is in flight.
     """
     doors = json.dumps(new.door_action.target_doors)
     values = {
@@ -54,26 +56,32 @@ def insert_command(connection: Connection, new: Command) -> None:
         INSERT_COMMAND(connection, values)
     except IntegrityError as error:
         raise CommandConflictError from error
-    INSERT_HISTORY(
-        connection,
-        {
-            "entry_id": new.command_id,
-            "vin": new.vin,
-            "command_id": new.command_id,
-            "action": new.door_action.action.value,
-            "target_doors": doors,
-            "requested_at": microseconds(new.accepted_at),
-            "user_id": new.requester.subject,
-            "actor_id": new.requester.principal,
-            "source": new.requester.source,
-            "correlation_id": new.correlation_id,
-        },
-    )
-    write_audit(connection, new, "COMMAND_ACCEPTED", new.accepted_at, {"doors": new.door_action.target_doors})
+    if new.requester.recorded:
+        INSERT_HISTORY(
+            connection,
+            {
+                "entry_id": new.command_id,
+                "vin": new.vin,
+                "command_id": new.command_id,
+                "action": new.door_action.action.value,
+                "target_doors": doors,
+                "requested_at": microseconds(new.accepted_at),
+                "user_id": new.requester.subject,
+                "actor_id": new.requester.principal,
+                "source": new.requester.source,
+                "correlation_id": new.correlation_id,
+            },
+        )
+    detail = {"doors": new.door_action.target_doors, "mode": new.door_action.mode.value}
+    audit.write(connection, new, "COMMAND_ACCEPTED", new.accepted_at, detail)
 
 
-def insert_cancellation(connection: Connection, new: Cancellation, answered: Status) -> None:
-    """Insert cancellation, history and audit rows. Raises CommandConflictError when it is not new."""
+def insert_cancellation(
+    connection: Connection, new: Cancellation, answered: Status, audit: AuditWriter
+) -> None:
+    """Insert cancellation, history and audit rows, as `insert_command` does. Raises CommandConflictError when it is
+    not new.
+    """
     values = {
         "cancel_id": new.cancel_id,
         "command_id": new.command_id,
@@ -88,35 +96,24 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
         connection.execute(insert(cancellation), values)
     except IntegrityError as error:
         raise CommandConflictError from error
-    INSERT_HISTORY(
-        connection,
-        {
-            "entry_id": new.cancel_id,
-            "vin": new.vin,
-            "command_id": new.command_id,
-            "action": CommandAction.CANCEL.value,
-            "target_doors": "[]",
-            "requested_at": microseconds(new.requested_at),
-            "user_id": new.requester.subject,
-            "actor_id": new.requester.principal,
-            "source": new.requester.source,
-            "correlation_id": new.correlation_id,
-        },
-    )
-    INSERT_AUDIT(
-        connection,
-        {
-            "at": microseconds(new.requested_at),
-            "event": "CANCEL_REQUESTED",
-            "vin": new.vin,
-            "command_id": new.command_id,
-            "subject": new.requester.subject,
-            "actor": new.requester.principal,
-            "source": new.requester.source,
-            "correlation_id": new.correlation_id,
-            "detail": json.dumps({"reason": new.cancel_request.reason, "force": new.cancel_request.force}),
-        },
-    )
+    if new.requester.recorded:
+        INSERT_HISTORY(
+            connection,
+            {
+                "entry_id": new.cancel_id,
+                "vin": new.vin,
+                "command_id": new.command_id,
+                "action": CommandAction.CANCEL.value,
+                "target_doors": "[]",
+                "requested_at": microseconds(new.requested_at),
+                "user_id": new.requester.subject,
+                "actor_id": new.requester.principal,
+                "source": new.requester.source,
+                "correlation_id": new.correlation_id,
+            },
+        )
+    detail = {"reason": new.cancel_request.reason, "force": new.cancel_request.force}
+    audit.write(connection, new, "CANCEL_REQUESTED", new.requested_at, detail)
 
 
 def insert_own_cancellation(
@@ -131,25 +128,5 @@ def insert_own_cancellation(
             "fingerprint": "",
             "answered": answered.value,
             "requested_at": at,
-        },
-    )
-
-
-def write_audit(
-    connection: Connection, about: Command, event: str, at: datetime, detail: dict[str, object]
-) -> None:
-    """One line of the audit."""
-    INSERT_AUDIT(
-        connection,
-        {
-            "at": microseconds(at),
-            "event": event,
-            "vin": about.vin,
-            "command_id": about.command_id,
-            "subject": about.requester.subject,
-            "actor": about.requester.principal,
-            "source": about.requester.source,
-            "correlation_id": about.correlation_id,
-            "detail": json.dumps(detail),
         },
     )

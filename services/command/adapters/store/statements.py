@@ -67,6 +67,7 @@ INSERT_AUDIT = PreparedStatement(
     "source",
     "correlation_id",
     "detail",
+    "entry",
 )
 
 

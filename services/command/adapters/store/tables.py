@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, MetaData, Row, Text, text
+from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Row, Text, text
 from sqlmodel import Field, SQLModel
 
+from services.command.adapters.audit_entries import entry_of_row
 from services.command.domain.commands import (
     Command,
     CommandAction,
@@ -23,13 +24,14 @@ from services.command.domain.commands import (
     Requester,
     Status,
 )
+from services.platform.audit_outbox import MAX_REASON_CHARACTERS, AuditOutbox, DeliveredRows
 from services.platform.database import Instant
 from services.platform.inbox import DeadLetters, Inbox
 from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
-HEAD = "0010_never_connected"
+HEAD = "0011_audit_delivery"
 
 RECORDED_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """Of an entry that the running transaction makes part of the list, until it is dated at the transaction's end."""
@@ -162,9 +164,19 @@ class HistoryRow(CommandModel, table=True):
 
 
 class CommandAuditRow(CommandModel, table=True):
-    """Who did what, and what became of it. Written, never changed."""
+    """Who did what, and what became of it. Written, and marked once the ledger has it; `entry` is the ledger's message
+    until then.
+    """
 
     __tablename__ = "audit"
+    __table_args__ = (
+        Index(
+            "audit_undelivered",
+            "audit_id",
+            sqlite_where=text("delivered_at IS NULL AND set_aside IS NULL"),
+            postgresql_where=text("delivered_at IS NULL AND set_aside IS NULL"),
+        ),
+    )
 
     audit_id: int | None = Field(default=None, primary_key=True)
     at: datetime = Field(sa_type=Instant)
@@ -176,9 +188,13 @@ class CommandAuditRow(CommandModel, table=True):
     source: str = Field(max_length=32)
     correlation_id: str = Field(max_length=64)
     detail: str = Field(sa_type=Text)
+    entry: bytes | None = Field(default=None, sa_type=LargeBinary)
+    delivered_at: datetime | None = Field(default=None, sa_type=Instant)
+    set_aside: str | None = Field(default=None, max_length=MAX_REASON_CHARACTERS)
 
 
 outbox = Outbox(CommandModel.metadata)
+audit_outbox = AuditOutbox(CommandModel.metadata)
 inbox = Inbox(CommandModel.metadata)
 dead_letters = DeadLetters(CommandModel.metadata, sender_of)
 sessions = VehicleSessions(CommandModel.metadata, issues_orders=True)
@@ -192,6 +208,7 @@ def table(model: type[CommandModel]) -> Any:
 command, cancellation = table(CommandRow), table(CancellationRow)
 history, audit = table(HistoryRow), table(CommandAuditRow)
 wake_up = table(WakeUpRow)
+audit_rows = DeliveredRows(audit, entry_of_row)
 
 
 def idempotency_key(subject: str, vin: str, operation: str, correlation_id: str) -> str:

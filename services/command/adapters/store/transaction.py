@@ -27,17 +27,22 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from protocol.cloud_side import CloudStore
+    from services.command.adapters.store.audit import AuditWriter
     from services.command.domain.changes import CommandChange
     from services.command.domain.commands import Cancellation, Command, ObservedOutcome, Status
+    from services.command.domain.reports import SignedEvidence
     from services.platform.outbox import OutgoingMessage
 
 
 class SqlTransaction:
     """One transaction over a connection whose owner commits it, after `finish`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, audit: AuditWriter) -> None:
         self._connection = connection
+        self._audit = audit
         self._ended_at: datetime | None = None
+        self.decided = False
+        """Whether somebody's request was accepted in it."""
 
     @property
     def sessions(self) -> CloudStore:
@@ -63,25 +68,31 @@ class SqlTransaction:
         """Keep that this message came; False when it came before."""
         return inbox.first_time(self._connection, message_id, at)
 
-    def change(self, command: Command, happened: Sequence[CommandChange]) -> None:
+    def change(
+        self, command: Command, happened: Sequence[CommandChange], evidence: SignedEvidence | None = None
+    ) -> None:
         """Keep what happened to a command, with its history and audit entries. `command` is how it stands then.
+        `evidence` is what its vehicle signed of it.
 
         Raises StaleStateError when the command stood otherwise than it was when this was decided.
         """
+        audit = self._audit.proven_by(evidence)
         for each in happened:
-            ended_at = changes.write(self._connection, command, each)
+            ended_at = changes.write(self._connection, command, each, audit)
             if ended_at is not None:
                 self._ended_at = max(ended_at, self._ended_at or ended_at)
 
     def add_command(self, command: Command) -> None:
         """Keep a new command, with its history and audit entries. Raises CommandConflictError."""
-        requests.insert_command(self._connection, command)
+        requests.insert_command(self._connection, command, self._audit)
+        self.decided = True
 
     def add_cancellation(self, cancellation: Cancellation, answered: Status) -> None:
         """Keep a cancellation and what the command was told, with its history and audit entries. Raises
         CommandConflictError.
         """
-        requests.insert_cancellation(self._connection, cancellation, answered)
+        requests.insert_cancellation(self._connection, cancellation, answered, self._audit)
+        self.decided = True
 
     def keep_outcome(self, outcome: ObservedOutcome) -> Command | None:
         """Keep what was observed of its vehicle's command, if that may still succeed (lifecycle.MAY_STILL_SUCCEED)

@@ -7,7 +7,14 @@ settings on their way out, `settings_cancellations` gives up those whose right h
 from services.config.adapters.store.cancellations import SettingsCancellationStore
 from services.config.adapters.store.orders import OrderStore
 from services.config.adapters.store.record import ConfigStore
-from services.config.adapters.store.tables import HEAD, ConfigModel, dead_letters, outbox, sessions
+from services.config.adapters.store.tables import (
+    HEAD,
+    ConfigModel,
+    audit_outbox,
+    dead_letters,
+    outbox,
+    sessions,
+)
 
 __all__ = [
     "HEAD",
@@ -15,6 +22,7 @@ __all__ = [
     "ConfigStore",
     "OrderStore",
     "SettingsCancellationStore",
+    "audit_outbox",
     "dead_letters",
     "outbox",
     "sessions",

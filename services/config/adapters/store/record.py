@@ -23,6 +23,7 @@ from services.config.domain.config import (
     changed,
     push,
 )
+from services.platform.audited_database import AuditedAct, note_act
 from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
@@ -153,7 +154,16 @@ def _change(
             after=json.dumps(asdict(after.settings)),
         )
     )
+    if after.desired_version != before.desired_version:
+        note_act(connection, _act(request, before.settings, after.settings, at))
     return after, messages
+
+
+def _act(request: ChangeRequest, before: DoorSettings, after: DoorSettings, at: datetime) -> AuditedAct:
+    """Return what the audit ledger is told of a change: the settings that are others now, as they are now."""
+    was, now = asdict(before), asdict(after)
+    detail = {name: str(value) for name, value in now.items() if value != was[name]}
+    return AuditedAct("CONFIG_CHANGED", at, request.actor, request.subject, request.vin, detail=detail)
 
 
 def _key(request: ChangeRequest) -> dict[str, str]:

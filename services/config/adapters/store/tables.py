@@ -5,13 +5,14 @@ from datetime import datetime
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlmodel import Field, SQLModel
 
+from services.platform.audit_outbox import AuditOutbox
 from services.platform.database import Instant
 from services.platform.inbox import DeadLetters, Inbox
 from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
-HEAD = "0007_left_out_settings"
+HEAD = "0008_audit_outbox"
 
 
 class ConfigModel(SQLModel):
@@ -79,6 +80,7 @@ class ConfigAudit(ConfigModel, table=True):
 
 
 outbox = Outbox(ConfigModel.metadata)
+audit_outbox = AuditOutbox(ConfigModel.metadata)
 inbox = Inbox(ConfigModel.metadata)
 dead_letters = DeadLetters(ConfigModel.metadata, sender_of)
 sessions = VehicleSessions(ConfigModel.metadata, issues_orders=True)

@@ -110,6 +110,24 @@ async def test_a_withdrawn_credential_ends_what_was_opened_with_it(hub: Hub) -> 
         assert other.ended
 
 
+async def test_a_case_that_is_closed_ends_what_agents_watch_because_of_it(hub: Hub) -> None:
+    ending = revoked("user-123", "", cause=EndingCause.CASE, case="case-1")
+    with (
+        hub.watching(watcher(actor="agent-7", case="case-1")) as mine,
+        hub.watching(watcher(actor="agent-8", case="case-2")) as other,
+        hub.watching(watcher()) as customers,
+    ):
+        hub.right_ended(ending)
+        assert (mine.ended, other.ended, customers.ended) == (True, False, False)
+        with pytest.raises(WatchRightEndedError) as ended:
+            await mine.next()
+        assert ended.value.cause is EndingCause.CASE
+    with pytest.raises(WatchRightEndedError), hub.watching(watcher(actor="agent-7", case="case-1")):
+        pass
+    with hub.watching(watcher(actor="agent-7", case="case-3")):
+        assert hub.watcher_count == 1
+
+
 async def test_what_a_withdrawn_key_of_the_access_service_signed_ends(hub: Hub) -> None:
     with hub.watching(watcher(signed_by="k1")) as old, hub.watching(watcher(signed_by="k2")) as new:
         hub.trust(frozenset({"k2"}))

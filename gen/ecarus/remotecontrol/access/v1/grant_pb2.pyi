@@ -68,6 +68,8 @@ class _EndedRightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndedRight
     """The account was locked: whatever its principal does, for itself or as somebody's agent."""
     ENDED_RIGHT_CREDENTIAL: _EndedRight.ValueType  # 3
     """A credential is no longer accepted: a revoked API key, or a key with which the issuer signed tokens."""
+    ENDED_RIGHT_CASE: _EndedRight.ValueType  # 4
+    """A case of the call centre was closed: whatever agents watch because of it. What they had asked for goes on."""
 
 class EndedRight(_EndedRight, metaclass=_EndedRightEnumTypeWrapper):
     """What a principal had that has ended."""
@@ -80,6 +82,8 @@ ENDED_RIGHT_ACCOUNT: EndedRight.ValueType  # 2
 """The account was locked: whatever its principal does, for itself or as somebody's agent."""
 ENDED_RIGHT_CREDENTIAL: EndedRight.ValueType  # 3
 """A credential is no longer accepted: a revoked API key, or a key with which the issuer signed tokens."""
+ENDED_RIGHT_CASE: EndedRight.ValueType  # 4
+"""A case of the call centre was closed: whatever agents watch because of it. What they had asked for goes on."""
 Global___EndedRight: _TypeAlias = EndedRight  # noqa: Y015
 
 class _AccessChange:
@@ -234,6 +238,7 @@ class GrantRevoked(_message.Message):
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
     REMAINING_ROLE_FIELD_NUMBER: _builtins.int
+    CASE_NUMBER_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """Of a grant only."""
     principal: _builtins.str
@@ -249,6 +254,8 @@ class GrantRevoked(_message.Message):
     """Of a grant only: what the principal still is to this vehicle. Unspecified where it is nothing, or its grants allow
     nothing now.
     """
+    case_number: _builtins.str
+    """Of a case only: its number. The same text as in capabilities."""
     @_builtins.property
     def revoked_at(self) -> _timestamp_pb2.Timestamp:
         """What was allowed on a record that was read before this is not allowed any more."""
@@ -268,10 +275,11 @@ class GrantRevoked(_message.Message):
         credential: _builtins.str = ...,
         remaining: _abc.Iterable[Global___RemainingRight] | None = ...,
         remaining_role: Global___GrantRole.ValueType = ...,
+        case_number: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "grant_id", b"grant_id", "kind", b"kind", "principal", b"principal", "remaining", b"remaining", "remaining_role", b"remaining_role", "revoked_at", b"revoked_at", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_number", b"case_number", "credential", b"credential", "grant_id", b"grant_id", "kind", b"kind", "principal", b"principal", "remaining", b"remaining", "remaining_role", b"remaining_role", "revoked_at", b"revoked_at", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -903,6 +903,7 @@ class DoorHistory(_message.Message):
     HAS_MORE_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     total: _builtins.int
     """How many entries match, on all pages."""
@@ -917,6 +918,10 @@ class DoorHistory(_message.Message):
         with the next offset: whatever is recorded in between then shifts no page.
         """
 
+    @_builtins.property
+    def collection(self) -> Global___HistoryCollection:
+        """Only where the history of who asks is not collected: what they do, and what is done for them, is not in this list."""
+
     def __init__(
         self,
         *,
@@ -926,10 +931,11 @@ class DoorHistory(_message.Message):
         has_more: _builtins.bool = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
         next_page_token: _builtins.str | None = ...,
+        collection: Global___HistoryCollection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "collection", b"collection", "next_page_token", b"next_page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "has_more", b"has_more", "history", b"history", "next_page_token", b"next_page_token", "total", b"total", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "collection", b"collection", "has_more", b"has_more", "history", b"history", "next_page_token", b"next_page_token", "total", b"total", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__as_of: _TypeAlias = _typing.Literal["as_of"]  # noqa: Y015
     _WhichOneofArgType__as_of: _TypeAlias = _typing.Literal["_as_of", b"_as_of"]  # noqa: Y015
@@ -941,3 +947,34 @@ class DoorHistory(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
 
 Global___DoorHistory: _TypeAlias = DoorHistory  # noqa: Y015
+
+@_typing.final
+class HistoryCollection(_message.Message):
+    """Whether what somebody does is collected for the history. It is for those who consented to ACCESS_HISTORY."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTED_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    collected: _builtins.bool
+    detail: _builtins.str
+    """For people: what that means, and what to do."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is not: when the consent was withdrawn, or its text changed. Absent where it was never given."""
+
+    def __init__(
+        self,
+        *,
+        collected: _builtins.bool = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected", "detail", b"detail", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryCollection: _TypeAlias = HistoryCollection  # noqa: Y015

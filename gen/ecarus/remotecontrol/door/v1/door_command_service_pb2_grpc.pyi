@@ -34,6 +34,11 @@ class DoorCommandServiceStub:
     and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
     operation, for 24 h: whichever agent asks for the customer.
 
+    Metadata `prefer` with `wait=N` (RFC 7240; N seconds, at most 30) on UnlockDoors and LockDoors: the answer is held back
+    until the command has ended, for N seconds at most. It then has the final status; over REST it is 200 with what
+    GetCommand answers. Where the time is up, or too many wait, it is PENDING (202) as without. `preference-applied` in the
+    initial metadata says that it was waited. The call's own deadline must be longer than that.
+
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
     (VEHICLE_NOT_FOUND), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED),
@@ -91,6 +96,11 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
     operation, for 24 h: whichever agent asks for the customer.
 
+    Metadata `prefer` with `wait=N` (RFC 7240; N seconds, at most 30) on UnlockDoors and LockDoors: the answer is held back
+    until the command has ended, for N seconds at most. It then has the final status; over REST it is 200 with what
+    GetCommand answers. Where the time is up, or too many wait, it is PENDING (202) as without. `preference-applied` in the
+    initial metadata says that it was waited. The call's own deadline must be longer than that.
+
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
     (VEHICLE_NOT_FOUND), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED),
@@ -143,6 +153,11 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     Metadata on every RPC: `x-correlation-id` (1-64 of A-Z a-z 0-9 . _ -; made when absent) is echoed
     and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
     operation, for 24 h: whichever agent asks for the customer.
+
+    Metadata `prefer` with `wait=N` (RFC 7240; N seconds, at most 30) on UnlockDoors and LockDoors: the answer is held back
+    until the command has ended, for N seconds at most. It then has the final status; over REST it is 200 with what
+    GetCommand answers. Where the time is up, or too many wait, it is PENDING (202) as without. `preference-applied` in the
+    initial metadata says that it was waited. The call's own deadline must be longer than that.
 
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND

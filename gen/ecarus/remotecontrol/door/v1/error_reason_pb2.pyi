@@ -93,6 +93,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The correlation id was used before with another body."""
     RATE_LIMITED: _ErrorReason.ValueType  # 53
     """Too many requests; `Retry-After` says when to come back."""
+    CONSENT_TEXT_CHANGED: _ErrorReason.ValueType  # 80
+    """The text that was agreed to is not the one that is asked about now."""
+    RECEIPT_NOT_READY: _ErrorReason.ValueType  # 58
+    """The command has not ended, or the ledger holds no signed proof of its end yet; `Retry-After` says when to come back."""
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 60
     """A part of the service is away; nothing was accepted."""
     STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 61
@@ -182,6 +186,10 @@ CORRELATION_ID_REUSED: ErrorReason.ValueType  # 52
 """The correlation id was used before with another body."""
 RATE_LIMITED: ErrorReason.ValueType  # 53
 """Too many requests; `Retry-After` says when to come back."""
+CONSENT_TEXT_CHANGED: ErrorReason.ValueType  # 80
+"""The text that was agreed to is not the one that is asked about now."""
+RECEIPT_NOT_READY: ErrorReason.ValueType  # 58
+"""The command has not ended, or the ledger holds no signed proof of its end yet; `Retry-After` says when to come back."""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 60
 """A part of the service is away; nothing was accepted."""
 STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 61

@@ -83,6 +83,10 @@ class Access(_message.Message):
     STEP_UP_FIELD_NUMBER: _builtins.int
     STEP_UP_DECIDED_BY_SERVICE_FIELD_NUMBER: _builtins.int
     CLOSED_TO_AGENTS_FIELD_NUMBER: _builtins.int
+    MAY_WAIT_FIELD_NUMBER: _builtins.int
+    ABOUT_CALLER_FIELD_NUMBER: _builtins.int
+    TEAMS_FIELD_NUMBER: _builtins.int
+    WATCHES_PEOPLE_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """What a bearer must allow on the request's VIN (`door.unlock`). Such an RPC is public: it comes through Envoy. One
     without an action is internal.
@@ -105,9 +109,25 @@ class Access(_message.Message):
     """Of a public RPC: nobody may call it who acts for somebody else (a call centre's agent). What gives rights
     (`step_up` of `grant.write` or `account.restore`) is closed to them without it.
     """
+    may_wait: _builtins.bool
+    """Of a public RPC that changes something: its caller may ask it to wait for the end (RFC 7240, `Prefer: wait=N`; over gRPC
+    metadata of that name).
+    """
+    about_caller: _builtins.bool
+    """Of a public RPC: it is about the person who calls, and no vehicle. Nobody calls it for somebody else: it is closed to
+    agents, and to API keys, which nobody has signed in with.
+    """
+    watches_people: _builtins.bool
+    """Of a public RPC: it is about people's accounts, and no vehicle. For employees, whose token says that they are, and for
+    agents about their customer; their token's scope must name the action.
+    """
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of an internal RPC: the services that may call it."""
+
+    @_builtins.property
+    def teams(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of an internal RPC: the teams that may call it, by the name in their certificate (`team/<name>`)."""
 
     def __init__(
         self,
@@ -121,10 +141,14 @@ class Access(_message.Message):
         step_up: _builtins.str = ...,
         step_up_decided_by_service: _builtins.bool = ...,
         closed_to_agents: _builtins.bool = ...,
+        may_wait: _builtins.bool = ...,
+        about_caller: _builtins.bool = ...,
+        teams: _abc.Iterable[_builtins.str] | None = ...,
+        watches_people: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_caller", b"about_caller", "action", b"action", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "may_wait", b"may_wait", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service", "teams", b"teams", "watches_people", b"watches_people"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What this service does, one function per intention."""
+"""Taking entries in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.audit.domain.entries import AuditEntry, RejectedEntry
+    from services.audit.usecases.signing import HistoryWatch
 
 AT_ONCE = 64
 """So many entries are kept in one piece of work: others get their turn between."""
@@ -23,8 +24,15 @@ class LedgerRecord(Protocol):
         """
 
 
-async def record_entries(ledger: LedgerRecord, entries: Sequence[AuditEntry]) -> list[RejectedEntry]:
-    """Keep entries, in this order; return those that will never be taken. Raises StorageUnavailableError."""
+async def record_entries(
+    ledger: LedgerRecord, history: HistoryWatch, entries: Sequence[AuditEntry]
+) -> list[RejectedEntry]:
+    """Keep entries, in this order; return those that will never be taken.
+
+    Raises HistoryBrokenError where this is not known to be the database that was signed for: what were taken would
+    stand where others stand already. Raises StorageUnavailableError.
+    """
+    history.check()
     rejected: list[RejectedEntry] = []
     for first in range(0, len(entries), AT_ONCE):
         rejected += await ledger.append(entries[first : first + AT_ONCE])

@@ -1,0 +1,9 @@
+"""What a person may ask for about themselves, whatever vehicles they have a right on. Standard library only."""
+
+from __future__ import annotations
+
+CONSENTS_READ = "person.consents.read"
+CONSENTS_WRITE = "person.consents.write"
+ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE})
+UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE})
+"""What they may ask for while their account is restricted: nobody gets anything of theirs by it."""

@@ -1,0 +1,85 @@
+"""A copy of the log, for whoever verifies it: the files of c2sp.org/tlog-tiles, and what the tables say of each leaf.
+
+Made from the database, not from the published folder: the two can be compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from services.audit.domain.history import HistoryBrokenError, NothingSignedError
+from tlog.leaves import base64url, canonical
+from tlog.tiles import WIDTH, Tile, TileError, tiles_between
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.audit.adapters.store import LedgerInspection, SqlTree
+    from services.audit.adapters.store.inspection import InspectedRow
+    from services.audit.domain.history import SignedTree
+
+CHUNK_BYTES = 1 << 20
+_LINES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LogExport:
+    """Reads the log."""
+
+    tree: SqlTree
+    inspection: LedgerInspection
+
+    async def checkpoint(self) -> SignedTree:
+        """Return the last checkpoint. Raises NothingSignedError, HistoryBrokenError, StorageUnavailableError."""
+        latest = await self.tree.latest_checkpoint()
+        if latest is None:
+            raise NothingSignedError
+        try:
+            current = await self.tree.head()
+        except TileError as error:
+            raise HistoryBrokenError(f"the tree's hashes are not all there: {error}") from error
+        if current.size < latest.head.size:
+            raise HistoryBrokenError(f"{latest.head.size} leaves were signed, and there are {current.size}")
+        return latest
+
+    async def files(self, *, with_members: bool) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield path and content of each file, a long one in pieces.
+
+        A tile that is not there is left out: who verifies finds it missing. Raises NothingSignedError,
+        HistoryBrokenError, StorageUnavailableError.
+        """
+        latest = await self.checkpoint()
+        yield "checkpoint", latest.note
+        for tile in tiles_between(0, latest.head.size):
+            try:
+                data = await self.tree.content_of(tile)
+            except TileError:
+                continue
+            for at in range(0, len(data), CHUNK_BYTES):
+                yield tile.path, data[at : at + CHUNK_BYTES]
+        for first in range(0, latest.head.size, _LINES_AT_ONCE):
+            rows = await self.inspection.rows(first, min(first + _LINES_AT_ONCE, latest.head.size))
+            lines = [canonical(_line(row, with_members=with_members)) + b"\n" for row in rows]
+            yield table_path(first), b"".join(lines)
+
+
+def table_path(leaf_index: int) -> str:
+    """Return the file with the line of this leaf."""
+    return f"{Tile(0, leaf_index // WIDTH).path.replace('tile/0/', 'table/')}.jsonl"
+
+
+def _line(row: InspectedRow, *, with_members: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "index": row.leaf_index,
+        "leaf_sha256": hashlib.sha256(row.leaf).hexdigest(),
+        "problems": list(row.problems),
+        "erased": sorted(row.entry.erased) if row.entry is not None else [],
+        "lost": sorted(row.entry.lost) if row.entry is not None else [],
+    }
+    if row.entry is not None and with_members:
+        line["members"] = {
+            name: [base64url(each.salt), each.value] for name, each in row.entry.members.items()
+        }
+    return line

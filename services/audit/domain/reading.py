@@ -1,0 +1,112 @@
+"""Who may see which entry of a vehicle's audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.audit.domain.entries import AuditDecision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+OWNER = "OWNER"
+NO_RIGHT = "VEHICLE_NOT_FOUND"
+"""Why somebody was refused who has no right on the vehicle."""
+SEVERANCES = frozenset({"ACCESS_SEVERED", "GRANT_SEVERED", "REVERSAL_REQUESTED", "SEVERANCE_REVERSED"})
+SEVER = "door.access.sever"
+WORKLOAD = "spiffe://"
+"""Begins the name of an actor who is an operator, known by certificate."""
+ENDINGS = frozenset({"COMMAND_SUCCESS", "COMMAND_FAILED", "COMMAND_TIMEOUT", "COMMAND_CANCELLED"})
+LATE_RESULT = "LATE_RESULT"
+
+
+class CommandUnknownError(Exception):
+    """The ledger knows no such command, or none that the reader may see."""
+
+
+class ReceiptNotReadyError(Exception):
+    """The command has not ended, or its end is under no signed checkpoint yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """An entry as the ledger holds it. `members` are those that can still be opened, by name; `erased` names whose were
+    forgotten: "subject", "actor".
+    """
+
+    leaf_index: int
+    leaf_id: str
+    at: datetime
+    kind: str
+    decision: AuditDecision
+    service: str
+    members: Mapping[str, str] = field(default_factory=dict)
+    erased: frozenset[str] = frozenset()
+
+    def value(self, name: str) -> str:
+        """Return the member's text; empty where it has none, or is forgotten."""
+        return self.members.get(name, "")
+
+    @property
+    def subject(self) -> str:
+        """For or about whom it is."""
+        return self.value("subject")
+
+    @property
+    def actor(self) -> str:
+        """Who acted."""
+        return self.value("actor") or self.subject
+
+    @property
+    def is_of_a_stranger(self) -> bool:
+        """Whether somebody was refused who has no right on the vehicle."""
+        return self.decision is AuditDecision.REFUSED and self.value("rule") == NO_RIGHT
+
+    @property
+    def is_of_a_severance(self) -> bool:
+        """Whether it says that somebody's access was, or was to be, severed."""
+        return self.kind in SEVERANCES or self.value("action") == SEVER
+
+    def concerns(self, principal: str) -> bool:
+        """Return whether this person is its subject or its actor."""
+        return principal in {self.subject, self.actor}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReader:
+    """Who reads: a person, or an agent (`actor`) for one, in which role to the vehicle, and since when in it."""
+
+    subject: str
+    actor: str
+    role: str
+    since: datetime
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the vehicle is theirs."""
+        return self.role == OWNER
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether somebody else reads for the person."""
+        return self.actor != self.subject
+
+    def may_see(self, entry: LedgerEntry) -> bool:
+        """Return whether the entry is theirs to see: nothing from before their right began; a severance for who asked
+        for it, and for no agent; of others' the owner alone.
+        """
+        if entry.at < self.since:
+            return False
+        if entry.is_of_a_severance and (self.is_agent or not entry.concerns(self.subject)):
+            return False
+        return self.is_owner or entry.concerns(self.subject)
+
+    def may_know(self, principal: str, entry: LedgerEntry) -> bool:
+        """Return whether they may know who that is: nobody without a right on the vehicle is named to its owner, and no
+        operator by name.
+        """
+        if not principal or principal == self.subject:
+            return bool(principal)
+        return not (entry.is_of_a_stranger or principal.startswith(WORKLOAD))

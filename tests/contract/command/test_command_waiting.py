@@ -1,0 +1,138 @@
+"""`Prefer: wait=N` (RFC 7240): the answer to an unlock or lock is held back until the command has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ecarus.remotecontrol.door.v1 import door_command_pb2
+
+from services.command.domain.commands import DoorResult, Ending, FailureReason, Status
+from tests.contract.command.conftest import VIN, CommandRpcHarness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STATUSES = door_command_pb2.CommandStatus
+
+
+async def headers_of(call: Any) -> dict[str, str]:
+    return {key: str(value) for key, value in await call.initial_metadata()}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  # a call that is served sets no event here
+            await asyncio.sleep(0.01)
+
+
+async def in_flight(service: CommandRpcHarness) -> str:
+    """The id of the command that somebody waits for."""
+    await until(lambda: service.waits._waits)
+    return next(iter(service.waits._waits))
+
+
+@pytest.mark.parametrize("action", ["unlock", "lock"])
+async def test_who_waits_is_answered_with_the_end_as_a_look_at_the_command_shows_it(
+    service: CommandRpcHarness, action: str
+) -> None:
+    call = getattr(service, action)(prefer="respond-async, wait=20")
+    command_id = await in_flight(service)
+    doors = (DoorResult("driver", success=True, locked=action == "lock"),)
+    await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done.", door_results=doors))
+    answer = await call
+    assert (answer.command_id, answer.status, answer.message) == (command_id, STATUSES.SUCCESS, "Done.")
+    headers = await headers_of(call)
+    assert "x-http-code" not in headers
+    assert headers["preference-applied"] == "wait=20"
+    path = f"/api/v1/remotecontrol/vehicles/{VIN}/door/commands/{command_id}"
+    assert (headers["location"], headers["content-location"]) == (path, path)
+    assert json.loads(headers["x-http-body"]) == await service.details(command_id)
+    assert json.loads(headers["x-http-body"])["doorResults"][0]["doorId"] == "driver"
+
+
+async def test_a_failure_is_an_end_too(service: CommandRpcHarness) -> None:
+    call = service.unlock(prefer="wait=20")
+    command_id = await in_flight(service)
+    ending = Ending(Status.FAILED, service.now, "No.", FailureReason.ENGINE_ON)
+    await service.vehicle_ends(command_id, ending)
+    assert (await call).status == STATUSES.FAILED
+    document = json.loads((await headers_of(call))["x-http-body"])
+    assert (document["status"], document["failureReason"]) == ("FAILED", "ENGINE_ON")
+
+
+async def test_where_the_time_is_up_the_answer_is_the_usual_one(service: CommandRpcHarness) -> None:
+    call = service.unlock(prefer="wait=1")
+    answer = await call
+    headers = await headers_of(call)
+    assert (answer.status, headers["x-http-code"]) == (STATUSES.PENDING, "202")
+    assert headers["preference-applied"] == "wait=1"
+    again = service.unlock()
+    assert await again == answer
+    assert "preference-applied" not in await headers_of(again)
+
+
+@pytest.mark.parametrize("prefer", ["wait=0", "wait=-5", "wait=soon", "respond-async", "wait", ""])
+async def test_what_is_no_wait_is_passed_over(service: CommandRpcHarness, prefer: str) -> None:
+    call = service.unlock(prefer=prefer)
+    assert (await call).status == STATUSES.PENDING
+    headers = await headers_of(call)
+    assert headers["x-http-code"] == "202"
+    assert "preference-applied" not in headers
+
+
+async def test_the_same_request_again_waits_for_the_first_command(service: CommandRpcHarness) -> None:
+    first = await service.unlock()
+    call = service.unlock(prefer="wait=20")
+    assert await in_flight(service) == first.command_id
+    await service.vehicle_ends(first.command_id, Ending(Status.SUCCESS, service.now, "Done."))
+    assert (await call).status == STATUSES.SUCCESS
+    ended = service.unlock(prefer="wait=20")  # at once: it has ended
+    assert ((await ended).command_id, (await ended).status) == (first.command_id, STATUSES.SUCCESS)
+
+
+async def test_too_many_waits_of_one_person_are_answered_at_once(service: CommandRpcHarness) -> None:
+    calls = [service.unlock(prefer="wait=20") for _ in range(2)]  # one command, twice
+    command_id = await in_flight(service)
+    await until(lambda: len(service.waits._waits[command_id]) == 2)
+    third = service.unlock(prefer="wait=20")
+    assert (await third).status == STATUSES.PENDING
+    headers = await headers_of(third)
+    assert headers["x-http-code"] == "202"
+    assert "preference-applied" not in headers
+    await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done."))
+    assert [(await call).status for call in calls] == [STATUSES.SUCCESS] * 2
+
+
+async def test_waiting_asks_the_record_twice_however_long_it_lasts(
+    service: CommandRpcHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    get = type(service.commands).get
+
+    async def counted(self: Any, vin: str, command_id: str) -> Any:
+        reads.append(command_id)
+        return await get(self, vin, command_id)
+
+    monkeypatch.setattr(type(service.commands), "get", counted)
+    await service.unlock(prefer="wait=1")
+    assert len(reads) == 2
+
+
+async def test_who_stops_waiting_leaves_nothing_behind(service: CommandRpcHarness) -> None:
+    call = service.unlock(prefer="wait=20")
+    command_id = await in_flight(service)
+    call.cancel()
+    await until(lambda: not service.waits._waits)
+    assert not service.waits._by_person
+    assert (await service.details(command_id))["status"] == "PENDING"
+
+
+async def test_a_process_that_ends_answers_who_waits(service: CommandRpcHarness) -> None:
+    call = service.unlock(prefer="wait=20")
+    await in_flight(service)
+    service.waits.close()
+    assert (await call).status == STATUSES.PENDING
+    assert (await headers_of(call))["x-http-code"] == "202"
