@@ -97,8 +97,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
-    routes = Routes()
-    workloads = Workloads()
+    routes, workloads = Routes(), Workloads()
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
