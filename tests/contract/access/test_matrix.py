@@ -88,6 +88,8 @@ EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), *WATCHERS, "agent-without-case"
 PERSONS = "team/operator team/operator/alice"
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditLogService.GetCheckpoint": "operator",
+    "AuditLogService.StreamLogFiles": "operator",
     "AuditReadingService.ListEntries": PERSONS,
     "AuditIntakeService.RecordEntries": " ".join(
         f"room/{name}"
