@@ -18,6 +18,7 @@ from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
+from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
@@ -34,6 +35,8 @@ from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.session_gate import SessionGate, SessionWatches
+from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.shared_proofs import TELL_SECONDS, SharedProofs
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
@@ -66,7 +69,6 @@ if TYPE_CHECKING:
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
-    from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
@@ -82,6 +84,7 @@ class StartRefusedError(Exception):
 async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     pepper = _pepper_in(settings.api_key_pepper_file)
+    verifier = CapabilityVerifier(settings.capability_jwks, service=NAME)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
     database = await _opened(settings, pepper)
     health = Health()
@@ -93,9 +96,6 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def load_permissions(subject: str, actor: str, vin: str) -> EffectivePermissions:
         return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
 
-    async def find_key(digest: bytes) -> Caller | None:
-        return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
-
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes, workloads = Routes(), Workloads()
 
@@ -105,15 +105,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         watch.hurry()
 
     keys = _issuer_keys(settings, KeyRing(keys_changed), health)
-    signals = SignalLog()
     shared_proofs = SharedProofs(broker.client, ProofVerifier(CLOCK.seconds, settings.origins))
-    issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
+    signals, issuer = SignalLog(), CapabilityIssuer(signing_key, CLOCK.seconds)
     case_record = store.SqlCustomerCases(audit.database, AccessMessages(), relay.hand_over, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=_token_verifier(settings, keys),
-            find_key=find_key,
+            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, CLOCK.now())),
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
@@ -134,6 +133,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate)
     await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
+    sessions, gate = _sessions_of(database, issuer)
     people = _people_of(audit.database, relay, authorizer.invalidate, settings)
 
     watch = KeyWatch(
@@ -147,24 +147,32 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
     def register(server: grpc.aio.Server) -> None:
         edge = EdgeAuthorizer(
-            authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
+            authorizer,
+            routes,
+            TeamCertificates(workloads).name_of,
+            gate,
+            country_header=settings.country_header,
         )
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
-        grants = AccessServicer(
-            record,
-            authorizer.invalidate,
-            CLOCK.now,
-            None
-            if settings.is_sandbox
-            else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
-            None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
-            trusts=keys.ring.trusts,
-            hash_key=partial(key_hash, pepper),
-            severed=people[1],
-            abnormal=people[2],
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(
+            AccessServicer(
+                record,
+                authorizer.invalidate,
+                CLOCK.now,
+                None
+                if settings.is_sandbox
+                else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
+                None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
+                trusts=keys.ring.trusts,
+                hash_key=partial(key_hash, pepper),
+                severed=people[1],
+                abnormal=people[2],
+                watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, CLOCK.now),
+            ),
+            server,
         )
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
+        DoorEventServicer(gate).register(server)
         ConsentServicer(
             Consents(store.SqlConsents(audit.database), authorizer.invalidate, CLOCK.now, ASKED)
         ).register(server)
@@ -176,7 +184,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         services=SERVICES,
         register=register,
         policy=POLICY,
-        verifier=CapabilityVerifier(settings.capability_jwks, service=NAME),
+        verifier=verifier,
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
@@ -200,12 +208,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
-        await rpc.stop()
-        await audit.close()
-        if isinstance(keys, DiscoveredKeys):
-            await keys.close()
-        await broker.close()
-        await database.close()
+        fetching = [keys.close] if isinstance(keys, DiscoveredKeys) else []
+        for close in (rpc.stop, audit.close, *fetching, broker.close, database.close):
+            await close()
+
+
+def _sessions_of(database: Database, issuer: CapabilityIssuer) -> tuple[store.SqlSessions, SessionGate]:
+    """Return where sessions' tickets are kept, and what opens sessions."""
+    sessions = store.SqlSessions(database)
+    return sessions, SessionGate(SessionIssuer(lambda: issuer.key, CLOCK.seconds), sessions, CLOCK.now)
 
 
 def _people_of(

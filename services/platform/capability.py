@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import structlog
 
-from services.platform import errors
+from services.platform import errors, session
 from services.platform.clock import CLOCK
 from services.platform.errors import Refusal
-from services.platform.step_up import state_in
+from services.platform.step_up import BEARER, state_in
 from services.product import RESOURCE
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from services.platform.step_up import StepUpState
 
 METADATA_KEY = "x-ecarus-capability"
-ISSUER = "ecarus-access"
+ISSUER = session.ISSUER
 AUDIENCE = "ecarus-rooms"
 """Every service; in a capability, the one service that it is for stands beside it (see `audience_of`)."""
 LONGEST_SECONDS = 60
@@ -85,6 +85,10 @@ class Capability:
     """When they did, in seconds since 1970."""
     case: str = ""
     """Where somebody acts for the subject: the number of the case because of which they do."""
+    scheme: str = BEARER
+    """The scheme in which its caller's token came, and is challenged."""
+    scheme_parameters: str = ""
+    """What a challenge of that scheme says besides the fault."""
     step_up: StepUpState | None = None
     """How far that is enough for what only the service can tell to need it."""
     unrecorded_since: float | None = None
@@ -137,6 +141,14 @@ class CapabilityVerifier:
                 self._drop_expired()
             self._known[digest] = capability
         return capability
+
+    def session(self, token: str) -> session.Session:
+        """Return the session in `token`, unless it has ended. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
+        self.refresh()
+        opened = session.session_in(token, self._keys)
+        if opened.expires_at <= self._now():
+            raise Refusal(errors.TOKEN_EXPIRED, "The token has expired; get a new one.")
+        return opened
 
     def refresh(self) -> None:
         """Read the keys again when it is time. A file that cannot be read changes nothing, and is read again."""
@@ -214,6 +226,8 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         acr=str(claims.get("acr", "")),
         authenticated_at=float(claims["auth_time"]) if "auth_time" in claims else None,
         case=str(claims.get("case", "")),
+        scheme=str(claims.get("scheme", BEARER)),
+        scheme_parameters=str(claims.get("scheme_parameters", "")),
         step_up=state_in(claims),
         unrecorded_since=float(claims[UNRECORDED]) if UNRECORDED in claims else None,
     )

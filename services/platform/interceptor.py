@@ -23,6 +23,8 @@ from services.platform.call import Call, bind
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.preferences import PREFER
+from services.platform.session import SESSION_KEY
+from services.platform.step_up import BEARER
 from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
 from services.product import ACTION_NOT_GRANTED_DETAIL, RESOURCE, RESOURCE_NOT_FOUND_DETAIL
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from services.platform.workload import Workload, Workloads
 
 CORRELATION_ID = "x-correlation-id"
+CHALLENGE = "www-authenticate"
 ORIGINAL_PATH = "x-envoy-original-path"
 LONGEST_CALL_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 30.0
@@ -106,11 +109,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         rule = self._policy.get(method)
-        if handler.stream_stream is not None:  # reflection: no request to look into before the first message
-            if rule is None or not rule.open_to_any_workload:
+        if handler.stream_stream is not None:
+            # There is no request to look into before the first message: for services alone, which look at each of
+            # theirs, and for reflection.
+            if rule is None or rule.action is not None:
                 return _refused_stream()
             return grpc.stream_stream_rpc_method_handler(
-                self._streaming(method, rule, handler.stream_stream),
+                self._streaming(method, rule, handler.stream_stream, by_messages=True),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
@@ -148,13 +153,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return unary
 
-    def _streaming(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
+    def _streaming(
+        self, method: str, rule: RpcPolicy | None, serve: Any, *, by_messages: bool = False
+    ) -> Any:
         async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
             workload = self._workloads.calling(context.auth_context())
             call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
-                call = self._admit(rule, call, request)
+                call = self._admit(rule, call, None if by_messages else request)
                 self._check_trusted(None, _behind(call))
                 bind(call)
                 async with self._while_trusted(workload, _behind(call)):
@@ -213,9 +220,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 "The correlation id is not one.",
                 violations=[Violation("X-Correlation-ID", "1-64 of A-Z a-z 0-9 . _ -")],
             )
-        if rule.action is not None:
+        if rule.needs_session:
+            call = self._with_session(call)
+        elif rule.action is not None:
             call = self._with_capability(rule, rule.action, call, request)
-        if rule.peers:
+        if rule.peers and request is not None:
             violations = violations_of(request, self._body_fields.get(call.method))
             if violations:
                 raise Refusal(
@@ -243,6 +252,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 ACTION_NOT_GRANTED_DETAIL.format(action=action),
             )
         return replace(call, capability=capability)
+
+    def _with_session(self, call: Call) -> Call:
+        token = call.metadata.get(SESSION_KEY)
+        if token is None:
+            raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
+        return replace(call, session=self._verifier.session(token))
 
     def _refusal(self, error: Exception, rule: RpcPolicy | None) -> Refusal:
         if isinstance(error, Refusal):
@@ -282,6 +297,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def _refuse(self, context: Context, call: Call, refusal: Refusal) -> None:
         self._audit(call, refusal)
+        _challenge(refusal, call)
         status = errors.rpc_status(refusal, correlation_id=call.correlation_id)
         trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
         path = call.metadata.get(ORIGINAL_PATH)
@@ -292,6 +308,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             trailers += errors.rest_headers(refusal).items()
         await context.abort(refusal.reason.grpc_code, refusal.detail, tuple(trailers))
+
+
+def _challenge(refusal: Refusal, call: Call) -> None:
+    """Give a refusal of who asks its challenge (RFC 9110, 11.6.1), in the scheme in which their token came."""
+    if refusal.reason.http_status != errors.TOKEN_INVALID.http_status or CHALLENGE in refusal.headers:
+        return
+    scheme, parameters = BEARER, ""
+    if call.capability is not None:
+        scheme, parameters = call.capability.scheme, call.capability.scheme_parameters
+    said = () if refusal.reason is errors.AUTHENTICATION_REQUIRED else ('error="invalid_token"',)
+    words = ", ".join((*said, *((parameters,) if parameters else ())))
+    refusal.headers = {**refusal.headers, CHALLENGE: f"{scheme} {words}".strip()}
 
 
 def resource_not_found() -> Refusal:

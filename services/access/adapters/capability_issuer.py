@@ -78,6 +78,11 @@ class CapabilityIssuer:
         self._issued: ExpiringCache[tuple[bytes, str, Purpose, str], _Issued] = ExpiringCache(_MAX_KEPT)
         self._unsettled: ExpiringCache[str, float] = ExpiringCache(_MAX_KEPT)
 
+    @property
+    def key(self) -> SigningKey:
+        """What it signs with now."""
+        return self._key
+
     def use(self, key: SigningKey) -> None:
         """Sign with this key from now on, and use nothing again that another one signed."""
         if key.key_id != self._key.key_id or key.private.public_key() != self._key.private.public_key():
@@ -158,6 +163,8 @@ class CapabilityIssuer:
 def _sign_in(caller: Caller, purpose: Purpose) -> dict[str, Any]:
     """Return the claims about how its person signed in, and how far that is enough for what the service judges."""
     claims: dict[str, Any] = {"case": caller.case} if caller.case else {}
+    if caller.key_thumbprint:
+        claims |= {"scheme": DPOP, "scheme_parameters": PARAMETERS}
     if caller.acr:
         claims["acr"] = caller.acr
     if caller.authenticated_at is not None:

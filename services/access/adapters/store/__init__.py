@@ -24,6 +24,7 @@ from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
 from services.access.adapters.store.tables import HEAD, AccessModel, audit_outbox, outbox, write_audit
+from services.access.adapters.store.tickets import SqlSessions
 
 __all__ = [
     "HEAD",
@@ -34,6 +35,7 @@ __all__ = [
     "SqlConsents",
     "SqlCustomerCases",
     "SqlGrantRecord",
+    "SqlSessions",
     "SqlSeverances",
     "SqlSharedGrants",
     "add_key",
