@@ -10,6 +10,7 @@ SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doo
 BOOTSTRAPPED := $(VENV)/.bootstrapped
 RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
+COMPILED := $(VENV)/.compiled
 
 # Compiled code is kept beside the environment, also where the shell says to keep none: without, each start compiles for seconds.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/pycache $(BIN)/pytest
@@ -64,8 +65,13 @@ played = rm -rf $(VENV)/played-$(1); \
 			$(PYTEST) -o cache_dir=$(VENV)/played-$(1) --last-failed $(3); \
 	} || status=1
 
+# Once in an environment, and by two: else each of the workers of the first run compiles everything for itself.
+$(COMPILED): $(TEST_READY)
+	@ls -d tests/*/ | xargs -P 2 -n 4 env $(PYTEST) -p no:cacheprovider --collect-only -qq >/dev/null 2>&1 || true
+	@touch $@
+
 # Side by side, and then what must have the machine for itself. Both are run, and either failure is one.
-test: $(TEST_READY) ## all tests, several at a time, with the coverage of the fast ones: make test [WORKERS=8]
+test: $(TEST_READY) $(COMPILED) ## all tests, several at a time, with the coverage of the fast ones: make test [WORKERS=8]
 	@status=0; \
 	$(call played,together,$(TOGETHER) --cov --cov-report=,-m "not alone"); \
 	$(call played,alone,-m alone tests/messaging tests/system tests/attacks,-m alone); \

@@ -16,6 +16,7 @@ from doorctl.ceremony import CeremonyError, PublicCloudKeys
 from key_files import pem as key_files
 from key_files.pem import KeyFileError
 from protocol.keys import KEY_ID_BYTES, key_id
+from tlog.notes import ED25519, NoteError, NoteKey
 
 if TYPE_CHECKING:
     from key_files.pem import PrivateKey
@@ -51,6 +52,28 @@ def seal(out: Out) -> None:
 def report(out: Out) -> None:
     """Make a key for cars' reports, for the services that read them."""
     _make(out, X25519PrivateKey.generate())
+
+
+@commands.command()
+def log(
+    out: Out,
+    origin: Annotated[str, typer.Option(help="the log's name, as DOORS_AUDIT_ORIGIN has it, for ever")],
+) -> None:
+    """Make a key that signs the audit log's checkpoints. Its verifier key goes to the same name and .vkey."""
+    verifier_out = out.with_name(f"{out.name}.vkey")
+    if verifier_out.exists():  # before there is a private half without it
+        _fail(f"{verifier_out} is there already, and is not overwritten")
+    key = Ed25519PrivateKey.generate()
+    try:
+        verifier = NoteKey(origin, ED25519, key.public_key().public_bytes_raw()).vkey()
+    except NoteError as refused:
+        _fail(str(refused))
+    _make(out, key)
+    try:
+        key_files.write_new(verifier_out, f"{verifier}\n".encode(), mode=0o644)
+    except KeyFileError as refused:
+        _fail(str(refused))
+    typer.echo(verifier)
 
 
 @commands.command()

@@ -29,6 +29,7 @@ from protocol.streams import (
     MQTT_CARS_ACCOUNT,
     MQTT_MESSAGES,
     MQTT_OWN_STREAMS,
+    MQTT_SESSION_CHANGES,
     OVER_MQTT,
     ROOM_EVENTS,
     STREAMS,
@@ -218,6 +219,8 @@ def _mqtt_vehicles(prefix: str) -> list[Passage]:
             for subject in said
         ),
         *_enter(MQTT_CARS_ACCOUNT, prefix, "vehicle_status.*.*"),
+        # Who subscribes how often, for reply_guard.
+        *_subscribe(account_of("enrolment"), MQTT_CARS_ACCOUNT, MQTT_SESSION_CHANGES),
         # The copy of each command that the broker makes for sessions.
         *_ask(COMMAND_STORE, MQTT_CARS_ACCOUNT, commands),
     ]

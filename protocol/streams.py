@@ -24,6 +24,9 @@ MQTT_CARS_ACCOUNT = "CARS_MQTT"
 MQTT_OWN_STREAMS = ("$MQTT_sess", "$MQTT_out", "$MQTT_qos2in")
 """What else the broker keeps for MQTT. It makes these at the first MQTT connection, and nobody else does."""
 
+MQTT_SESSION_CHANGES = f"$JS.EVENT.ADVISORY.CONSUMER.CREATED.{MQTT_MESSAGES}.*"
+"""Where the broker says that a session over MQTT has subscribed: the last word begins with the session's name."""
+
 MQTT_QOS_HEADER = "Nmqtt-Pub"
 """With the value 1: published with QoS 1. The broker sets it on what comes over MQTT and heeds it on the way there."""
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
+from tests.support.groups import GroupScheduling, tell_groups
 from tests.support.postgres import stop_shared_postgres
-from tests.support.run import FOLDER, keep_compiled_code
+from tests.support.run import begin_run, end_run, keep_compiled_code
 from tests.support.running_mesh import running_mesh
 
 if TYPE_CHECKING:
@@ -26,12 +25,16 @@ WAITING = ("system", "attacks", "messaging")
 """The levels whose tests wait for other programs most of their time: they begin first."""
 UNMEASURED = ("system", "attacks", "messaging")
 """The levels that measure no coverage: what they run is in other processes, or would be late by it."""
-WORKERS_PER_CPU = 2.5
+WORKERS_PER_CPU = 3
 MOST_WORKERS = 12
 MESH, DISTURBED, ATTACKED = "mesh", "disturbed-mesh", "attacked-mesh"
 """The groups of tests that share a mesh: most of them, those that end parts of it, and those that attack it. Each group
 has a mesh and a worker of its own.
 """
+MESHES = 3
+"""So many are there for most of them, their files dealt out in turn: one worker alone would be the last to end."""
+USUAL_TIMEOUT_SECONDS = 120
+"""Who asks for more than this (pyproject.toml) is begun early, because it may be the last to end."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,14 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
         ]
     )
     if not hasattr(config, "workerinput"):
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-")
+        begin_run(beside_each_other=bool(getattr(config.option, "numprocesses", None)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End it, once all workers have ended."""
     if not hasattr(config, "workerinput"):
         stop_shared_postgres()
-        shutil.rmtree(os.environ.pop(FOLDER))
+        end_run()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -66,8 +69,6 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests in their order, and together what a worker has to do in one piece."""
     for item in items:
-        if (group := _group(item)) is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
         if _attacked(item) and item.get_closest_marker("untimed") is None:
             item.add_marker(pytest.mark.alone)  # compares with how long things take when all is quiet
         if _level(item) in UNMEASURED:
@@ -75,23 +76,64 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:
-    """What shares a mesh takes longest in one piece, and what waits is best begun early.
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell who hands out the tests which of them belong together."""
+    if hasattr(session.config, "workerinput"):
+        places = _places(session.items)
+        found = ((item.nodeid, _group(item, places)) for item in session.items)
+        tell_groups({name: group for name, group in found if group is not None})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling | None:
+    """Hand them out by their groups."""
+    return GroupScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the mesh with the last test that uses it: one that idles takes a twentieth of two processors."""
+    try:
+        return (yield)
+    finally:
+        if "mesh" in _fixtures(item) and nextitem is not None and "mesh" not in _fixtures(nextitem):
+            for fixture in item.session._fixturemanager.getfixturedefs("mesh", item) or ():
+                fixture.finish(item._request)  # type: ignore[attr-defined]  # every test function has one
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool, bool, bool]:
+    """What shares a mesh takes longest in one piece, and what is long or waits is best begun early.
 
     Where all tests share one mesh, attack last: what an attacker leaves behind, such as cars that are muted, meets no
     other test.
     """
-    return ("mesh" not in _fixtures(item), _level(item) == "attacks", _level(item) not in WAITING)
+    return (
+        "mesh" not in _fixtures(item),
+        _level(item) == "attacks",
+        not _takes_long(item),
+        _level(item) not in WAITING,
+    )
 
 
-def _group(item: pytest.Item) -> str | None:
+def _takes_long(item: pytest.Item) -> bool:
+    asked = item.get_closest_marker("timeout")
+    return asked is not None and asked.args[0] > USUAL_TIMEOUT_SECONDS
+
+
+def _places(items: list[pytest.Item]) -> dict[Path, int]:
+    """Which mesh each file's tests use."""
+    files = sorted({item.path for item in items if "mesh" in _fixtures(item) and _level(item) != "attacks"})
+    return {file: place % MESHES for place, file in enumerate(files)}
+
+
+def _group(item: pytest.Item, places: dict[Path, int]) -> str | None:
     """The tests of one group are run by one worker: those of one mesh, and those of a file that shares servers."""
     if _level(item) == "messaging":
         return None
     if "mesh" in _fixtures(item):
         if _level(item) == "attacks":
             return ATTACKED
-        return MESH if item.get_closest_marker("disturbs") is None else DISTURBED
+        return DISTURBED if item.get_closest_marker("disturbs") else f"{MESH}-{places[item.path]}"
     return item.path.relative_to(HERE).as_posix()
 
 

@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
-    from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
     from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
@@ -96,9 +95,6 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def load_permissions(subject: str, actor: str, vin: str) -> EffectivePermissions:
         return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
 
-    async def find_key(digest: bytes) -> Caller | None:
-        return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
-
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
     routes, workloads = Routes(), Workloads()
 
@@ -108,14 +104,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         watch.hurry()
 
     keys = _issuer_keys(settings, KeyRing(keys_changed), health)
-    signals, issuer = SignalLog(), CapabilityIssuer(signing_key, CLOCK.seconds)
     shared_proofs = SharedProofs(broker.client, ProofVerifier(CLOCK.seconds, settings.origins))
+    signals, issuer = SignalLog(), CapabilityIssuer(signing_key, CLOCK.seconds)
     case_record = store.SqlCustomerCases(audit.database, AccessMessages(), relay.hand_over, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=_token_verifier(settings, keys),
-            find_key=find_key,
+            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, CLOCK.now())),
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
@@ -159,21 +155,23 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             country_header=settings.country_header,
         )
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
-        grants = AccessServicer(
-            record,
-            authorizer.invalidate,
-            CLOCK.now,
-            None
-            if settings.is_sandbox
-            else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
-            None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
-            trusts=keys.ring.trusts,
-            hash_key=partial(key_hash, pepper),
-            severed=people[1],
-            abnormal=people[2],
-            watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, CLOCK.now),
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(
+            AccessServicer(
+                record,
+                authorizer.invalidate,
+                CLOCK.now,
+                None
+                if settings.is_sandbox
+                else SqlPendingGrants(audit.database, AccessMessages(), relay.hand_over),
+                None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
+                trusts=keys.ring.trusts,
+                hash_key=partial(key_hash, pepper),
+                severed=people[1],
+                abnormal=people[2],
+                watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, CLOCK.now),
+            ),
+            server,
         )
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
         DoorGrantServicer(*people, agents).register(server)
         DoorEventServicer(gate).register(server)
         ConsentServicer(
@@ -211,12 +209,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
-        await rpc.stop()
-        await audit.close()
-        if isinstance(keys, DiscoveredKeys):
-            await keys.close()
-        await broker.close()
-        await database.close()
+        fetching = [keys.close] if isinstance(keys, DiscoveredKeys) else []
+        for close in (rpc.stop, audit.close, *fetching, broker.close, database.close):
+            await close()
 
 
 def _sessions_of(database: Database, issuer: CapabilityIssuer) -> tuple[store.SqlSessions, SessionGate]:

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from services.platform.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
-_PASS_ON_SECONDS = 2.0
+_PASS_ON_SECONDS = 1.0
 _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
 _PURGE_SECONDS = 3_600.0

@@ -81,10 +81,11 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     newest, bound = NewestConnection(broker.client, CLOCK.now), ConnectionBound(deps.connections)
     await newest.start()
     await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
-    guard = ReplyGuard(deps, settings)
+    traffic = BrokerTraffic(broker.client)
+    guard = ReplyGuard(deps, settings, traffic)
     await guard.start()
     rates = MessageRates(settings.vehicle_messages_per_second, settings.vehicle_bytes_per_second)
-    floods = FloodWatch(deps, BrokerTraffic(broker.client), rates)
+    floods = FloodWatch(deps, traffic, rates)
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = GrpcServer(
         settings,

@@ -32,6 +32,8 @@ MOST_RATED = 20_000
 _MOST_COUNTED = 16
 REPORTED_AGAIN_SECONDS = 1.0
 _MOST_REPORTED = 10_000
+MOST_SUBSCRIBED, SUBSCRIBED_WITHIN_SECONDS = 20, 5.0
+"""A vehicle subscribes once for each connection."""
 
 TAKEOVERS_WITHIN = timedelta(minutes=10)
 MOST_TAKEOVERS = 3
@@ -252,6 +254,24 @@ class HarmReports:
             self._at.clear()
         self._at[vin] = at
         return True
+
+
+class SessionChanges:
+    """How often each session over MQTT subscribes: MOST_SUBSCRIBED within SUBSCRIBED_WITHIN_SECONDS, and no more."""
+
+    def __init__(self, most: int = _MOST_REPORTED) -> None:
+        self._most = most
+        self._since: dict[str, tuple[float, int]] = {}
+
+    def is_excessive(self, session: str, at: float) -> bool:
+        """Count one more; whether they are too many, which is said once in that time. `at` is monotonic, in seconds."""
+        since, count = self._since.get(session, (at, 0))
+        if at - since >= SUBSCRIBED_WITHIN_SECONDS:
+            since, count = at, 0
+        if session not in self._since and len(self._since) >= self._most:
+            self._since.clear()
+        self._since[session] = since, count + 1
+        return count + 1 == MOST_SUBSCRIBED + 1
 
 
 class Stays:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 MAX_ENTRY_BYTES = 8 * 1024
 """So much the ledger takes of one entry."""
 MAX_RESULT_BYTES = 4 * 1024
-_MAX_ID, _MAX_WORD, _MAX_TEXT = 256, 64, 1_024
+MAX_ID_BYTES = 256
+"""Of a principal."""
+_MAX_WORD, _MAX_TEXT = 64, 1_024
 _MAX_FACTORS, _MAX_DETAILS = 16, 16
 ACR = "acr:"
 """Begins, among the factors, the class of the authentication."""
@@ -79,11 +81,11 @@ def message_of(record: AuditRecord, entry_id: str) -> Any:
         entry_id=entry_id,
         kind=record.kind,
         decision=int(record.decision),  # type: ignore[arg-type]  # the stub wants its own enum
-        subject=cut(record.subject, _MAX_ID),
-        actor=cut(record.actor, _MAX_ID),
+        subject=cut(record.subject, MAX_ID_BYTES),
+        actor=cut(record.actor, MAX_ID_BYTES),
         source=cut(record.source, _MAX_WORD),
-        factors=[cut(each, _MAX_ID // 2) for each in record.factors[:_MAX_FACTORS]],
-        rule=cut(record.rule, _MAX_ID),
+        factors=[cut(each, MAX_ID_BYTES // 2) for each in record.factors[:_MAX_FACTORS]],
+        rule=cut(record.rule, MAX_ID_BYTES),
         action=cut(record.action, _MAX_WORD),
         correlation_id=cut(record.correlation_id, _MAX_WORD),
         detail={

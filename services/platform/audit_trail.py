@@ -64,11 +64,17 @@ class AuditTrail:
         self._arrived = asyncio.Event()
 
     def note(self, record: AuditRecord) -> None:
-        """Take it in. It never waits."""
+        """Take it in. It never waits, and never fails who is decided about."""
         if len(self._waiting) >= self._most:
             self.count_lost()
             return
-        self._waiting.append(encoded(record, self._ids.next()))
+        try:
+            entry = encoded(record, self._ids.next())
+        except Exception as error:  # noqa: BLE001  # what only observes never fails what it observes
+            _log.error("audit_entry_not_made", kind=record.kind, reason=type(error).__name__)
+            self.count_lost()
+            return
+        self._waiting.append(entry)
         self._arrived.set()
 
     def count_lost(self) -> None:

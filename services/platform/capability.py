@@ -19,7 +19,7 @@ import structlog
 from services.platform import errors, session
 from services.platform.clock import CLOCK
 from services.platform.errors import Refusal
-from services.platform.step_up import state_in
+from services.platform.step_up import BEARER, state_in
 from services.product import RESOURCE
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ class Capability:
     """When they did, in seconds since 1970."""
     case: str = ""
     """Where somebody acts for the subject: the number of the case because of which they do."""
+    scheme: str = BEARER
+    """The scheme in which its caller's token came, and is challenged."""
+    scheme_parameters: str = ""
+    """What a challenge of that scheme says besides the fault."""
     step_up: StepUpState | None = None
     """How far that is enough for what only the service can tell to need it."""
     unrecorded_since: float | None = None
@@ -222,6 +226,8 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         acr=str(claims.get("acr", "")),
         authenticated_at=float(claims["auth_time"]) if "auth_time" in claims else None,
         case=str(claims.get("case", "")),
+        scheme=str(claims.get("scheme", BEARER)),
+        scheme_parameters=str(claims.get("scheme_parameters", "")),
         step_up=state_in(claims),
         unrecorded_since=float(claims[UNRECORDED]) if UNRECORDED in claims else None,
     )

@@ -24,6 +24,7 @@ from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.preferences import PREFER
 from services.platform.session import SESSION_KEY
+from services.platform.step_up import BEARER
 from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
 from services.product import ACTION_NOT_GRANTED_DETAIL, RESOURCE, RESOURCE_NOT_FOUND_DETAIL
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from services.platform.workload import Workload, Workloads
 
 CORRELATION_ID = "x-correlation-id"
+CHALLENGE = "www-authenticate"
 ORIGINAL_PATH = "x-envoy-original-path"
 LONGEST_CALL_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 30.0
@@ -295,6 +297,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def _refuse(self, context: Context, call: Call, refusal: Refusal) -> None:
         self._audit(call, refusal)
+        _challenge(refusal, call)
         status = errors.rpc_status(refusal, correlation_id=call.correlation_id)
         trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
         path = call.metadata.get(ORIGINAL_PATH)
@@ -305,6 +308,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
             trailers += errors.rest_headers(refusal).items()
         await context.abort(refusal.reason.grpc_code, refusal.detail, tuple(trailers))
+
+
+def _challenge(refusal: Refusal, call: Call) -> None:
+    """Give a refusal of who asks its challenge (RFC 9110, 11.6.1), in the scheme in which their token came."""
+    if refusal.reason.http_status != errors.TOKEN_INVALID.http_status or CHALLENGE in refusal.headers:
+        return
+    scheme, parameters = BEARER, ""
+    if call.capability is not None:
+        scheme, parameters = call.capability.scheme, call.capability.scheme_parameters
+    said = () if refusal.reason is errors.AUTHENTICATION_REQUIRED else ('error="invalid_token"',)
+    words = ", ".join((*said, *((parameters,) if parameters else ())))
+    refusal.headers = {**refusal.headers, CHALLENGE: f"{scheme} {words}".strip()}
 
 
 def resource_not_found() -> Refusal:

@@ -35,6 +35,7 @@ from services.enrolment.adapters.nats_jwt import Issuer
 from services.enrolment.adapters.public_keys import read_public_keys
 from services.enrolment.adapters.reply_guard import ReplyGuard
 from services.enrolment.adapters.takeovers import NewestConnection
+from services.enrolment.adapters.traffic import BrokerTraffic
 from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.usecases import EnrolmentDependencies
@@ -215,7 +216,7 @@ class BrokerHarness:
         bound = ConnectionBound(deps.connections)
         await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
         self.deps = deps
-        self._guard = ReplyGuard(deps, self.room_settings())
+        self._guard = ReplyGuard(deps, self.room_settings(), BrokerTraffic(broker.client))
         if guarded:
             await self.guard()
         self.jetstream = (await self.client("command", "command")).jetstream(prefix=STORE_API)

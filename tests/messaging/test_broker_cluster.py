@@ -235,7 +235,7 @@ async def test_the_guard_over_replies_leaves_a_node_that_hangs(
     unused: Any = None
     deps = EnrolmentDependencies(unused, cut, unused, lambda: datetime.now(UTC))
     settings = cluster.settings(url=first.url)
-    guard = ReplyGuard(deps, settings.model_copy(update={"broker_silence_seconds": 1.0}))
+    guard = ReplyGuard(deps, settings.model_copy(update={"broker_silence_seconds": 1.0}), unused)
     await guard.start()
     attacker = await nats.connect([node.url for node in others], user=USER, password=PASSWORD)
 

@@ -18,7 +18,7 @@ from services.enrolment.adapters.flood_watch import LOOK_SECONDS, FloodWatch
 from services.enrolment.adapters.traffic import BrokerTraffic
 from services.enrolment.domain import MessageRates
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
-from tests.support.raw_flood import RawFlood, cut_after, open_raw, pub
+from tests.support.raw_flood import RawFlood, cut_after, mqtt_packet, mqtt_text, open_raw, pub
 
 if TYPE_CHECKING:
     import ssl
@@ -200,3 +200,31 @@ async def test_over_mqtt_too(harness: BrokerHarness) -> None:
     assert not link.is_open
     assert harness.deps.shut_out.holds(VIN, harness.deps.now())
     await link.close()
+
+
+COMMANDS = mqtt_text(f"vehicle/{VIN}/cmd/+")
+NUMBER = b"\x00\x01"
+SUBSCRIBE, UNSUBSCRIBE = mqtt_packet(0x82, NUMBER + COMMANDS + b"\x01"), mqtt_packet(0xA2, NUMBER + COMMANDS)
+
+
+async def test_who_subscribes_over_mqtt_without_end_is_cut_off(harness: BrokerHarness) -> None:
+    """The broker counts none of it as a message, and makes and takes away a consumer for each."""
+    other = harness.link("mqtt", vin=OTHER)
+    await other.open()
+    pair = harness.pki.pair(vehicle_identity(VIN).name)
+    flood = RawFlood(harness.ports.mqtt, harness.pki.ca, pair.cert, pair.key, VIN)
+    running = flood.begin((SUBSCRIBE + UNSUBSCRIBE) * 50, FLOOD_SECONDS)
+    assert await asyncio.to_thread(cut_after, running) < CUT_SECONDS
+    assert harness.deps.shut_out.holds(VIN, harness.deps.now())
+    assert not harness.deps.shut_out.holds(OTHER, harness.deps.now())
+    assert other.is_open
+    await other.close()
+
+
+async def test_who_comes_again_and_again_over_mqtt_is_no_flood(harness: BrokerHarness) -> None:
+    """Each connection subscribes once."""
+    for _ in range(8):
+        link = harness.link("mqtt")
+        await link.open()
+        await link.close()
+    assert not harness.deps.shut_out.holds(VIN, harness.deps.now())

@@ -33,11 +33,15 @@ def share(whole: tuple[int, int], worker: int, workers: int) -> range:
     return range(low + worker * each, low + (worker + 1) * each)
 
 
+def worker_number() -> int:
+    """Which worker this process is, counted from 0. pytest-xdist calls them gw0, gw1, ..."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 def _mine(whole: tuple[int, int]) -> range:
-    """The share of the process that asks. pytest-xdist calls its workers gw0, gw1, ..."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    """The share of the process that asks."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return share(whole, worker % workers, workers)
+    return share(whole, worker_number() % workers, workers)
 
 
 def _from_anywhere(ports: range) -> Iterator[int]:

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 DOORS = {
-    f"ecarus.remotecontrol.door.v1.Door{kind}Service"
-    for kind in ("Command", "Status", "Config", "Diagnostics", "Grant", "Event", "Audit")
+    f"ecarus.remotecontrol.door.v1.{kind}Service"
+    for kind in (
+        *("DoorCommand", "DoorStatus", "DoorConfig", "DoorDiagnostics", "DoorGrant", "DoorAudit"),
+        *("Consent", "SecurityCase", "DoorEvent"),
+    )
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 

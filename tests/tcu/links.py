@@ -22,7 +22,7 @@ STREAM = "VEHICLE_COMMANDS"
 SECOND = 1_000_000_000
 CONFIRM_SECONDS = 2
 QUIET_SECONDS = 0.05
-PULL = {"batch": 16, "expires": 25 * SECOND, "idle_heartbeat": 5 * SECOND}
+PULL = {"batch": 1, "expires": 25 * SECOND, "idle_heartbeat": 5 * SECOND}
 LOST_AFTER_SECONDS = 11.0
 """Two heartbeats and a bit: then the queue is not there any more."""
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nats.js.client import JetStreamContext
 
 BATCH = 16
+"""Of what is stored already, at once."""
 PULL_SECONDS = 25
 HEARTBEAT_SECONDS = 5
 CONNECT_SECONDS = 2
@@ -202,7 +203,9 @@ class NatsLink:
                 return waiting
         while True:
             if self._outstanding <= 0:
-                await self._pull({"expires": PULL_SECONDS * _NANOSECONDS})
+                # For one: a pull whose way back the broker lost goes on to be answered until its time is over, and
+                # each answer is brought again after ten seconds only.
+                await self._pull({"expires": PULL_SECONDS * _NANOSECONDS}, batch=1)
             deliveries = self._sort([await self._next(), *self._already_here()])
             if deliveries:
                 return deliveries
@@ -238,7 +241,9 @@ class NatsLink:
         self._answer_seconds = FIRST_ANSWER_SECONDS
         return deliveries
 
-    async def _pull(self, request: dict[str, int | bool], *, heartbeat: bool = True) -> None:
+    async def _pull(
+        self, request: dict[str, int | bool], *, batch: int = BATCH, heartbeat: bool = True
+    ) -> None:
         if self._client is None:
             raise LinkDownError("not connected")
         if heartbeat:
@@ -247,11 +252,11 @@ class NatsLink:
         self._pulls += 1
         self._pull_inbox = f"{self._pulls_below}.{self._pulls}"
         try:
-            body = json.dumps({"batch": BATCH, **request}).encode()
+            body = json.dumps({"batch": batch, **request}).encode()
             await self._client.publish(self._next_subject, body, reply=self._pull_inbox)
         except nats.errors.Error as error:
             raise LinkDownError(str(error)) from error
-        self._outstanding = BATCH
+        self._outstanding = batch
 
     async def _next(self, seconds: float = 2 * HEARTBEAT_SECONDS + 1) -> Msg:
         try:

@@ -163,6 +163,8 @@ class CapabilityIssuer:
 def _sign_in(caller: Caller, purpose: Purpose) -> dict[str, Any]:
     """Return the claims about how its person signed in, and how far that is enough for what the service judges."""
     claims: dict[str, Any] = {"case": caller.case} if caller.case else {}
+    if caller.key_thumbprint:
+        claims |= {"scheme": DPOP, "scheme_parameters": PARAMETERS}
     if caller.acr:
         claims["acr"] = caller.acr
     if caller.authenticated_at is not None:

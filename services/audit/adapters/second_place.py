@@ -96,10 +96,12 @@ class FolderSecondPlace:
 class UrlSecondPlace:
     """A URL of another machine: GET gives what PUT put there, 404 before the first."""
 
-    def __init__(self, url: str, origin: str, keys: Sequence[NoteKey]) -> None:
+    def __init__(
+        self, url: str, origin: str, keys: Sequence[NoteKey], client: httpx.AsyncClient | None = None
+    ) -> None:
         self._url = url
         self._saved = _SavedCheckpoints(origin, keys)
-        self._client = httpx.AsyncClient(timeout=_SECONDS)
+        self._client = client or httpx.AsyncClient(timeout=_SECONDS)
 
     async def read(self) -> SignedTree | None:
         """Return the checkpoint there; None where there was never one. Raises SecondPlaceError, HistoryBrokenError."""

@@ -88,6 +88,8 @@ _DONE = {
     "OWNERSHIP_TRANSFERRED": "handed the vehicle over{about}",
     "ACCESS_SEVERED": "severed somebody's access",
     "GRANT_SEVERED": "ended a right by severing access",
+    "CASE_OPENED": "opened a case{about}",
+    "CASE_CLOSED": "closed a case{about}",
     "EMERGENCY_APPROVED": "approved an emergency{about}",
     "AGENT_ACTED": "acted{about}",
     "AUDIT_READ": "read the audit",

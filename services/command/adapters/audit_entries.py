@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.audit.v1 import audit_entry_pb2
 
-from services.platform.audit_entry import MAX_RESULT_BYTES, DecisionOutcome, cut
+from services.platform.audit_entry import MAX_ID_BYTES, MAX_RESULT_BYTES, DecisionOutcome, cut
 from services.platform.times import set_time
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class CommandAuditEntries:
             kind=event,
             decision=_ALLOWED if is_decision else _NONE,
             vin=vin,
-            subject=requester.subject,
-            actor=requester.principal,
+            subject=cut(requester.subject, MAX_ID_BYTES),
+            actor=cut(requester.principal, MAX_ID_BYTES),
             source=requester.source,
             factors=requester.factors if is_decision else (),
             rule=role if is_decision else "",
@@ -83,8 +83,8 @@ def entry_of_row(row: Row[Any]) -> bytes:
         kind=row.event,
         decision=_ALLOWED if row.event in ACCEPTED else _NONE,
         vin=row.vin,
-        subject=row.subject,
-        actor=row.actor,
+        subject=cut(row.subject, MAX_ID_BYTES),
+        actor=cut(row.actor, MAX_ID_BYTES),
         source=row.source,
         correlation_id=row.correlation_id,
         command_id=row.command_id,

@@ -32,8 +32,10 @@ DELIVERED_ONCE = timedelta(seconds=5)
 """So long after it was signed a copy was surely delivered to one unit alone: half of what the broker waits for an
 acknowledgement.
 """
-PASS_ON_AFTER = timedelta(seconds=5)
-"""What a vehicle that is there has not confirmed for so long may have been lost on its way."""
+PASS_ON_AFTER = timedelta(seconds=2)
+"""What a vehicle that is there has not confirmed for so long may have been lost on its way. One that is only slow gets
+it twice, and acts once.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

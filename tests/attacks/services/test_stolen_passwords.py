@@ -83,6 +83,7 @@ OPERATORS = (
     ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/EnrolVehicle"),
     ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/RevokeVehicle"),
     ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/ListVehicles"),
+    ("audit", "/ecarus.remotecontrol.audit.v1.AuditLogService/GetCheckpoint"),
     ("command", "/ecarus.remotecontrol.access.v1.DeadLetterService/ListDeadLetters"),
     ("status", "/ecarus.remotecontrol.access.v1.DeadLetterService/ReplayWaitingDeadLetters"),
 )

@@ -90,6 +90,8 @@ WITH_SESSION = {"DoorEventService.CreateEventTicket"}
 """What is about no vehicle: whoever has a good bearer may ask for it."""
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
+    "AuditLogService.GetCheckpoint": "operator",
+    "AuditLogService.StreamLogFiles": "operator",
     "AccessService.AuthorizeWatches": "room/gateway",
     "DoorWatchService.WatchVehicles": "room/gateway",
     "AuditReadingService.ListEntries": PERSONS,

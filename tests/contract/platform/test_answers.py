@@ -116,6 +116,37 @@ async def test_the_problem_document_is_whole_and_for_rest_only(
     assert details["RetryInfo"].retry_delay.seconds == 7
 
 
+@pytest.mark.parametrize(
+    ("claimed", "challenge"),
+    [
+        ({}, 'Bearer error="invalid_token"'),
+        (
+            {"scheme": "DPoP", "scheme_parameters": 'algs="ES256"'},
+            'DPoP error="invalid_token", algs="ES256"',
+        ),
+    ],
+    ids=["bearer", "dpop"],
+)
+async def test_a_401_has_its_challenge_in_the_scheme_that_the_token_came_by(
+    edge: grpc.aio.Channel,
+    service: InterceptorHarness,
+    signer: Signer,
+    claimed: dict[str, str],
+    challenge: str,
+) -> None:
+    token = signer.capability(VIN, READ, **claimed)
+    service.raises = Refusal(errors.TOKEN_INVALID, "Not accepted any more.")
+    error = await refused(get(edge, rest(token)))
+    assert dict(error.trailing_metadata())["www-authenticate"] == challenge
+    own = {"www-authenticate": 'Bearer error="insufficient_user_authentication"'}
+    service.raises = Refusal(errors.STEP_UP_REQUIRED, "Sign in again.", headers=own)
+    error = await refused(get(edge, rest(token)))
+    assert dict(error.trailing_metadata())["www-authenticate"] == own["www-authenticate"]
+    service.raises = Refusal(errors.ACTION_NOT_GRANTED, "No.")
+    error = await refused(get(edge, rest(token)))
+    assert "www-authenticate" not in dict(error.trailing_metadata())
+
+
 async def test_more_violations_than_metadata_can_carry(
     edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:

@@ -14,6 +14,7 @@ from key_files.pem import read_open_keys, read_public, read_signer
 from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import key_id
 from protocol.manifest import Trust
+from tlog.notes import NoteKey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,3 +205,16 @@ def test_a_manifest_under_another_s_name_is_not_followed(ceremony: Ceremony) -> 
     (ceremony.manifests / "1.manifest").rename(ceremony.manifests / "7.manifest")
     done = ceremony.manifest()
     assert (done.exit_code, "holds version 1" in done.stderr) == (1, True)
+
+
+def test_a_log_s_key_comes_with_what_verifies_its_signatures(ceremony: Ceremony) -> None:
+    out = ceremony.folder / "log.key"
+    done = ceremony.run("log", "--out", str(out), "--origin", "log.test/audit")
+    assert done.exit_code == 0, done.output
+    verifier = NoteKey.of_vkey(out.with_name("log.key.vkey").read_text())
+    assert (verifier.name, verifier.public) == ("log.test/audit", read_signer(out).public_bytes)
+    assert done.output.splitlines()[-1] == verifier.vkey()
+    assert ceremony.run("log", "--out", str(out), "--origin", "log.test/audit").exit_code == 1
+    other = ceremony.folder / "other.key"
+    assert ceremony.run("log", "--out", str(other), "--origin", "no name").exit_code == 1
+    assert not other.exists()

@@ -10,6 +10,7 @@ import jwt
 import pytest
 from cryptography import x509
 
+from mesh.issuer_seed import ensure_issuer_seed
 from mesh.nats_config import render_nats
 from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, CertificateIdentity, Pki
 from mesh.ports import Ports
@@ -247,3 +248,33 @@ def test_the_vehicles_ca_is_constrained_to_uris(tmp_path: Path) -> None:
     assert x509.UniformResourceIdentifier("ecarus") in permitted
     assert [name.value for name in permitted if isinstance(name, x509.DNSName)] == ["vehicles.invalid"]
     assert len(constraints.value.excluded_subtrees or []) == 2
+
+
+def test_an_employees_token_says_so_and_names_its_scope(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.prepare(NOW)
+    bearer = Bearer("employee-1", client="operations", scope="security.watch")
+    told = jwt.decode(
+        issue_token(sandbox.issuer_key, ISSUER, bearer, datetime.now(UTC)),
+        options={"verify_signature": False},
+    )
+    assert (told["roles"], told["scope"], told["client_id"]) == (["employee"], "security.watch", "operations")
+    own = jwt.decode(
+        issue_token(sandbox.issuer_key, ISSUER, Bearer("user-123"), datetime.now(UTC)),
+        options={"verify_signature": False},
+    )
+    assert {"roles", "scope"}.isdisjoint(own)
+
+
+def test_who_is_missing_in_the_seed_of_an_older_sandbox_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "seed.json"
+    ensure_issuer_seed(path)
+    whole = json.loads(path.read_bytes())
+    people = {name: account for name, account in whole["accounts"].items() if account["kind"] != "employee"}
+    older = {"accounts": people, "clients": whole["clients"]}
+    path.write_text(json.dumps(older))
+    ensure_issuer_seed(path)
+    now = json.loads(path.read_bytes())
+    assert now["accounts"].keys() == whole["accounts"].keys()
+    assert now["accounts"] | older["accounts"] == now["accounts"]  # those that were there keep their secrets
+    assert now["clients"] == whole["clients"]

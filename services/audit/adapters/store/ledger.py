@@ -207,7 +207,6 @@ def _row(house: HouseKey, keys: PersonKeyRing, entry: AuditEntry, leaf_index: in
 
 def open_entries(connection: Connection, house: HouseKey, found: Iterable[Row[Any]]) -> list[OpenEntry]:
     """Return the entries of these rows, with as much of them as can still be opened."""
-    """Return the entries of these rows, with as much of them as can still be opened."""
     rows = list(found)
     keys = find_keys(connection, house, {key for row in rows for key in (row.subject, row.actor)})
     return [open_row(row, keys) for row in rows]

@@ -1,0 +1,68 @@
+"""Entries as services make them: the ledger takes each, whoever chose the words in it; and none fails a request."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ecarus.remotecontrol.audit.v1 import audit_entry_pb2
+
+from services.audit.adapters.translate import entry_of
+from services.audit.domain.entries import AuditEntry
+from services.platform.audit_entry import AuditRecord, DecisionOutcome, EntryIds, encoded
+from services.platform.audit_trail import LOST, AuditTrail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+VIN = "KMHSH81C7LU123456"
+
+
+def record(**more: Any) -> AuditRecord:
+    return AuditRecord("ACCESS_REFUSED", T0, DecisionOutcome.REFUSED, **{"resource": VIN, **more})
+
+
+@pytest.mark.parametrize(
+    "text", ["user-123", "x" * 5_000, "\U0001f600" * 2_000, "a\ud800b", "nul\0", "한국어" * 500, ""]
+)
+def test_the_ledger_takes_it_whatever_words_somebody_chose(text: str) -> None:
+    made = record(
+        subject=text,
+        actor=text,
+        source=text,
+        factors=(text,) * 20,
+        rule=text,
+        action=text,
+        correlation_id=text,
+        detail={"reason": text, "case": text},
+    )
+    message = audit_entry_pb2.AuditEntry.FromString(encoded(made, "access-1"))
+    taken = entry_of(message, "access")
+    assert isinstance(taken, AuditEntry), taken
+    assert taken.vin == VIN
+
+
+def test_ids_are_never_the_same() -> None:
+    one, other = EntryIds("access"), EntryIds("access")
+    made = [ids.next() for _ in range(100) for ids in (one, other)]
+    assert len(set(made)) == 200
+    assert all(each.startswith("access-") for each in made)
+
+
+async def test_a_decision_that_cannot_be_told_is_counted_and_fails_nobody() -> None:
+    kept: list[bytes] = []
+
+    async def write(entries: Sequence[bytes]) -> None:
+        kept.extend(entries)
+
+    trail = AuditTrail(EntryIds("access"), write, lambda: T0, "RIGHTS_REFUSED")
+    trail.note(record(detail={"reason": 7}))
+    trail.note(record(subject="user-123"))
+    await trail.flush()
+    told = [audit_entry_pb2.AuditEntry.FromString(each) for each in kept]
+    assert [(each.kind, dict(each.detail)) for each in told] == [
+        ("ACCESS_REFUSED", {}),
+        (LOST, {"count": "1"}),
+    ]
