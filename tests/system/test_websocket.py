@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.app import ANSWER_SECONDS, FOREIGN, SAMPLE, SECOND, WAIT_SECONDS, App, Car, eventually
+from tests.system.documents import blocks
 from tests.system.test_rights import grant, operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.running_mesh import Mesh
 
@@ -198,3 +202,25 @@ def test_the_end_of_a_right_closes_it_with_its_reason(mesh: Mesh) -> None:
             assert subscribe(client, SAMPLE)[SAMPLE]["type"] == "SUBSCRIBED"
             access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=guest), timeout=30)
             assert closed(client) == (4403, "ACTION_NOT_GRANTED")
+
+
+def test_the_documents_client_tells_of_its_cars(mesh: Mesh, tmp_path: Path) -> None:
+    Car(mesh).meet()
+    (script,) = blocks("docs/clients.md", "## WebSocket", "python")
+    (tmp_path / "client.py").write_text(script)
+    environment = {
+        "TOKEN": mesh.token("user-123"),
+        "EVENTS": f"ws://127.0.0.1:{mesh.ports.http}{PATH}",
+        "PATIENCE": "20",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with subprocess.Popen(
+        [sys.executable, "client.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdout is not None
+        begun = {client.stdout.readline().split()[1] for _ in range(2)}
+        assert begun == {SAMPLE, SECOND}
+        moved(App(mesh))
+        lines = client.stdout.read().splitlines()
+        assert client.wait(WAIT_SECONDS) == 0
+    assert any(line.startswith(f"COMMAND_STATUS_UPDATE {SAMPLE}") and "SUCCESS" in line for line in lines)

@@ -46,6 +46,21 @@ async def test_the_end_of_an_account_or_a_key_closes_all_that_ran_on_it_and_noth
     await until(lambda: gateway.hub.watcher_count == 1)
 
 
+async def test_a_case_that_is_closed_closes_what_its_agent_watched_because_of_it(
+    gateway: GatewayHarness,
+) -> None:
+    gateway.access.claims = {"case": "case-1"}
+    agent = await gateway.open(gateway.session("user-123", act="agent-7"))
+    await agent.subscribe(VIN, SECOND)
+    gateway.access.claims = {"case": "case-2"}
+    other = await gateway.open(gateway.session("user-123", act="agent-8"))
+    await other.subscribe(VIN)
+    gateway.end_right(EndingCause.CASE, case="case-1")
+    assert await agent.closed() == (4401, "TOKEN_INVALID")
+    gateway.move(VIN)
+    assert (await other.next())["vin"] == VIN
+
+
 async def test_a_token_that_expires_closes_the_connection(gateway: GatewayHarness) -> None:
     gateway.access.claims = {"ends": time.time() + 1.5, "ends_with": "TOKEN"}
     client = await gateway.open()
