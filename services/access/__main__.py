@@ -83,11 +83,10 @@ class StartRefusedError(Exception):
 
 async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
-    pepper = _pepper_in(settings.api_key_pepper_file)
     verifier = CapabilityVerifier(settings.capability_jwks, service=NAME)
+    pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
-    database = await _opened(settings, pepper)
-    health = Health()
+    database, health = await _opened(settings, pepper), Health()
     broker = await connect_broker(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, CLOCK.now)
@@ -133,8 +132,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate)
     await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
-    sessions, gate = _sessions_of(database, issuer)
-    people = _people_of(audit.database, relay, authorizer.invalidate, settings)
+    (sessions, gate), people = (
+        _sessions_of(database, issuer),
+        _people_of(audit.database, relay, authorizer.invalidate, settings),
+    )
 
     watch = KeyWatch(
         keys,
