@@ -17,6 +17,8 @@ from services.access.adapters import (
     customer_case_server,
     grant_server,
     grant_translate,
+    hold_server,
+    personal_data_server,
     security_server,
     translate,
 )
@@ -50,6 +52,8 @@ SERVICES = (
     SERVICE,
     grant_server.SERVICE,
     consent_server.SERVICE,
+    hold_server.SERVICE,
+    personal_data_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
 )
@@ -69,6 +73,8 @@ POLICY: Policy = {
     **policy_of(SERVICE),
     **grant_server.POLICY,
     **consent_server.POLICY,
+    **hold_server.POLICY,
+    **personal_data_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
 }
