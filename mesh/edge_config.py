@@ -99,6 +99,7 @@ def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits 
         "HTTPS_PORT": ports.https,
         "MTLS_PORT": ports.mtls,
         "ADMIN_SOCKET": admin,
+        "GATEWAY_PORT": ports.gateway,
         "PKI_DIR": pki_folder,
         "GATEWAY_DIR": ROOT / "gateway",
         "GEN_DIR": ROOT / "gen",

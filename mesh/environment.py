@@ -51,6 +51,7 @@ _OWN: Mapping[str, frozenset[str]] = {
         "RATE_SHARES",
         "CANCELLATIONS_PER_MINUTE",
         "READS_PER_MINUTE",
+        "SESSIONS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
         "STEP_UP",
         "DPOP_CLIENTS",
@@ -92,6 +93,9 @@ _OWN: Mapping[str, frozenset[str]] = {
         "MAX_STREAMS",
         "MAX_STREAMS_PER_USER",
         "MAX_STREAMS_PER_VEHICLE",
+        "MAX_WATCHES",
+        "MAX_WATCHES_PER_USER",
+        "MAX_WATCHES_PER_VEHICLE",
         "CHECKS_GATHER_SECONDS",
         "CHECKS_BATCH",
         "CHECKS_WAITING",
@@ -105,6 +109,16 @@ _OWN: Mapping[str, frozenset[str]] = {
 MAY_SET: Mapping[str, frozenset[str]] = {
     **{service.name: _SERVICE if service.needs_broker else _SERVER for service in SERVICES},
     **_OWN,
+    "gateway": _SERVER
+    | {
+        f"WEBSOCKET_{name}"
+        for name in (
+            *("ORIGINS", "CONNECTIONS", "CONNECTIONS_PER_USER", "CONNECTIONS_PER_ADDRESS"),
+            *("SUBSCRIPTIONS", "SUBSCRIPTIONS_PER_USER", "SUBSCRIPTIONS_PER_ADDRESS"),
+            *("MESSAGE_BYTES", "MESSAGES_PER_MINUTE", "FRAMES_PER_MINUTE", "WAITING_BYTES", "BEHIND_SECONDS"),
+            *("PING_SECONDS", "PONG_SECONDS", "IDLE_SECONDS"),
+        )
+    },
     "vehicles": frozenset({"LOG_LEVEL"}),
     "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),
 }

@@ -17,8 +17,8 @@ from mesh.issuer_seed import issuer_url
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
-from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
-from mesh.sandbox import AUDIT_ORIGIN, MONITOR, broker_user
+from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
+from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
 from mesh.tokens import AUDIENCE
 from services.registry import SERVICES, WITH_DATABASE
 
@@ -36,6 +36,12 @@ BROKER_ALIVE_SECONDS = 10.0
 """How long the running broker may take to answer a new connection: a fleet that reconnects comes first."""
 _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 """Unless the user says otherwise."""
+_WIDE = {
+    "DOORS_WEBSOCKET_CONNECTIONS_PER_USER": "500",
+    "DOORS_WEBSOCKET_CONNECTIONS_PER_ADDRESS": "4000",
+    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "5000",
+}
+"""The sandbox is one address and few people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class Plan:
     services: tuple[MeshComponent, ...]
     envoy: MeshComponent
     vehicles: MeshComponent
+    gateway: MeshComponent | None = None
     issuer: MeshComponent | None = None
     """None where the user named an issuer of their own."""
 
@@ -80,6 +87,7 @@ class Planner:
             services=tuple(self._service(each) for each in SERVICES),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
+            gateway=self._gateway(),
             issuer=None if self._own_issuer else self._issuer(),
         )
 
@@ -151,7 +159,7 @@ class Planner:
     def _server(self, name: str) -> dict[str, str]:
         pair = self._pair(name)
         return {
-            "DOORS_LISTEN": self._target(name),
+            "DOORS_LISTEN": "" if name == GATEWAY else self._target(name),
             "DOORS_TLS_CERT": _absolute(pair.cert),
             "DOORS_TLS_KEY": _absolute(pair.key),
             "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
@@ -232,6 +240,35 @@ class Planner:
             probe=lambda: http_ok(self._ports.issuer, "/healthz"),
             is_alive=http_ok(self._ports.issuer, "/healthz"),
             stop_seconds=2.0,
+        )
+
+    def _gateway(self) -> MeshComponent:
+        origins = ",".join(
+            f"{scheme}://{host}:{port}"
+            for scheme, port in (("http", self._ports.http), ("https", self._ports.https))
+            for host in ("localhost", LOOPBACK)
+        )
+        environment = {
+            **self._python,
+            **_USUAL,
+            **_WIDE,
+            "DOORS_WEBSOCKET_ORIGINS": origins,
+            **of_the_user(self._environment, GATEWAY),
+            **self._server(GATEWAY),
+            "DOORS_LISTEN": f"{LOOPBACK}:{self._ports.gateway}",
+            "DOORS_ACCESS_TARGET": self._target("access"),
+            "DOORS_STATUS_TARGET": self._target("status"),
+        }
+        healthy = https_ok(self._ports.gateway, "/healthz", self._sandbox.pki / "ca.crt", self._pair("edge"))
+        return MeshComponent(
+            name=GATEWAY,
+            command=(sys.executable, "-m", "gateway"),
+            environment=environment,
+            log=self._log(GATEWAY),
+            probe=lambda: healthy,
+            is_alive=https_answers(
+                self._ports.gateway, "/healthz", self._sandbox.pki / "ca.crt", self._pair("edge")
+            ),
         )
 
     def _status_settings(self) -> dict[str, str]:

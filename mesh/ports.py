@@ -67,6 +67,11 @@ class Ports:
         """The issuer of access tokens, in plain HTTP."""
         return self.base + 700
 
+    @property
+    def gateway(self) -> int:
+        """The WebSocket, behind Envoy, over mutual TLS."""
+        return self.base + 580
+
     def service(self, name: str) -> int:
         """Return the gRPC port of a service."""
         return self.base + descriptor_of(name).port_distance
@@ -77,6 +82,7 @@ class Ports:
             (self.nats, "nats"),
             (self.mqtt, "nats (MQTT)"),
             *((self.service(each.name), each.name) for each in SERVICES),
+            (self.gateway, "gateway"),
             (self.http, "envoy (HTTP)"),
             (self.https, "envoy (HTTPS)"),
             (self.mtls, "envoy (mTLS gRPC)"),

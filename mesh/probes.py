@@ -65,6 +65,31 @@ def http_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
     return probe
 
 
+def https_ok(port: int, path: str, ca: Path, pair: Pair) -> Callable[[], Awaitable[bool]]:
+    """Ready when GET, over mutual TLS, answers 2xx."""
+    return _https(port, path, ca, pair, TIMEOUT_SECONDS, lambda answer: answer.is_success)
+
+
+def https_answers(port: int, path: str, ca: Path, pair: Pair) -> Callable[[], Awaitable[bool]]:
+    """Alive when GET, over mutual TLS, answers anything: what it needs may be away without its fault."""
+    return _https(port, path, ca, pair, ALIVE_SECONDS, lambda _answer: True)
+
+
+def _https(
+    port: int, path: str, ca: Path, pair: Pair, seconds: float, is_good: Callable[[httpx.Response], bool]
+) -> Callable[[], Awaitable[bool]]:
+    async def probe() -> bool:
+        tls = ssl.create_default_context(cafile=str(ca))
+        tls.load_cert_chain(pair.cert, pair.key)
+        async with httpx.AsyncClient(trust_env=False, timeout=seconds, verify=tls) as client:
+            try:
+                return is_good(await client.get(f"https://{_LOOPBACK}:{port}{path}"))
+            except httpx.TransportError:
+                return False
+
+    return probe
+
+
 def _nobody_listens(port: int) -> bool:
     """Return whether the kernel refuses at once: while components start, that is found out without making a client."""
     with sockets.socket() as probe:

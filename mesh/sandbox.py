@@ -52,6 +52,8 @@ OPERATOR = "operator"
 PERSON = "team-operator"
 """Who gives rights with `doorctl`: the name of the certificate."""
 _ENDS = {"cert": "crt", "key": "key"}
+GATEWAY = "gateway"
+"""What serves the WebSocket: the name of its certificate."""
 AUDIT_ORIGIN = "remotecontrol.ecarus.internal/audit"
 """The name of the sandbox's audit log, and of its key."""
 MONITOR = "broker-monitor"
@@ -90,6 +92,12 @@ IDENTITIES = (
             addresses=(LOOPBACK,),
         )
         for service in SERVICES
+    ),
+    CertificateIdentity(
+        GATEWAY,
+        uri=f"{TRUST_DOMAIN}/room/gateway",
+        dns=("gateway.rooms.ecarus.internal", "localhost"),
+        addresses=(LOOPBACK,),
     ),
     CertificateIdentity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
     CertificateIdentity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),

@@ -138,6 +138,10 @@ class Supervisor:
     def _issuer(self) -> list[MeshComponent]:
         return [] if self._plan.issuer is None else [self._plan.issuer]
 
+    @property
+    def _gateway(self) -> list[MeshComponent]:
+        return [] if self._plan.gateway is None else [self._plan.gateway]
+
     async def _start_and_watch(self) -> None:
         async with _one_failure(), asyncio.TaskGroup() as watchers:
             # Vehicles after the services: a connection that nobody admits yet is held by the broker for seconds.
@@ -145,7 +149,7 @@ class Supervisor:
             for stage in (
                 [self._plan.nats, *self._issuer],
                 self._plan.services,
-                [self._plan.vehicles, self._plan.envoy],
+                [*self._gateway, self._plan.vehicles, self._plan.envoy],
             ):
                 started = await asyncio.gather(*(self._start(component) for component in stage))
                 for component, began in zip(stage, started, strict=True):
@@ -212,6 +216,7 @@ class Supervisor:
             for stage in (
                 [self._plan.vehicles],
                 [self._plan.envoy],
+                self._gateway,
                 self._plan.services,
                 [self._plan.nats, *self._issuer],
             ):

@@ -76,8 +76,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Tell who hands out the tests which of them belong together."""
+    """Tell who hands out the tests which of them belong together, before the worker says that it has collected."""
     if hasattr(session.config, "workerinput"):
         places = _places(session.items)
         found = ((item.nodeid, _group(item, places)) for item in session.items)

@@ -80,12 +80,12 @@ def readiness(_: Contract) -> list[str]:
     taken without access.
     """
     every = [name for service, name, _, _ in _clusters() if not service.is_dispensable]
-    lines = _readyz("readyz", "/readyz", every)
+    lines = _readyz("readyz", "/readyz", [*every, "gateway"])
     for _service, name, _asked, ready in _clusters():
         lines += _readyz(
             f"readyz_{ready}", f"/readyz/{ready}", ["access", name] if ready == "commands" else [name]
         )
-    return lines
+    return lines + _readyz("readyz_events", "/readyz/events", ["access", "gateway"])
 
 
 def _readyz(name: str, path: str, needed: list[str]) -> list[str]:

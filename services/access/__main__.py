@@ -19,6 +19,7 @@ from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
+from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.hold_server import LegalHoldServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
@@ -39,6 +40,8 @@ from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.adapters.service_data import ServiceData, log_erased
+from services.access.adapters.session_gate import SessionGate, SessionWatches
+from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.shared_proofs import TELL_SECONDS as TELL_PROOFS_SECONDS
 from services.access.adapters.shared_proofs import SharedProofs
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
@@ -95,10 +98,10 @@ class StartRefusedError(Exception):
 
 async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
+    verifier = CapabilityVerifier(settings.capability_jwks, service=NAME)
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
-    database = await _opened(settings, pepper)
-    health = Health()
+    database, health = await _opened(settings, pepper), Health()
     broker = await connect_broker(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, CLOCK.now)
@@ -116,9 +119,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         watch.hurry()
 
     keys = _issuer_keys(settings, KeyRing(keys_changed), health)
-    signals = SignalLog()
     shared_proofs = SharedProofs(broker.client, ProofVerifier(CLOCK.seconds, settings.origins))
-    issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
+    signals, issuer = SignalLog(), CapabilityIssuer(signing_key, CLOCK.seconds)
     case_record = store.SqlCustomerCases(audit.database, AccessMessages(), relay.hand_over, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
@@ -145,7 +147,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate)
     await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
-    people = _people_of(audit.database, relay, authorizer.invalidate, settings)
+    (sessions, gate), people = (
+        _sessions_of(database, issuer),
+        _people_of(audit.database, relay, authorizer.invalidate, settings),
+    )
     persons = _Persons(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate)
 
     watch = KeyWatch(
@@ -159,7 +164,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
     def register(server: grpc.aio.Server) -> None:
         edge = EdgeAuthorizer(
-            authorizer, routes, TeamCertificates(workloads).name_of, country_header=settings.country_header
+            authorizer,
+            routes,
+            TeamCertificates(workloads).name_of,
+            gate,
+            country_header=settings.country_header,
         )
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(
@@ -175,10 +184,12 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
                 hash_key=partial(key_hash, pepper),
                 severed=people[1],
                 abnormal=people[2],
+                watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, CLOCK.now),
             ),
             server,
         )
         DoorGrantServicer(*people, agents).register(server)
+        DoorEventServicer(gate).register(server)
         for servicer in persons.servicers:
             servicer.register(server)
         SecurityCaseServicer(people[2], record, authorizer.invalidate, CLOCK.now).register(server)
@@ -189,7 +200,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         services=SERVICES,
         register=register,
         policy=POLICY,
-        verifier=CapabilityVerifier(settings.capability_jwks, service=NAME),
+        verifier=verifier,
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
@@ -268,6 +279,12 @@ class _Persons:
             regularly("erase_persons", ERASE_SECONDS, self._erasures.look),
             regularly("tell_holds", TELL_SECONDS, self._holds.tell),
         ]
+
+
+def _sessions_of(database: Database, issuer: CapabilityIssuer) -> tuple[store.SqlSessions, SessionGate]:
+    """Return where sessions' tickets are kept, and what opens sessions."""
+    sessions = store.SqlSessions(database)
+    return sessions, SessionGate(SessionIssuer(lambda: issuer.key, CLOCK.seconds), sessions, CLOCK.now)
 
 
 def _people_of(

@@ -63,6 +63,7 @@ class AccessSettings(ServiceSettings):
     rate_shares: int = Field(default=1, ge=1, le=64)
     cancellations_per_minute: int | None = Field(default=None, ge=10)
     reads_per_minute: int | None = Field(default=None, ge=1)
+    sessions_per_minute: int | None = Field(default=None, ge=1)
     refusals_per_minute: int | None = Field(default=None, ge=1)
     unknown_vehicles_per_minute: int | None = Field(default=None, ge=1)
     abnormal_access: str | None = Field(default=None, max_length=1_024)
@@ -235,6 +236,7 @@ class AccessSettings(ServiceSettings):
             "address": self.commands_per_address_per_minute or (600_000 if wide else 600),
             "cancel": self.cancellations_per_minute or (6_000 if wide else 60),
             "read": self.reads_per_minute or (60_000 if wide else 120),
+            "session": self.sessions_per_minute or (6_000 if wide else 120),
             "refused": self.refusals_per_minute or (6_000 if wide else 30),
             "unknown": self.unknown_vehicles_per_minute or (6_000 if wide else 20),
             "failed": self.failed_sign_ins_per_minute or (6_000 if wide else 60),

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.platform.capability import Capability
+    from services.platform.session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `capability` is None for RPCs between services, whose callers are known by certificate."""
+    """One call. `capability` is None for RPCs between services, whose callers are known by certificate, and for those
+    about a caller, who have a session.
+    """
 
     method: str
     correlation_id: str
@@ -21,6 +24,7 @@ class Call:
     metadata: dict[str, str]
     changes: bool = False
     """Whether it is to change something."""
+    session: Session | None = None
     _recorded: list[bool] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -31,6 +35,12 @@ class Call:
     def note_recorded(self) -> None:
         """Note that the audit entry of its decision is part of a commit."""
         self._recorded.append(True)
+
+    def caller_session(self) -> Session:
+        """Return the session of a call that needs one."""
+        if self.session is None:
+            raise LookupError(f"{self.method} is served without a session")
+        return self.session
 
     def granted(self) -> Capability:
         """Return the capability of a call whose policy asks for one."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import structlog
 
-from services.platform import errors
+from services.platform import errors, session
 from services.platform.clock import CLOCK
 from services.platform.errors import Refusal
 from services.platform.step_up import BEARER, state_in
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from services.platform.step_up import StepUpState
 
 METADATA_KEY = "x-ecarus-capability"
-ISSUER = "ecarus-access"
+ISSUER = session.ISSUER
 AUDIENCE = "ecarus-rooms"
 """Every service; in a capability, the one service that it is for stands beside it (see `audience_of`)."""
 LONGEST_SECONDS = 60
@@ -141,6 +141,14 @@ class CapabilityVerifier:
                 self._drop_expired()
             self._known[digest] = capability
         return capability
+
+    def session(self, token: str) -> session.Session:
+        """Return the session in `token`, unless it has ended. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
+        self.refresh()
+        opened = session.session_in(token, self._keys)
+        if opened.expires_at <= self._now():
+            raise Refusal(errors.TOKEN_EXPIRED, "The token has expired; get a new one.")
+        return opened
 
     def refresh(self) -> None:
         """Read the keys again when it is time. A file that cannot be read changes nothing, and is read again."""

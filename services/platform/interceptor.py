@@ -23,6 +23,7 @@ from services.platform.call import Call, bind
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.preferences import PREFER
+from services.platform.session import SESSION_KEY
 from services.platform.step_up import BEARER
 from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
@@ -108,11 +109,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         rule = self._policy.get(method)
-        if handler.stream_stream is not None:  # reflection: no request to look into before the first message
-            if rule is None or not rule.open_to_any_workload:
+        if handler.stream_stream is not None:
+            # There is no request to look into before the first message: for services alone, which look at each of
+            # theirs, and for reflection.
+            if rule is None or rule.action is not None:
                 return _refused_stream()
             return grpc.stream_stream_rpc_method_handler(
-                self._streaming(method, rule, handler.stream_stream),
+                self._streaming(method, rule, handler.stream_stream, by_messages=True),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
@@ -150,13 +153,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return unary
 
-    def _streaming(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
+    def _streaming(
+        self, method: str, rule: RpcPolicy | None, serve: Any, *, by_messages: bool = False
+    ) -> Any:
         async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
             workload = self._workloads.calling(context.auth_context())
             call = _call_of(method, context, workload, rule)
             try:
                 self._check_trusted(workload)
-                call = self._admit(rule, call, request)
+                call = self._admit(rule, call, None if by_messages else request)
                 self._check_trusted(None, _behind(call))
                 bind(call)
                 async with self._while_trusted(workload, _behind(call)):
@@ -215,9 +220,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 "The correlation id is not one.",
                 violations=[Violation("X-Correlation-ID", "1-64 of A-Z a-z 0-9 . _ -")],
             )
-        if rule.action is not None:
+        if rule.needs_session:
+            call = self._with_session(call)
+        elif rule.action is not None:
             call = self._with_capability(rule, rule.action, call, request)
-        if rule.peers:
+        if rule.peers and request is not None:
             violations = violations_of(request, self._body_fields.get(call.method))
             if violations:
                 raise Refusal(
@@ -245,6 +252,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 ACTION_NOT_GRANTED_DETAIL.format(action=action),
             )
         return replace(call, capability=capability)
+
+    def _with_session(self, call: Call) -> Call:
+        token = call.metadata.get(SESSION_KEY)
+        if token is None:
+            raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
+        return replace(call, session=self._verifier.session(token))
 
     def _refusal(self, error: Exception, rule: RpcPolicy | None) -> Refusal:
         if isinstance(error, Refusal):

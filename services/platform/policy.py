@@ -35,9 +35,9 @@ class RpcPolicy:
 
     `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also those whose URI begins
     with one of these and a slash. With an `action`, the caller must
-    also hold a capability that allows it on the request's resource; on none, where it is `without_resource`. `mutates`
-    says that an RPC cut short may have had its effect, `may_wait` that its caller may ask it to wait for the end of
-    what it began.
+    also hold a capability that allows it on the request's resource; on none, where it is `without_resource`; or a
+    session where it `needs_session`. `mutates` says that an RPC cut short may have had its effect, `may_wait` that its
+    caller may ask it to wait for the end of what it began.
     """
 
     peers: frozenset[str]
@@ -47,6 +47,7 @@ class RpcPolicy:
     and_below: bool = False
     without_resource: bool = False
     may_wait: bool = False
+    needs_session: bool = False
 
     def admits(self, peer: str) -> bool:
         """Return whether this workload may call it."""
@@ -102,8 +103,9 @@ def _rule_of(method: MethodDescriptor) -> RpcPolicy:
         action=access.action or None,
         mutates=access.changes,
         may_wait=access.may_wait,
+        needs_session=access.needs_session,
         and_below=access.operators == options_pb2.OPERATORS_NAMED,
-        without_resource=access.about_caller or access.watches_people,
+        without_resource=access.about_caller or access.watches_people or access.needs_session,
     )
 
 

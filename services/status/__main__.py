@@ -56,10 +56,12 @@ from services.status.adapters.vehicle_link import (
     listen_for_losses,
     publish_update,
 )
+from services.status.adapters.watch_server import DoorWatchServer
 from services.status.domain.rights import LONGEST_CAPABILITY_SECONDS
 from services.status.usecases.advisories import AdvisoryFilter
 from services.status.usecases.hub import Hub
 from services.status.usecases.presence import LostVehicles, Reachability
+from services.status.usecases.streams import Streams
 from services.telematics import rules as vehicle_rules
 from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
@@ -87,6 +89,9 @@ class StatusSettings(ReportSettings):
     max_streams: int = Field(default=5_000, ge=1, le=100_000)
     max_streams_per_user: int = Field(default=100, ge=1, le=100_000)
     max_streams_per_vehicle: int = Field(default=50, ge=1, le=100_000)
+    max_watches: int = Field(default=50_000, ge=1, le=1_000_000)
+    max_watches_per_user: int = Field(default=2_000, ge=1, le=1_000_000)
+    max_watches_per_vehicle: int = Field(default=200, ge=1, le=1_000_000)
     update_id_key: FilePath
     checks_gather_seconds: float = Field(default=0.02, gt=0, le=1)
     checks_batch: int = Field(default=500, ge=1, le=5_000)
@@ -169,9 +174,15 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     await directory.listen(broker, reports)
     hellos = HelloIntake(answers, directory, database, store.sessions, CLOCK.milliseconds, reports.invalidate)
-    shown = ShownResultsPublisher(broker, relay).publish
     intake = VehicleIntake(
-        records, advisories, reports, answers, directory, hellos, shown, CLOCK.microseconds
+        records,
+        advisories,
+        reports,
+        answers,
+        directory,
+        hellos,
+        ShownResultsPublisher(broker, relay).publish,
+        CLOCK.microseconds,
     )
     batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the service may be asked to replay.
@@ -186,6 +197,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         settings.max_streams_per_vehicle,
         max_behind_seconds=settings.stream_max_behind_seconds,
         max_waiting_bytes=settings.stream_max_waiting_bytes,
+        shared=Streams(settings.max_watches, settings.max_watches_per_user, settings.max_watches_per_vehicle),
     )
     verifier = CapabilityVerifier(settings.capability_jwks, service=NAME)
     revocations = Revocations(hub, verifier)
@@ -226,6 +238,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         outbox=store.outbox,
         audit_outbox=store.audit_outbox,
     )
+    watches = DoorWatchServer(hub, JetStreamLog(broker), ids, verifier, CLOCK.monotonic, CLOCK.microseconds)
     rpc = GrpcServer(
         settings,
         [SERVICE],
@@ -236,6 +249,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         audit=audit.hook,
         besides=[
             dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, all_taken, CLOCK.now)),
+            watches.api,
             *own_data.apis,
         ],
         health=health,

@@ -7,7 +7,9 @@ others answer with what they received, or fail in the way that `x-fail` in the r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -260,6 +262,7 @@ class EdgeHarness:
             self.pki.ensure(identity)
         for service in registry.PUBLIC:
             await self.start_room(service)
+        self._gateway = await self._start_gateway()
         config = self._folder / "envoy.yaml"
         self.pki.ensure_revocations()
         write_team_trust(self._folder / "pki")
@@ -286,7 +289,7 @@ class EdgeHarness:
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(self._envoy, *words, stdout=log, stderr=log)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await self._until_ready()
         except BaseException:
             await self.__aexit__()
@@ -297,6 +300,7 @@ class EdgeHarness:
         if self._process.returncode is None:
             self._process.terminate()
         await self._process.wait()
+        self._gateway.close()
         await asyncio.gather(*(self.stop_room(service) for service in tuple(self._servers)))
 
     async def _until_ready(self) -> None:
@@ -305,6 +309,21 @@ class EdgeHarness:
             if self._process.returncode is not None:
                 raise RuntimeError(self.log.read_text(encoding="utf-8"))
             await asyncio.sleep(0.02)
+
+    async def _start_gateway(self) -> asyncio.Server:
+        """Be well, whatever it is asked."""
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+
+        pair = self.pki.pair("gateway")
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.pki.ca))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(pair.cert, pair.key)
+        return await asyncio.start_server(answer, "127.0.0.1", self.ports.gateway, ssl=context)
 
     async def start_room(self, service: str) -> None:
         """Serve this service's port."""

@@ -79,7 +79,8 @@ async def send(
         (["grpc-status: 3", "grpc-message: x", "grpc-timeout: 1n", "grpc-tags-bin: !!"], b""),
         (["te: gzip"], b""),
         (["x-name: \xfc\xe4"], b""),
-        (["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"], b""),
+        (["Connection: Upgrade", "Upgrade: websocket2"], b""),
+        (["Connection: Upgrade", "Upgrade: web"], b""),
         (["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"], b""),
         (["Connection: Upgrade", "Upgrade: some-protocol/2"], b""),
     ],
@@ -92,6 +93,16 @@ async def test_what_means_nothing_here_changes_nothing(
     write = await send(edge, "POST", f"{BASE}/unlock", JSON, *headers, body=ORDER)
     assert write.status == 202
     assert not [name for name in edge.received.last[1] if name.endswith("-bin")]
+
+
+@pytest.mark.parametrize("name", ["websocket", "WebSocket"])
+async def test_a_websocket_is_opened_on_its_path_alone(edge: EdgeHarness, name: str) -> None:
+    calls = len(edge.received.calls)
+    upgrade = ["Connection: Upgrade", f"Upgrade: {name}", "Sec-WebSocket-Version: 13"]
+    for method, path in (("GET", "status"), ("POST", "unlock")):
+        answer = await send(edge, method, f"{BASE}/{path}", *upgrade)
+        assert (answer.status, answer.code) == (403, "INVALID_REQUEST")
+    assert len(edge.received.calls) == calls
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto", "application/grpc-web+proto"])

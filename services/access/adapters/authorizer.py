@@ -17,7 +17,8 @@ from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of, rate_headers
 from services.access.adapters.rest_request import SoundBodies
-from services.access.adapters.routes import WITHOUT_VEHICLE
+from services.access.adapters.routes import EVENTS_PATH, TICKET, WITHOUT_VEHICLE
+from services.access.adapters.session_gate import UPDATES_READ
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.grants import UNLOCK
 from services.access.usecases.authorization import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from services.access.adapters.native_request import NativeClaims
     from services.access.adapters.routes import Route, Routes
+    from services.access.adapters.session_gate import SessionGate
     from services.access.usecases.authorization import Permit, RequestAuthorizer
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -78,6 +80,8 @@ class Allow:
     correlation_id: str
     capability: str | None
     headers: Mapping[str, str] = field(default_factory=dict)
+    session: str | None = None
+    """In place of a capability, where it is about what its caller has open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class _PublicRequest:
         self.limit_class = route.limit_class
         self.step_up = route.step_up
         self.changes = route.changes
+        self.needs_session = route.needs_session
         self.closed_to_agents = route.closed_to_agents
         self.watches_people = route.watches_people
         self.step_up_decided_by_service = route.step_up_decided_by_service
@@ -200,6 +205,25 @@ class _NativeRequest(_PublicRequest):
         return EMERGENCY if self._said.emergency else ""
 
 
+class _EventsRequest(_PublicRequest):
+    """One that opens the WebSocket of live updates, with a bearer."""
+
+    action = UPDATES_READ
+
+    service = limit_class = step_up = ""
+    changes = closed_to_agents = step_up_decided_by_service = about_caller = watches_people = False
+
+    def __init__(self, asked: EdgeRequest, correlation_id: str) -> None:
+        self.correlation_id = correlation_id
+        self._asked = asked
+
+    def vin(self) -> str:
+        return ""
+
+    def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature
+        return ""
+
+
 class EdgeAuthorizer:
     """Answers Envoy. It never raises what a request can cause.
 
@@ -212,9 +236,11 @@ class EdgeAuthorizer:
         authorizer: RequestAuthorizer[ProofOfRequest],
         routes: Routes,
         team_certificate: Callable[[str], str | None],
+        sessions: SessionGate,
         *,
         country_header: str = "",
     ) -> None:
+        self._sessions = sessions
         self._country_header = country_header
         self._authorizer = authorizer
         self._routes = routes
@@ -230,13 +256,7 @@ class EdgeAuthorizer:
         path, _, query = asked.path.partition("?")
         correlation_id, faults = _correlation(asked.headers)
         try:
-            if asked.native or asked.team_listener:
-                read: _RestRequest | _NativeRequest | None = self._read_native(
-                    asked, path, faults, correlation_id
-                )
-            else:
-                read = self._read_rest(asked, path, query, faults, correlation_id)
-            permit = None if read is None else await self._authorizer.authorize(read)
+            return await self._admitted(asked, path, query, correlation_id, faults)
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
@@ -259,7 +279,48 @@ class EdgeAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
-        return _allowed(correlation_id, permit)
+
+    async def _admitted(
+        self, asked: EdgeRequest, path: str, query: str, correlation_id: str, faults: list[Violation]
+    ) -> Allow:
+        """Return that it is let through, and with what. Raises what `authorize` raises."""
+        if asked.native or asked.team_listener:
+            read: _RestRequest | _NativeRequest | None = self._read_native(
+                asked, path, faults, correlation_id
+            )
+        elif path == EVENTS_PATH:
+            session = await self._events(asked, query, faults, correlation_id)
+            return Allow(correlation_id, None, session=session)
+        else:
+            read = self._read_rest(asked, path, query, faults, correlation_id)
+        if read is not None and read.needs_session:
+            caller = await self._authorizer.identify(read)
+            read.mode("")  # what it says must be sound all the same
+            return Allow(correlation_id, None, session=self._sessions.open(caller, read.network))
+        return _allowed(correlation_id, None if read is None else await self._authorizer.authorize(read))
+
+    async def _events(
+        self, asked: EdgeRequest, query: str, faults: list[Violation], correlation_id: str
+    ) -> str:
+        """Return the session of who opens a WebSocket, with a bearer or a ticket. Raises what `identify` raises."""
+        _refuse_headers(faults)
+        if asked.method != "GET":
+            raise Refusal(errors.METHOD_NOT_ALLOWED, "This path takes GET.", headers={"allow": "GET"})
+        name, _, ticket = query.partition("=")
+        if query and name != TICKET:
+            raise Refusal(
+                errors.INVALID_REQUEST,
+                "The query has parameters that there are not; correct it and send it again.",
+                violations=[Violation(TICKET, "is the only parameter here")],
+            )
+        if not query:
+            read = _EventsRequest(asked, correlation_id)
+            return self._sessions.open(await self._authorizer.identify(read), read.network)
+        try:
+            return await self._sessions.redeem(ticket)
+        except Refusal:
+            self._authorizer.note_failure(network_of(asked.address))
+            raise
 
     def _read_rest(
         self, asked: EdgeRequest, path: str, query: str, faults: list[Violation], correlation_id: str

@@ -78,6 +78,11 @@ class CapabilityIssuer:
         self._issued: ExpiringCache[tuple[bytes, str, Purpose, str], _Issued] = ExpiringCache(_MAX_KEPT)
         self._unsettled: ExpiringCache[str, float] = ExpiringCache(_MAX_KEPT)
 
+    @property
+    def key(self) -> SigningKey:
+        """What it signs with now."""
+        return self._key
+
     def use(self, key: SigningKey) -> None:
         """Sign with this key from now on, and use nothing again that another one signed."""
         if key.key_id != self._key.key_id or key.private.public_key() != self._key.private.public_key():

@@ -25,9 +25,11 @@ from services.access.adapters.store.tables import (
     outbox,
     principals,
     severances,
+    tickets,
     vehicles,
 )
 from services.access.domain.agents import APPROVAL_TIME
+from services.access.domain.tickets import TICKET_SECONDS
 from services.platform.kept_data import KeptTable, OnErasure
 from services.platform.kept_tables import audit_outbox_line, holds_line, outbox_line
 
@@ -163,6 +165,14 @@ def kept_tables(keep_rights: timedelta, keep_audit: timedelta) -> Sequence[KeptT
             mentions=("agent", "approved_by"),
             resource="vin",
             on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            tickets,
+            "tickets that open a WebSocket once, by a hash, with the session behind each",
+            "opening a stream from a browser: contract",
+            f"{TICKET_SECONDS} s, and at most an hour",
+            over=lambda at: tickets.c.created_at <= at - timedelta(seconds=TICKET_SECONDS),
+            secret=("digest", "session"),
         ),
         KeptTable(
             issuer_keys, "the issuer's keys", "knowing those that were withdrawn", "as long as it is trusted"

@@ -38,6 +38,7 @@ WHAT = {
     "client": "command requests a minute of this client or API key",
     "address": "command requests a minute from this address",
     "read": "read requests a minute for this vehicle",
+    "session": "connections and tickets for live updates a minute",
     "refused": "requests a minute that had to be refused",
     "unknown": "requests a minute for vehicles that are not among yours",
     "failed": "requests a minute without a good token from this address",

@@ -15,6 +15,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
+    door_event_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
     personal_data_service_pb2,
@@ -42,6 +43,11 @@ _LIMIT_CLASSES = {
 WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Native RPCs that are about no vehicle: a client certificate is enough for them."""
 
+EVENTS_PATH = "/api/v1/remotecontrol/events/ws"
+"""Where the WebSocket of live updates is opened, which is no RPC."""
+TICKET = "ticket"
+"""The query parameter of a ticket there."""
+
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -55,6 +61,8 @@ class Route:
     step_up: str
     """The line of the step-up table that it needs; empty where any sign-in will do."""
     step_up_decided_by_service: bool
+    needs_session: bool
+    """Whether it is about what its caller has open, and no vehicle."""
     changes: bool
     """Whether it is to change anything."""
     closed_to_agents: bool
@@ -119,6 +127,7 @@ def _services() -> list[ServiceDescriptor]:
             door_config_service_pb2,
             door_diagnostics_service_pb2,
             door_grant_service_pb2,
+            door_event_service_pb2,
             consent_service_pb2,
             personal_data_service_pb2,
             security_case_service_pb2,
@@ -140,7 +149,8 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     template = getattr(rule, http_method) if http_method else None
     request = method.input_type
     in_path = set(_VARIABLE.findall(template or ""))
-    if (access.about_caller or access.watches_people) == ("vin" in request.fields_by_name):
+    about_people = access.about_caller or access.watches_people or access.needs_session
+    if about_people == ("vin" in request.fields_by_name):
         raise ValueError(f"{name}: it is either about people or names a vehicle")
     return (
         Route(
@@ -148,6 +158,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
             step_up=access.step_up,
             step_up_decided_by_service=access.step_up_decided_by_service,
+            needs_session=access.needs_session,
             changes=access.changes,
             closed_to_agents=access.closed_to_agents or access.about_caller,
             about_caller=access.about_caller,

@@ -15,6 +15,7 @@ from services.access.adapters import (
     account_translate,
     consent_server,
     customer_case_server,
+    event_server,
     grant_server,
     grant_translate,
     hold_server,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.adapters.authorizer import EdgeAuthorizer
+    from services.access.adapters.session_gate import SessionWatches
     from services.access.domain.accounts import ApiKey
     from services.access.usecases.abnormal import AbnormalAccess
     from services.access.usecases.approvals import PendingApiKeys, PendingGrants
@@ -51,6 +53,7 @@ SERVICES = (
     AUTHORIZATION,
     SERVICE,
     grant_server.SERVICE,
+    event_server.SERVICE,
     consent_server.SERVICE,
     hold_server.SERVICE,
     personal_data_server.SERVICE,
@@ -72,6 +75,7 @@ POLICY: Policy = {
     f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
     **grant_server.POLICY,
+    **event_server.POLICY,
     **consent_server.POLICY,
     **hold_server.POLICY,
     **personal_data_server.POLICY,
@@ -115,7 +119,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         hash_key: Callable[[str], bytes],
         severed: SeveredAccess,
         abnormal: AbnormalAccess,
+        watches: SessionWatches,
     ) -> None:
+        self._watches = watches
         self._abnormal = abnormal
         self._severed = severed
         self._pending = pending
@@ -135,6 +141,16 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         asked = translate.questions(request)
         allowed = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
         return translate.answers(allowed)
+
+    @override
+    async def AuthorizeWatches(
+        self,
+        request: access_service_pb2.AuthorizeWatchesRequest,
+        context: Context,
+    ) -> access_service_pb2.AuthorizeWatchesResponse:
+        correlation_id = current_call().correlation_id
+        found = await self._watches.authorize(request.session, request.vins, correlation_id)
+        return translate.watch_authorizations(request.vins, found)
 
     @override
     async def CreateGrant(

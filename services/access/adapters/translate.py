@@ -44,6 +44,7 @@ from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import CORRELATION_ID
 from services.platform.outbox import OutgoingMessage
+from services.platform.session import SESSION_KEY
 from services.platform.times import exact_time, milliseconds, shown_time
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
     upstream = {CORRELATION_ID: made.correlation_id}
     if made.capability is not None:
         upstream[METADATA_KEY] = made.capability
+    if made.session is not None:
+        upstream[SESSION_KEY] = made.session
     _add(ok.headers, upstream)
     _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id, **made.headers})
     ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
@@ -148,6 +151,21 @@ def questions(request: access_service_pb2.CheckGrantsRequest) -> list[GrantQuery
         GrantQuery(asked.subject, asked.vin, asked.action, asked.actor, asked.credential)
         for asked in request.questions
     ]
+
+
+def watch_authorizations(
+    vins: Sequence[str], found: Sequence[str | Refusal]
+) -> access_service_pb2.AuthorizeWatchesResponse:
+    """Return the capability of each vehicle, or why there is none, as it is told."""
+    message = access_service_pb2.AuthorizeWatchesResponse()
+    for vin, each in zip(vins, found, strict=True):
+        told = message.authorizations.add(vin=vin)
+        if isinstance(each, Refusal):
+            told.code, told.detail = each.reason.code, each.detail
+            told.retry_after_seconds = each.retry_after_seconds or 0
+        else:
+            told.capability = each
+    return message
 
 
 def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGrantsResponse:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from services.access.domain import step_up
 from services.access.domain.abnormal import AccessSignal, Outcome
@@ -21,7 +22,7 @@ from services.access.domain.rates import tightest
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from services.access.domain.accounts import Caller
     from services.access.domain.permissions import EffectivePermissions
@@ -266,8 +267,43 @@ class RequestAuthorizer(Generic[Proof]):
         What is refused, and what changes nothing, is told to `decided`: what changes something is told by who does it.
         """
         so_far = _AccessAttempt()
+        with self._telling(asked, so_far):
+            return await self._authorize(asked, so_far, await self._caller_of(asked))
+
+    async def authorize_as(self, digest: bytes, caller: Caller, asked: AccessRequest[Any]) -> Permit:
+        """Return the same for a caller who is known already; `digest` is of what they are known by."""
+        so_far = _AccessAttempt()
+        with self._telling(asked, so_far):
+            return await self._authorize(asked, so_far, (digest, caller))
+
+    async def identify(self, asked: AccessRequest[Proof]) -> Caller:
+        """Return who asks, for what is about no vehicle and is given a session. Raises AccessDeniedError where their
+        bearer is not for that, CaseNotOpenError, Refusal, StorageUnavailableError.
+        """
+        so_far = _AccessAttempt()
+        with self._telling(asked, so_far):
+            _, caller = await self._caller_of(asked)
+            so_far.caller = caller
+            if caller.is_agent:
+                await self._check_case(caller)
+            if caller.scope is not None and asked.action not in caller.scope:
+                by_key = caller.carries is not None
+                reason = DenialReason.KEY_OUT_OF_SCOPE if by_key else DenialReason.OUT_OF_SCOPE
+                raise AccessDeniedError(reason, asked.action)
+            self._rates.take("session", caller.subject, caller.actor)
+            return caller
+
+    def note_failure(self, network: str) -> None:
+        """Count that somebody came with nothing good from there. Raises Refusal RATE_LIMITED when too many did."""
+        if network:
+            self._observe(AccessSignal(self._now(), Outcome.FAILED_SIGN_IN, network))
+            self._rates.take("failed", network)
+
+    @contextmanager
+    def _telling(self, asked: AccessRequest[Any], so_far: _AccessAttempt) -> Iterator[None]:
+        """Tell `decided` how what is in it ends."""
         try:
-            permit = await self._authorize(asked, so_far)
+            yield
         except AccessDeniedError as denied:
             self._tell(asked, so_far, refused_for=denied.denial.value)
             raise
@@ -285,10 +321,9 @@ class RequestAuthorizer(Generic[Proof]):
             raise
         if not asked.changes:
             self._tell(asked, so_far)
-        return permit
 
     def _tell(
-        self, asked: AccessRequest[Proof], so_far: _AccessAttempt, *, refused_for: str = "", rule: str = ""
+        self, asked: AccessRequest[Any], so_far: _AccessAttempt, *, refused_for: str = "", rule: str = ""
     ) -> None:
         self._decided(
             AccessDecision(
@@ -303,8 +338,10 @@ class RequestAuthorizer(Generic[Proof]):
             )
         )
 
-    async def _authorize(self, asked: AccessRequest[Proof], so_far: _AccessAttempt) -> Permit:
-        digest, caller = await self._caller_of(asked)
+    async def _authorize(
+        self, asked: AccessRequest[Any], so_far: _AccessAttempt, known: tuple[bytes, Caller]
+    ) -> Permit:
+        digest, caller = known
         so_far.caller = caller
         vin = so_far.vin = asked.vin()
         if caller.is_agent:
@@ -338,13 +375,11 @@ class RequestAuthorizer(Generic[Proof]):
         try:
             return await self._callers.caller_of(asked.authorization, asked.proof)
         except Refusal:
-            if network := asked.network:
-                self._observe(AccessSignal(self._now(), Outcome.FAILED_SIGN_IN, network))
-                self._rates.take("failed", network)
+            self.note_failure(asked.network)
             raise
 
     async def _permissions_on(
-        self, vin: str, caller: Caller, asked: AccessRequest[Proof]
+        self, vin: str, caller: Caller, asked: AccessRequest[Any]
     ) -> EffectivePermissions:
         """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
         if asked.watches_people:
@@ -365,9 +400,7 @@ class RequestAuthorizer(Generic[Proof]):
             raise AccessDeniedError(denial, asked.action)
         return permissions
 
-    async def _permissions_to_watch(
-        self, caller: Caller, asked: AccessRequest[Proof]
-    ) -> EffectivePermissions:
+    async def _permissions_to_watch(self, caller: Caller, asked: AccessRequest[Any]) -> EffectivePermissions:
         """Return what the caller is where it is about people's accounts: who is stopped acts upon nobody's."""
         permissions = await self._permissions.of(caller.actor, caller.actor, "")
         denial = denial_of_watcher(permissions, caller, asked.action)
@@ -390,7 +423,7 @@ class RequestAuthorizer(Generic[Proof]):
             raise ApprovalRequiredError
 
     def _check_sign_in(
-        self, asked: AccessRequest[Proof], caller: Caller, mode: str
+        self, asked: AccessRequest[Any], caller: Caller, mode: str
     ) -> tuple[str, Requirement] | None:
         """Return what the service behind is to judge; None where nothing is left. Raises StepUpRequiredError.
 
@@ -407,7 +440,7 @@ class RequestAuthorizer(Generic[Proof]):
             raise StepUpRequiredError(line, requirement, by_key=caller.carries is not None)
         return None
 
-    def _note(self, outcome: Outcome, asked: AccessRequest[Proof], caller: Caller, vin: str) -> None:
+    def _note(self, outcome: Outcome, asked: AccessRequest[Any], caller: Caller, vin: str) -> None:
         """Let the rules of abnormal access see it, later and elsewhere."""
         self._observe(
             AccessSignal(
@@ -423,7 +456,7 @@ class RequestAuthorizer(Generic[Proof]):
             )
         )
 
-    def _count(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> RateState | None:
+    def _count(self, asked: AccessRequest[Any], caller: Caller, vin: str) -> RateState | None:
         """Count the request against its rate, and return what is left; what repeats one that was counted is a read."""
         limit_class, named_id = asked.limit_class, asked.named_id
         if limit_class is None:
@@ -439,7 +472,7 @@ class RequestAuthorizer(Generic[Proof]):
         self._counted.note(*which)
         return rate
 
-    def _take_command(self, asked: AccessRequest[Proof], caller: Caller, vin: str) -> RateState | None:
+    def _take_command(self, asked: AccessRequest[Any], caller: Caller, vin: str) -> RateState | None:
         """Count a request that is no read and no cancellation, the narrowest bucket first: one that is empty costs the
         wider ones nothing. A LOCK is in none of them. Of what is left the caller is told the least of its own: what
         there is of a client's or an address' rate says what others do.

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import structlog
 from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import (
     DoorStatusServiceServicer,
     add_DoorStatusServiceServicer_to_server,
 )
-from google.protobuf.message import DecodeError
 
-from protocol.subjects import origin_of_update
 from services.platform.call import current_call
 from services.platform.policy import policy_of
 from services.status.adapters import translate
+from services.status.adapters.rights_of_calls import watch_right
+from services.status.adapters.update_rendering import may_be_told, readable
 from services.status.domain.doors import StatusRead
-from services.status.domain.rights import EndingCause, WatchRight
-from services.status.domain.update_origins import is_for_owners
 from services.status.domain.updates import (
-    ForeignUpdateError,
     Heartbeat,
     LogUnavailableError,
     Reset,
@@ -50,15 +46,9 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-T = TypeVar("T")
-
 SERVICE = "ecarus.remotecontrol.door.v1.DoorStatusService"
 LAST_EVENT_ID = "last-event-id"
-OWNER = "OWNER"
-"""The role in a capability."""
 POLICY = policy_of(SERVICE)
-
-_log = structlog.get_logger()
 
 
 class DoorStatusServer(DoorStatusServiceServicer):
@@ -127,9 +117,9 @@ class DoorStatusServer(DoorStatusServiceServicer):
                         continue
                     if isinstance(item, Reset):
                         yield self._reset_message(request.vin, item)
-                    elif not self._may_be_told(watcher, item):
+                    elif not may_be_told(watcher, item):
                         continue
-                    elif (message := self._readable(translate.update_message, item)) is not None:
+                    elif (message := readable(translate.update_message, self._ids, item)) is not None:
                         yield message
 
     async def StreamDoorUpdates(  # noqa: N802  # the contract's name
@@ -151,9 +141,9 @@ class DoorStatusServer(DoorStatusServiceServicer):
                             yield translate.comment_body("heartbeat")
                         elif isinstance(item, Reset):
                             yield translate.event_body(self._reset_message(request.vin, item))
-                        elif not self._may_be_told(watcher, item):
+                        elif not may_be_told(watcher, item):
                             continue
-                        elif (body := self._readable(translate.update_body, item)) is not None:
+                        elif (body := readable(translate.update_body, self._ids, item)) is not None:
                             yield body
             except (StreamEndedError, LogUnavailableError) as ended:
                 # The headers have left: only the stream itself can still say why.
@@ -164,40 +154,10 @@ class DoorStatusServer(DoorStatusServiceServicer):
     ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
         return watch_updates(self._log, watcher, after)
 
-    def _may_be_told(self, watcher: Watcher, update: Update) -> bool:
-        return watcher.right.is_owner or not is_for_owners(origin_of_update(update.subject))
-
     def _reset_message(self, vin: str, reset: Reset) -> DoorUpdate:
         return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
 
-    def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
-        """Return what is told of it. An update that is none, cannot be told, or is not its publisher's to tell, is no
-        reason to end a reader's stream: it would end again at each resumption.
-        """
-        try:
-            return render(self._ids, update)
-        except ForeignUpdateError as error:
-            _log.error("update_rejected", position=str(update.position), told_by=str(error))
-            return None
-        except (DecodeError, ValueError, OverflowError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            _log.error("update_unreadable", position=str(update.position), reason=reason)
-            return None
-
 
 def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
-    """Return a reader on the right of this call, which ends sooner or later than the capability that tells of it."""
-    capability = current_call().granted()
-    right = WatchRight(
-        capability.subject,
-        capability.actor,
-        capability.read_at,
-        capability.ends_at,
-        EndingCause.TOKEN if capability.ends_with == EndingCause.TOKEN.value else EndingCause.GRANT,
-        capability.credential,
-        capability.key_id,
-        capability.since,
-        is_owner=capability.role == OWNER,
-        case=capability.case,
-    )
-    return Watcher(vin, right, heartbeats=heartbeats)
+    """Return a reader on the right of this call."""
+    return Watcher(vin, watch_right(current_call().granted()), heartbeats=heartbeats)

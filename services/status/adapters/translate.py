@@ -223,6 +223,12 @@ def update_body(ids: EventIds, update: Update) -> HttpBody:
 def event_body(message: door_update_pb2.DoorUpdate) -> HttpBody:
     """Return one Server-Sent Event: `id`, `event`, and `data` as one line of the specification's JSON."""
     kind = _TYPES.Name(message.type)
+    return _body(f"id: {message.id}\nevent: {kind}\ndata: {document_text(message)}\n\n")
+
+
+def document_text(message: door_update_pb2.DoorUpdate) -> str:
+    """Return what happened as one line of the specification's JSON."""
+    kind = _TYPES.Name(message.type)
     document = {
         "type": kind,
         "vin": message.vin,
@@ -235,8 +241,7 @@ def event_body(message: door_update_pb2.DoorUpdate) -> HttpBody:
             message.DESCRIPTOR.fields_by_name[member].message_type,
             MessageToDict(getattr(message, member), always_print_fields_with_no_presence=True),
         )
-    data = json.dumps(document, separators=(",", ":"))
-    return _body(f"id: {message.id}\nevent: {kind}\ndata: {data}\n\n")
+    return json.dumps(document, separators=(",", ":"))
 
 
 def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[str, Any]:

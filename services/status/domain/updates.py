@@ -63,7 +63,8 @@ def base36(number: int) -> str:
 
 @dataclass(slots=True)
 class Update:
-    """One update on its way to readers. `rendered` is made by the first who sends it, for all.
+    """One update on its way to readers. `rendered` and `watched` are made by the first who sends it so,
+    for all.
 
     `subject` is where the broker keeps it: it names the vehicle, and the service that published it.
     """
@@ -72,6 +73,7 @@ class Update:
     payload: bytes
     subject: str = ""
     rendered: object = None
+    watched: object = None
     published_at: float = math.inf
     """By the broker's clock, seconds since 1970; known of what is read from the log."""
 

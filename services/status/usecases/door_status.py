@@ -138,39 +138,55 @@ async def watch_updates(
     is in the hub already, so what happens during the replay waits in its queue. Raises StreamEndedError,
     LogUnavailableError.
     """
-    live_after = watcher.joined_at
-    if after is not None:
-        bounds = await log.bounds()
-        if bounds.epoch != live_after.epoch:
-            raise LogUnavailableError  # the log was made anew, and the hub has yet to find it
-        kept = (
-            after.epoch == bounds.epoch
-            and bounds.first_sequence - 1 <= after.sequence <= bounds.last_sequence
-        )
-        if kept:
-            replayed = after
-            while replayed.sequence < live_after.sequence:
-                missed = await log.next_after(watcher.vin, replayed)
-                watcher.check()  # its right may end while it catches up
-                if missed is None or missed.position.sequence > live_after.sequence:
-                    break
-                if (
-                    missed.published_at < watcher.right.since
-                ):  # somebody else's past; what came after is not worth
-                    yield Reset(live_after)  # a search: the status shows what came of it
-                    break
-                replayed = missed.position
-                yield missed
-            # A reader that another process has served may be ahead of this one.
-            live_after = LogPosition(after.epoch, max(after.sequence, live_after.sequence))
-        else:
-            yield Reset(live_after)
+    resumption = Resumption(log, watcher, after)
+    async for missed in resumption.missed():
+        yield missed
     while True:
         item = await watcher.next()
-        if (
-            isinstance(item, Update)
-            and item.position.epoch == live_after.epoch
-            and item.position.sequence <= live_after.sequence
-        ):
+        if isinstance(item, Update) and resumption.is_known(item):
             continue
         yield item
+
+
+class Resumption:
+    """What a reader missed after a place, and what of the live feed it is told in that way."""
+
+    def __init__(self, log: UpdateLog, watcher: Watcher, after: LogPosition | None) -> None:
+        self._log = log
+        self._watcher = watcher
+        self._after = after
+        self._live_after = watcher.joined_at
+
+    def is_known(self, update: Update) -> bool:
+        """Return whether a live update was told already, by this process or by another that the reader was at."""
+        position, live_after = update.position, self._live_after
+        return position.epoch == live_after.epoch and position.sequence <= live_after.sequence
+
+    async def missed(self) -> AsyncGenerator[Update | Reset, None]:
+        """Yield what came between the place and the watcher's joining. Raises StreamEndedError, LogUnavailableError."""
+        after, live_after = self._after, self._live_after
+        if after is None:
+            return
+        bounds = await self._log.bounds()
+        if bounds.epoch != live_after.epoch:
+            raise LogUnavailableError  # the log was made anew, and the hub has yet to find it
+        if not (
+            after.epoch == bounds.epoch
+            and bounds.first_sequence - 1 <= after.sequence <= bounds.last_sequence
+        ):
+            yield Reset(live_after)
+            return
+        # A reader that another process has served may be ahead of this one.
+        self._live_after = LogPosition(after.epoch, max(after.sequence, live_after.sequence))
+        replayed = after
+        while replayed.sequence < live_after.sequence:
+            missed = await self._log.next_after(self._watcher.vin, replayed)
+            self._watcher.check()  # its right may end while it catches up
+            if missed is None or missed.position.sequence > live_after.sequence:
+                return
+            if missed.published_at < self._watcher.right.since:
+                # Somebody else's past; what came after is not worth a search: the status shows what came of it.
+                yield Reset(live_after)
+                return
+            replayed = missed.position
+            yield missed

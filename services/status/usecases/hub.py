@@ -41,6 +41,9 @@ class Watcher:
     `joined_at` is where the hub stood when it joined: its queue holds what came after.
     """
 
+    is_shared = False
+    """Whether it is one of many of one reader: those are counted apart, and have no task of their own."""
+
     def __init__(self, vin: str, right: WatchRight, *, heartbeats: bool) -> None:
         self.vin = vin
         self.right = right
@@ -64,6 +67,10 @@ class Watcher:
     def behind(self, at: float) -> float:
         """Return for how many seconds what waits longest has been waiting; 0 when nothing waits."""
         return at - self._items[0][0] if self._items else 0.0
+
+    def is_full(self, more_bytes: int, most_bytes: int) -> bool:
+        """Return whether so much more would be too much to wait."""
+        return self._waiting_bytes + more_bytes > most_bytes
 
     @property
     def ended(self) -> bool:
@@ -111,7 +118,8 @@ class Hub:
 
     `monotonic` is in seconds, `now` in seconds since 1970. A reader may be `max_behind_seconds` behind its updates,
     and `max_waiting_bytes`: a burst of many, which a fast reader takes at once, ends nobody.
-    The others are how many readers there may be, at all, of one user and of one vehicle.
+    The others are how many readers there may be, at all, of one user and of one vehicle; `shared` are those that are
+    shared.
     """
 
     def __init__(
@@ -124,12 +132,14 @@ class Hub:
         *,
         max_behind_seconds: float = 10.0,
         max_waiting_bytes: int = 1_048_576,
+        shared: Streams | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._now = now
         self._max_behind_seconds = max_behind_seconds
         self._max_waiting_bytes = max_waiting_bytes
         self._streams = Streams(max_watchers, max_per_user, max_per_vehicle)
+        self._shared = shared or Streams(50_000, 5_000, 5_000)
         self._ended_rights = EndedRightCache()
         self._ends: list[tuple[float, int, Watcher]] = []
         self._numbers = itertools.count()
@@ -141,11 +151,21 @@ class Hub:
     @property
     def watcher_count(self) -> int:
         """How many readers there are."""
-        return len(self._streams)
+        return len(self._streams) + len(self._shared)
 
     @contextlib.contextmanager
     def watching(self, watcher: Watcher) -> Iterator[Watcher]:
-        """Have `watcher` in the hub; the task that asks is the one that reads.
+        """Have `watcher` in the hub; the task that asks is the one that reads. Raises what `join` raises."""
+        self.join(watcher)
+        self._tasks[watcher] = asyncio.current_task()
+        try:
+            yield watcher
+        finally:
+            self.leave(watcher)
+            del self._tasks[watcher]
+
+    def join(self, watcher: Watcher) -> None:
+        """Have `watcher` in the hub until it leaves.
 
         Raises WatchRightEndedError when its right has ended, TooManyStreamsError, ShuttingDownError.
         """
@@ -154,29 +174,37 @@ class Hub:
         watcher.right = self._ended_rights.left_of(watcher.right, watcher.vin)
         if watcher.right.until <= self._now():
             raise WatchRightEndedError(watcher.right.ends_with)
-        while (oldest := self._streams.giving_way_to(watcher)) is not None:
+        streams = self._pool_of(watcher)
+        while (oldest := streams.giving_way_to(watcher)) is not None:
             self._end(oldest, StreamEvictedError())
-            self._streams.remove(oldest)
+            streams.remove(oldest)
         watcher.joined_at = self.position
-        self._streams.add(watcher)
-        self._tasks[watcher] = asyncio.current_task()
+        streams.add(watcher)
         self._end_at(watcher)
-        try:
-            yield watcher
-        finally:
-            self._streams.remove(watcher)
-            del self._tasks[watcher]
+
+    def leave(self, watcher: Watcher) -> None:
+        """Have it in the hub no longer."""
+        self._pool_of(watcher).remove(watcher)
+
+    def _pool_of(self, watcher: Watcher) -> Streams:
+        return self._shared if watcher.is_shared else self._streams
+
+    def _all(self) -> tuple[Watcher, ...]:
+        return (*self._streams.all(), *self._shared.all())
+
+    def _of_vehicle(self, vin: str) -> tuple[Watcher, ...]:
+        return (*self._streams.of_vehicle(vin), *self._shared.of_vehicle(vin))
 
     def publish(self, vin: str, position: LogPosition, payload: bytes, subject: str = "") -> None:
         """Give an update from the feed to its watchers. They believe none without the `subject` it is kept at."""
         self.position = position
-        watchers = self._streams.of_vehicle(vin)
+        watchers = self._of_vehicle(vin)
         if not watchers:
             return
         update, now = Update(position, payload, subject), self._monotonic()
         for watcher in watchers:
             too_late = watcher.behind(now) > self._max_behind_seconds
-            if too_late or watcher.waiting_bytes + len(payload) > self._max_waiting_bytes:
+            if too_late or watcher.is_full(len(payload), self._max_waiting_bytes):
                 self._end(watcher, ReaderTooSlowError())
             else:
                 watcher.put(update, now)
@@ -189,13 +217,13 @@ class Hub:
         """Begin anew at this position: the feed lost its place, and every reader must read the status anew."""
         self.position = position
         now = self._monotonic()
-        for watcher in self._streams.all():
+        for watcher in self._all():
             watcher.put(Reset(position), now)
 
     def right_ended(self, told: RightEnding) -> None:
         """End every stream that ran on what has ended, and on nothing else."""
         ending = self._ended_rights.add(told, self._now(), self._monotonic())
-        for watcher in self._streams.of_vehicle(told.vin) if told.vin else self._streams.all():
+        for watcher in self._of_vehicle(told.vin) if told.vin else self._all():
             if not ending.concerns(watcher.right, watcher.vin):
                 continue
             try:
@@ -209,7 +237,7 @@ class Hub:
 
     def trust(self, key_ids: frozenset[str]) -> None:
         """End every stream whose right was signed with another key than these of the access service."""
-        for watcher in self._streams.all():
+        for watcher in self._all():
             if watcher.right.signed_by and watcher.right.signed_by not in key_ids:
                 self._end(watcher, WatchRightEndedError(EndingCause.CREDENTIAL))
 
@@ -240,7 +268,7 @@ class Hub:
     def beat(self) -> None:
         """Show idle readers that their stream lives; one that has something to read knows."""
         now = self._monotonic()
-        for watcher in self._streams.all():
+        for watcher in self._all():
             if watcher.heartbeats and not watcher.waiting:
                 watcher.put(_HEARTBEAT, now)
 
@@ -253,7 +281,7 @@ class Hub:
     def close(self) -> None:
         """End every stream, so that its reader comes back to another process."""
         self._closed = True
-        for watcher in self._streams.all():
+        for watcher in self._all():
             watcher.end(ShuttingDownError())
 
     def _end(self, watcher: Watcher, reason: StreamEndedError) -> None:
@@ -266,6 +294,6 @@ class Hub:
         if watcher.right.until == math.inf:
             return
         heapq.heappush(self._ends, (watcher.right.until, next(self._numbers), watcher))
-        if len(self._ends) > 2 * len(self._streams) + 64:  # readers that left long before their end
-            self._ends = [each for each in self._ends if each[2] in self._streams]
+        if len(self._ends) > 2 * self.watcher_count + 64:  # readers that left long before their end
+            self._ends = [each for each in self._ends if each[2] in self._pool_of(each[2])]
             heapq.heapify(self._ends)

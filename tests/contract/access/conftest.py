@@ -27,6 +27,7 @@ from services.access.adapters.capability_issuer import CapabilityIssuer, Signing
 from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
+from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
 from services.access.adapters.hold_server import LegalHoldServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
@@ -43,6 +44,8 @@ from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.session_gate import SessionGate, SessionWatches
+from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
@@ -275,7 +278,9 @@ async def build_room(
         now=time.time,
         decided=DecisionLog(trail.note, trail.count_lost, utc_now, time.monotonic).decided,
     )
-    edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
+    sessions = store.SqlSessions(database)
+    gate = SessionGate(SessionIssuer(lambda: issuer.key, time.time), sessions, utc_now)
+    edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of, gate)
     change_messages = AccessMessages()
     pending = SqlPendingGrants(audited, change_messages, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(audited) if production else None
@@ -317,9 +322,11 @@ async def build_room(
                 hash_key=partial(key_hash, PEPPER),
                 severed=severed,
                 abnormal=abnormal,
+                watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, utc_now),
             )
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
+            DoorEventServicer(gate).register(server)
             for servicer in personal:
                 servicer.register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)

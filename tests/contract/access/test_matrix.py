@@ -93,10 +93,14 @@ WATCHERS = ["employee", "watcher", "watching-agent", "watching-customer", "emplo
 EVERYBODY = [*HOLDERS.split(), *WITHOUT.split(), *WATCHERS, "agent-without-case", "nobody"]
 
 PERSONS = "team/operator team/operator/alice"
+WITH_SESSION = {"DoorEventService.CreateEventTicket"}
+"""What is about no vehicle: whoever has a good bearer may ask for it."""
 INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
     "AuditLogService.GetCheckpoint": "operator",
     "AuditLogService.StreamLogFiles": "operator",
+    "AccessService.AuthorizeWatches": "room/gateway",
+    "DoorWatchService.WatchVehicles": "room/gateway",
     "AuditReadingService.ListEntries": PERSONS,
     "AuditIntakeService.RecordEntries": " ".join(
         f"room/{name}"
@@ -150,6 +154,7 @@ PEERS = [
     "team/call-center",
     f"vehicle/{VIN}",
     *(f"room/{name}" for name in registry.NAMES),
+    "room/gateway",
 ]
 SOUND: dict[str, dict[str, Any]] = {
     "UnlockDoors": {"unlock": {"target_doors": ["all"]}},
@@ -192,7 +197,7 @@ def test_every_rpc_has_a_row() -> None:
     public = {
         name for name, rpc in methods().items() if rpc.GetOptions().Extensions[options_pb2.access].action
     }
-    assert public == PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER
+    assert public == PUBLIC.keys() | WATCHING.keys() | ABOUT_CALLER | WITH_SESSION
     assert methods().keys() - public == INTERNAL.keys()
 
 
@@ -334,6 +339,26 @@ _TOLD_AS = dict.fromkeys(
     ("NOT_NOW", "CLOSED_TO_AGENTS", "OUT_OF_SCOPE", "EMPLOYEES_ONLY"), "ACTION_NOT_GRANTED"
 )
 """What the audit says more exactly than the answer."""
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+async def test_whoever_has_a_good_bearer_gets_a_session_and_no_capability(
+    check: CheckEdge, token_issuer: TokenIssuer, who: str
+) -> None:
+    for method, path, body in (
+        ("POST", "/api/v1/remotecontrol/events/tickets", b"{}"),
+        ("GET", "/api/v1/remotecontrol/events/ws", b""),
+    ):
+        headers = {**_bearer(token_issuer, who), "content-type": "application/json"}
+        answer = await check(path, method=method, headers=headers, raw_body=body)
+        if who in {"nobody", "agent-without-case"}:
+            assert answer.denied_response.status.code == 401
+            continue
+        if who in WATCHERS and answer.HasField("denied_response"):  # their token's scope is for other things
+            assert answer.denied_response.status.code == 403
+            continue
+        given = {option.header.key for option in answer.ok_response.headers}
+        assert given == {"x-correlation-id", "x-ecarus-session"}
 
 
 def _expected(who: str, name: str, vin: str) -> str:

@@ -20,12 +20,15 @@ from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
+from services.access.adapters.session_gate import SessionGate
+from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.accounts import SANDBOX_CLIENTS, Caller, Source
 from services.access.domain.customer_cases import CaseRule
 from services.access.domain.grants import ROLE_ACTIONS, GrantRole
 from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
+from services.access.domain.tickets import TICKET_SECONDS, EventTicketUnknownError
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.customer_cases import CaseCheck
@@ -206,6 +209,22 @@ class AccessHarness:
         return self.request(path, method="POST", body=body, headers=headers, **changed)
 
 
+class FakeTickets:
+    """Tickets in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[str, datetime]] = {}
+
+    async def keep(self, ticket: str, session: str, *, at: datetime) -> None:
+        self.kept[ticket] = (session, at)
+
+    async def use(self, ticket: str, *, at: datetime) -> str:
+        session, kept_at = self.kept.pop(ticket, ("", at))
+        if not session or (at - kept_at).total_seconds() >= TICKET_SECONDS:
+            raise EventTicketUnknownError
+        return session
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -265,7 +284,14 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         cases=CaseCheck(NoCases(), CaseRule.VOUCHED),
         now=clock,
     )
-    edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
+    sessions = SessionGate(
+        SessionIssuer(lambda: SigningKey(signing, "c"), clock),
+        FakeTickets(),
+        lambda: datetime.fromtimestamp(clock(), UTC),
+    )
+    edge = EdgeAuthorizer(
+        authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None, sessions
+    )
     verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
         clock,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ecarus
 import pytest
+from ecarus.remotecontrol.options.v1 import options_pb2
 from google.protobuf import message_factory
 
 from services.platform.validation import violations_of
@@ -15,7 +16,7 @@ from services.platform.validation import violations_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 HOSTILE = {
     "a zero": "a\x00b",
@@ -48,7 +49,6 @@ ANSWERED_OTHERWISE = {
     "LeftOutSettings.settings": "the vehicle reports it: it is read-only",
 }
 """Texts with an answer of their own, however long they are."""
-BETWEEN_SERVICES = {"CheckGrantsRequest"}
 
 
 def requests() -> Iterator[Descriptor]:
@@ -58,9 +58,13 @@ def requests() -> Iterator[Descriptor]:
         for path in sorted((gen / "remotecontrol" / package / "v1").glob("*_service_pb2.py")):
             module = importlib.import_module(f"ecarus.remotecontrol.{package}.v1.{path.stem}")
             for service in module.DESCRIPTOR.services_by_name.values():
-                if service.name not in {"OrderSigningService", "VehicleKeysService"}:
-                    asked = (rpc.input_type for rpc in service.methods)
-                    yield from (request for request in asked if request.name not in BETWEEN_SERVICES)
+                yield from (rpc.input_type for rpc in service.methods if not is_between_services(rpc))
+
+
+def is_between_services(rpc: MethodDescriptor) -> bool:
+    """Whether nobody but our own services asks for it."""
+    access = rpc.GetOptions().Extensions[options_pb2.access]
+    return bool(access.services) and not (access.action or access.operators or access.teams)
 
 
 def texts(

@@ -33,6 +33,7 @@ from services.access.adapters.store.tables import (
     outbox,
     write_audit,
 )
+from services.access.adapters.store.tickets import SqlSessions
 
 __all__ = [
     "HEAD",
@@ -45,6 +46,7 @@ __all__ = [
     "SqlGrantRecord",
     "SqlHolds",
     "SqlPersonalData",
+    "SqlSessions",
     "SqlSeverances",
     "SqlSharedGrants",
     "add_key",

@@ -18,7 +18,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0015_rights_of_persons"
+HEAD = "0016_rights_of_persons"
 
 
 class AccessModel(SQLModel):
@@ -178,6 +178,16 @@ class EmergencyApprovalRow(AccessModel, table=True):
     approved_at: datetime = Field(sa_type=Instant)
 
 
+class EventTicketRow(AccessModel, table=True):
+    """A ticket that was not used yet, by its digest, and the session that it opens."""
+
+    __tablename__ = "event_ticket"
+    __table_args__ = (Index("event_ticket_created", "created_at"),)
+    digest: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    session: str = Field(max_length=8192)
+    created_at: datetime = Field(sa_type=Instant)
+
+
 class IssuerKeyRow(AccessModel, table=True):
     """A key of the issuer that was trusted: what is missing when a process starts was withdrawn meanwhile."""
 
@@ -214,6 +224,7 @@ abnormal_cases = AccessModel.metadata.tables["abnormal_case"]
 severances = AccessModel.metadata.tables["severance"]
 customer_cases = AccessModel.metadata.tables["customer_case"]
 approvals = AccessModel.metadata.tables["emergency_approval"]
+tickets = AccessModel.metadata.tables["event_ticket"]
 issuer_keys = AccessModel.metadata.tables["issuer_key"]
 
 

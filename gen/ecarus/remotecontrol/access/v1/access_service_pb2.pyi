@@ -113,6 +113,85 @@ class CheckGrantsResponse(_message.Message):
 Global___CheckGrantsResponse: _TypeAlias = CheckGrantsResponse  # noqa: Y015
 
 @_typing.final
+class AuthorizeWatchesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    VINS_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """As the edge has handed it on with the request that opened the WebSocket."""
+    @_builtins.property
+    def vins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        vins: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session", "vins", b"vins"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeWatchesRequest: _TypeAlias = AuthorizeWatchesRequest  # noqa: Y015
+
+@_typing.final
+class AuthorizeWatchesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORIZATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def authorizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchAuthorization]: ...
+    def __init__(
+        self,
+        *,
+        authorizations: _abc.Iterable[Global___WatchAuthorization] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorizations", b"authorizations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeWatchesResponse: _TypeAlias = AuthorizeWatchesResponse  # noqa: Y015
+
+@_typing.final
+class WatchAuthorization(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    CAPABILITY_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    capability: _builtins.str
+    """Empty where it is refused."""
+    code: _builtins.str
+    """Why it is refused: a value of ErrorReason."""
+    detail: _builtins.str
+    """For people."""
+    retry_after_seconds: _builtins.int
+    """After so many seconds it can be tried again; 0 where that is not said."""
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        capability: _builtins.str = ...,
+        code: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        retry_after_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capability", b"capability", "code", b"code", "detail", b"detail", "retry_after_seconds", b"retry_after_seconds", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAuthorization: _TypeAlias = WatchAuthorization  # noqa: Y015
+
+@_typing.final
 class CreateGrantRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

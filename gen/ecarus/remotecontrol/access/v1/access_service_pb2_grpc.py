@@ -47,6 +47,11 @@ class AccessServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CheckGrantsRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CheckGrantsResponse.FromString,
                 _registered_method=True)
+        self.AuthorizeWatches = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/AuthorizeWatches',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AuthorizeWatchesRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AuthorizeWatchesResponse.FromString,
+                _registered_method=True)
         self.CreateGrant = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.AccessService/CreateGrant',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CreateGrantRequest.SerializeToString,
@@ -159,6 +164,16 @@ class AccessServiceServicer:
     def CheckGrants(self, request, context):
         """Whether each of these is allowed at this moment: asked just before a command is handed to a
         vehicle, so that a right that ended in between moves no door. One answer per question, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeWatches(self, request, context):
+        """Capabilities with which the holder of a session may be told of these vehicles' live updates: one answer per VIN, in
+        order. Each is authorized and counted as if the holder had asked for that vehicle's stream of updates.
+
+        UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED): the session has ended, or the key behind it was withdrawn.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -350,6 +365,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CheckGrantsRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CheckGrantsResponse.SerializeToString,
             ),
+            'AuthorizeWatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeWatches,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AuthorizeWatchesRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AuthorizeWatchesResponse.SerializeToString,
+            ),
             'CreateGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGrant,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CreateGrantRequest.FromString,
@@ -482,6 +502,33 @@ class AccessService:
             '/ecarus.remotecontrol.access.v1.AccessService/CheckGrants',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CheckGrantsRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CheckGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeWatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/AuthorizeWatches',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AuthorizeWatchesRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.AuthorizeWatchesResponse.FromString,
             options,
             channel_credentials,
             insecure,

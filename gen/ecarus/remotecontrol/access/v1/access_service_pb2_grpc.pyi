@@ -45,6 +45,12 @@ class AccessServiceStub:
     """Whether each of these is allowed at this moment: asked just before a command is handed to a
     vehicle, so that a right that ended in between moves no door. One answer per question, in order.
     """
+    AuthorizeWatches: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AuthorizeWatchesRequest, _access_service_pb2.AuthorizeWatchesResponse]
+    """Capabilities with which the holder of a session may be told of these vehicles' live updates: one answer per VIN, in
+    order. Each is authorized and counted as if the holder had asked for that vehicle's stream of updates.
+
+    UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED): the session has ended, or the key behind it was withdrawn.
+    """
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
@@ -153,6 +159,12 @@ class AccessServiceAsyncStub(AccessServiceStub):
     CheckGrants: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CheckGrantsRequest, _access_service_pb2.CheckGrantsResponse]  # type: ignore[assignment]
     """Whether each of these is allowed at this moment: asked just before a command is handed to a
     vehicle, so that a right that ended in between moves no door. One answer per question, in order.
+    """
+    AuthorizeWatches: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AuthorizeWatchesRequest, _access_service_pb2.AuthorizeWatchesResponse]  # type: ignore[assignment]
+    """Capabilities with which the holder of a session may be told of these vehicles' live updates: one answer per VIN, in
+    order. Each is authorized and counted as if the holder had asked for that vehicle's stream of updates.
+
+    UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED): the session has ended, or the key behind it was withdrawn.
     """
     CreateGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
@@ -265,6 +277,18 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_access_service_pb2.CheckGrantsResponse, _abc.Awaitable[_access_service_pb2.CheckGrantsResponse]]:
         """Whether each of these is allowed at this moment: asked just before a command is handed to a
         vehicle, so that a right that ended in between moves no door. One answer per question, in order.
+        """
+
+    @_abc_1.abstractmethod
+    def AuthorizeWatches(
+        self,
+        request: _access_service_pb2.AuthorizeWatchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.AuthorizeWatchesResponse, _abc.Awaitable[_access_service_pb2.AuthorizeWatchesResponse]]:
+        """Capabilities with which the holder of a session may be told of these vehicles' live updates: one answer per VIN, in
+        order. Each is authorized and counted as if the holder had asked for that vehicle's stream of updates.
+
+        UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED): the session has ended, or the key behind it was withdrawn.
         """
 
     @_abc_1.abstractmethod

@@ -26,21 +26,21 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/options/v1/options.proto\x12\x1f\x65\x63\x61rus.remotecontrol.options.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"\x8e\x04\n\x06\x41\x63\x63\x65ss\x12\x16\n\x06\x61\x63tion\x18\x01 \x01(\tR\x06\x61\x63tion\x12I\n\nrate_class\x18\x02 \x01(\x0e\x32*.ecarus.remotecontrol.options.v1.RateClassR\trateClass\x12\x18\n\x07\x63hanges\x18\x03 \x01(\x08R\x07\x63hanges\x12\'\n\x0freaches_vehicle\x18\x04 \x01(\x08R\x0ereachesVehicle\x12\x1a\n\x08services\x18\x05 \x03(\tR\x08services\x12H\n\toperators\x18\x06 \x01(\x0e\x32*.ecarus.remotecontrol.options.v1.OperatorsR\toperators\x12\x17\n\x07step_up\x18\x07 \x01(\tR\x06stepUp\x12:\n\x1astep_up_decided_by_service\x18\x08 \x01(\x08R\x16stepUpDecidedByService\x12(\n\x10\x63losed_to_agents\x18\t \x01(\x08R\x0e\x63losedToAgents\x12\x19\n\x08may_wait\x18\n \x01(\x08R\x07mayWait\x12!\n\x0c\x61\x62out_caller\x18\x0c \x01(\x08R\x0b\x61\x62outCaller\x12\x14\n\x05teams\x18\r \x03(\tR\x05teams\x12%\n\x0ewatches_people\x18\x0e \x01(\x08R\rwatchesPeople\"q\n\tWeakening\x12\x1f\n\x08\x62\x65\x63oming\x18\x01 \x01(\x08H\x00R\x08\x62\x65\x63oming\x88\x01\x01\x12\x18\n\x07growing\x18\x02 \x01(\x08R\x07growing\x12\x1c\n\tloosening\x18\x03 \x03(\tR\tlooseningB\x0b\n\t_becoming\"\x8d\x01\n\x07Problem\x12\x1f\n\x0bhttp_status\x18\x01 \x01(\x05R\nhttpStatus\x12-\n\tgrpc_code\x18\x02 \x01(\x0e\x32\x10.google.rpc.CodeR\x08grpcCode\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x1c\n\tretryable\x18\x04 \x01(\x08R\tretryable*\x85\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x18\n\x14RATE_CLASS_UNLIMITED\x10\x01\x12\x16\n\x12RATE_CLASS_COMMAND\x10\x02\x12\x15\n\x11RATE_CLASS_CANCEL\x10\x03\x12\x13\n\x0fRATE_CLASS_READ\x10\x04*N\n\tOperators\x12\x19\n\x15OPERATORS_UNSPECIFIED\x10\x00\x12\x11\n\rOPERATORS_ANY\x10\x01\x12\x13\n\x0fOPERATORS_NAMED\x10\x02:>\n\tserved_by\x12\x1f.google.protobuf.ServiceOptions\x18\x8d\x8c\x03 \x01(\tR\x08servedBy:a\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\x8e\x8c\x03 \x01(\x0b\x32\'.ecarus.remotecontrol.options.v1.AccessR\x06\x61\x63\x63\x65ss:e\n\x07weakens\x12\x1d.google.protobuf.FieldOptions\x18\x90\x8c\x03 \x01(\x0b\x32*.ecarus.remotecontrol.options.v1.WeakeningR\x07weakens:g\n\x07problem\x12!.google.protobuf.EnumValueOptions\x18\x8f\x8c\x03 \x01(\x0b\x32(.ecarus.remotecontrol.options.v1.ProblemR\x07problemb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/options/v1/options.proto\x12\x1f\x65\x63\x61rus.remotecontrol.options.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"\xb3\x04\n\x06\x41\x63\x63\x65ss\x12\x16\n\x06\x61\x63tion\x18\x01 \x01(\tR\x06\x61\x63tion\x12I\n\nrate_class\x18\x02 \x01(\x0e\x32*.ecarus.remotecontrol.options.v1.RateClassR\trateClass\x12\x18\n\x07\x63hanges\x18\x03 \x01(\x08R\x07\x63hanges\x12\'\n\x0freaches_vehicle\x18\x04 \x01(\x08R\x0ereachesVehicle\x12\x1a\n\x08services\x18\x05 \x03(\tR\x08services\x12H\n\toperators\x18\x06 \x01(\x0e\x32*.ecarus.remotecontrol.options.v1.OperatorsR\toperators\x12\x17\n\x07step_up\x18\x07 \x01(\tR\x06stepUp\x12:\n\x1astep_up_decided_by_service\x18\x08 \x01(\x08R\x16stepUpDecidedByService\x12(\n\x10\x63losed_to_agents\x18\t \x01(\x08R\x0e\x63losedToAgents\x12\x19\n\x08may_wait\x18\n \x01(\x08R\x07mayWait\x12#\n\rneeds_session\x18\x0b \x01(\x08R\x0cneedsSession\x12!\n\x0c\x61\x62out_caller\x18\x0c \x01(\x08R\x0b\x61\x62outCaller\x12\x14\n\x05teams\x18\r \x03(\tR\x05teams\x12%\n\x0ewatches_people\x18\x0e \x01(\x08R\rwatchesPeople\"q\n\tWeakening\x12\x1f\n\x08\x62\x65\x63oming\x18\x01 \x01(\x08H\x00R\x08\x62\x65\x63oming\x88\x01\x01\x12\x18\n\x07growing\x18\x02 \x01(\x08R\x07growing\x12\x1c\n\tloosening\x18\x03 \x03(\tR\tlooseningB\x0b\n\t_becoming\"\x8d\x01\n\x07Problem\x12\x1f\n\x0bhttp_status\x18\x01 \x01(\x05R\nhttpStatus\x12-\n\tgrpc_code\x18\x02 \x01(\x0e\x32\x10.google.rpc.CodeR\x08grpcCode\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x1c\n\tretryable\x18\x04 \x01(\x08R\tretryable*\x85\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x18\n\x14RATE_CLASS_UNLIMITED\x10\x01\x12\x16\n\x12RATE_CLASS_COMMAND\x10\x02\x12\x15\n\x11RATE_CLASS_CANCEL\x10\x03\x12\x13\n\x0fRATE_CLASS_READ\x10\x04*N\n\tOperators\x12\x19\n\x15OPERATORS_UNSPECIFIED\x10\x00\x12\x11\n\rOPERATORS_ANY\x10\x01\x12\x13\n\x0fOPERATORS_NAMED\x10\x02:>\n\tserved_by\x12\x1f.google.protobuf.ServiceOptions\x18\x8d\x8c\x03 \x01(\tR\x08servedBy:a\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\x8e\x8c\x03 \x01(\x0b\x32\'.ecarus.remotecontrol.options.v1.AccessR\x06\x61\x63\x63\x65ss:e\n\x07weakens\x12\x1d.google.protobuf.FieldOptions\x18\x90\x8c\x03 \x01(\x0b\x32*.ecarus.remotecontrol.options.v1.WeakeningR\x07weakens:g\n\x07problem\x12!.google.protobuf.EnumValueOptions\x18\x8f\x8c\x03 \x01(\x0b\x32(.ecarus.remotecontrol.options.v1.ProblemR\x07problemb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.options.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RATECLASS']._serialized_start=928
-  _globals['_RATECLASS']._serialized_end=1061
-  _globals['_OPERATORS']._serialized_start=1063
-  _globals['_OPERATORS']._serialized_end=1141
+  _globals['_RATECLASS']._serialized_start=965
+  _globals['_RATECLASS']._serialized_end=1098
+  _globals['_OPERATORS']._serialized_start=1100
+  _globals['_OPERATORS']._serialized_end=1178
   _globals['_ACCESS']._serialized_start=140
-  _globals['_ACCESS']._serialized_end=666
-  _globals['_WEAKENING']._serialized_start=668
-  _globals['_WEAKENING']._serialized_end=781
-  _globals['_PROBLEM']._serialized_start=784
-  _globals['_PROBLEM']._serialized_end=925
+  _globals['_ACCESS']._serialized_end=703
+  _globals['_WEAKENING']._serialized_start=705
+  _globals['_WEAKENING']._serialized_end=818
+  _globals['_PROBLEM']._serialized_start=821
+  _globals['_PROBLEM']._serialized_end=962
 # @@protoc_insertion_point(module_scope)

@@ -84,6 +84,7 @@ class Access(_message.Message):
     STEP_UP_DECIDED_BY_SERVICE_FIELD_NUMBER: _builtins.int
     CLOSED_TO_AGENTS_FIELD_NUMBER: _builtins.int
     MAY_WAIT_FIELD_NUMBER: _builtins.int
+    NEEDS_SESSION_FIELD_NUMBER: _builtins.int
     ABOUT_CALLER_FIELD_NUMBER: _builtins.int
     TEAMS_FIELD_NUMBER: _builtins.int
     WATCHES_PEOPLE_FIELD_NUMBER: _builtins.int
@@ -112,6 +113,10 @@ class Access(_message.Message):
     may_wait: _builtins.bool
     """Of a public RPC that changes something: its caller may ask it to wait for the end (RFC 7240, `Prefer: wait=N`; over gRPC
     metadata of that name).
+    """
+    needs_session: _builtins.bool
+    """Of a public RPC: it is about what its caller has open, and no vehicle. Its request names none, and it comes with the
+    caller's session in place of a capability.
     """
     about_caller: _builtins.bool
     """Of a public RPC: it is about the person who calls, and no vehicle. Nobody calls it for somebody else: it is closed to
@@ -142,13 +147,14 @@ class Access(_message.Message):
         step_up_decided_by_service: _builtins.bool = ...,
         closed_to_agents: _builtins.bool = ...,
         may_wait: _builtins.bool = ...,
+        needs_session: _builtins.bool = ...,
         about_caller: _builtins.bool = ...,
         teams: _abc.Iterable[_builtins.str] | None = ...,
         watches_people: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_caller", b"about_caller", "action", b"action", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "may_wait", b"may_wait", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service", "teams", b"teams", "watches_people", b"watches_people"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_caller", b"about_caller", "action", b"action", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "may_wait", b"may_wait", "needs_session", b"needs_session", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service", "teams", b"teams", "watches_people", b"watches_people"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015_rights_of_persons"
-down_revision = "0014_customer_cases"
+revision = "0016_rights_of_persons"
+down_revision = "0015_event_tickets"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,108 @@
+"""Sessions at the edge and behind it: opened by a bearer or a ticket, and used by the gateway for its readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
+from services.access.adapters.session_issuer import caller_of
+from services.access.domain.customer_cases import CaseNotOpenError
+from services.access.domain.tickets import EventTicketUnknownError
+from services.access.usecases import sessions as usecases
+from services.access.usecases.authorization import AccessDeniedError
+from services.access.usecases.sessions import WatchRequest
+from services.platform import errors
+from services.platform.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from services.access.adapters.session_issuer import SessionIssuer
+    from services.access.domain.accounts import Caller
+    from services.access.usecases.authorization import RequestAuthorizer
+    from services.access.usecases.sessions import EventTickets, SessionRecord
+    from services.platform.capability import CapabilityVerifier
+    from services.platform.session import Session
+
+UPDATES_READ = "door.updates.read"
+_SERVED_BY = "status"
+
+
+class SessionGate:
+    """Opens sessions. `now` gives aware times."""
+
+    def __init__(self, issuer: SessionIssuer, tickets: EventTickets, now: Callable[[], datetime]) -> None:
+        self._issuer = issuer
+        self._tickets = tickets
+        self._now = now
+
+    def open(self, caller: Caller, network: str) -> str:
+        """Return a session of this caller."""
+        return self._issuer.issue(caller, network)
+
+    async def redeem(self, ticket: str) -> str:
+        """Return the session that a ticket was given for. Raises Refusal TOKEN_INVALID, StorageUnavailableError."""
+        try:
+            return await self._tickets.use(ticket, at=self._now())
+        except EventTicketUnknownError:
+            raise Refusal(
+                errors.TOKEN_INVALID,
+                "The ticket is none, was used or is too old; ask for another one.",
+                headers={"www-authenticate": 'Bearer realm="remote-door-control", error="invalid_token"'},
+            ) from None
+
+    async def ticket_for(self, session: Session) -> str:
+        """Return a ticket that opens this session once more. Raises StorageUnavailableError."""
+        return await usecases.create_ticket(self._tickets, session.token, self._now)
+
+
+class SessionWatches:
+    """Authorizes watches for the holders of sessions. `trusts` says of a credential whether it is not known to be
+    withdrawn.
+    """
+
+    def __init__(
+        self,
+        verifier: CapabilityVerifier,
+        authorizer: RequestAuthorizer[Any],
+        record: SessionRecord,
+        trusts: Callable[[str], bool],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._verifier = verifier
+        self._authorizer = authorizer
+        self._record = record
+        self._trusts = trusts
+        self._now = now
+
+    async def authorize(self, token: str, vins: Sequence[str], correlation_id: str) -> list[str | Refusal]:
+        """Return a capability for each vehicle, or why there is none. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED,
+        StorageUnavailableError.
+        """
+        session = self._verifier.session(token)
+        digest, caller = caller_of(session)
+        if not await usecases.is_in_force(self._record, self._trusts, caller, at=self._now()):
+            raise Refusal(
+                errors.TOKEN_INVALID, "What you signed in with is not accepted any more; sign in again."
+            )
+        answers: list[str | Refusal] = []
+        for vin in vins:
+            asked = WatchRequest(
+                session.network,
+                UPDATES_READ,
+                _SERVED_BY,
+                "read",
+                correlation_id=correlation_id,
+                written_vin=vin,
+            )
+            try:
+                permit = await self._authorizer.authorize_as(digest, caller, asked)
+                answers.append(permit.capability)
+            except AccessDeniedError as denied:
+                answers.append(refusal_of_denial(denied))
+            except CaseNotOpenError as closed:  # all of an agent's are because of one case
+                raise refusal_of_sign_in(closed) from closed
+            except Refusal as refusal:  # of this vehicle: too often, for instance
+                answers.append(refusal)
+        return answers
