@@ -16,8 +16,10 @@ from doorctl import (
     customer_case,
     deadletter,
     grant,
+    hold,
     keys,
     receipt,
+    retention,
     security,
     vehicle,
 )
@@ -41,6 +43,8 @@ app.add_typer(keys.commands, name="keys")
 audit.commands.command("list")(audit_reading.list_entries)
 app.add_typer(audit.commands, name="audit")
 app.add_typer(deadletter.commands, name="deadletter")
+app.add_typer(retention.commands, name="retention")
+app.add_typer(hold.commands, name="hold")
 app.add_typer(receipt.commands, name="receipt")
 
 

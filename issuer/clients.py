@@ -36,6 +36,8 @@ SCOPES = (
     "person",
     "person.consents.read",
     "person.consents.write",
+    "person.data.export",
+    "person.data.erase",
     "security.watch",
     "security.act",
 )

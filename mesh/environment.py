@@ -64,6 +64,9 @@ _OWN: Mapping[str, frozenset[str]] = {
         "COUNTRY_HEADER",
         "GRANTS_PER_GIVER",
         "GRANTS_PER_VEHICLE",
+        "RIGHTS_RETENTION_DAYS",
+        "AUDIT_RETENTION_DAYS",
+        "ERASURE_WAITING_SECONDS",
     },
     "command": _INTAKE
     | {
@@ -76,7 +79,7 @@ _OWN: Mapping[str, frozenset[str]] = {
         "COMMAND_WAITS",
         "COMMAND_WAITS_PER_USER",
     },
-    "config": _INTAKE,
+    "config": _INTAKE | {"AUDIT_RETENTION_DAYS"},
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
     "status": _REPORTS

@@ -20,7 +20,7 @@ from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
 from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
 from mesh.tokens import AUDIENCE
-from services.registry import SERVICES
+from services.registry import SERVICES, WITH_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -195,6 +195,9 @@ class Planner:
             "DOORS_CAPABILITY_KEY": _absolute(self._sandbox.capability_key),
             "DOORS_API_KEY_PEPPER_FILE": _absolute(self._sandbox.api_key_pepper),
             "DOORS_SANDBOX_SEED": _absolute(self._sandbox.seed),
+            "DOORS_SUBJECT_DATA_TARGETS": " ".join(
+                f"{name}={self._target(name)}" for name in WITH_DATABASE if name != "access"
+            ),
         }
 
     def _token_settings(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ class ServiceDescriptor:
     `port_distance` is where it listens in the sandbox, from the base of all ports; it is never given to another.
     `contract` is the protobuf service whose name its replicas answer health checks for. `is_public`: Envoy passes
     users' requests on to it. `has_database` also means an account at the broker, unless it `needs_broker` not.
-    `is_operated`: operators ask it.
+    `is_operated`: operators ask it. `keeps_for_ever`: no time ends what it keeps, and no legal hold concerns it.
     `is_dispensable`: all others go on without it, and the edge is ready without it.
 
     What it does with vehicles decides which keys it is given: it `opens_answers` (sealed results), `opens_reports`
@@ -42,6 +42,7 @@ class ServiceDescriptor:
     has_database: bool = True
     needs_broker: bool = True
     is_operated: bool = True
+    keeps_for_ever: bool = False
     is_dispensable: bool = False
     keeps_dead_letters: bool = False
     opens_answers: bool = False
@@ -62,7 +63,13 @@ class ServiceDescriptor:
 
 
 SERVICES = (
-    ServiceDescriptor("access", 511, "ecarus.remotecontrol.access.v1.AccessService", is_public=True),
+    ServiceDescriptor(
+        "access",
+        511,
+        "ecarus.remotecontrol.access.v1.AccessService",
+        is_public=True,
+        health_groups=(HealthGroup("streams", "stream"),),
+    ),
     ServiceDescriptor(
         "command",
         512,
@@ -118,6 +125,7 @@ SERVICES = (
         is_public=True,
         needs_broker=False,
         is_dispensable=True,
+        keeps_for_ever=True,
     ),
 )
 """In the order in which they are shown."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.access.v1 import access_service_pb2_grpc
 from envoy_ext_authz import external_auth_pb2_grpc
@@ -20,9 +21,11 @@ from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
+from services.access.adapters.hold_server import LegalHoldServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
+from services.access.adapters.kept import kept_tables
 from services.access.adapters.key_use import WRITE_SECONDS, KeyUseLog
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
@@ -30,14 +33,17 @@ from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.service_data import ServiceData, log_erased
 from services.access.adapters.session_gate import SessionGate, SessionWatches
 from services.access.adapters.session_issuer import SessionIssuer
-from services.access.adapters.shared_proofs import TELL_SECONDS, SharedProofs
+from services.access.adapters.shared_proofs import TELL_SECONDS as TELL_PROOFS_SECONDS
+from services.access.adapters.shared_proofs import SharedProofs
 from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
@@ -49,12 +55,15 @@ from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.consents import Consents
 from services.access.usecases.customer_cases import CaseCheck, CustomerCases
+from services.access.usecases.holds import LegalHoldDecisions
+from services.access.usecases.personal_data import Erasures, PersonalData
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
+from services.platform.channel import open_channel
 from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
@@ -62,19 +71,25 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
+from services.platform.subject_data_api import OwnData
 from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
     import grpc
 
     from services.access.adapters.dpop import ProofOfRequest
     from services.access.domain.permissions import EffectivePermissions
     from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
 
 NAME = "access"
 _MIN_PEPPER_BYTES = 16
+ERASE_SECONDS = 5.0
+TELL_SECONDS = 30.0
 
 
 class StartRefusedError(Exception):
@@ -136,6 +151,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         _sessions_of(database, issuer),
         _people_of(audit.database, relay, authorizer.invalidate, settings),
     )
+    persons = _Persons(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate)
 
     watch = KeyWatch(
         keys,
@@ -174,9 +190,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         DoorGrantServicer(*people, agents).register(server)
         DoorEventServicer(gate).register(server)
-        ConsentServicer(
-            Consents(store.SqlConsents(audit.database), authorizer.invalidate, CLOCK.now, ASKED)
-        ).register(server)
+        for servicer in persons.servicers:
+            servicer.register(server)
         SecurityCaseServicer(people[2], record, authorizer.invalidate, CLOCK.now).register(server)
         CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, CLOCK.now)).register(server)
 
@@ -189,6 +204,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
+        besides=persons.apis,
         audit=audit.hook,
         also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
@@ -205,13 +221,64 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
             audit.run(),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
-            regularly("tell_proofs", TELL_SECONDS, shared_proofs.tell),
+            *persons.jobs(),
+            regularly("tell_proofs", TELL_PROOFS_SECONDS, shared_proofs.tell),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
     finally:
         fetching = [keys.close] if isinstance(keys, DiscoveredKeys) else []
-        for close in (rpc.stop, audit.close, *fetching, broker.close, database.close):
+        for close in (rpc.stop, audit.close, *fetching, persons.data.close, broker.close, database.close):
             await close()
+
+
+class _Persons:
+    """What people may ask about themselves, and the jobs and operators that have to do with what is kept of them."""
+
+    def __init__(
+        self,
+        settings: AccessSettings,
+        database: Database,
+        pepper: bytes,
+        hand_over: Callable[[Sequence[OutgoingMessage]], None],
+        invalidate: InvalidateCaches,
+    ) -> None:
+        self.data = ServiceData(
+            {name: open_channel(settings, target, name) for name, target in settings.data_targets.items()}
+        )
+        days = (settings.rights_retention_days, settings.audit_retention_days)
+        own_data = OwnData(
+            database,
+            settings.database_url,
+            kept_tables(*(timedelta(days=each) for each in days)),
+            store.holds,
+            CLOCK.now,
+            outbox=store.outbox,
+            audit_outbox=store.audit_outbox,
+            besides=lambda connection, person, _pseudonym: store.erased(connection, person, CLOCK.now()),
+        )
+        self._retention = own_data.retention
+        self.apis = own_data.apis
+        record = store.SqlPersonalData(database, pepper, AccessMessages(), hand_over, own_data.subject_data)
+        self._erasures = Erasures(record, self.data, invalidate, CLOCK.now, log_erased)
+        self._holds = LegalHoldDecisions(
+            store.SqlHolds(database), self.data, CLOCK.now, alone=settings.is_sandbox
+        )
+        sources = {NAME: own_data.subject_data.rows, **self.data.sources}
+        self.servicers = (
+            ConsentServicer(Consents(store.SqlConsents(database), invalidate, CLOCK.now, ASKED)),
+            LegalHoldServicer(self._holds),
+            PersonalDataServicer(
+                PersonalData(record, CLOCK.now, settings.erasure_waiting), sources, CLOCK.now
+            ),
+        )
+
+    def jobs(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what runs beside the server."""
+        return [
+            self._retention.run(),
+            regularly("erase_persons", ERASE_SECONDS, self._erasures.look),
+            regularly("tell_holds", TELL_SECONDS, self._holds.tell),
+        ]
 
 
 def _sessions_of(database: Database, issuer: CapabilityIssuer) -> tuple[store.SqlSessions, SessionGate]:

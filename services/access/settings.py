@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, FilePath, field_validator, model_validator
@@ -14,7 +15,8 @@ from services.access.domain.accounts import SANDBOX_CLIENTS, SANDBOX_EMPLOYEE_CL
 from services.access.domain.customer_cases import CaseRule
 from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import SANDBOX, STRICT, table_in
-from services.platform.settings import ServiceSettings
+from services.platform.settings import ServiceSettings, grpc_target
+from services.registry import WITH_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +71,10 @@ class AccessSettings(ServiceSettings):
     grants_per_vehicle: int = Field(default=64, ge=1, le=1_000)
     grants_per_giver: int = Field(default=256, ge=1, le=10_000)
     failed_sign_ins_per_minute: int | None = Field(default=None, ge=1)
+    rights_retention_days: int = Field(default=365, ge=1, le=3_650)
+    audit_retention_days: int = Field(default=1_095, ge=1, le=3_650)
+    erasure_waiting_seconds: int | None = Field(default=None, ge=0, le=2_592_000)
+    subject_data_targets: str = Field(default="", max_length=8_192)
 
     @field_validator("token_clients")
     @classmethod
@@ -182,6 +188,23 @@ class AccessSettings(ServiceSettings):
         """How many grants there may be."""
         return GrantLimits(self.grants_per_vehicle, self.grants_per_giver)
 
+    @field_validator("subject_data_targets")
+    @classmethod
+    def _names_services(cls, value: str) -> str:
+        targets_in(value)
+        return value
+
+    @property
+    def data_targets(self) -> dict[str, str]:
+        """Where the other services are that keep something about people, by name."""
+        return targets_in(self.subject_data_targets)
+
+    @property
+    def erasure_waiting(self) -> timedelta:
+        """How long a person may take their erasure back."""
+        seconds = self.erasure_waiting_seconds
+        return timedelta(seconds=(10 if self.is_sandbox else 604_800) if seconds is None else seconds)
+
     @property
     def bound_clients(self) -> frozenset[str]:
         """The clients whose tokens must be bound to a key."""
@@ -229,6 +252,24 @@ def algorithms_in(text: str) -> tuple[str, ...]:
             f"one or several of {', '.join(SUPPORTED_ALGORITHMS)}, each once, with commas between"
         )
     return names
+
+
+def targets_in(text: str) -> dict[str, str]:
+    """Return the addresses of `service=address`, with spaces between: of all other services with a database, or none.
+
+    Raises ValueError.
+    """
+    if not text.strip():
+        return {}
+    targets = {}
+    for entry in text.split():
+        name, _, target = entry.partition("=")
+        grpc_target(target)
+        targets[name] = target
+    others = set(WITH_DATABASE) - {"access"}
+    if targets.keys() != others:
+        raise ValueError(f"service=address ..., with spaces between, of each of {', '.join(sorted(others))}")
+    return targets
 
 
 def clients_in(text: str) -> dict[str, Source]:

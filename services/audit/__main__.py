@@ -19,6 +19,7 @@ from services.audit.adapters.reading_translate import any_refusal_of
 from services.audit.adapters.receipts import LedgerReceipts
 from services.audit.adapters.sealing import HouseKey
 from services.audit.adapters.sequencer import SIGN_SECONDS, Sequencer
+from services.audit.adapters.subject_data import subject_data_api
 from services.audit.adapters.witnesses import WitnessRound, read_witnesses
 from services.audit.usecases.recording import record_entries
 from services.audit.usecases.signing import HistoryWatch, SigningDependencies
@@ -31,6 +32,7 @@ from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.health import CALLS, Health
 from services.platform.migration import migrate
+from services.platform.scrub import scrub
 from services.platform.server import GrpcServer
 from services.platform.settings import DatabaseSettings
 
@@ -93,8 +95,11 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
         {**server.POLICY, **reading_server.READING_POLICY},
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         any_refusal_of,
-        besides=[log_api(LogExport(tree, store.LedgerInspection(database, house)), keys.public)],
         health=health,
+        besides=[
+            log_api(LogExport(tree, store.LedgerInspection(database, house)), keys.public),
+            subject_data_api(ledger, partial(scrub, settings.database_url)),
+        ],
     )
     await rpc.start()
     try:

@@ -16,6 +16,7 @@ from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
 from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
 from services.command.adapters.dispatch import CommandDispatcher
+from services.command.adapters.kept import kept_tables
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
 from services.command.adapters.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
@@ -28,7 +29,7 @@ from services.command.adapters.wait_link import BrokerReplicas, note_ended
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
-from services.command.usecases.history import RefusedRequests, purge_expired_history
+from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import (
     count_wake_up,
@@ -52,6 +53,7 @@ from services.platform.health import COMMANDS, Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
+from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
 from services.telematics.broker import connect_broker
@@ -72,7 +74,6 @@ _SWEEP_SECONDS = 0.5
 _PASS_ON_SECONDS = 1.0
 _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
-_PURGE_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
@@ -233,6 +234,17 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     keeper = DeadLetterKeeper(
         database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
     )
+    own_data = OwnData(
+        audit.database,
+        settings.database_url,
+        kept_tables(settings.rules, settings.letter_limits.keep, relayed=audit.ids is not None),
+        store.holds,
+        CLOCK.now,
+        outbox=store.outbox,
+        audit_outbox=store.audit_outbox,
+        in_the_way=partial(store.in_the_way_of_erasure, relayed=audit.ids is not None),
+        besides=store.erase_messages,
+    )
     server = GrpcServer(
         settings,
         [SERVICE],
@@ -243,7 +255,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         health=health,
         audit=audit.hook,
         besides=[
-            dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
+            dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now)),
+            *own_data.apis,
         ],
     )
     await server.start()
@@ -275,7 +288,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly(
                 "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, deps, events.sessions.pass_on)
             ),
-            regularly("purge_expired_history", _PURGE_SECONDS, partial(purge_expired_history, deps)),
+            own_data.retention.run(),
         )
     finally:
         waits.close()  # before calls in flight are waited for

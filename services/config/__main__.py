@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotations
+from pydantic import Field, FilePath
 
 from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS
-from services.config import usecases
 from services.config.adapters import dispatch, right_link, server, store, translate, vehicle_link
+from services.config.adapters.kept import kept_tables
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
-from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
 from services.platform.clock import CLOCK
@@ -29,6 +29,7 @@ from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
 from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
+from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
 from services.telematics.broker import connect_broker
@@ -39,7 +40,6 @@ from services.telematics.order_signer import OrderSigningClient
 from services.telematics.settings import VehicleServiceSettings
 
 NAME = "config"
-PURGE_SECONDS = 600.0
 
 
 class ConfigSettings(VehicleServiceSettings):
@@ -49,6 +49,7 @@ class ConfigSettings(VehicleServiceSettings):
     signer_target: Target
     cloud_seal_keys: FilePath
     order_mac_key: FilePath
+    audit_retention_days: int = Field(default=1_095, ge=1, le=3_650)
 
 
 async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
@@ -109,6 +110,17 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
     )
     letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
+    own_data = OwnData(
+        audit.database,
+        settings.database_url,
+        kept_tables(settings.letter_limits.keep, timedelta(days=settings.audit_retention_days)),
+        store.holds,
+        CLOCK.now,
+        outbox=store.outbox,
+        audit_outbox=store.audit_outbox,
+        in_the_way=store.in_the_way_of_erasure,
+        besides=store.erase_proofs,
+    )
     rpc = GrpcServer(
         settings,
         [server.SERVICE],
@@ -117,7 +129,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
         audit=audit.hook,
-        besides=[letters],
+        besides=[letters, *own_data.apis],
         health=health,
     )
     await rpc.start()
@@ -135,8 +147,8 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
             relay.run(),
             to_services.run(),
             keeper.run(),
+            own_data.retention.run(),
             audit.run(),
-            regularly("purge_expired", PURGE_SECONDS, partial(usecases.purge_expired, record, CLOCK.now)),
             *taking,
         )
     finally:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from services.config.domain.config import KEEP_ANSWERS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
@@ -78,9 +76,6 @@ class ConfigRecord(Protocol):
         commit with their sessions. For each, why it was refused, if it was.
         """
 
-    async def purge_expired(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
-        """Drop what repeats are no longer recognised by, and the orders that nothing can answer any more."""
-
 
 class OrderRecord(Protocol):
     """The same record, for orders on their way out."""
@@ -150,9 +145,3 @@ async def end_rights(
     gone = await review.ended(concerned) if concerned else []
     if gone:
         await record.cancel(gone, now())
-
-
-async def purge_expired(record: ConfigRecord, now: Callable[[], datetime]) -> None:
-    """Let go of what no repeat can refer to any more."""
-    at = now()
-    await record.purge_expired(at - KEEP_ANSWERS, at - KEEP_NEWS, at)

@@ -13,6 +13,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS
 from services.diagnostics.adapters import server, store, translate, vehicle_link
+from services.diagnostics.adapters.kept import kept_tables
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
@@ -28,6 +29,7 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
+from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import consumers
 from services.telematics import rules as vehicle_rules
 from services.telematics.broker import connect_broker
@@ -89,6 +91,15 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     )
     audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
     letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
+    own_data = OwnData(
+        audit.database,
+        settings.database_url,
+        kept_tables(settings.letter_limits.keep),
+        store.holds,
+        CLOCK.now,
+        outbox=store.outbox,
+        audit_outbox=store.audit_outbox,
+    )
     rpc = GrpcServer(
         settings,
         [server.SERVICE],
@@ -97,7 +108,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
         audit=audit.hook,
-        besides=[letters],
+        besides=[letters, *own_data.apis],
         health=health,
     )
     dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
@@ -115,6 +126,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             keeper.run(),
+            own_data.retention.run(),
             audit.run(),
             regularly("tell_due_alerts", _DUE_SECONDS, record.tell_due),
             *taking,

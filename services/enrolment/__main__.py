@@ -17,6 +17,7 @@ from services.enrolment.adapters.changes import BrokerKeyChanges
 from services.enrolment.adapters.connection_bound import ConnectionBound
 from services.enrolment.adapters.connections import BrokerConnections
 from services.enrolment.adapters.flood_watch import FloodWatch
+from services.enrolment.adapters.kept import kept_tables
 from services.enrolment.adapters.nats_jwt import Issuer
 from services.enrolment.adapters.reply_guard import ReplyGuard
 from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
@@ -36,6 +37,7 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.server import GrpcServer
 from services.platform.settings import ServiceSettings
+from services.platform.subject_data_api import OwnData
 from services.telematics.broker import connect_broker
 
 NAME = "enrolment"
@@ -87,6 +89,14 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     rates = MessageRates(settings.vehicle_messages_per_second, settings.vehicle_bytes_per_second)
     floods = FloodWatch(deps, traffic, rates)
     verifier = CapabilityVerifier(settings.capability_jwks)
+    own_data = OwnData(
+        database,
+        settings.database_url,
+        kept_tables(),
+        store.holds,
+        CLOCK.now,
+        audit_outbox=store.audit_outbox,
+    )
     rpc = GrpcServer(
         settings,
         [SERVICE],
@@ -95,7 +105,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         verifier,
         refusal_of,
         audit=audit.hook,
-        besides=[enrolment_api(deps, certificates)],
+        besides=[enrolment_api(deps, certificates), *own_data.apis],
         health=health,
     )
     await rpc.start()
@@ -107,6 +117,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
             broker.watch(),
             guard.watch(),
             floods.run(),
+            own_data.retention.run(),
             audit.run(),
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
         )

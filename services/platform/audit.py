@@ -12,7 +12,7 @@ import structlog
 
 from services.platform.call import Call
 from services.platform.errors import Refusal
-from services.platform.logs import masked_id
+from services.platform.logs import masked_id, person_tag
 from services.product import RESOURCE
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def _caller(capability: Capability | None) -> dict[str, str]:
     if capability is None:
         return {}
     return {
-        "subject": capability.subject,
-        "actor": capability.actor,
+        "subject": person_tag(capability.subject),
+        "actor": person_tag(capability.actor),
         "source": capability.source,
         **({"case": capability.case} if capability.case else {}),
         RESOURCE: masked_id(capability.resource),

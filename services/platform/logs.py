@@ -8,6 +8,7 @@ counted, and the count is the first thing that is written when there is room aga
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -162,6 +163,13 @@ def _now() -> str:
 def masked_id(whole: str) -> str:
     """Return an identifier as logs may hold it: the first three and the last four characters."""
     return f"{whole[:3]}…{whole[-4:]}" if len(whole) > 7 else "…"  # noqa: PLR2004  # three and four
+
+
+def person_tag(principal: str) -> str:
+    """Return what logs call a person: the same for the same one, and no name. Whoever has a name can find out whether
+    it is theirs: it is a pseudonym.
+    """
+    return f"p-{hashlib.sha256(principal.encode()).hexdigest()[:12]}"
 
 
 def kind_of(subject: str) -> str:

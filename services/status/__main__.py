@@ -37,10 +37,12 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
+from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import consumers
 from services.status.adapters import store, translate
 from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
 from services.status.adapters.event_ids import EventIds
+from services.status.adapters.kept import kept_tables
 from services.status.adapters.refusals import refusal_of
 from services.status.adapters.revocations import Revocations
 from services.status.adapters.server import POLICY, SERVICE, DoorStatusServer
@@ -186,7 +188,6 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     # Of every partition, because any replica of the service may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
     audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
-    letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, all_taken, CLOCK.now))
     keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, CLOCK.now, settings.letter_limits.keep)
     hub = Hub(
         CLOCK.monotonic,
@@ -228,6 +229,15 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         ids,
         CLOCK.microseconds,
     )
+    own_data = OwnData(
+        database,
+        settings.database_url,
+        kept_tables(settings.letter_limits.keep),
+        store.holds,
+        CLOCK.now,
+        outbox=store.outbox,
+        audit_outbox=store.audit_outbox,
+    )
     watches = DoorWatchServer(hub, JetStreamLog(broker), ids, verifier, CLOCK.monotonic, CLOCK.microseconds)
     rpc = GrpcServer(
         settings,
@@ -237,7 +247,11 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         verifier,
         refusal_of,
         audit=audit.hook,
-        besides=[letters, watches.api],
+        besides=[
+            dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, all_taken, CLOCK.now)),
+            watches.api,
+            *own_data.apis,
+        ],
         health=health,
     )
     await rpc.start()
@@ -257,6 +271,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             keeper.run(),
+            own_data.retention.run(),
             audit.run(),
             checks.run(),
             updates.watch(),

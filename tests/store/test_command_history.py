@@ -30,7 +30,6 @@ from services.command.usecases import requests as usecases
 from services.command.usecases.history import (
     RefusedRequests,
     list_history,
-    purge_expired_history,
     record_status_checks,
 )
 from services.platform.storage import StorageUnavailableError
@@ -316,7 +315,7 @@ async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_reques
     assert await service.history(excluded_action=CommandAction.STATUS_CHECK) == ([unlock], 1)
     assert await service.history(excluded_action=CommandAction.UNLOCK) == ([look], 1)
     service.pass_seconds(31 * 86_400)
-    await purge_expired_history(service.deps)
+    await service.purge()
     assert await service.count(tables.history) == 1
     none_kept = replace(service.deps, rules=replace(service.deps.rules, checks_kept=timedelta(0)))
     await record_status_checks(none_kept, [a_look("2", service.now)])

@@ -19,13 +19,13 @@ from services.access.adapters import seed as access_seed
 from services.access.adapters import store as access_store
 from services.access.adapters.store import grants as access_grants
 from services.command.adapters import store
+from services.command.adapters.kept import kept_tables
 from services.command.adapters.outbox_messages import CommandOutboxMessages
 from services.command.adapters.store.tables import history, outbox, wake_up
 from services.command.domain.commands import Command, Status, StatusCheck
 from services.command.domain.endings import timed_out
 from services.command.domain.rules import Rules
 from services.command.usecases.accepting import keep
-from services.command.usecases.history import purge_expired_history
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.recording import finish
 from services.command.usecases.requests import time_out_overdue
@@ -37,6 +37,7 @@ from services.platform.background import CONFLICTS_AT_MOST, regularly
 from services.platform.database import open_database
 from services.platform.migration import migrate
 from services.platform.outbox import OutgoingMessage
+from services.platform.retention import Retention
 from services.platform.storage import StorageUnavailableError
 from tests.support.command_store_harness import (
     MAC,
@@ -82,6 +83,10 @@ class Replica:
             lambda: self.now,
         )
         self.woken: list[str] = []
+
+    async def purge(self) -> None:
+        kept = kept_tables(self.deps.rules, timedelta(days=30))
+        await Retention(self.database, kept, store.holds, lambda: self.now).run_once()
 
     async def wake(self, _vin: str, command_id: str) -> None:
         if await count_wake_up(self.deps, command_id):
@@ -177,7 +182,7 @@ async def test_both_forget_and_record_the_same(twins: tuple[Replica, Replica]) -
     )
     assert await count(one.database, history) == COMMANDS + 1
     await at(timedelta(days=100), *twins)
-    await asyncio.gather(*(purge_expired_history(each.deps) for each in twins for _ in range(2)))
+    await asyncio.gather(*(each.purge() for each in twins for _ in range(2)))
     assert await count(one.database, history) == 0
 
 

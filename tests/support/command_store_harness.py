@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 import services.command
 from services.command.adapters import store
+from services.command.adapters.kept import kept_tables
 from services.command.adapters.outbox_messages import TO_VEHICLES, CommandOutboxMessages
 from services.command.domain.commands import (
     AdvisoryState,
@@ -35,6 +36,7 @@ from services.command.usecases.history import list_history
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import VerifiedMessage, ingest_messages
 from services.platform.database import open_database
+from services.platform.retention import Retention
 from services.platform.storage import StorageUnavailableError
 from services.telematics.order_mac import OrderMac
 from tests.support.databases import migrated
@@ -191,6 +193,11 @@ class CommandStoreHarness:
         query = HistoryQuery(self.now, timedelta(hours=24), 50)
         page = await list_history(self.deps, VIN, replace(query, **changes))
         return [(e.action, e.status, e.failure_reason) for e in page.entries], page.total
+
+    async def purge(self) -> None:
+        """Have the retention run."""
+        kept = kept_tables(self.deps.rules, timedelta(days=30))
+        await Retention(self.database, kept, store.holds, lambda: self.now).run_once()
 
     async def count(self, table: Any, *where: Any) -> int:
         query = select(func.count()).select_from(table).where(*where)

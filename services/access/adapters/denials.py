@@ -23,6 +23,7 @@ _WHAT = {
     step_up.WEAKEN: "To weaken a setting",
     step_up.GIVE: "To change who may access a vehicle",
     step_up.RESTORE: "To give an account its rights back",
+    step_up.PERSONAL_DATA: "To have what is kept about a person, or have it erased,",
     step_up.SECURITY_WATCH: "To see what was abnormal about people's access",
     step_up.SECURITY_ACT: "To act upon people's access",
 }

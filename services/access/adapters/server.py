@@ -18,6 +18,8 @@ from services.access.adapters import (
     event_server,
     grant_server,
     grant_translate,
+    hold_server,
+    personal_data_server,
     security_server,
     translate,
 )
@@ -53,6 +55,8 @@ SERVICES = (
     grant_server.SERVICE,
     event_server.SERVICE,
     consent_server.SERVICE,
+    hold_server.SERVICE,
+    personal_data_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
 )
@@ -73,6 +77,8 @@ POLICY: Policy = {
     **grant_server.POLICY,
     **event_server.POLICY,
     **consent_server.POLICY,
+    **hold_server.POLICY,
+    **personal_data_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
 }

@@ -15,7 +15,7 @@ from ecarus.remotecontrol.access.v1 import (
 from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
-from services.access.adapters import grant_translate
+from services.access.adapters import grant_translate, hold_server, personal_data_server
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
@@ -261,7 +261,11 @@ def refusal_of(error: Exception) -> Refusal | None:
         return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
     if isinstance(error, SameOperatorError | ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
         return _beyond(error)
-    return grant_translate.refusal_of(error)
+    return (
+        hold_server.refusal_of(error)
+        or personal_data_server.refusal_of(error)
+        or grant_translate.refusal_of(error)
+    )
 
 
 def _conflict(error: GrantConflictError | ConsentTextChangedError) -> Refusal:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 CONSENTS_READ = "person.consents.read"
 CONSENTS_WRITE = "person.consents.write"
-ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE})
+DATA_EXPORT = "person.data.export"
+DATA_ERASE = "person.data.erase"
+ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE, DATA_EXPORT, DATA_ERASE})
 UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE})
 """What they may ask for while their account is restricted: nobody gets anything of theirs by it."""

@@ -16,6 +16,7 @@ EMERGENCY = "door.unlock.emergency"
 WEAKEN = "door.config.weaken"
 GIVE = "grant.write"
 RESTORE = "account.restore"
+PERSONAL_DATA = "person.data"
 SECURITY_WATCH = "security.watch"
 SECURITY_ACT = "security.act"
 
@@ -46,6 +47,7 @@ STRICT: Mapping[str, Requirement] = {
     WEAKEN: Requirement((TWO_FACTORS,), 300),
     GIVE: Requirement((TWO_FACTORS,), 300),
     RESTORE: Requirement((TWO_FACTORS,), 300),
+    PERSONAL_DATA: Requirement((TWO_FACTORS,), 600),
     SECURITY_WATCH: Requirement((TWO_FACTORS,), 300),
     SECURITY_ACT: Requirement((TWO_FACTORS,), 300),
 }

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.command.domain.commands import (
-    IDEMPOTENCY_KEPT,
     CommandAction,
     CommandAlreadyFinishedError,
     CommandForbiddenError,
@@ -46,15 +45,6 @@ async def record_status_checks(deps: CommandDependencies, checks: Sequence[Statu
     """Keep status reads in the history, if status reads are kept at all."""
     if deps.rules.checks_kept and checks:
         await deps.commands.add_status_checks(checks, deps.now())
-
-
-async def purge_expired_history(deps: CommandDependencies) -> None:
-    """Apply the retention period."""
-    now = deps.now()
-    rules = deps.rules
-    await deps.commands.purge_expired(
-        now - rules.retention, now - rules.checks_kept, now - IDEMPOTENCY_KEPT, now
-    )
 
 
 class RefusedRequests:

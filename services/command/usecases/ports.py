@@ -96,13 +96,6 @@ class Commands(Protocol):
     async def add_refused(self, refused: Sequence[RefusedRequest], at: datetime) -> None:
         """Keep these in the history; those that are there already stay as they are."""
 
-    async def purge_expired(
-        self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
-    ) -> None:
-        """Drop the history that is past its retention, looks and idempotency keys past theirs, and what served
-        vehicles.
-        """
-
 
 class CommandTransaction(Protocol):
     """The record while it is changed. It loads and keeps, and decides nothing."""

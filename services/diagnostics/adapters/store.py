@@ -39,6 +39,7 @@ from services.platform.audit_outbox import AuditOutbox
 from services.platform.clock import CLOCK
 from services.platform.database import Instant
 from services.platform.dead_letters import DeadLetters
+from services.platform.legal_holds import LegalHolds
 from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0007_audit_outbox"
+HEAD = "0008_legal_holds"
 MOST_TOLD_ALERTS = 256
 """What was reported of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 
@@ -98,6 +99,7 @@ audit_outbox = AuditOutbox(DiagnosticsModel.metadata)
 dead_letters = DeadLetters(DiagnosticsModel.metadata, sender_of)
 sessions = VehicleSessions(DiagnosticsModel.metadata, issues_orders=False)
 told_alerts = ToldAlerts(DiagnosticsModel.metadata)
+holds = LegalHolds(DiagnosticsModel.metadata)
 
 _checks: Table = DiagnosticsModel.metadata.tables["last_check"]
 _alerts: Table = DiagnosticsModel.metadata.tables["standing_alert"]

@@ -23,6 +23,7 @@ from services.enrolment.domain import CredentialInUseError, Enrolment, PublicKey
 from services.platform.audit_outbox import AuditOutbox
 from services.platform.audited_database import AuditedAct, note_act
 from services.platform.database import Instant
+from services.platform.legal_holds import LegalHolds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from services.platform.database import Database
 
-HEAD = "0004_audit_outbox"
+HEAD = "0005_legal_holds"
 _ATTEMPTS = 3
 
 
@@ -55,8 +56,8 @@ class VehicleEnrolment(EnrolmentModel, table=True):
     certificate_ends_at: datetime | None = Field(sa_column=Column(Instant))
 
 
+holds = LegalHolds(EnrolmentModel.metadata)
 audit_outbox = AuditOutbox(EnrolmentModel.metadata)
-
 _table: Table = EnrolmentModel.metadata.tables["vehicle_enrolment"]
 # Built once: building a statement costs more than running it.
 _VALID_KEYS = select(_table.c.vin, _table.c.verify_key, _table.c.seal_key).where(

@@ -31,6 +31,7 @@ from sqlmodel import Field, SQLModel
 from services.platform.audit_outbox import AuditOutbox
 from services.platform.dead_letters import DeadLetters
 from services.platform.isolation import by_halves
+from services.platform.legal_holds import LegalHolds
 from services.platform.logs import masked_id
 from services.platform.outbox import Outbox
 from services.platform.prepared import PreparedStatement
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from services.status.domain.doors import KnownState, LockMoved
     from services.status.domain.judgement import ActuationOutcome, ReportedActuation
 
-HEAD = "0007_audit_outbox"
+HEAD = "0008_legal_holds"
 _log = structlog.get_logger()
 
 
@@ -92,6 +93,7 @@ audit_outbox = AuditOutbox(StatusModel.metadata)
 dead_letters = DeadLetters(StatusModel.metadata, sender_of)
 sessions = VehicleSessions(StatusModel.metadata, issues_orders=False)
 expectations = Expectations(StatusModel.metadata)
+holds = LegalHolds(StatusModel.metadata)
 
 _status: Table = StatusModel.metadata.tables["vehicle_status"]
 _columns = _status.c

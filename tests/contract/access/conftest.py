@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,14 +29,17 @@ from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
+from services.access.adapters.hold_server import LegalHoldServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
+from services.access.adapters.kept import kept_tables
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
@@ -56,6 +60,8 @@ from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.consents import Consents
 from services.access.usecases.customer_cases import CaseCheck, CustomerCases
+from services.access.usecases.holds import LegalHoldDecisions
+from services.access.usecases.personal_data import Erasures, PersonalData
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform.audit_entry import EntryIds
@@ -63,8 +69,10 @@ from services.platform.audit_trail import AuditTrail
 from services.platform.audited_database import AuditedDatabase
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
+from services.platform.subject_data_api import OwnData
 from services.platform.workload import Workloads
 from tests.contract.access.door_of_rights import DoorOfRights
+from tests.contract.access.other_services import OtherServices
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -131,6 +139,12 @@ def watched() -> list[Any]:
 
 
 @pytest.fixture
+def others() -> OtherServices:
+    """The services beside this one, as far as they keep something about people."""
+    return OtherServices()
+
+
+@pytest.fixture
 def audit() -> list[Any]:
     """What returns the entries that wait for the audit ledger, in order."""
     return []
@@ -159,6 +173,37 @@ def room_name() -> str:
     return "access"
 
 
+def _personal_servicers(
+    database: Any,
+    audited: Any,
+    path: str,
+    sent: list[Any],
+    others: OtherServices,
+    invalidate: Any,
+    asked: dict[Any, Any],
+) -> list[Any]:
+    """What people and operators ask about what is kept of people; `others` are told where to look."""
+    own = OwnData(
+        audited,
+        f"sqlite:///{path}",
+        kept_tables(timedelta(days=365), timedelta(days=1_095)),
+        store.holds,
+        utc_now,
+        outbox=store.outbox,
+        audit_outbox=store.audit_outbox,
+        besides=lambda c, person, _pseudonym: store.erased(c, person, utc_now()),
+    )
+    record = store.SqlPersonalData(audited, PEPPER, AccessMessages(), sent.extend, own.subject_data)
+    others.erasures = Erasures(record, others, invalidate, utc_now, others.done.append)
+    others.database, others.path = database, Path(path)
+    sources = {"access": own.subject_data.rows, **others.sources}
+    return [
+        ConsentServicer(Consents(store.SqlConsents(audited), invalidate, utc_now, asked)),
+        LegalHoldServicer(LegalHoldDecisions(store.SqlHolds(database), others, utc_now, alone=False)),
+        PersonalDataServicer(PersonalData(record, utc_now, timedelta(0)), sources, utc_now),
+    ]
+
+
 @pytest.fixture
 async def build_room(
     signer: Any,
@@ -173,6 +218,7 @@ async def build_room(
     case_rule: CaseRule,
     audit: list[Any],
     asked: dict[Any, Any],
+    others: OtherServices,
     production: bool,
 ) -> AsyncIterator[Any]:
     """The service with the sandbox's seed and a token issuer of its own."""
@@ -239,7 +285,6 @@ async def build_room(
     pending = SqlPendingGrants(audited, change_messages, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(audited) if production else None
     record = store.SqlGrantRecord(audited, change_messages, sent.extend)
-    limits = GrantLimits(per_vehicle=grants_per_vehicle, per_giver=64)
     severed = SeveredAccess(
         store.SqlSeverances(audited, change_messages, sent.extend), authorizer.invalidate, utc_now
     )
@@ -252,9 +297,15 @@ async def build_room(
     )
     watched.append(partial(signals.look, abnormal.look_at))
     sharing = SharedAccess(
-        store.SqlSharedGrants(audited, change_messages, sent.extend, limits), authorizer.invalidate, utc_now
+        store.SqlSharedGrants(
+            audited, change_messages, sent.extend, GrantLimits(per_vehicle=grants_per_vehicle, per_giver=64)
+        ),
+        authorizer.invalidate,
+        utc_now,
     )
-    consents = Consents(store.SqlConsents(audited), authorizer.invalidate, utc_now, asked)
+    personal = _personal_servicers(
+        database, audited, f"{tmp_path}/access-record.sqlite3", sent, others, authorizer.invalidate, asked
+    )
     watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
@@ -276,7 +327,8 @@ async def build_room(
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
             DoorEventServicer(gate).register(server)
-            ConsentServicer(consents).register(server)
+            for servicer in personal:
+                servicer.register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
             CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, utc_now)).register(server)
 

@@ -67,6 +67,13 @@ ABOUT_CALLER = frozenset(
         "ConsentService.GetConsent",
         "ConsentService.GiveConsent",
         "ConsentService.WithdrawConsent",
+        *(
+            f"PersonalDataService.{name}"
+            for name in (
+                *("RequestDataExport", "GetDataExport", "StreamDataExport"),
+                *("RequestErasure", "GetErasure", "CancelErasure"),
+            )
+        ),
     }
 )
 """What everybody asks about themselves who has signed in, whatever vehicles are theirs: an agent never."""
@@ -114,6 +121,14 @@ INTERNAL = {
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )
     },
+    "LegalHoldService.SetLegalHold": PERSONS,
+    "LegalHoldService.LiftLegalHold": PERSONS,
+    "LegalHoldService.ListLegalHolds": PERSONS,
+    "RetentionService.GetRetention": "operator",
+    "RetentionService.RunRetention": "operator",
+    "RetentionService.ReplaceLegalHolds": "room/access",
+    "SubjectDataService.ExportSubjectData": "room/access",
+    "SubjectDataService.EraseSubjectData": "room/access",
     "CustomerCaseService.OpenCase": "operator team/call-center",
     "CustomerCaseService.CloseCase": "operator team/call-center",
     "CustomerCaseService.ListCases": "operator team/call-center",
@@ -151,6 +166,11 @@ SOUND: dict[str, dict[str, Any]] = {
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
     "GetConsent": {"purpose": "LOCATION"},
+    "GetDataExport": {"export_id": "ex-1"},
+    "StreamDataExport": {"export_id": "ex-1"},
+    "RequestErasure": {"wish": {"confirmation": "ERASE MY DATA"}},
+    "GetErasure": {"erasure_id": "er-1"},
+    "CancelErasure": {"erasure_id": "er-1"},
     "GiveConsent": {"purpose": "LOCATION", "consent": {"version": 1, "language": "en", "sha256": "0" * 64}},
     "WithdrawConsent": {"purpose": "LOCATION"},
     "SeverAccess": {"severance": {"person": "x", "evidence": "file 1"}},

@@ -24,7 +24,7 @@ from services.command.domain.commands import (
 from services.command.domain.history import HistoryQuery
 from services.command.domain.reports import CancellationDecision
 from services.command.usecases import requests as usecases
-from services.command.usecases.history import list_history, purge_expired_history, record_status_checks
+from services.command.usecases.history import list_history, record_status_checks
 from services.platform.storage import StorageUnavailableError
 from tests.support.command_store_harness import (
     AGENT,
@@ -203,11 +203,11 @@ async def test_without_consent_a_command_is_kept_as_long_as_it_is_recognised(
         await service.count(tables.audit) == 3
     )  # that it was asked, cancelled and how it ended: the law's part
     service.pass_seconds(23 * 3_600)
-    await purge_expired_history(service.deps)
+    await service.purge()
     assert (await service.request(who=owner)).command_id == command.command_id
     service.pass_seconds(2 * 3_600)
     listed = await service.request("c-2")
-    await purge_expired_history(service.deps)
+    await service.purge()
     with pytest.raises(CommandNotFoundError):
         await service.find(command)
     assert await service.count(tables.cancellation) == 0
@@ -217,10 +217,10 @@ async def test_without_consent_a_command_is_kept_as_long_as_it_is_recognised(
 async def test_the_retention_period_is_kept(service: CommandStoreHarness) -> None:
     await service.report(service.succeeded(await service.request()))
     service.pass_seconds(89 * 86_400)
-    await purge_expired_history(service.deps)
+    await service.purge()
     assert await service.count(tables.history) == 1
     service.pass_seconds(2 * 86_400)
     running = await service.request("c-2")
-    await purge_expired_history(service.deps)
+    await service.purge()
     assert await service.count(tables.command) == await service.count(tables.history) == 1
     assert (await service.find(running)).status is Status.PENDING

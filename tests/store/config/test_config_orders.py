@@ -14,9 +14,11 @@ from protocol.cloud_side import AnswerReader, ReplayGuard, SessionSlot
 from protocol.faults import Fault, MessageRefusedError
 from protocol.keys import OpenKeys, VehicleKeys
 from services.config.adapters import dispatch, store
+from services.config.adapters.kept import kept_tables
 from services.config.domain.config import RIGHT_ENDED, ApplicationState, ConfigRightEnded, Hello, News
 from services.config.usecases import SignedSettings, UnsignedSettings, VerifiedConfigMessage
 from services.platform.database import Database
+from services.platform.retention import Retention
 from tests.store.config.conftest import T0, count, received, sent, wish
 from tests.support.protocol_harness import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
@@ -196,6 +198,6 @@ async def test_an_issued_order_is_known_for_a_day(
         assert await orders.conclude([signed(VIN, place, at.isoformat().encode())], [], at) == {VIN}
 
     later = T0 + timedelta(hours=25)
-    await record.purge_expired(T0, T0, later)
+    await Retention(database, kept_tables(timedelta(days=30)), store.holds, lambda: later).run_once()
 
     assert await count(database, "issued_order") == 1

@@ -13,6 +13,7 @@ from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditEntry
 from sqlalchemy import Connection
 
 from services.config.adapters import dispatch, store, translate
+from services.config.adapters.kept import kept_tables
 from services.config.domain.config import (
     ApplicationState,
     ConfigAnswer,
@@ -25,6 +26,7 @@ from services.platform.audited_database import AuditedDatabase
 from services.platform.database import Database
 from services.platform.migration import config_for
 from services.platform.outbox import OutboxRelay, OutgoingMessage
+from services.platform.retention import Retention
 from tests.store.config.conftest import MAC, MIGRATIONS, T0, count, received, send_nothing, sent, wish
 from tests.support.protocol_harness import VIN
 
@@ -199,7 +201,7 @@ async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(
     await record.change(wish("new", child_lock_enabled=False), later)
     await record.ingest([received(Hello(VIN, "new", later, 0))], later)
 
-    await record.purge_expired(later - timedelta(hours=24), later - timedelta(days=8), later)
+    await Retention(database, kept_tables(timedelta(days=30)), store.holds, lambda: later).run_once()
 
     assert await count(database, "first_answer") == await count(database, "inbox") == 1
     assert await count(database, "config_audit") == 2

@@ -19,11 +19,20 @@ from services.access.adapters.store.agents import SqlAgentRecord
 from services.access.adapters.store.consents import SqlConsents, give_consent
 from services.access.adapters.store.customer_cases import SqlCustomerCases
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
+from services.access.adapters.store.holds import SqlHolds
 from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
+from services.access.adapters.store.personal_data import SqlPersonalData, erased
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
 from services.access.adapters.store.sharing import SqlSharedGrants
-from services.access.adapters.store.tables import HEAD, AccessModel, audit_outbox, outbox, write_audit
+from services.access.adapters.store.tables import (
+    HEAD,
+    AccessModel,
+    audit_outbox,
+    holds,
+    outbox,
+    write_audit,
+)
 from services.access.adapters.store.tickets import SqlSessions
 
 __all__ = [
@@ -35,6 +44,8 @@ __all__ = [
     "SqlConsents",
     "SqlCustomerCases",
     "SqlGrantRecord",
+    "SqlHolds",
+    "SqlPersonalData",
     "SqlSessions",
     "SqlSeverances",
     "SqlSharedGrants",
@@ -42,10 +53,12 @@ __all__ = [
     "add_vehicles",
     "audit_outbox",
     "create_grant",
+    "erased",
     "find_key",
     "give_consent",
     "give_grant",
     "has_key_id",
+    "holds",
     "issue_key",
     "key_by_id",
     "load_permissions",

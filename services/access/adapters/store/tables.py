@@ -12,12 +12,13 @@ from sqlmodel import Field, SQLModel
 from services.platform.audit_outbox import AuditOutbox
 from services.platform.audited_database import AuditedAct, note_act
 from services.platform.database import Instant
+from services.platform.legal_holds import LegalHolds
 from services.platform.outbox import Outbox
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0015_event_tickets"
+HEAD = "0016_rights_of_persons"
 
 
 class AccessModel(SQLModel):
@@ -211,6 +212,7 @@ class RightsAuditRow(AccessModel, table=True):
 
 
 outbox = Outbox(AccessModel.metadata)
+holds = LegalHolds(AccessModel.metadata)
 audit_outbox = AuditOutbox(AccessModel.metadata)
 
 vehicles = AccessModel.metadata.tables["vehicle"]

@@ -6,6 +6,7 @@ keeps what is issued to vehicles.
 """
 
 from services.command.adapters.store.commands import SqlCommands
+from services.command.adapters.store.erasure import erase_messages, in_the_way_of_erasure
 from services.command.adapters.store.orders import SqlOrders
 from services.command.adapters.store.tables import (
     HEAD,
@@ -13,6 +14,7 @@ from services.command.adapters.store.tables import (
     audit_outbox,
     audit_rows,
     dead_letters,
+    holds,
     outbox,
 )
 
@@ -24,5 +26,8 @@ __all__ = [
     "audit_outbox",
     "audit_rows",
     "dead_letters",
+    "erase_messages",
+    "holds",
+    "in_the_way_of_erasure",
     "outbox",
 ]

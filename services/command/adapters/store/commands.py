@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
 from services.command.adapters.store import history_entries, queries
 from services.command.adapters.store.audit import AuditWriter
 from services.command.adapters.store.tables import (
-    audit,
-    audit_rows,
     cancellation,
     command,
-    history,
-    inbox,
     sessions,
-    wake_up,
 )
 from services.command.adapters.store.transaction import SqlTransaction
-from services.command.domain.commands import CommandAction
-from services.command.domain.wake_budget import WAKES_REMEMBERED
 from services.platform.call import call_being_served
 
 if TYPE_CHECKING:
@@ -177,32 +170,3 @@ class SqlCommands:
         """Keep these in the history; those that are there already stay as they are."""
         rows = [history_entries.refused_row(each) for each in refused]
         await self._database.write(lambda connection: history_entries.add(connection, rows, at))
-
-    async def purge_expired(
-        self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
-    ) -> None:
-        """Drop the history that is past its retention, looks and idempotency keys past theirs, and what served
-        vehicles. What the audit ledger does not have stays.
-        """
-
-        def work(connection: Connection) -> None:
-            connection.execute(delete(history).where(history.c.requested_at < before))
-            connection.execute(
-                delete(history).where(
-                    history.c.action == CommandAction.STATUS_CHECK.value,
-                    history.c.requested_at < checks_before,
-                )
-            )
-            connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))
-            delivered = [audit_rows.kept_no_longer] if self._is_relayed else []
-            connection.execute(delete(audit).where(audit.c.at < before, *delivered))
-            connection.execute(delete(command).where(command.c.finished_at < before))
-            for table, its_id in ((command, command.c.command_id), (cancellation, cancellation.c.cancel_id)):
-                # Of who does not consent to a history the request itself goes once it is not recognised any more.
-                listed = select(history.c.entry_id).where(history.c.entry_id == its_id).exists()
-                connection.execute(delete(table).where(table.c.finished_at < keys_before, ~listed))
-            connection.execute(delete(wake_up).where(wake_up.c.at < now - WAKES_REMEMBERED))
-            inbox.purge_expired(connection, keys_before)
-            sessions.purge_expired(connection, round(now.timestamp() * 1_000))
-
-        await self._database.write(work)

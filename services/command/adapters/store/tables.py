@@ -27,11 +27,12 @@ from services.command.domain.commands import (
 from services.platform.audit_outbox import MAX_REASON_CHARACTERS, AuditOutbox, DeliveredRows
 from services.platform.database import Instant
 from services.platform.inbox import DeadLetters, Inbox
+from services.platform.legal_holds import LegalHolds
 from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
-HEAD = "0011_audit_delivery"
+HEAD = "0012_legal_holds"
 
 RECORDED_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """Of an entry that the running transaction makes part of the list, until it is dated at the transaction's end."""
@@ -198,6 +199,7 @@ audit_outbox = AuditOutbox(CommandModel.metadata)
 inbox = Inbox(CommandModel.metadata)
 dead_letters = DeadLetters(CommandModel.metadata, sender_of)
 sessions = VehicleSessions(CommandModel.metadata, issues_orders=True)
+holds = LegalHolds(CommandModel.metadata)
 
 
 def table(model: type[CommandModel]) -> Any:

@@ -5,6 +5,7 @@ settings on their way out, `settings_cancellations` gives up those whose right h
 """
 
 from services.config.adapters.store.cancellations import SettingsCancellationStore
+from services.config.adapters.store.erasure import erase_proofs, in_the_way_of_erasure
 from services.config.adapters.store.orders import OrderStore
 from services.config.adapters.store.record import ConfigStore
 from services.config.adapters.store.tables import (
@@ -12,6 +13,7 @@ from services.config.adapters.store.tables import (
     ConfigModel,
     audit_outbox,
     dead_letters,
+    holds,
     outbox,
     sessions,
 )
@@ -24,6 +26,9 @@ __all__ = [
     "SettingsCancellationStore",
     "audit_outbox",
     "dead_letters",
+    "erase_proofs",
+    "holds",
+    "in_the_way_of_erasure",
     "outbox",
     "sessions",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from protocol.faults import MessageRefusedError
 from services.config.adapters.store import rows
-from services.config.adapters.store.tables import answers, audit, inbox, outbox, sessions
+from services.config.adapters.store.tables import answers, audit, inbox, outbox
 from services.config.domain.config import (
     KEEP_ANSWERS,
     ConfigCorrelationIdReusedError,
@@ -24,7 +24,6 @@ from services.config.domain.config import (
     push,
 )
 from services.platform.audited_database import AuditedAct, note_act
-from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,16 +92,6 @@ class ConfigStore:
         refusals, messages = await self._database.write(work)
         self._relay.hand_over(messages)
         return refusals
-
-    async def purge_expired(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
-        """Drop what repeats are no longer recognised by, and the orders that nothing can answer any more."""
-
-        def work(connection: Connection) -> None:
-            connection.execute(delete(answers).where(answers.c.answered_at < answers_before))
-            inbox.purge_expired(connection, news_before)
-            sessions.purge_expired(connection, milliseconds(at))
-
-        await self._database.write(work)
 
 
 def _unproven(config: DoorConfig) -> DoorConfig:

@@ -8,11 +8,12 @@ from sqlmodel import Field, SQLModel
 from services.platform.audit_outbox import AuditOutbox
 from services.platform.database import Instant
 from services.platform.inbox import DeadLetters, Inbox
+from services.platform.legal_holds import LegalHolds
 from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
-HEAD = "0008_audit_outbox"
+HEAD = "0009_legal_holds"
 
 
 class ConfigModel(SQLModel):
@@ -84,6 +85,7 @@ audit_outbox = AuditOutbox(ConfigModel.metadata)
 inbox = Inbox(ConfigModel.metadata)
 dead_letters = DeadLetters(ConfigModel.metadata, sender_of)
 sessions = VehicleSessions(ConfigModel.metadata, issues_orders=True)
+holds = LegalHolds(ConfigModel.metadata)
 
 configs: Table = ConfigModel.metadata.tables["vehicle_config"]
 answers: Table = ConfigModel.metadata.tables["first_answer"]

@@ -95,6 +95,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Too many requests; `Retry-After` says when to come back."""
     CONSENT_TEXT_CHANGED: _ErrorReason.ValueType  # 80
     """The text that was agreed to is not the one that is asked about now."""
+    PERSONAL_DATA_NOT_FOUND: _ErrorReason.ValueType  # 82
+    """There is no export or erasure of this id among the caller's, or the export can be fetched no longer."""
+    ERASURE_BEGUN: _ErrorReason.ValueType  # 83
+    """The erasure is being done, or is done: it cannot be taken back."""
+    HOLD_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """There is no legal hold of this id in force. For operators."""
     RECEIPT_NOT_READY: _ErrorReason.ValueType  # 58
     """The command has not ended, or the ledger holds no signed proof of its end yet; `Retry-After` says when to come back."""
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 60
@@ -188,6 +194,12 @@ RATE_LIMITED: ErrorReason.ValueType  # 53
 """Too many requests; `Retry-After` says when to come back."""
 CONSENT_TEXT_CHANGED: ErrorReason.ValueType  # 80
 """The text that was agreed to is not the one that is asked about now."""
+PERSONAL_DATA_NOT_FOUND: ErrorReason.ValueType  # 82
+"""There is no export or erasure of this id among the caller's, or the export can be fetched no longer."""
+ERASURE_BEGUN: ErrorReason.ValueType  # 83
+"""The erasure is being done, or is done: it cannot be taken back."""
+HOLD_NOT_FOUND: ErrorReason.ValueType  # 81
+"""There is no legal hold of this id in force. For operators."""
 RECEIPT_NOT_READY: ErrorReason.ValueType  # 58
 """The command has not ended, or the ledger holds no signed proof of its end yet; `Retry-After` says when to come back."""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 60

@@ -1,0 +1,62 @@
+"""What each table of this service is kept for, and how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.diagnostics.adapters.store import (
+    DiagnosticsModel,
+    audit_outbox,
+    dead_letters,
+    holds,
+    outbox,
+    sessions,
+    told_alerts,
+)
+from services.platform.kept_data import KeptTable
+from services.platform.kept_tables import audit_outbox_line, holds_line, letters_line, outbox_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+_SHOWING = "showing it to those who may: contract"
+
+
+def kept_tables(letters: timedelta) -> Sequence[KeptTable]:
+    """Return a line for each table. `letters` is how long dead letters are kept."""
+    tables = DiagnosticsModel.metadata.tables
+    return [
+        KeptTable(
+            tables["last_check"],
+            "the last self-check of each vehicle: its parts, and nobody's name",
+            _SHOWING,
+            "until the next",
+            resource="vin",
+        ),
+        KeptTable(
+            tables["standing_alert"],
+            "alerts that stand now",
+            _SHOWING,
+            "until the vehicle takes it back",
+            resource="vin",
+        ),
+        KeptTable(
+            told_alerts.table,
+            "what was told of alerts",
+            "telling what flaps once",
+            "until it has been quiet for DOORS_ALERT_DAMPING_SECONDS",
+            resource="vin",
+        ),
+        KeptTable(
+            sessions.sessions,
+            "sessions of the protocol with vehicles",
+            "reading a vehicle's reports",
+            "until the vehicle begins the next",
+            secret=("record",),
+        ),
+        outbox_line(outbox),
+        letters_line(dead_letters, letters),
+        audit_outbox_line(audit_outbox),
+        holds_line(holds),
+    ]

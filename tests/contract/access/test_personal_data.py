@@ -1,0 +1,307 @@
+"""A person's rights about their data, and legal holds, as people and operators ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from ecarus.remotecontrol.access.v1 import access_service_pb2
+from ecarus.remotecontrol.access.v1 import legal_hold_service_pb2 as holds
+from ecarus.remotecontrol.access.v1.legal_hold_service_pb2_grpc import LegalHoldServiceStub
+from ecarus.remotecontrol.door.v1 import personal_data_pb2
+from ecarus.remotecontrol.door.v1 import personal_data_service_pb2 as rpc
+from ecarus.remotecontrol.door.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+
+from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.adapters.store.tables import SEVERANCES
+from services.platform.capability import METADATA_KEY
+from tests.contract.access.access_service import (
+    ALICE,
+    BOB,
+    FOREIGN,
+    VIN,
+    CheckEdge,
+    TokenIssuer,
+    acting,
+    headers_of,
+    problem_in,
+    revocations,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.contract.access.door_of_rights import DoorOfRights
+    from tests.contract.access.other_services import OtherServices
+
+BASE = "/api/v1/remotecontrol/data"
+EXPORTS, ERASURES = personal_data_pb2.DataExportState, personal_data_pb2.ErasureState
+WISH = personal_data_pb2.ErasureWish(confirmation="ERASE MY DATA")
+PATHS = {
+    "RequestDataExport": ("POST", "exports"),
+    "GetDataExport": ("GET", "exports/{export_id}"),
+    "StreamDataExport": ("GET", "exports/{export_id}/file"),
+    "RequestErasure": ("POST", "erasures"),
+    "GetErasure": ("GET", "erasures/{erasure_id}"),
+    "CancelErasure": ("POST", "erasures/{erasure_id}/cancel"),
+}
+
+
+@dataclass
+class Person:
+    """REST as Envoy does it, for whoever is signed in."""
+
+    check: CheckEdge
+    stub: PersonalDataServiceStub
+    issuer: TokenIssuer
+
+    async def admitted(self, request: Any, who: str = "user-123", bearer: str = "", **claims: Any) -> Any:
+        name = type(request).__name__.removesuffix("Request")
+        method, path = PATHS[name]
+        ids = {field.name: value for field, value in request.ListFields() if isinstance(value, str)}
+        headers = {"authorization": f"Bearer {bearer or self.issuer.token(who, **claims)}"}
+        body: dict[str, Any] = {}
+        if name == "RequestErasure":
+            headers["content-type"] = "application/json"
+            body["raw_body"] = json.dumps({"confirmation": request.wish.confirmation}).encode()
+        return await self.check(f"{BASE}/{path.format(**ids)}", method=method, headers=headers, **body)
+
+    async def ask(self, request: Any, who: str = "user-123", **claims: Any) -> Any:
+        answer = await self.admitted(request, who, **claims)
+        assert answer.HasField("ok_response"), problem_in(answer)
+        token = headers_of(answer.ok_response.headers)[METADATA_KEY]
+        metadata = ((METADATA_KEY, token), ("x-correlation-id", "c"))
+        method = getattr(self.stub, type(request).__name__.removesuffix("Request"))
+        if isinstance(request, rpc.StreamDataExportRequest):
+            pieces = [piece.data async for piece in method(request, metadata=metadata, timeout=20)]
+            return json.loads(b"".join(pieces))
+        return await method(request, metadata=metadata, timeout=20)
+
+    async def file(self, who: str = "user-123") -> Any:
+        export = await self.ask(rpc.RequestDataExportRequest(), who)
+        return await self.ask(rpc.StreamDataExportRequest(export_id=export.export_id), who)
+
+    async def erasure(self, erasure_id: str, who: str = "user-123") -> Any:
+        return await self.ask(rpc.GetErasureRequest(erasure_id=erasure_id), who)
+
+
+@pytest.fixture
+async def person(access: Any, check: CheckEdge, token_issuer: TokenIssuer) -> AsyncIterator[Person]:
+    service, _ = access
+    async with service.channel("edge") as channel:
+        yield Person(check, PersonalDataServiceStub(channel), token_issuer)
+
+
+@pytest.fixture
+async def hold_stubs(access: Any) -> AsyncIterator[tuple[LegalHoldServiceStub, LegalHoldServiceStub]]:
+    service, _ = access
+    async with service.channel(ALICE) as one, service.channel(BOB) as other:
+        yield LegalHoldServiceStub(one), LegalHoldServiceStub(other)
+
+
+async def test_an_export_asked_for_twice_at_once_is_the_same_and_has_everything(
+    person: Person, others: OtherServices, rights: DoorOfRights
+) -> None:
+    await rights.accepted(principal="user-789", label="Of user-123")
+    others.kept = [{"user_id": "user-123", "action": "UNLOCK"}, {"user_id": "user-456", "action": "LOCK"}]
+    one, two = await asyncio.gather(*(person.ask(rpc.RequestDataExportRequest()) for _ in range(2)))
+    assert one == two
+    assert (one.state, one.downloads_left) == (EXPORTS.READY, 3)
+    document = await person.file()
+    assert (document["subject"], document["complete"], document["missing"]) == ("user-123", True, [])
+    tables = {(each["service"], each["table"]) for each in document["rows"]}
+    assert {("command", "history"), ("access", "access_grant"), ("access", "audit_entry")} <= tables
+    assert {("access", "api_key"), ("access", "data_export")} <= tables
+    text = json.dumps(document)
+    assert "user-456" not in text
+    assert PUBLISHED_KEY not in text
+
+
+async def test_an_export_is_its_persons_and_short_lived(person: Person, others: OtherServices) -> None:
+    export_id = (await person.ask(rpc.RequestDataExportRequest())).export_id
+    for request in (rpc.GetDataExportRequest, rpc.StreamDataExportRequest):
+        with pytest.raises(grpc.aio.AioRpcError, match="no export or erasure of this id"):
+            await person.ask(request(export_id=export_id), "user-456")
+    for _ in range(3):
+        await person.ask(rpc.StreamDataExportRequest(export_id=export_id))
+    with pytest.raises(grpc.aio.AioRpcError, match="can be fetched no longer"):
+        await person.ask(rpc.StreamDataExportRequest(export_id=export_id))
+    assert (await person.ask(rpc.GetDataExportRequest(export_id=export_id))).state == EXPORTS.EXPIRED
+    assert (await person.ask(rpc.RequestDataExportRequest())).export_id != export_id
+    others.is_away = True
+    document = await person.file("user-456")
+    assert (document["complete"], document["missing"]) == (False, ["command: away; ask again"])
+
+
+@pytest.mark.parametrize("name", PATHS)
+async def test_nobody_asks_for_somebody_else_and_what_counts_needs_a_second_factor(
+    person: Person, name: str
+) -> None:
+    request = {
+        "RequestDataExport": rpc.RequestDataExportRequest(),
+        "GetDataExport": rpc.GetDataExportRequest(export_id="ex-1"),
+        "StreamDataExport": rpc.StreamDataExportRequest(export_id="ex-1"),
+        "RequestErasure": rpc.RequestErasureRequest(wish=WISH),
+        "GetErasure": rpc.GetErasureRequest(erasure_id="er-1"),
+        "CancelErasure": rpc.CancelErasureRequest(erasure_id="er-1"),
+    }[name]
+    assert problem_in(await person.admitted(request, **acting("agent-7")))["code"] == "ACTION_NOT_GRANTED"
+    assert problem_in(await person.admitted(request, bearer=PUBLISHED_KEY))["code"] == "ACTION_NOT_GRANTED"
+    old = await person.admitted(request, auth_time=int(time.time()) - 3_000)
+    if name in {"RequestDataExport", "StreamDataExport", "RequestErasure"}:
+        assert problem_in(old)["code"] == "STEP_UP_REQUIRED"
+    else:
+        assert old.HasField("ok_response")
+
+
+async def test_a_person_is_erased_and_no_word_of_theirs_is_left(
+    person: Person, others: OtherServices, rights: DoorOfRights, sent: list[Any]
+) -> None:
+    who = "canary-7d41"
+    await rights.accepted(principal=who, label="Key of canary-7d41")
+    assert others.remains_of(who)
+    asked = await person.ask(rpc.RequestErasureRequest(wish=WISH), who)
+    assert asked == await person.ask(rpc.RequestErasureRequest(wish=WISH), who)
+    await others.erasures.look()
+    assert (await person.erasure(asked.erasure_id, who)).waits_for == "MESSAGES_WAITING"
+    assert others.erased == []
+    sent.clear()
+    await others.step()  # the rights end; what tells of that waits to be sent
+    locked = await person.admitted(rpc.GetErasureRequest(erasure_id=asked.erasure_id), who)
+    assert problem_in(locked)["code"] == "ACCOUNT_LOCKED"  # nothing begins while it is done
+    assert [each.principal for each in revocations(sent)] == [who, who]  # of the grant, and of the account
+    assert others.erased == [(who, asked.erasure_id)]
+    await others.step()
+    assert [each.erasure_id for each in others.done] == [asked.erasure_id]
+    assert others.remains_of(who) == []
+    told = await person.erasure(asked.erasure_id, who)
+    assert (told.state, told.HasField("ended_at"), told.waits_for) == (ERASURES.DONE, True, "")
+    with pytest.raises(grpc.aio.AioRpcError, match="no export or erasure of this id"):
+        await person.erasure(asked.erasure_id, "user-456")
+    with pytest.raises(grpc.aio.AioRpcError, match="cannot be taken back"):
+        await person.ask(rpc.CancelErasureRequest(erasure_id=asked.erasure_id), who)
+    assert len(await rights.listed()) == 1  # the owner's own
+
+
+async def test_without_its_owner_nobody_has_a_right_on_a_vehicle(
+    person: Person, others: OtherServices, rights: DoorOfRights, operators: Any
+) -> None:
+    await rights.accepted(principal="user-789")
+    await person.ask(rpc.RequestErasureRequest(wish=WISH))
+    await others.step()
+    problem = await rights.may("user-789")
+    assert problem is not None
+    assert problem["code"] == "VEHICLE_NOT_FOUND"
+    alice, _ = operators
+    grants = (await alice.ListGrants(access_service_pb2.ListGrantsRequest(vin=VIN), timeout=5)).grants
+    assert grants
+    assert all(each.HasField("revoked_at") for each in grants)
+    assert (
+        not (await alice.ListGrants(access_service_pb2.ListGrantsRequest(vin=FOREIGN), timeout=5))
+        .grants[0]
+        .HasField("revoked_at")
+    )
+
+
+@pytest.mark.parametrize("stands", ["COMMAND_IN_FLIGHT", "SETTINGS_IN_FLIGHT", "away"])
+async def test_an_erasure_waits_and_can_be_taken_back(
+    person: Person, others: OtherServices, rights: DoorOfRights, stands: str
+) -> None:
+    others.stands, others.is_away = stands, stands == "away"
+    asked = await person.ask(rpc.RequestErasureRequest(wish=WISH))
+    assert asked.state == ERASURES.WAITING
+    await others.step()
+    told = await person.erasure(asked.erasure_id)
+    assert told.state == ERASURES.DEFERRED
+    assert told.waits_for == ("SERVICE_AWAY" if stands == "away" else stands)
+    assert others.erased == []
+    assert await rights.may("user-123") is None  # nothing of theirs was touched
+    gone = await person.ask(rpc.CancelErasureRequest(erasure_id=asked.erasure_id))
+    assert gone.state == ERASURES.CANCELLED
+    await person.ask(rpc.CancelErasureRequest(erasure_id=asked.erasure_id))
+    others.stands, others.is_away = "", False
+    await others.step()
+    assert others.erased == []
+    again = await person.ask(rpc.RequestErasureRequest(wish=WISH))
+    assert again.erasure_id != asked.erasure_id
+
+
+async def test_what_comes_up_after_it_began_is_waited_for(person: Person, others: OtherServices) -> None:
+    asked = await person.ask(rpc.RequestErasureRequest(wish=WISH), "user-456")
+    others.stands_later = "COMMAND_IN_FLIGHT"
+    await others.step()
+    assert others.done == []
+    others.stands_later = ""
+    await others.step()
+    assert [each.erasure_id for each in others.done] == [asked.erasure_id]
+
+
+async def test_a_legal_hold_takes_two_and_forbids_to_erase(
+    person: Person, others: OtherServices, hold_stubs: Any
+) -> None:
+    alice, bob = hold_stubs
+    request = holds.SetLegalHoldRequest(hold_id="h-1", person="user-456", reason="Court order 7 C 12/26")
+    one = await alice.SetLegalHold(request, timeout=5)
+    assert (one.requested_by, one.HasField("set_at")) == ("spiffe://ecarus/" + ALICE, False)
+    again = await alice.SetLegalHold(request, timeout=5)
+    assert not again.HasField("set_at")
+    assert others.held == []
+    both = await bob.SetLegalHold(request, timeout=5)
+    assert (both.approved_by, both.HasField("set_at")) == ("spiffe://ecarus/" + BOB, True)
+    assert others.held == ["h-1"]
+
+    asked = await person.ask(rpc.RequestErasureRequest(wish=WISH), "user-456")
+    await others.step()
+    assert (await person.erasure(asked.erasure_id, "user-456")).waits_for == "LEGAL_HOLD"
+
+    others.is_away = True
+    lifted = await alice.LiftLegalHold(holds.LiftLegalHoldRequest(hold_id="h-1"), timeout=5)
+    assert not lifted.HasField("lifted_at")
+    assert list(lifted.untold_services) == ["command"]
+    others.is_away = False
+    lifted = await bob.LiftLegalHold(holds.LiftLegalHoldRequest(hold_id="h-1"), timeout=5)
+    assert lifted.HasField("lifted_at")
+    assert others.held == []
+    await others.step()
+    assert others.erased == [("user-456", asked.erasure_id)]
+    listed = (await alice.ListLegalHolds(holds.ListLegalHoldsRequest(), timeout=5)).holds
+    assert [each.hold_id for each in listed] == ["h-1"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "match"),
+    [
+        (holds.SetLegalHoldRequest(hold_id="h", reason="x"), "on a vehicle or on a person"),
+        (
+            holds.SetLegalHoldRequest(hold_id="h", vin=VIN, person="p", reason="x"),
+            "on a vehicle or on a person",
+        ),
+        (holds.SetLegalHoldRequest(hold_id="h", vin="short", reason="x"), "not valid"),
+        (holds.LiftLegalHoldRequest(hold_id="nobody"), "no hold of this id"),
+    ],
+)
+async def test_what_is_no_hold_is_refused(hold_stubs: Any, request_: Any, match: str) -> None:
+    alice, _ = hold_stubs
+    call = alice.LiftLegalHold if isinstance(request_, holds.LiftLegalHoldRequest) else alice.SetLegalHold
+    with pytest.raises(grpc.aio.AioRpcError, match=match):
+        await call(request_, timeout=5)
+
+
+async def test_whose_access_was_severed_is_not_told_by_an_export(
+    person: Person, rights: DoorOfRights, operators: Any
+) -> None:
+    await rights.accepted(principal="severed")
+    alice, _ = operators
+    sever = access_service_pb2.SeverVehicleAccessRequest(
+        severance_id="s-1", vin=VIN, person="severed", evidence="file 1", on_behalf_of="user-123"
+    )
+    await alice.SeverVehicleAccess(sever, timeout=5)
+    document = await person.file("severed")
+    text = json.dumps(document)
+    assert not [act for act in (*SEVERANCES, "severance", "file 1") if act in text]
+    assert not [each for each in document["rows"] if each["table"] == "access_grant"]

@@ -1,0 +1,52 @@
+"""What each service keeps, what for and how long: the tables of the page on privacy, from the services' own lines."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from services.registry import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from services.platform.kept_data import KeptTable
+    from tools.contract_blocks import Contract
+
+_LETTERS = timedelta(days=30)
+
+
+def kept_by_service() -> Mapping[str, Sequence[KeptTable]]:
+    """Return each service's lines, with the settings' defaults; of those that delete something."""
+    # Not at the top: they need what this very run may be about to generate.
+    from services.access.adapters import kept as access  # noqa: PLC0415
+    from services.command.adapters import kept as command  # noqa: PLC0415
+    from services.command.domain.rules import Rules  # noqa: PLC0415
+    from services.config.adapters import kept as config  # noqa: PLC0415
+    from services.diagnostics.adapters import kept as diagnostics  # noqa: PLC0415
+    from services.enrolment.adapters import kept as enrolment  # noqa: PLC0415
+    from services.status.adapters import kept as status  # noqa: PLC0415
+
+    rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
+    return {
+        "access": access.kept_tables(timedelta(days=365), timedelta(days=1_095)),
+        "command": command.kept_tables(rules, _LETTERS),
+        "status": status.kept_tables(_LETTERS),
+        "config": config.kept_tables(_LETTERS),
+        "diagnostics": diagnostics.kept_tables(_LETTERS),
+        "enrolment": enrolment.kept_tables(),
+    }
+
+
+def retention_table(_contract: Contract) -> list[str]:
+    """Return the page's table."""
+    lines = [
+        "| service | table | what | why | how long | when its person is erased |",
+        "|---|---|---|---|---|---|",
+    ]
+    kept = kept_by_service()
+    for service in SERVICES:
+        for each in kept.get(service.name, ()):
+            words = (service.name, f"`{each.name}`", each.what, each.why, each.until, each.on_erasure.value)
+            lines.append(f"| {' | '.join(words)} |")
+    return lines
