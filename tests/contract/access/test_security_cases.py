@@ -205,6 +205,7 @@ async def test_an_agent_sees_and_restricts_their_customer_and_nobody_else(
         ({"scope": "security.watch"}, "ACTION_NOT_GRANTED"),  # it sees, and does nothing
         ({"scope": "door"}, "ACTION_NOT_GRANTED"),
         ({"scope": None}, "ACTION_NOT_GRANTED"),  # what is not narrowed is not widened to this
+        ({"vin": VIN}, "ACTION_NOT_GRANTED"),  # and what is good for a vehicle is not for people
         ({"roles": ["cleaner"]}, "TOKEN_INVALID"),
         ({"roles": "employee"}, "TOKEN_INVALID"),
         ({"roles": None}, "TOKEN_INVALID"),
