@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case as sql_case
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 
 from services.access.adapters.store.grant_rows import grant_of
 from services.access.adapters.store.personal_data import postpone_erasure
@@ -46,7 +46,6 @@ _MOST_LISTED = 200
 _MOST_EVIDENCE = 300
 _MOST_OF_NOBODY = 1_000
 """Cases that concern no account. There are as many as there are networks."""
-_KEPT, _KEPT_WHEN_SEEN = timedelta(days=90), timedelta(days=7)
 _TELL_AGAIN = timedelta(hours=1)
 """Owners are told anew of what was not found for so long; of what replicas find within moments of each other, once."""
 _RESTRICTED_FIRST = sql_case((abnormal_cases.c.consequence == Consequence.RESTRICT.value, 0), else_=1)
@@ -277,8 +276,6 @@ def _added(connection: Connection, finding: Finding, at: datetime) -> AbnormalCa
     another replica has just kept it.
     """
     table = abnormal_cases.c
-    old = or_(table.raised_at < at - _KEPT, table.acknowledged_at < at - _KEPT_WHEN_SEEN)
-    connection.execute(delete(abnormal_cases).where(old))
     nobodys = select(table.case_id).where(table.principal == "")
     most = nobodys.order_by(table.raised_at.desc()).limit(_MOST_LISTED).offset(_MOST_OF_NOBODY - 1)
     connection.execute(delete(abnormal_cases).where(table.case_id.in_(most)))
