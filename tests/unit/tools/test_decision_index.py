@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tools.decision_index import FOLDER, index
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTRACT = cast("Any", None)
 
