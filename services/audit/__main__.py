@@ -22,7 +22,7 @@ from services.audit.adapters.sequencer import SIGN_SECONDS, Sequencer
 from services.audit.adapters.subject_data import subject_data_api
 from services.audit.adapters.witnesses import WitnessRound, read_witnesses
 from services.audit.usecases.recording import record_entries
-from services.audit.usecases.signing import HistoryWatch, SigningDependencies
+from services.audit.usecases.signing import LEASE, HistoryWatch, SigningDependencies
 from services.platform import boot
 from services.platform.audit_entry import EntryIds
 from services.platform.background import regularly
@@ -81,7 +81,10 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
         deps,
         tree,
         LogPublication(
-            settings.audit_folder, tree, health.condition("publication", patience_seconds=patience)
+            settings.audit_folder,
+            tree,
+            health.condition("publication", patience_seconds=patience),
+            partial(tree.lead, deps.holder, LEASE),
         ),
         health.condition("ledger_intact", needed_by=(CALLS,)),
         health.condition("second_place", patience_seconds=patience),
