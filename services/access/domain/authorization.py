@@ -65,7 +65,9 @@ def denial_of(
     return None
 
 
-def denial_of_person(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
+def denial_of_person(
+    permissions: EffectivePermissions, caller: Caller, action: str, *, needs_step_up: bool
+) -> DenialReason | None:
     """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may."""
     if permissions.locked:
         return DenialReason.ACCOUNT_LOCKED
@@ -73,7 +75,7 @@ def denial_of_person(permissions: EffectivePermissions, caller: Caller, action: 
         return DenialReason.CLOSED_TO_AGENTS
     if caller.carries is not None:
         return DenialReason.SIGN_IN_NEEDED
-    if permissions.restricted and action not in persons.UNRESTRICTED:
+    if permissions.restricted and not persons.is_open_to_restricted(action, needs_step_up=needs_step_up):
         return DenialReason.ACCOUNT_RESTRICTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE

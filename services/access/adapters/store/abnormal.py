@@ -12,6 +12,7 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of
+from services.access.adapters.store.personal_data import postpone_erasure
 from services.access.adapters.store.tables import (
     abnormal_cases,
     add_if_new,
@@ -177,6 +178,7 @@ class SqlAbnormalAccess:
             values |= {"locked_at": None, "reason": None}
             write_audit(connection, "ACCOUNT_UNLOCKED", by=by, at=at, principal=principal)
         connection.execute(update(principals).where(principals.c.principal == principal).values(**values))
+        postpone_erasure(connection, principal, at)
         if known.restricted_at is not None:
             write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
         messages = self._told(connection, principal, "RESTORED", at)
