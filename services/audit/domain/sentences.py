@@ -109,7 +109,9 @@ def sentence_of(entry: LedgerEntry, reader: AuditReader | None = None) -> str:
         return f"{who} asked to {_wanted(entry)} and was refused: {because or 'no reason is known'}."
     if entry.kind == "ACCESS_ALLOWED":
         action = entry.value("action")
-        return f"{who} {_LOOKED.get(action, 'was allowed ' + (action or 'to look'))}."
+        looked = _LOOKED.get(action, "was allowed " + (action or "to look"))
+        count = _detail(entry).get("count")
+        return f"{who} {looked}{f' ({count} more times)' if count else ''}."
     about = _about(entry, reader)
     if entry.kind not in _DONE:
         return f"{who}: {_words(entry.kind)}{about}{_in_brackets(entry)}."

@@ -18,7 +18,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0016_rights_of_persons"
+HEAD = "0017_wide_audit_outbox"
 
 
 class AccessModel(SQLModel):
