@@ -152,6 +152,9 @@ async def test_nobody_asks_for_somebody_else_and_what_counts_needs_a_second_fact
     }[name]
     assert problem_in(await person.admitted(request, **acting("agent-7")))["code"] == "ACTION_NOT_GRANTED"
     assert problem_in(await person.admitted(request, bearer=PUBLISHED_KEY))["code"] == "ACTION_NOT_GRANTED"
+    for_one = await person.admitted(request, vin=VIN)
+    assert problem_in(for_one)["code"] == "ACTION_NOT_GRANTED"
+    assert "good for one vehicle" in problem_in(for_one)["detail"]
     old = await person.admitted(request, auth_time=int(time.time()) - 3_000)
     if name in {"RequestDataExport", "StreamDataExport", "RequestErasure"}:
         assert problem_in(old)["code"] == "STEP_UP_REQUIRED"
