@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017_restore_times"
-down_revision = "0016_rights_of_persons"
+revision = "0018_restore_times"
+down_revision = "0017_wide_audit_outbox"
 branch_labels = None
 depends_on = None
 
