@@ -35,8 +35,8 @@ class RpcPolicy:
 
     `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also every operator with a
     name of their own. With an `action`, the caller must also hold a capability that allows it on the request's
-    resource; on none, where it is `without_resource`; or a session where it `needs_session`. `mutates` says that an RPC cut short may have had its effect, `may_wait` that its
-    caller may ask it to wait for the end of what it began.
+    resource; on none, where it is `without_resource`; or a session where it `needs_session`. `mutates` says that an
+    RPC cut short may have had its effect, `may_wait` that its caller may ask it to wait for the end of what it began.
     """
 
     peers: frozenset[str]
