@@ -27,7 +27,7 @@ from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecont
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7ecarus/remotecontrol/access/v1/legal_hold_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x13SetLegalHoldRequest\x12\x36\n\x07hold_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x06holdId\x12\x31\n\x03vin\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^([A-HJ-NPR-Z0-9]{17})?$R\x03vin\x12 \n\x06person\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x06person\x12\"\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x06reason\"N\n\x14LiftLegalHoldRequest\x12\x36\n\x07hold_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x06holdId\"\x17\n\x15ListLegalHoldsRequest\"Y\n\x16ListLegalHoldsResponse\x12?\n\x05holds\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.access.v1.LegalHoldR\x05holds\"\xc7\x03\n\tLegalHold\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\x10\n\x03vin\x18\x02 \x01(\tR\x03vin\x12\x16\n\x06person\x18\x03 \x01(\tR\x06person\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12!\n\x0crequested_by\x18\x05 \x01(\tR\x0brequestedBy\x12=\n\x0crequested_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0brequestedAt\x12\x1f\n\x0b\x61pproved_by\x18\x07 \x01(\tR\napprovedBy\x12\x31\n\x06set_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05setAt\x12*\n\x11lift_requested_by\x18\t \x01(\tR\x0fliftRequestedBy\x12\x1b\n\tlifted_by\x18\n \x01(\tR\x08liftedBy\x12\x37\n\tlifted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08liftedAt\x12\'\n\x0funtold_services\x18\x0c \x03(\tR\x0euntoldServices2\x9e\x03\n\x10LegalHoldService\x12x\n\x0cSetLegalHold\x12\x33.ecarus.remotecontrol.access.v1.SetLegalHoldRequest\x1a).ecarus.remotecontrol.access.v1.LegalHold\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12z\n\rLiftLegalHold\x12\x34.ecarus.remotecontrol.access.v1.LiftLegalHoldRequest\x1a).ecarus.remotecontrol.access.v1.LegalHold\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12\x87\x01\n\x0eListLegalHolds\x12\x35.ecarus.remotecontrol.access.v1.ListLegalHoldsRequest\x1a\x36.ecarus.remotecontrol.access.v1.ListLegalHoldsResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7ecarus/remotecontrol/access/v1/legal_hold_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x01\n\x13SetLegalHoldRequest\x12\x36\n\x07hold_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x06holdId\x12\x31\n\x03vin\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^([A-HJ-NPR-Z0-9]{17})?$R\x03vin\x12\x35\n\x06person\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$R\x06person\x12\x37\n\x06reason\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\xc8\x01\x32\x13^[^\\x00-\\x1f\\x7f]+$R\x06reason\"N\n\x14LiftLegalHoldRequest\x12\x36\n\x07hold_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x06holdId\"\x17\n\x15ListLegalHoldsRequest\"Y\n\x16ListLegalHoldsResponse\x12?\n\x05holds\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.access.v1.LegalHoldR\x05holds\"\xc7\x03\n\tLegalHold\x12\x17\n\x07hold_id\x18\x01 \x01(\tR\x06holdId\x12\x10\n\x03vin\x18\x02 \x01(\tR\x03vin\x12\x16\n\x06person\x18\x03 \x01(\tR\x06person\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12!\n\x0crequested_by\x18\x05 \x01(\tR\x0brequestedBy\x12=\n\x0crequested_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0brequestedAt\x12\x1f\n\x0b\x61pproved_by\x18\x07 \x01(\tR\napprovedBy\x12\x31\n\x06set_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05setAt\x12*\n\x11lift_requested_by\x18\t \x01(\tR\x0fliftRequestedBy\x12\x1b\n\tlifted_by\x18\n \x01(\tR\x08liftedBy\x12\x37\n\tlifted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08liftedAt\x12\'\n\x0funtold_services\x18\x0c \x03(\tR\x0euntoldServices2\x9e\x03\n\x10LegalHoldService\x12x\n\x0cSetLegalHold\x12\x33.ecarus.remotecontrol.access.v1.SetLegalHoldRequest\x1a).ecarus.remotecontrol.access.v1.LegalHold\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12z\n\rLiftLegalHold\x12\x34.ecarus.remotecontrol.access.v1.LiftLegalHoldRequest\x1a).ecarus.remotecontrol.access.v1.LegalHold\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12\x87\x01\n\x0eListLegalHolds\x12\x35.ecarus.remotecontrol.access.v1.ListLegalHoldsRequest\x1a\x36.ecarus.remotecontrol.access.v1.ListLegalHoldsResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETLEGALHOLDREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_SETLEGALHOLDREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\034r\0322\030^([A-HJ-NPR-Z0-9]{17})?$'
   _globals['_SETLEGALHOLDREQUEST'].fields_by_name['person']._loaded_options = None
-  _globals['_SETLEGALHOLDREQUEST'].fields_by_name['person']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_SETLEGALHOLDREQUEST'].fields_by_name['person']._serialized_options = b'\272H\032r\030\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_SETLEGALHOLDREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_SETLEGALHOLDREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_SETLEGALHOLDREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\034r\032\020\001\030\310\0012\023^[^\\x00-\\x1f\\x7f]+$'
   _globals['_LIFTLEGALHOLDREQUEST'].fields_by_name['hold_id']._loaded_options = None
   _globals['_LIFTLEGALHOLDREQUEST'].fields_by_name['hold_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{1,64}$'
   _globals['_LEGALHOLDSERVICE']._loaded_options = None
@@ -53,15 +53,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEGALHOLDSERVICE'].methods_by_name['ListLegalHolds']._loaded_options = None
   _globals['_LEGALHOLDSERVICE'].methods_by_name['ListLegalHolds']._serialized_options = b'\362\340\030\0020\002'
   _globals['_SETLEGALHOLDREQUEST']._serialized_start=201
-  _globals['_SETLEGALHOLDREQUEST']._serialized_end=399
-  _globals['_LIFTLEGALHOLDREQUEST']._serialized_start=401
-  _globals['_LIFTLEGALHOLDREQUEST']._serialized_end=479
-  _globals['_LISTLEGALHOLDSREQUEST']._serialized_start=481
-  _globals['_LISTLEGALHOLDSREQUEST']._serialized_end=504
-  _globals['_LISTLEGALHOLDSRESPONSE']._serialized_start=506
-  _globals['_LISTLEGALHOLDSRESPONSE']._serialized_end=595
-  _globals['_LEGALHOLD']._serialized_start=598
-  _globals['_LEGALHOLD']._serialized_end=1053
-  _globals['_LEGALHOLDSERVICE']._serialized_start=1056
-  _globals['_LEGALHOLDSERVICE']._serialized_end=1470
+  _globals['_SETLEGALHOLDREQUEST']._serialized_end=441
+  _globals['_LIFTLEGALHOLDREQUEST']._serialized_start=443
+  _globals['_LIFTLEGALHOLDREQUEST']._serialized_end=521
+  _globals['_LISTLEGALHOLDSREQUEST']._serialized_start=523
+  _globals['_LISTLEGALHOLDSREQUEST']._serialized_end=546
+  _globals['_LISTLEGALHOLDSRESPONSE']._serialized_start=548
+  _globals['_LISTLEGALHOLDSRESPONSE']._serialized_end=637
+  _globals['_LEGALHOLD']._serialized_start=640
+  _globals['_LEGALHOLD']._serialized_end=1095
+  _globals['_LEGALHOLDSERVICE']._serialized_start=1098
+  _globals['_LEGALHOLDSERVICE']._serialized_end=1512
 # @@protoc_insertion_point(module_scope)
