@@ -23,6 +23,8 @@ SEVERANCES = frozenset({"ACCESS_SEVERED", "GRANT_SEVERED", "REVERSAL_REQUESTED",
 SEVER = "door.access.sever"
 WORKLOAD = "spiffe://"
 """Begins the name of an actor who is an operator, known by certificate."""
+OPERATOR_READ = "AUDIT_READ"
+"""The kind of the entry that says that an operator read, with their reason in its detail."""
 ENDINGS = frozenset({"COMMAND_SUCCESS", "COMMAND_FAILED", "COMMAND_TIMEOUT", "COMMAND_CANCELLED"})
 LATE_RESULT = "LATE_RESULT"
 

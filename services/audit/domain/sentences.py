@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.audit.domain.entries import AuditDecision
-from services.audit.domain.reading import WORKLOAD
+from services.audit.domain.reading import OPERATOR_READ, WORKLOAD
 
 if TYPE_CHECKING:
     from services.audit.domain.reading import AuditReader, LedgerEntry
@@ -150,7 +150,7 @@ def _wanted(entry: LedgerEntry) -> str:
 
 
 def _in_brackets(entry: LedgerEntry) -> str:
-    if entry.kind == "AUDIT_READ":
+    if entry.kind == OPERATOR_READ:
         return ""
     detail = entry.detail()
     told = [detail[name] for name in ("doors", "reason", "status") if detail.get(name)]
