@@ -14,7 +14,11 @@ from doorctl.text import complain, moment
 from services.registry import SERVICES
 
 commands = typer.Typer(no_args_is_help=True, help="What is kept how long, and the job that deletes it.")
-KEEPERS = tuple(service.name for service in SERVICES if service.has_database and service.is_operated)
+KEEPERS = tuple(
+    service.name
+    for service in SERVICES
+    if service.has_database and service.is_operated and not service.keeps_for_ever
+)
 _RPC = "ecarus.remotecontrol.access.v1.RetentionService"
 _ONE = "|".join(KEEPERS)
 

@@ -68,6 +68,7 @@ class SocketReader:
         self._watches: dict[str, Watch] = {}
         self._rate = MessageRate(settings.websocket_messages_per_minute, self._loop.time())
         self._waiting_since: float | None = None
+        self._behind: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._wait_idle()
@@ -197,19 +198,35 @@ class SocketReader:
         """Send this frame, or close where too much waits to be read."""
         if self._closing is not None or self._connection.protocol.state is not State.OPEN:
             return
-        transport, now = self._connection.transport, self._loop.time()
+        transport = self._connection.transport
         waiting = transport.get_write_buffer_size()
         if not waiting:
             self._waiting_since = None
-        elif self._waiting_since is None:
-            self._waiting_since = now
-        if waiting + len(frame) > self._settings.websocket_waiting_bytes or (
-            self._waiting_since is not None
-            and now - self._waiting_since > self._settings.websocket_behind_seconds
-        ):
+        if waiting + len(frame) > self._settings.websocket_waiting_bytes:
             self.close(CLOSE_TOO_SLOW, "resume with your last id")
             return
         transport.write(frame)
+        if self._waiting_since is None and transport.get_write_buffer_size():
+            self._waiting_since = self._loop.time()
+            if self._behind is None:
+                self._look_after(self._settings.websocket_behind_seconds)
+
+    def _look_after(self, seconds: float) -> None:
+        self._behind = self._loop.call_later(seconds, self._look_behind)
+
+    def _look_behind(self) -> None:
+        """Close it where what waits has waited too long, also when nothing more is to be told."""
+        self._behind = None
+        if self._waiting_since is None:
+            return
+        if not self._connection.transport.get_write_buffer_size():
+            self._waiting_since = None
+            return
+        left = self._waiting_since + self._settings.websocket_behind_seconds - self._loop.time()
+        if left > 0:  # what waited first has been read meanwhile
+            self._look_after(left)
+        else:
+            self.close(CLOSE_TOO_SLOW, "resume with your last id")
 
     def _send(self, payload: bytes) -> None:
         self.tell(text_frame(payload))
@@ -231,6 +248,9 @@ class SocketReader:
     def _release(self) -> None:
         for watch in list(self._watches.values()):
             self._drop(watch)
+        if self._behind is not None:
+            self._behind.cancel()
+            self._behind = None
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 HEALTH_PATH = "/healthz"
 _CLOSE_SECONDS = 2.0
+_ABORT_SECONDS = 5.0
+"""So long after its close began a connection is cut off: the library's own limit begins only when what waits has been
+read.
+"""
 _OPEN_SECONDS = 10.0
 _QUEUE = 16
 _LEAST_ERROR = 400
@@ -73,9 +77,21 @@ class BoundedConnection(ServerConnection):
     release: Callable[[], None] | None = None
     """What takes it out of the count, once it was counted."""
     _rate: MessageRate | None = None
+    _cut: asyncio.TimerHandle | None = None
+
+    async def close(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Close it; who does not read is cut off."""
+        self._cut_soon()
+        await super().close(code, reason)
+
+    def _cut_soon(self) -> None:
+        if self._cut is None:
+            self._cut = self.loop.call_later(_ABORT_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take it out of the count, whether it was ever opened or not."""
+        if self._cut is not None:
+            self._cut.cancel()
         if self.release is not None:
             self.release()
         super().connection_lost(exc)
@@ -88,6 +104,7 @@ class BoundedConnection(ServerConnection):
             if not self._rate.take(now):
                 self.protocol.fail(CLOSE_TOO_OFTEN, "too many frames")
                 self.send_data()
+                self._cut_soon()
                 return
         super().process_event(event)
 

@@ -21,7 +21,7 @@ from gateway import messages
 from services.platform.channel import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from ecarus.remotecontrol.access.v1.access_service_pb2 import WatchAuthorization
@@ -30,13 +30,18 @@ if TYPE_CHECKING:
     from services.platform.health import HealthCondition
 
 BEGIN_AT_ONCE = 100
+END_AT_ONCE = 1_000
 AUTHORIZE_SECONDS = 4.0
 _CAPABILITY_SECONDS = 20.0
 """A capability is used for so long at most: it is good for at least as long when it is given."""
 _LATER_SECONDS = 1.0
+_RENEWED_AT_ONCE = 16
+"""So many sessions' watches are renewed at the same time."""
 _LONGEST_PAUSE_SECONDS = 5.0
 _TOO_OLD = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
 AWAY = "DEPENDENCY_UNAVAILABLE"
+_NOT_NOW = frozenset({AWAY, "RATE_LIMITED"})
+"""What says nothing of the right."""
 _AWAY_DETAIL = "A part of the service is away; try again shortly."
 _log = structlog.get_logger()
 
@@ -105,6 +110,7 @@ class WatchFeed:
         self._watches: dict[Watch, None] = {}
         self._by_number: dict[int, Watch] = {}
         self._numbers = itertools.count(1)
+        self._call_number = 0
         self._to_begin: dict[Watch, None] = {}
         self._to_end: list[int] = []
         self._changed = asyncio.Event()
@@ -147,6 +153,7 @@ class WatchFeed:
             await call.initial_metadata()
             if not call.done():
                 self._condition.good()
+            self._call_number += 1
             self._by_number.clear()
             self._to_end.clear()
             self._to_begin = dict.fromkeys(self._watches)
@@ -163,23 +170,31 @@ class WatchFeed:
             call.cancel()
 
     async def _write(self, call: Any) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            while self._to_end:
-                some, self._to_end = self._to_end[:1000], self._to_end[1000:]
-                await call.write(door_watch_service_pb2.WatchVehiclesRequest(end=some))
-            while self._to_begin:
-                some_watches = list(itertools.islice(self._to_begin, BEGIN_AT_ONCE))
-                for watch in some_watches:
-                    del self._to_begin[watch]
-                await self._renew([each for each in some_watches if _is_old(each)])
-                request = door_watch_service_pb2.WatchVehiclesRequest()
-                for watch in some_watches:
-                    if watch in self._watches and watch.capability:
-                        self._add_begin(request, watch)
-                if request.begin:
-                    await call.write(request)
+        """Write what begins and ends. What must be renewed first is renewed beside it and holds up nothing."""
+        at_once = asyncio.Semaphore(_RENEWED_AT_ONCE)
+        async with asyncio.TaskGroup() as renewing:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                while self._to_begin or self._to_end:
+                    request, old = self._next_request()
+                    for watches in old:
+                        renewing.create_task(self._renew(watches, at_once))
+                    if request.begin or request.end:
+                        await call.write(request)
+
+    def _next_request(self) -> tuple[door_watch_service_pb2.WatchVehiclesRequest, list[list[Watch]]]:
+        """Return what is to be written next, and the watches to be renewed, by their session."""
+        request = door_watch_service_pb2.WatchVehiclesRequest(end=self._to_end[:END_AT_ONCE])
+        del self._to_end[:END_AT_ONCE]
+        old: dict[str, list[Watch]] = {}
+        for watch in list(itertools.islice(self._to_begin, BEGIN_AT_ONCE)):
+            del self._to_begin[watch]
+            if _is_old(watch):
+                old.setdefault(watch.reader.session, []).append(watch)
+            else:
+                self._add_begin(request, watch)
+        return request, list(old.values())
 
     def _add_begin(self, request: door_watch_service_pb2.WatchVehiclesRequest, watch: Watch) -> None:
         watch.number = next(self._numbers)
@@ -188,37 +203,58 @@ class WatchFeed:
             watch=watch.number, vin=watch.vin, capability=watch.capability, last_event_id=watch.last_id
         )
 
-    async def _renew(self, watches: Iterable[Watch]) -> None:
-        """Ask access anew for those whose capability is old; who is refused one is told of it as an end."""
-        by_session: dict[str, list[Watch]] = {}
+    async def _renew(self, watches: Sequence[Watch], at_once: asyncio.Semaphore) -> None:
+        """Ask access anew for these of one session; who is refused one is told of it as an end."""
         for watch in watches:
             watch.capability = ""
-            by_session.setdefault(watch.reader.session, []).append(watch)
-        for session, some in by_session.items():
+        async with at_once:
+            watches = [each for each in watches if each in self._watches]
+            if not watches:
+                return
             try:
-                told = await self._authorizer.authorize(session, [each.vin for each in some])
+                told = await self._authorizer.authorize(
+                    watches[0].reader.session, [each.vin for each in watches]
+                )
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                    for reader in {each.reader for each in some}:
+                    for reader in {each.reader for each in watches}:
                         reader.session_ended("TOKEN_INVALID", error.details() or "")
                 else:
-                    self._begin_later(some)
-                continue
-            for watch, answer in zip(some, told, strict=True):
-                if answer.capability:
-                    watch.capability, watch.capability_at = answer.capability, _now()
-                elif watch in self._watches:
-                    self._forget(watch)
-                    cause = door_watch_service_pb2.WatchEnded.CAUSE_GRANT
-                    watch.reader.ended(
-                        watch,
-                        door_watch_service_pb2.WatchEnded(
-                            cause=cause, code=answer.code, detail=answer.detail
-                        ),
-                    )
+                    self._begin_later(watches)
+                return
+        self._take_answers(watches, told)
 
-    def _begin_later(self, watches: Sequence[Watch]) -> None:
-        asyncio.get_running_loop().call_later(_LATER_SECONDS, self._begin_now, watches)
+    def _take_answers(self, watches: Sequence[Watch], told: Sequence[WatchAuthorization]) -> None:
+        renewed: list[Watch] = []
+        not_now: list[Watch] = []
+        seconds = 0
+        for watch, answer in zip(watches, told, strict=True):
+            if answer.capability:
+                watch.capability, watch.capability_at = answer.capability, _now()
+                renewed.append(watch)
+            elif answer.code in _NOT_NOW:
+                not_now.append(watch)
+                seconds = max(seconds, answer.retry_after_seconds)
+            elif watch in self._watches:
+                self._forget(watch)
+                cause = door_watch_service_pb2.WatchEnded.CAUSE_GRANT
+                watch.reader.ended(
+                    watch,
+                    door_watch_service_pb2.WatchEnded(cause=cause, code=answer.code, detail=answer.detail),
+                )
+        self._begin_now(renewed)
+        if not_now:  # the first may be why the others are refused: it is asked about last
+            self._begin_later([*not_now[1:], not_now[0]], seconds)
+
+    def _begin_later(self, watches: Sequence[Watch], seconds: float = 0.0) -> None:
+        asyncio.get_running_loop().call_later(
+            max(seconds, _LATER_SECONDS), self._begin_on, self._call_number, watches
+        )
+
+    def _begin_on(self, call_number: int, watches: Sequence[Watch]) -> None:
+        """Begin them, unless the call for which that was planned is over: on the next one all have been begun."""
+        if call_number == self._call_number:
+            self._begin_now(watches)
 
     def _begin_now(self, watches: Sequence[Watch]) -> None:
         self._to_begin |= dict.fromkeys(each for each in watches if each in self._watches)
@@ -266,7 +302,7 @@ class WatchFeed:
         watch.reader.ended(watch, ending)
 
     def _forget(self, watch: Watch) -> None:
-        del self._watches[watch]
+        self._watches.pop(watch, None)
         self._to_begin.pop(watch, None)
         if watch.number and self._by_number.pop(watch.number, None) is not None:
             self._to_end.append(watch.number)

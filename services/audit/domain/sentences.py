@@ -92,6 +92,7 @@ _DONE = {
     "EMERGENCY_APPROVED": "approved an emergency{about}",
     "AGENT_ACTED": "acted{about}",
     "AUDIT_READ": "read the audit",
+    "AUDIT_COPIED": "took a copy of the whole audit in clear",
     "VEHICLE_ENROLLED": "enrolled the vehicle",
     "VEHICLE_REVOKED": "revoked the vehicle's enrolment",
 }

@@ -103,6 +103,7 @@ INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
     "AuditLogService.GetCheckpoint": "operator",
     "AuditLogService.StreamLogFiles": "operator",
+    "AuditLogService.StreamLogFilesInClear": PERSONS,
     "AccessService.AuthorizeWatches": "room/gateway",
     "DoorWatchService.WatchVehicles": "room/gateway",
     "AuditReadingService.ListEntries": PERSONS,

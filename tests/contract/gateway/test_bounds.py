@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import jwt
@@ -14,8 +14,15 @@ import pytest
 import websockets
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.watches import text_frame
+from services.status.domain.rights import EndingCause
 from tests.contract.gateway.conftest import SECOND, VIN, GatewayHarness, until
 from tests.support.capabilities import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.readers import SocketReader
 
 
 async def refused(opening: Any) -> tuple[int, dict[str, Any]]:
@@ -220,6 +227,64 @@ class TestSlowReaders:
         gateway.move(SECOND)
         assert (await quick.next())["vin"] == SECOND
         assert told > 100
+
+
+@contextlib.asynccontextmanager
+async def unread(gateway: GatewayHarness) -> AsyncIterator[SocketReader]:
+    """Open a connection whose client reads no more; its reader is told of once the gateway cannot write."""
+    client = await gateway.open(max_queue=1, ping_interval=None)
+    try:
+        await client.subscribe(VIN)
+        client.connection.transport.pause_reading()
+        (reader,) = gateway.server._readers
+        async with asyncio.timeout(60):
+            while not reader._connection.paused:
+                reader.tell(text_frame(b"x" * 50_000))
+                await asyncio.sleep(0)
+        yield reader
+    finally:
+        client.connection.transport.abort()
+        await client.connection.wait_closed()
+
+
+async def nothing_open(gateway: GatewayHarness) -> None:
+    """Wait until no connection is counted: well before the first ping, which would find out as well."""
+    async with asyncio.timeout(40):
+        await until(lambda: gateway.server._connections.total == 0)
+    assert not gateway.server._readers
+    assert len(gateway.feed) == 0
+
+
+class TestUnreadConnections:
+    @pytest.fixture(params=[300])
+    def settings(self, request: pytest.FixtureRequest) -> dict[str, Any]:
+        return {
+            "websocket_waiting_bytes": 16_777_216,
+            "websocket_behind_seconds": request.param,
+            "websocket_ping_seconds": 50,
+            "websocket_pong_seconds": 120,
+        }
+
+    async def test_who_reads_nothing_is_closed_all_the_same_and_leaves_its_place(
+        self, gateway: GatewayHarness
+    ) -> None:
+        async with unread(gateway):
+            gateway.end_right(EndingCause.ACCOUNT)
+            await nothing_open(gateway)
+            (answer,) = await (await gateway.open()).subscribe(SECOND)
+            assert answer["type"] == "SUBSCRIBED"
+
+    async def test_an_edge_whose_certificate_is_revoked_is_cut_off_too(self, gateway: GatewayHarness) -> None:
+        async with unread(gateway) as reader:
+            gateway.server._revoke(frozenset({gateway.server._readers[reader].certificate}))
+            await nothing_open(gateway)
+
+    @pytest.mark.parametrize("settings", [1], indirect=True)
+    async def test_who_is_behind_too_long_is_closed_though_nothing_more_is_told(
+        self, gateway: GatewayHarness
+    ) -> None:
+        async with unread(gateway):
+            await nothing_open(gateway)
 
 
 async def test_a_connection_that_is_lost_leaves_nothing(gateway: GatewayHarness) -> None:
