@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Response
 
-from gateway.limits import MessageRate, connection_count, subscription_count
+from gateway.limits import MessageRate, UserRates, connection_count, subscription_count
 from gateway.readers import CLOSE_TOO_OFTEN, SocketReader
 from services.platform import errors
 from services.platform.errors import Refusal
@@ -130,6 +130,7 @@ class WebSocketServer:
         self._workloads = Workloads()
         self._connections = connection_count(settings)
         self._subscriptions = subscription_count(settings)
+        self._vehicles = UserRates(settings.websocket_vehicles_per_minute, settings.websocket_connections)
         self._readers: dict[SocketReader, Workload] = {}
         self._server: Server | None = None
         self._revocations = (
@@ -256,6 +257,7 @@ class WebSocketServer:
             self._feed,
             self._authorizer,
             self._subscriptions,
+            self._vehicles,
             self._settings,
             self._now,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
+from services.access.adapters.limits import UNKNOWN, RateLimitError
 from services.access.adapters.session_issuer import caller_of
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.tickets import EventTicketUnknownError
@@ -79,6 +80,8 @@ class SessionWatches:
     async def authorize(self, token: str, vins: Sequence[str], correlation_id: str) -> list[str | Refusal]:
         """Return a capability for each vehicle, or why there is none. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED,
         StorageUnavailableError.
+
+        Once the caller has asked too often about vehicles that are not theirs, that is the answer for all that follow.
         """
         session = self._verifier.session(token)
         digest, caller = caller_of(session)
@@ -103,6 +106,10 @@ class SessionWatches:
                 answers.append(refusal_of_denial(denied))
             except CaseNotOpenError as closed:  # all of an agent's are because of one case
                 raise refusal_of_sign_in(closed) from closed
-            except Refusal as refusal:  # of this vehicle: too often, for instance
+            except RateLimitError as refusal:
+                answers.append(refusal)
+                if refusal.limit_class == UNKNOWN:  # of the caller: the record is not asked about the others
+                    return answers + [refusal] * (len(vins) - len(answers))
+            except Refusal as refusal:  # of this vehicle
                 answers.append(refusal)
         return answers
