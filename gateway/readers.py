@@ -90,6 +90,11 @@ class SocketReader:
         """The session that the connection was opened with."""
         return self._session.token
 
+    @property
+    def certificate(self) -> str:
+        """The team's certificate under which that was; empty where there was none."""
+        return self._session.certificate
+
     async def receive(self, text: str) -> None:
         """Take a message of the client."""
         if not self._rate.take(self._loop.time()):

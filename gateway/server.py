@@ -190,6 +190,8 @@ class WebSocketServer:
         for reader, workload in list(self._readers.items()):
             if self._workloads.is_revoked(workload):
                 reader.close(CloseCode.GOING_AWAY, "")
+            elif self._workloads.is_name_revoked(reader.certificate):
+                reader.session_ended(errors.TOKEN_INVALID.code, "the certificate behind it is revoked")
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Return None for who may open a connection, else the answer."""
@@ -232,7 +234,10 @@ class WebSocketServer:
         tokens = request.headers.get_all(SESSION_KEY)
         if len(tokens) != 1:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "The WebSocket is opened through the edge only.")
-        return self._verifier.session(tokens[0])
+        session = self._verifier.session(tokens[0])
+        if self._workloads.is_name_revoked(session.certificate):
+            raise Refusal(errors.TOKEN_INVALID, "The certificate that this was asked for with is revoked.")
+        return session
 
     def _check_origin(self, request: Request) -> None:
         """Raise Refusal for a page of another origin than those that may. Who sends none is no browser."""

@@ -38,9 +38,9 @@ class SessionGate:
         self._tickets = tickets
         self._now = now
 
-    def open(self, caller: Caller, network: str) -> str:
-        """Return a session of this caller."""
-        return self._issuer.issue(caller, network)
+    def open(self, caller: Caller, network: str, certificate: str = "") -> str:
+        """Return a session of this caller, under this certificate of a team where they came with one."""
+        return self._issuer.issue(caller, network, certificate)
 
     async def redeem(self, ticket: str) -> str:
         """Return the session that a ticket was given for. Raises Refusal TOKEN_INVALID, StorageUnavailableError."""
@@ -60,7 +60,7 @@ class SessionGate:
 
 class SessionWatches:
     """Authorizes watches for the holders of sessions. `trusts` says of a credential whether it is not known to be
-    withdrawn.
+    withdrawn, `is_revoked` of a certificate's name whether it is revoked.
     """
 
     def __init__(
@@ -69,8 +69,10 @@ class SessionWatches:
         authorizer: RequestAuthorizer[Any],
         record: SessionRecord,
         trusts: Callable[[str], bool],
+        is_revoked: Callable[[str], bool],
         now: Callable[[], datetime],
     ) -> None:
+        self._is_revoked = is_revoked
         self._verifier = verifier
         self._authorizer = authorizer
         self._record = record
@@ -85,7 +87,9 @@ class SessionWatches:
         """
         session = self._verifier.session(token)
         digest, caller = caller_of(session)
-        if not await usecases.is_in_force(self._record, self._trusts, caller, at=self._now()):
+        if self._is_revoked(session.certificate) or not await usecases.is_in_force(
+            self._record, self._trusts, caller, at=self._now()
+        ):
             raise Refusal(
                 errors.TOKEN_INVALID, "What you signed in with is not accepted any more; sign in again."
             )
@@ -98,6 +102,7 @@ class SessionWatches:
                 "read",
                 correlation_id=correlation_id,
                 written_vin=vin,
+                certificate=session.certificate,
             )
             try:
                 permit = await self._authorizer.authorize_as(digest, caller, asked)
