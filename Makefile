@@ -74,7 +74,7 @@ $(COMPILED): $(TEST_READY)
 test: $(TEST_READY) $(COMPILED) ## all tests, several at a time, with the coverage of the fast ones: make test [WORKERS=8]
 	@status=0; \
 	$(call played,together,$(TOGETHER) --cov --cov-report=,-m "not alone"); \
-	$(call played,alone,-m alone tests/messaging tests/system tests/attacks,-m alone); \
+	$(call played,alone,-m alone,-m alone); \
 	$(BIN)/coverage report --skip-covered --show-missing >$(VENV)/coverage.txt || status=$$?; \
 	tail -n 1 $(VENV)/coverage.txt; \
 	exit $$status

@@ -16,6 +16,7 @@ from tlog.checkpoints import CheckpointError, open_checkpoint, unverified
 from tlog.hashing import ProofError, inclusion_proof, leaf_hash
 from tlog.notes import COSIGNATURE, ED25519, NoteError, NoteKey
 from tlog.proof_files import ProofFile, ProofFileError, read_proof
+from tlog.signed_tables import SIGNED_TABLES
 from tlog.tiles import ENTRIES, WIDTH, Tile, TileError, TileNodes, leaves_of, tile_of
 
 if TYPE_CHECKING:
@@ -58,15 +59,20 @@ def export(
     members: Annotated[
         bool, typer.Option("--members", help="also what can be opened of the entries, in clear")
     ] = False,
+    reason: Annotated[str, typer.Option(help="with --members: why, kept in the ledger with your name")] = "",
 ) -> None:
-    """Write a copy of the log and of what the tables say, to be verified anywhere."""
+    """Write a copy of the log and of what the tables say, to be verified anywhere.
+
+    With --members it is asked for under the person's own certificate; that you did, and why, is in the ledger first.
+    """
+    if members != bool(reason):
+        fail("--members and --reason go together")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         fail(f"{folder} is not an empty folder")
-    request = contract.StreamLogFilesRequest(with_members=members)
     written = set()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for part in _files(request):
+        for part in _files(reason):
             path = folder / _checked_path(part.path)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with path.open("ab") as file:
@@ -186,11 +192,28 @@ def _ask_checkpoint() -> contract.GetCheckpointResponse:
         fail(str(failed))
 
 
-def _files(request: contract.StreamLogFilesRequest) -> Iterator[contract.StreamLogFilesResponse]:
+def _files(
+    reason: str,
+) -> Iterator[contract.StreamLogFilesResponse | contract.StreamLogFilesInClearResponse]:
+    """Yield the files; in clear for who says why."""
     try:
         operator = Operator.from_environment(os.environ)
-        rpc, answer = f"{_RPC}/StreamLogFiles", contract.StreamLogFilesResponse
-        yield from operator.stream(SERVICE, rpc, request, answer, _EXPORT_SECONDS)
+        if reason:
+            yield from operator.as_person().stream(
+                SERVICE,
+                f"{_RPC}/StreamLogFilesInClear",
+                contract.StreamLogFilesInClearRequest(reason=reason),
+                contract.StreamLogFilesInClearResponse,
+                _EXPORT_SECONDS,
+            )
+        else:
+            yield from operator.stream(
+                SERVICE,
+                f"{_RPC}/StreamLogFiles",
+                contract.StreamLogFilesRequest(),
+                contract.StreamLogFilesResponse,
+                _EXPORT_SECONDS,
+            )
     except OperationError as failed:
         fail(str(failed))
 
@@ -199,7 +222,7 @@ def _checked_path(path: str) -> str:
     """Return the path of a file of a log: whoever answers does not choose where else we write."""
     table = path.removesuffix(".jsonl").replace("table/", "tile/0/", 1)
     try:
-        if path != CHECKPOINT:
+        if path not in {CHECKPOINT, SIGNED_TABLES}:
             tile_of(table if path.startswith("table/") and path.endswith(".jsonl") else path)
     except TileError as error:
         fail(f"the service sends something else than a log: {error}")

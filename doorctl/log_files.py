@@ -1,6 +1,7 @@
 """Whether a copy of the audit log is whole and unchanged: on files, with the log's public key and a saved checkpoint.
 
-The leaves are hashed anew; nothing in the copy is believed but the log's signature.
+The leaves are hashed anew; nothing in the copy is believed but the log's signatures: that of the checkpoint, and that
+of what the service found in its tables.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from tlog.checkpoints import CheckpointError, SignedCheckpoint, open_checkpoint
 from tlog.hashing import HASH_BYTES, leaf_hash, tree_root
 from tlog.leaves import Disclosure, Leaf, LeafError, canonical, decode, unbase64url
-from tlog.notes import MAX_NOTE_BYTES
+from tlog.notes import MAX_NOTE_BYTES, NoteError
+from tlog.signed_tables import SIGNED_TABLES, open_signed_tables
 from tlog.tiles import ENTRIES, WIDTH, Tile, TileError, TileNodes, grown, leaves_of, tiles_between
 
 if TYPE_CHECKING:
@@ -90,7 +92,8 @@ def verify_log(folder: Path, trust: LogTrust, *, tables: bool = False) -> LogRep
     if saved is not None:
         _compare_saved(copy, signed, saved, report)
     if tables or (folder / TABLE).is_dir():
-        _check_tables(folder, copy, report)
+        digest = _check_tables(folder, copy, report)
+        _check_signed_tables(folder, trust, signed, digest, report)
     else:
         report.notes.append("it holds no word of the tables")
     return report
@@ -246,18 +249,23 @@ def _content(path: Path, most: int = 1 << 25) -> bytes | None:
         return None
 
 
-def _check_tables(folder: Path, copy: _LogCopy, report: LogReport) -> None:
+def _check_tables(folder: Path, copy: _LogCopy, report: LogReport) -> bytes | None:
+    """Return the digest of the tables' files; None where they are not all there."""
     erased = lost = 0
+    whole, digest = True, hashlib.sha256()
     for first in range(0, report.size, WIDTH):
         name = table_path(first)
         data = _content(folder / name)
         if data is None:
             report.missing.append(f"{name} is not there")
+            whole = False
             continue
+        digest.update(data)
         expected = range(first, min(report.size, first + WIDTH))
         lines = data.split(b"\n")
         if lines.pop() or len(lines) < len(expected):
             report.missing.append(f"{name} is cut off, or rows are not there")
+            whole = False
         for index, line in zip(expected, lines, strict=False):
             try:
                 row = _table_row(line, index)
@@ -273,6 +281,27 @@ def _check_tables(folder: Path, copy: _LogCopy, report: LogReport) -> None:
         report.notes.append(f"{erased} entries are of people who were forgotten")
     if lost:
         report.missing.append(f"the keys of {lost} entries are lost: their members cannot be opened")
+    return digest.digest() if whole else None
+
+
+def _check_signed_tables(
+    folder: Path, trust: LogTrust, signed: SignedCheckpoint, digest: bytes | None, report: LogReport
+) -> None:
+    data = _content(folder / SIGNED_TABLES, MAX_NOTE_BYTES)
+    if data is None:
+        report.missing.append(f"{SIGNED_TABLES} is not there: nobody vouches for what the tables say")
+        return
+    try:
+        found = open_signed_tables(data, trust.origin, trust.keys)
+    except NoteError as error:
+        report.tampered.append(f"{SIGNED_TABLES}: {error}")
+        return
+    if (found.size, found.root) != (signed.checkpoint.size, signed.checkpoint.root):
+        report.tampered.append(f"{SIGNED_TABLES} is that of another copy")
+    elif digest is not None and found.digest != digest:
+        report.tampered.append("the tables do not say what was signed")
+    else:
+        report.notes.append(f"the tables are those of {found.time}")
 
 
 def table_path(leaf_index: int) -> str:

@@ -69,9 +69,12 @@ class Receipt:
         return ProofFile(self.proof.index, self.proof.path, self.proof.checkpoint, extra).encode()
 
     def verify(self, origin: str, log_keys: Iterable[NoteKey], witnesses: Iterable[NoteKey] = ()) -> None:
-        """Raise ReceiptForgedError unless one of these keys signed a checkpoint of this log that has this leaf, and the
-        leaf committed to what is shown.
+        """Raise ReceiptForgedError unless one of these keys signed a checkpoint of this log that has this leaf, the
+        leaf committed to what is shown, and what a receipt is about is shown wherever the leaf has it.
         """
+        for name in DISCLOSED:
+            if name in self.leaf.commitments and name not in self.disclosed:
+                raise ReceiptForgedError(f"the leaf has a {name}, which was taken out of the receipt")
         for name, each in self.disclosed.items():
             if not self.leaf.holds(each):
                 raise ReceiptForgedError(f"the leaf holds another {name}")

@@ -23,7 +23,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import code_pb2
 from grpc_tools import protoc
 
-from tools import contract_blocks, edge_refusals, kept_blocks, security_table, service_blocks
+from tools import contract_blocks, decision_index, edge_refusals, kept_blocks, security_table, service_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +61,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[Contract], list[str]]]] = {
         "refusals": contract_blocks.refusal_table,
     },
     "docs/architecture.md": {"services": service_blocks.table},
+    "docs/decisions/README.md": {"index": decision_index.index},
     "docs/privacy.md": {"retention": kept_blocks.retention_table},
     "docs/security.md": {
         "owasp_api": security_table.table("owasp_api"),

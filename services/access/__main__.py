@@ -17,6 +17,7 @@ from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
+from services.access.adapters.decision_log import TELL_SECONDS as TELL_LOOKS_SECONDS
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.event_server import DoorEventServicer
@@ -123,6 +124,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     signals, issuer = SignalLog(), CapabilityIssuer(signing_key, CLOCK.seconds)
     case_record = store.SqlCustomerCases(audit.database, AccessMessages(), relay.hand_over, CLOCK.seconds)
     agents = AgentSupervision(store.SqlAgentRecord(audit.database, agent_alert, relay.hand_over), CLOCK.now)
+    decisions = DecisionLog(audit.note, audit.count_lost, CLOCK.now, CLOCK.monotonic)
     authorizer: RequestAuthorizer[ProofOfRequest] = RequestAuthorizer(
         callers=CallerIdentifier(
             tokens=_token_verifier(settings, keys),
@@ -142,7 +144,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         cases=CaseCheck(case_record, settings.cases),
         now=CLOCK.seconds,
         observe=signals.note,
-        decided=DecisionLog(audit.note, audit.count_lost, CLOCK.now, CLOCK.monotonic).decided,
+        decided=decisions.decided,
     )
     await follow_revocations(broker.client, authorizer.invalidate)
     await shared_proofs.start()
@@ -222,6 +224,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             watch.run(),
             regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
             audit.run(),
+            regularly("tell_looks", TELL_LOOKS_SECONDS, decisions.tell),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
             *persons.jobs(),
             regularly("tell_proofs", TELL_PROOFS_SECONDS, shared_proofs.tell),
@@ -229,7 +232,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
     finally:
         fetching = [keys.close] if isinstance(keys, DiscoveredKeys) else []
-        for close in (rpc.stop, audit.close, *fetching, persons.data.close, broker.close, database.close):
+        await rpc.stop()
+        decisions.tell_all()
+        for close in (audit.close, *fetching, persons.data.close, broker.close, database.close):
             await close()
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, DirectoryPath, Field, FilePath
 from services.audit.adapters import reading_server, second_place, server, store
 from services.audit.adapters.export import LogExport
 from services.audit.adapters.log_key import LogKeys
-from services.audit.adapters.log_server import log_api
+from services.audit.adapters.log_server import ReadingRecord, log_api
 from services.audit.adapters.publication import LogPublication
 from services.audit.adapters.reading_translate import any_refusal_of
 from services.audit.adapters.receipts import LedgerReceipts
@@ -22,7 +22,7 @@ from services.audit.adapters.sequencer import SIGN_SECONDS, Sequencer
 from services.audit.adapters.subject_data import subject_data_api
 from services.audit.adapters.witnesses import WitnessRound, read_witnesses
 from services.audit.usecases.recording import record_entries
-from services.audit.usecases.signing import HistoryWatch, SigningDependencies
+from services.audit.usecases.signing import LEASE, HistoryWatch, SigningDependencies
 from services.platform import boot
 from services.platform.audit_entry import EntryIds
 from services.platform.background import regularly
@@ -81,23 +81,35 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
         deps,
         tree,
         LogPublication(
-            settings.audit_folder, tree, health.condition("publication", patience_seconds=patience)
+            settings.audit_folder,
+            tree,
+            health.condition("publication", patience_seconds=patience),
+            partial(tree.lead, deps.holder, LEASE),
         ),
         health.condition("ledger_intact", needed_by=(CALLS,)),
         health.condition("second_place", patience_seconds=patience),
         CLOCK.monotonic,
     )
+
+    async def record(entry: AuditEntry) -> None:
+        await record_entries(ledger, history, [entry])
+
+    readings = ReadingRecord(record, EntryIds(NAME).next, CLOCK.now)
     round_ = WitnessRound(tree, read_witnesses(settings.audit_witnesses))
     rpc = GrpcServer(
         settings,
         [server.SERVICE, reading_server.DOOR_SERVICE, reading_server.READING_SERVICE],
-        partial(_register, ledger, store.SqlLedgerReading(database, house), tree, history),
+        partial(_register, ledger, store.SqlLedgerReading(database, house), tree, history, readings),
         {**server.POLICY, **reading_server.READING_POLICY},
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         any_refusal_of,
         health=health,
         besides=[
-            log_api(LogExport(tree, store.LedgerInspection(database, house)), keys.public),
+            log_api(
+                LogExport(tree, store.LedgerInspection(database, house), keys, CLOCK.now),
+                keys.public,
+                readings,
+            ),
             subject_data_api(ledger, partial(scrub, settings.database_url)),
         ],
     )
@@ -122,16 +134,13 @@ def _register(
     reading: store.SqlLedgerReading,
     tree: store.SqlTree,
     history: HistoryWatch,
+    readings: ReadingRecord,
     to: grpc.aio.Server,
 ) -> None:
     """Serve taking entries in, and showing them."""
-
-    async def record(entry: AuditEntry) -> None:
-        await record_entries(ledger, history, [entry])
-
     server.AuditIntakeServicer(ledger, history).register(to)
     reading_server.DoorAuditServicer(reading, LedgerReceipts(ledger, tree), CLOCK.now).register(to)
-    reading_server.AuditReadingServicer(reading, record, EntryIds(NAME).next, CLOCK.now).register(to)
+    reading_server.AuditReadingServicer(reading, readings.record, readings.new_id, readings.now).register(to)
 
 
 def cli() -> None:

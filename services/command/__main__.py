@@ -228,7 +228,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         *vehicle_link.subscriptions(events, deps),
         Subscription(
             right_link.ENDED,
-            right_link.CommandRevocationHandler(deps, review, BrokerQueue(broker)).handle,
+            right_link.CommandRevocationHandler(deps, review, BrokerQueue(broker), waits).handle,
         ),
     ]
     keeper = DeadLetterKeeper(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Integer,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
 
 MAX_REASON_CHARACTERS = 200
+_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class AuditOutbox:
         self.table = Table(
             "audit_outbox",
             metadata,
-            Column("sequence", Integer, primary_key=True, autoincrement=True),
+            # Four bytes would be used up: on PostgreSQL a number is never given twice.
+            Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
             Column("entry", LargeBinary, nullable=False),
             Column("set_aside", String(MAX_REASON_CHARACTERS), nullable=True),
         )

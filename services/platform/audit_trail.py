@@ -89,8 +89,8 @@ class AuditTrail:
         What services ask of each other is no decision about a person.
         """
         log_call(call, refusal)
-        if not call.changes or call.peer.startswith(_SERVICES) or (refusal is None and call.is_recorded):
-            return
+        if not call.changes or call.peer.startswith(_SERVICES) or call.is_recorded:
+            return  # what was recorded was decided, also where its answer failed after the commit
         if refusal is None:
             self.note(record_of(call, UNCHANGED, DecisionOutcome.ALLOWED, self._now()))
             return
@@ -118,26 +118,45 @@ class AuditTrail:
             except StorageUnavailableError as error:
                 _log.warning("audit_entries_not_kept_yet", waiting=len(self._waiting), reason=str(error))
                 await self._sleep(_RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001  # what only observes never ends what it observes
+                _log.error("audit_entries_refused", reason=type(error).__name__)
+                await self._sleep(_RETRY_SECONDS)
 
     async def flush(self) -> None:
-        """Commit what waits now. Raises StorageUnavailableError; what was not committed waits on."""
+        """Commit what waits now. Raises StorageUnavailableError: what was not committed waits on. What is refused for
+        any other reason, which is raised, would be for ever: it is counted, and waits no longer.
+        """
         while self._waiting or self._lost:
             lost, batch = self._lost, [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
             count = [] if not lost else [encoded(self._lost_record(lost), self._ids.next())]
-            await self._write([*batch, *count])
-            for _ in batch:
-                self._waiting.popleft()
+            try:
+                await self._write([*batch, *count])
+            except StorageUnavailableError:
+                raise
+            except Exception:
+                self._let_go(len(batch))
+                self._lost += len(batch)
+                raise
+            self._let_go(len(batch))
             self._lost -= lost
             if lost:
                 _log.warning("audit_decisions_not_recorded", count=lost)
         self._arrived.clear()
 
+    def _let_go(self, count: int) -> None:
+        for _ in range(count):
+            self._waiting.popleft()
+
     async def close(self) -> None:
         """Commit what waits, if the store is there."""
         try:
             await self.flush()
-        except StorageUnavailableError as error:
-            _log.error("audit_entries_lost", count=len(self._waiting) + self._lost, reason=str(error))
+        except Exception as error:  # noqa: BLE001  # the others that end with the service must end too
+            _log.error(
+                "audit_entries_lost",
+                count=len(self._waiting) + self._lost,
+                reason=str(error) if isinstance(error, StorageUnavailableError) else type(error).__name__,
+            )
 
     def _lost_record(self, count: int) -> AuditRecord:
         return AuditRecord(LOST, self._now(), DecisionOutcome.NONE, detail={"count": str(count)})

@@ -115,3 +115,32 @@ async def test_of_operators_at_once_one_lifts_a_restriction(
         lambda c: list(c.execute(select(audit.c.act).order_by(audit.c.sequence)).scalars())
     )
     assert acts == ["ACCOUNT_RESTRICTED", "RESTORE_REQUESTED", "ACCOUNT_RESTORED"]
+
+
+RESTORE = "spiffe://ecarus/team/operator"
+
+
+async def test_a_request_to_restore_lapses_and_a_new_stop_clears_it(
+    database: Database, record: store.SqlAbnormalAccess
+) -> None:
+    async def asked(who: str, hours: int) -> bool:
+        """Whether the account is its person's again."""
+        at = NOW + timedelta(hours=hours)
+        found = await record.restore_as_second("anna", by=f"{RESTORE}/{who}", at=at, alone=False)
+        return found.restricted_at is None and found.locked_at is None
+
+    await record.restrict("anna", "odd", by="eve", at=NOW)
+    assert not await asked("alice", 0)
+    assert not await asked("bob", 24)  # what alice asked for has lapsed: bob is the first
+    again = await record.restrict("anna", "odder", by="eve", at=NOW + timedelta(hours=25))
+    assert (again.restriction_reason, again.restricted_at, again.restore_requested_by) == ("odder", NOW, "")
+    assert not await asked("alice", 26)
+    rights = store.SqlGrantRecord(database, AccessMessages(), lambda _: None)
+    for reason, hours in (("stolen", 27), ("stolen", 28), ("and used", 30)):
+        locked = await rights.lock("anna", reason, by="eve", at=NOW + timedelta(hours=hours))
+        assert (locked.reason, locked.locked_at) == (reason, NOW + timedelta(hours=27))
+        assert not await asked("alice", hours + 1)
+    assert await asked("bob", 32)
+    query = select(audit.c.act).where(audit.c.act.in_(["ACCOUNT_RESTRICTED", "ACCOUNT_LOCKED"]))
+    acts = await database.read(lambda c: c.execute(query.order_by(audit.c.sequence)).scalars().all())
+    assert acts == ["ACCOUNT_RESTRICTED"] * 2 + ["ACCOUNT_LOCKED"] * 3

@@ -220,3 +220,40 @@ async def test_decisions_wait_for_a_store_that_is_away_and_those_without_room_ar
     assert [entry.rule for entry in entries] == ["0", "1", "2", ""]
     assert (entries[3].kind, dict(entries[3].detail)) == (LOST, {"count": "2"})
     assert len({entry.entry_id for entry in entries}) == 4
+
+
+async def test_a_write_that_fails_for_ever_is_counted_and_the_next_ones_are_kept(database: Database) -> None:
+    failures, pauses = ["a row that cannot be written"], 0
+
+    class DoneError(Exception):
+        pass
+
+    async def write(entries: Sequence[bytes]) -> None:
+        if failures:
+            raise ValueError(failures.pop())
+        await wait_in(database, entries)
+
+    async def sleep(_seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses == 3:  # gathering, after the pause that the failure cost
+            trail.note(record(2))
+            await trail.flush()
+            raise DoneError
+
+    trail = AuditTrail(EntryIds("access"), write, lambda: T0, "RIGHTS_REFUSED", sleep=sleep)
+    trail.note(record(1))
+    with pytest.raises(DoneError):
+        await trail.run()
+    found = await database.read(lambda c: OUTBOX.waiting(c, 10))
+    entries = [audit_entry_pb2.AuditEntry.FromString(each.entry) for each in found]
+    assert [(entry.kind, entry.detail["count"]) for entry in entries if entry.kind == LOST] == [(LOST, "1")]
+    assert [entry.rule for entry in entries if entry.kind != LOST] == ["2"]
+
+
+async def test_the_numbers_of_waiting_entries_are_never_used_up(database: Database) -> None:
+    beyond = 2**31 + 5
+    await database.write(
+        lambda c: c.execute(insert(OUTBOX.table), {"sequence": beyond, "entry": b""}).rowcount
+    )
+    assert [each.key for each in await database.read(lambda c: OUTBOX.waiting(c, 10))] == [beyond]

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
 from services.audit.adapters.log_key import LogKeys
+from services.audit.adapters.publication import LogPublication
 from services.audit.adapters.second_place import CHECKPOINT
 from services.audit.domain.history import HistoryBrokenError, SignedTree
 from services.audit.usecases.signing import SecondPlaceError, look_at_history, sign_new
@@ -261,9 +262,52 @@ async def test_the_log_is_published_as_files_that_are_written_once(log: AuditLog
     await log.ledger.append([entry(number) for number in range(100, 300)])
     await log.sequencer.step()
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert there == {CHECKPOINT, *(tile.path for tile in tiles_of(300))}
+    assert there == {".lock", CHECKPOINT, *(tile.path for tile in tiles_of(300))}
     for tile in tiles_of(300):
         assert (folder / tile.path).read_bytes() == await log.tree.content_of(tile)
+
+
+async def test_only_the_replica_that_signs_publishes(
+    database_url: str, tmp_path: Path, log: AuditLog
+) -> None:
+    async with opened_log(database_url, tmp_path, holder="two", now=log.now) as other:
+        await log.grow(0, 3)
+        assert await sign_new(log.deps) is not None
+        await other.sequencer.step()
+        assert not (log.folder / "log" / CHECKPOINT).exists()
+        await log.sequencer.step()
+        assert (log.folder / "log" / CHECKPOINT).exists()
+        await log.grow(3, 5)
+        log.now[0] += timedelta(seconds=11)
+        await other.sequencer.step()  # the one that signed is gone
+    signed = await log.tree.latest_checkpoint()
+    assert signed is not None
+    assert (log.folder / "log" / CHECKPOINT).read_bytes() == signed.note
+
+
+async def test_a_slower_replica_puts_no_smaller_checkpoint_over_a_later_one(log: AuditLog) -> None:
+    await log.grow(0, 3)
+    await log.sequencer.step()
+    small = await log.tree.latest_checkpoint()
+    await log.grow(3, 5)
+    await log.sequencer.step()
+    published = (log.folder / "log" / CHECKPOINT).read_bytes()
+
+    class SlowTree:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log.tree, name)
+
+        async def latest_checkpoint(self) -> SignedTree | None:
+            return small
+
+    async def leads() -> bool:
+        return True
+
+    tree: Any = SlowTree()
+    condition = log.health.condition("slower")
+    await LogPublication(log.folder / "log", tree, condition, leads).publish()
+    assert (log.folder / "log" / CHECKPOINT).read_bytes() == published
+    assert "5 leaves is there already" in log.failing()["slower"]
 
 
 async def test_a_folder_that_cannot_be_written_is_said_and_made_good(log: AuditLog) -> None:

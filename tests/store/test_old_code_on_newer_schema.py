@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
 SERVICES = registry.WITH_DATABASE
+WIDER = {("INTEGER", "BIGINT")}
+"""Changes of a type after which old code reads and writes all that it could before."""
 Schema: TypeAlias = "tuple[MetaData, dict[str, list[set[str]]]]"
 """Tables, and for each the sets of columns that must be unique."""
 
@@ -120,7 +122,8 @@ def only_adds(new: str, earlier: Schema, later: Schema) -> None:
         for column in table.columns:
             assert column.name in after.tables[name].columns, f"{new} drops {name}.{column.name}"
             now = after.tables[name].columns[column.name]
-            assert str(now.type) == str(column.type), f"{new} changes the type of {name}.{column.name}"
+            same = str(now.type) == str(column.type) or (str(column.type), str(now.type)) in WIDER
+            assert same, f"{new} changes the type of {name}.{column.name}"
             assert now.nullable or not column.nullable, f"{new} asks for {name}.{column.name}"
         added = [column for column in after.tables[name].columns if column.name not in table.columns]
         for column in added:

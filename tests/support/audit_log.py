@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,7 @@ from services.audit.adapters.publication import LogPublication
 from services.audit.adapters.second_place import FolderSecondPlace
 from services.audit.adapters.sequencer import Sequencer
 from services.audit.adapters.store import SqlLedger, SqlTree
-from services.audit.usecases.signing import HistoryWatch, SigningDependencies
+from services.audit.usecases.signing import LEASE, HistoryWatch, SigningDependencies
 from services.platform.database import open_database
 from services.platform.health import CALLS, Health
 from tests.support.audit_entries import HOUSE_KEY, T0, entry, migrated_audit
@@ -51,7 +52,10 @@ class AuditLog:
         self.deps = SigningDependencies(self.tree, self.second, self.keys, self.history, self.holder)
         self.health = Health()
         self.publication = LogPublication(
-            self.folder / "log", self.tree, self.health.condition("publication")
+            self.folder / "log",
+            self.tree,
+            self.health.condition("publication"),
+            partial(self.tree.lead, self.holder, LEASE),
         )
         self.sequencer = Sequencer(
             self.deps,

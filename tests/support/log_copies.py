@@ -10,6 +10,7 @@ from services.audit.adapters.export import LogExport
 from services.audit.adapters.store import LedgerInspection, SqlTree
 from services.platform.database import open_database
 from tests.support.audit_entries import HOUSE_KEY, T0
+from tests.support.audit_log import KEYS
 from tlog.tiles import bundle, leaves_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 async def export_to(database: Database, folder: Path, *, with_members: bool = True) -> None:
     """Write the log of this database as `doorctl audit export` does."""
-    export = LogExport(SqlTree(database, lambda: T0), LedgerInspection(database, HOUSE_KEY))
+    export = LogExport(SqlTree(database, lambda: T0), LedgerInspection(database, HOUSE_KEY), KEYS, lambda: T0)
     async for path, data in export.files(with_members=with_members):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         with (folder / path).open("ab") as file:
@@ -114,7 +115,7 @@ class LogCopy:
 
     def _rows(self, random: Random) -> dict[str, bytes | None]:
         """Swap, drop or repeat rows of the tables."""
-        name = self._name(random, "table/")
+        name = self._name(random, ".jsonl")
         rows = self.files[name].splitlines(keepends=True)
         one, other = random.randrange(len(rows)), random.randrange(len(rows))
         match random.choice(("swap", "drop", "repeat")):

@@ -107,7 +107,7 @@ def test_what_was_done_is_in_the_audit_log_and_verifies_offline(
 
     def copied() -> bool:
         copies.append(tmp_path / f"copy-{len(copies)}")
-        doorctl("audit", "export", str(copies[-1]), "--members")
+        doorctl("audit", "export", str(copies[-1]), "--members", "--reason", "her request")
         rows = [path.read_text() for path in copies[-1].rglob("table/**/*.jsonl")]
         return sum(row.count(guest) > 0 for text in rows for row in text.splitlines()) >= 2
 

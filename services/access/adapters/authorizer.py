@@ -201,7 +201,7 @@ class _NativeRequest(_PublicRequest):
 
     def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature: what it says of the vehicle is one thing
         if self._said.order is not None:
-            self._orders.check(self.action, self._said.order)
+            self._orders.check(self._said.order)
         return EMERGENCY if self._said.emergency else ""
 
 

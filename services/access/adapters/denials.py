@@ -39,6 +39,8 @@ _DENIED = {
     "signed in themselves.",
     DenialReason.SIGN_IN_NEEDED: "An API key asks nothing about the person it belongs to; send a token of their own "
     "sign-in.",
+    DenialReason.FOR_ONE_VEHICLE: "This token is good for one vehicle, and this is about a person; send one without "
+    "`vin`.",
     DenialReason.EMPLOYEES_ONLY: "This is for employees, whose token says that they are, and for agents about their "
     "customer.",
     DenialReason.KEY_OUT_OF_SCOPE: "This API key was not created for {action}; use one that was.",

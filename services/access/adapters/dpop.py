@@ -2,8 +2,8 @@
 
 A proof is for one request: its method, its URL, its token, within seconds of its making, and once. What was seen is
 remembered by this process, which tells the other replicas within moments (shared_proofs). A copy that is faster may be
-used once at each of them, for the very same method and URL; that is what it costs to ask nobody else on the way of a
-request.
+used once at each of them, for the very same method and URL, and once more at one that has just started; that is what
+it costs to ask nobody else on the way of a request.
 """
 
 from __future__ import annotations

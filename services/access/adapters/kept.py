@@ -148,7 +148,7 @@ def kept_tables(keep_rights: timedelta, keep_audit: timedelta) -> Sequence[KeptT
             customer_cases,
             "the call centre's cases, by number: of which customer, and who opened and closed them",
             "letting agents act because of an open case only: contract",
-            f"{keep_rights.days} days after it was closed (DOORS_RIGHTS_RETENTION_DAYS), or sooner",
+            f"{keep_rights.days} days after it was closed (DOORS_RIGHTS_RETENTION_DAYS)",
             over=lambda at: customer_cases.c.closed_at < at - keep_rights,
             persons=("customer",),
             mentions=("opened_by", "closed_by"),

@@ -33,11 +33,11 @@ class SoundOrders:
 
     def __init__(self, most: int = 4_096) -> None:
         self._most = most
-        self._known: dict[tuple[str, bytes], None] = {}
+        self._known: dict[tuple[type[Message], bytes], None] = {}
 
-    def check(self, action: str, order: Message) -> None:
+    def check(self, order: Message) -> None:
         """Raise Refusal INVALID_REQUEST, naming the fields, unless it is sound."""
-        key = (action, order.SerializeToString())
+        key = (type(order), order.SerializeToString())
         if key in self._known:
             self._known[key] = self._known.pop(key)  # the last is the one used last
             return

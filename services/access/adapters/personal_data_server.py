@@ -12,6 +12,7 @@ from google.api.httpbody_pb2 import HttpBody
 from typing_extensions import override
 
 from services.access.domain.personal_data import (
+    ACCOUNT_STOPPED,
     MOST_DOWNLOADS,
     OPEN_CASE,
     SERVICE_AWAY,
@@ -47,6 +48,8 @@ MOST_BYTES = 64 * 1024 * 1024
 MOST_AT_ONCE = 4
 _CHUNK_CHARACTERS = 32 * 1024
 _WAITS = {
+    ACCOUNT_STOPPED: "Your account is locked or restricted: nothing is erased until it is yours again, nor for seven "
+    "days after that, in which you can take it back.",
     OPEN_CASE: "Something abnormal about your account is being looked at; it goes on by itself after that.",
     SERVICE_AWAY: "A part of the service is away; it goes on by itself.",
     "COMMAND_IN_FLIGHT": "A command of yours is under way; it goes on by itself once that has ended.",

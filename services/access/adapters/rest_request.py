@@ -91,7 +91,7 @@ class SoundBodies:
         content_encoding: str | None = None,
     ) -> Mapping[str, Any]:
         """Do as `check` does; members that are returned twice are the same object."""
-        key = (route.action, content_type, body)
+        key = (route.rpc, content_type, body)
         plain = route.body is not None and not query and content_encoding is None
         known = self._known.pop(key, None) if plain else None
         if known is None:

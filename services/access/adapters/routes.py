@@ -55,6 +55,8 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 class Route:
     """One RPC: the action it needs, its message, and what its REST form may carry."""
 
+    rpc: str
+    """Its full name: several may need one action."""
     action: str
     service: str
     """The service of ours that serves it, and accepts capabilities for it."""
@@ -154,6 +156,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
         raise ValueError(f"{name}: it is either about people or names a vehicle")
     return (
         Route(
+            rpc=method.full_name,
             action=access.action,
             service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
             step_up=access.step_up,

@@ -51,6 +51,7 @@ class Account:
     restricted_at: datetime | None = None
     restriction_reason: str = ""
     restore_requested_by: str = ""
+    restore_requested_at: datetime | None = None
 
 
 KEY_ID_PREFIX = "key_"

@@ -29,6 +29,8 @@ class DenialReason(Enum):
     CLOSED_TO_AGENTS = "CLOSED_TO_AGENTS"
     """Not for who acts for somebody else."""
     OUT_OF_SCOPE = "OUT_OF_SCOPE"
+    FOR_ONE_VEHICLE = "FOR_ONE_VEHICLE"
+    """The bearer is good for some vehicles, and what is about a person is about all of theirs."""
     EMPLOYEES_ONLY = "EMPLOYEES_ONLY"
     """For who watches over access, and the caller is neither an employee nor an agent."""
     KEY_OUT_OF_SCOPE = "KEY_OUT_OF_SCOPE"
@@ -65,19 +67,28 @@ def denial_of(
     return None
 
 
-def denial_of_person(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
+def denial_of_person(
+    permissions: EffectivePermissions, caller: Caller, action: str, *, needs_step_up: bool
+) -> DenialReason | None:
     """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may."""
     if permissions.locked:
         return DenialReason.ACCOUNT_LOCKED
-    if caller.is_agent:
-        return DenialReason.CLOSED_TO_AGENTS
-    if caller.carries is not None:
-        return DenialReason.SIGN_IN_NEEDED
-    if permissions.restricted and action not in persons.UNRESTRICTED:
+    if (denial := _denial_of_bearer(caller)) is not None:
+        return denial
+    if permissions.restricted and not persons.is_open_to_restricted(action, needs_step_up=needs_step_up):
         return DenialReason.ACCOUNT_RESTRICTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE
     return None
+
+
+def _denial_of_bearer(caller: Caller) -> DenialReason | None:
+    """Return why it is none with which a person asks about themselves."""
+    if caller.is_agent:
+        return DenialReason.CLOSED_TO_AGENTS
+    if caller.carries is not None:
+        return DenialReason.SIGN_IN_NEEDED
+    return None if caller.only_vins is None else DenialReason.FOR_ONE_VEHICLE
 
 
 def denial_of_watcher(permissions: EffectivePermissions, caller: Caller, action: str) -> DenialReason | None:
@@ -90,6 +101,9 @@ def denial_of_watcher(permissions: EffectivePermissions, caller: Caller, action:
         return DenialReason.EMPLOYEES_ONLY
     if caller.scope is None or action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE
+    # An agent's vehicle is the one that their case is about.
+    if caller.is_employee and caller.only_vins is not None:
+        return DenialReason.FOR_ONE_VEHICLE
     if permissions.restricted and action != WATCH:
         return DenialReason.ACCOUNT_RESTRICTED
     return None

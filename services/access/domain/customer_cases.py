@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
     from services.access.domain.accounts import Caller
 
-KEPT_TIME = timedelta(days=90)
-"""For so long a closed case is kept: no token that names it is good that long."""
 MOST_LISTED = 200
 
 

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 MOST_DOWNLOADS = 3
 EXPORT_TIME = timedelta(hours=1)
+AFTER_A_STOP = timedelta(days=7)
+"""For so long a person who was locked or restricted can take an erasure back after they have their account again:
+whoever had it meanwhile may have asked.
+"""
+ACCOUNT_STOPPED = "ACCOUNT_STOPPED"
 OPEN_CASE = "OPEN_CASE"
 SERVICE_AWAY = "SERVICE_AWAY"
 ERASED_LOCK = "The person asked to be erased."

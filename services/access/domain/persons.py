@@ -9,3 +9,10 @@ DATA_ERASE = "person.data.erase"
 ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE, DATA_EXPORT, DATA_ERASE})
 UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE})
 """What they may ask for while their account is restricted: nobody gets anything of theirs by it."""
+
+
+def is_open_to_restricted(action: str, *, needs_step_up: bool) -> bool:
+    """Return whether a person may ask for it while their account is restricted: of an erasure, to look at one and to
+    take it back, which need no second factor; not to begin one.
+    """
+    return action in UNRESTRICTED or (action == DATA_ERASE and not needs_step_up)

@@ -386,7 +386,7 @@ class RequestAuthorizer(Generic[Proof]):
             return await self._permissions_to_watch(caller, asked)
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
         if asked.about_caller:
-            denial = denial_of_person(permissions, caller, asked.action)
+            denial = denial_of_person(permissions, caller, asked.action, needs_step_up=bool(asked.step_up))
         else:
             denial = denial_of(permissions, caller, vin, asked.action)
         if denial is DenialReason.VEHICLE_NOT_FOUND:

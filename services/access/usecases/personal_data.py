@@ -52,7 +52,7 @@ class PersonalDataRecord(Protocol):
 
     async def begin(self, erasure: PersonErasure, *, at: datetime) -> bool:
         """Lock the account and end the person's rights and keys, with what that tells others; whether it was begun: not
-        where it was taken back meanwhile.
+        where it was taken back meanwhile, or somebody has locked or restricted the account.
         """
 
     async def finish(self, erasure: PersonErasure) -> str:

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from services.audit.domain.history import HistoryBrokenError, NothingSignedError
+from services.platform.times import milliseconds
 from tlog.leaves import base64url, canonical
+from tlog.signed_tables import SIGNED_TABLES, SignedTables
 from tlog.tiles import WIDTH, Tile, TileError, tiles_between
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
+    from services.audit.adapters.log_key import LogKeys
     from services.audit.adapters.store import LedgerInspection, SqlTree
     from services.audit.adapters.store.inspection import InspectedRow
     from services.audit.domain.history import SignedTree
@@ -26,10 +30,12 @@ _LINES_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class LogExport:
-    """Reads the log."""
+    """Reads the log. `keys` sign what the tables say; `now` gives aware times."""
 
     tree: SqlTree
     inspection: LedgerInspection
+    keys: LogKeys
+    now: Callable[[], datetime]
 
     async def checkpoint(self) -> SignedTree:
         """Return the last checkpoint. Raises NothingSignedError, HistoryBrokenError, StorageUnavailableError."""
@@ -47,7 +53,8 @@ class LogExport:
     async def files(self, *, with_members: bool) -> AsyncIterator[tuple[str, bytes]]:
         """Yield path and content of each file, a long one in pieces.
 
-        A tile that is not there is left out: who verifies finds it missing. Raises NothingSignedError,
+        A tile that is not there is left out: who verifies finds it missing. What the tables say is signed, in the last
+        file: so that who passes a copy on cannot take back what is said of a row. Raises NothingSignedError,
         HistoryBrokenError, StorageUnavailableError.
         """
         latest = await self.checkpoint()
@@ -59,10 +66,16 @@ class LogExport:
                 continue
             for at in range(0, len(data), CHUNK_BYTES):
                 yield tile.path, data[at : at + CHUNK_BYTES]
+        began, digest = self.now(), hashlib.sha256()
         for first in range(0, latest.head.size, _LINES_AT_ONCE):
             rows = await self.inspection.rows(first, min(first + _LINES_AT_ONCE, latest.head.size))
-            lines = [canonical(_line(row, with_members=with_members)) + b"\n" for row in rows]
-            yield table_path(first), b"".join(lines)
+            lines = b"".join(canonical(_line(row, with_members=with_members)) + b"\n" for row in rows)
+            digest.update(lines)
+            yield table_path(first), lines
+        signed = SignedTables(
+            self.keys.origin, latest.head.size, latest.head.root, digest.digest(), milliseconds(began)
+        )
+        yield SIGNED_TABLES, self.keys.sign_text(signed.text())
 
 
 def table_path(leaf_index: int) -> str:

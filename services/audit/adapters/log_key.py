@@ -1,4 +1,4 @@
-"""The log's own key (usecases.signing.CheckpointSigner): Ed25519, for checkpoints and nothing else."""
+"""The log's own key (usecases.signing.CheckpointSigner): Ed25519, for checkpoints and what exports say of tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class LogKeys:
     """The log's keys, more than one while one is replaced: every checkpoint is signed with each."""
 
     def __init__(self, origin: str, *private: Ed25519PrivateKey) -> None:
-        self._origin = origin
+        self.origin = origin
+        """The log's name."""
         self._private = private
         self.public = [NoteKey(origin, ED25519, each.public_key().public_bytes_raw()) for each in private]
         """Who verifies needs one of these."""
@@ -37,7 +38,8 @@ class LogKeys:
 
     def sign(self, head: TreeHead) -> SignedTree:
         """Return the signed checkpoint: for the same tree always the same."""
-        text = Checkpoint(self._origin, head.size, head.root).text()
-        return SignedTree(
-            head, join(text, [signature_line(text, self._origin, each) for each in self._private])
-        )
+        return SignedTree(head, self.sign_text(Checkpoint(self.origin, head.size, head.root).text()))
+
+    def sign_text(self, text: str) -> bytes:
+        """Return the signed note of this text, which ends with a newline."""
+        return join(text, [signature_line(text, self.origin, each) for each in self._private])

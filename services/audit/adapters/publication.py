@@ -12,28 +12,43 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.audit.adapters.second_place import CHECKPOINT, replace_file
+from services.audit.adapters.second_place import CHECKPOINT, locked, replace_file
 from services.audit.domain.history import HistoryBrokenError
 from tlog.checkpoints import CheckpointError, unverified
 from tlog.tiles import WIDTH, TileError, tiles_between
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from services.audit.adapters.store import SqlTree
+    from services.audit.domain.history import SignedTree
     from services.platform.health import HealthCondition
     from tlog.tiles import Tile
 
 _log = structlog.get_logger()
 
 
-class LogPublication:
-    """Keeps the folder at the last checkpoint. `condition` says whether it can."""
+class LaterCheckpointError(Exception):
+    """The folder holds a later checkpoint: another replica's, or one of another log."""
 
-    def __init__(self, folder: Path, tree: SqlTree, condition: HealthCondition) -> None:
+
+class LogPublication:
+    """Keeps the folder at the last checkpoint. `condition` says whether it can, `leads` whether it is this replica's
+    turn, which whoever signs has.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tree: SqlTree,
+        condition: HealthCondition,
+        leads: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._folder = folder
         self._tree = tree
         self._condition = condition
+        self._leads = leads
         self._published: bytes | None = None
 
     async def publish(self) -> None:
@@ -46,15 +61,15 @@ class LogPublication:
         except HistoryBrokenError as error:
             self._condition.bad(str(error))
             return
-        if latest is None or latest.note == self._published:
+        if latest is None or latest.note == self._published or not await self._leads():
             self._condition.good()
             return
         try:
             before = await asyncio.to_thread(self._size_there)
             for tile in tiles_between(before if before <= latest.head.size else 0, latest.head.size):
                 await asyncio.to_thread(self._write_tile, tile, await self._tree.content_of(tile))
-            await asyncio.to_thread(replace_file, self._folder / CHECKPOINT, latest.note)
-        except (OSError, TileError) as error:
+            await asyncio.to_thread(self._replace_checkpoint, latest)
+        except (OSError, TileError, LaterCheckpointError) as error:
             self._condition.bad(f"the log cannot be published: {error}")
             return
         self._published = latest.note
@@ -69,6 +84,14 @@ class LogPublication:
         except CheckpointError as error:
             _log.warning("published_checkpoint_unreadable", reason=str(error))
             return 0
+
+    def _replace_checkpoint(self, latest: SignedTree) -> None:
+        """Put the checkpoint there, unless one of more leaves is. Raises LaterCheckpointError, OSError."""
+        with locked(self._folder):
+            there = self._size_there()
+            if there > latest.head.size:
+                raise LaterCheckpointError(f"a checkpoint of {there} leaves is there already")
+            replace_file(self._folder / CHECKPOINT, latest.note)
 
     def _write_tile(self, tile: Tile, content: bytes) -> None:
         path = self._folder / tile.path

@@ -141,6 +141,21 @@ def read_by_operator(
     )
 
 
+def copied_by_operator(reason: str, call: Call, entry_id: str, at: datetime) -> AuditEntry:
+    """Return the entry that says that an operator takes a copy of all there is, in clear."""
+    return AuditEntry(
+        entry_id=entry_id,
+        at=at,
+        service="audit",
+        kind="AUDIT_COPIED",
+        decision=AuditDecision.ALLOWED,
+        actor=call.peer,
+        rule="certificate",
+        correlation_id=call.correlation_id,
+        detail={"reason": reason},
+    )
+
+
 def entries_message(page: AuditPage) -> audit_reading_service_pb2.ListEntriesResponse:
     """Return a page as operators are shown it."""
     return audit_reading_service_pb2.ListEntriesResponse(

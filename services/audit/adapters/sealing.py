@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 _LEAST_SECRET_BYTES = 32
+_NOT_HASHED = {"row_mac", "decision"}
+"""`decision` is the leaf's, which is hashed; rows from before it was a column have their hash without it."""
 
 
 class UnreadableSealError(Exception):
@@ -54,11 +56,11 @@ class HouseKey:
         return hmac.digest(self._looking_up, f"{what}\0{name}".encode(), "sha256")
 
     def row_mac(self, row: Mapping[str, Any]) -> bytes:
-        """Return the keyed hash of a row: of all its columns but this one."""
+        """Return the keyed hash of a row: of all its columns but this one, and what the leaf says besides."""
         said = {
             name: value.hex() if isinstance(value, bytes) else value and str(value)
             for name, value in row.items()
-            if name != "row_mac"
+            if name not in _NOT_HASHED
         }
         return hmac.digest(self._rows, canonical(said), "sha256")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import secrets
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,15 @@ from tlog.checkpoints import CheckpointError, open_checkpoint
 from tlog.notes import MAX_NOTE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tlog.notes import NoteKey
 
 CHECKPOINT = "checkpoint"
 _SECONDS = 5.0
 _NOT_FOUND = 404
+_PRECONDITION_FAILED = 412
+_LOCK = ".lock"
 
 
 class _SavedCheckpoints:
@@ -79,18 +83,14 @@ class FolderSecondPlace:
 
     def _write(self, signed: SignedTree) -> None:
         """Only one replica at a time looks what is there and writes."""
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            there = self._read()
-            if there is not None:
-                _check_order(self._saved.read(there), signed)
+        with locked(self._folder):
+            try:
+                there = self._read()
+                if there is not None:
+                    _check_order(self._saved.read(there), signed)
+            except HistoryBrokenError as error:
+                raise SecondPlaceError(str(error)) from error
             replace_file(self._folder / CHECKPOINT, signed.note)
-            os.fsync(folder)
-        except HistoryBrokenError as error:
-            raise SecondPlaceError(str(error)) from error
-        finally:
-            os.close(folder)
 
 
 class UrlSecondPlace:
@@ -105,30 +105,40 @@ class UrlSecondPlace:
 
     async def read(self) -> SignedTree | None:
         """Return the checkpoint there; None where there was never one. Raises SecondPlaceError, HistoryBrokenError."""
+        return (await self._get())[0]
+
+    async def _get(self) -> tuple[SignedTree | None, dict[str, str]]:
+        """Return what is there, and what a PUT says so that it takes the place of that and of nothing else."""
         try:
             answer = await self._client.get(self._url)
         except httpx.HTTPError as error:
             raise SecondPlaceError(f"the second place does not answer: {type(error).__name__}") from error
         if answer.status_code == _NOT_FOUND:
-            return None
+            return None, {"if-none-match": "*"}
         if not answer.is_success:
             raise SecondPlaceError(f"the second place answers with status {answer.status_code}")
-        return self._saved.read(answer.content)
+        tag = answer.headers.get("etag", "")
+        strong = tag and not tag.startswith("W/")
+        return self._saved.read(answer.content), {"if-match": tag} if strong else {}
 
     async def write(self, signed: SignedTree) -> None:
         """Put a checkpoint there in place of a smaller one. Raises SecondPlaceError."""
         try:
-            there = await self.read()
+            there, only_where = await self._get()
         except HistoryBrokenError as error:
             raise SecondPlaceError(str(error)) from error
         if there is not None:
             _check_order(there, signed)
         try:
             answer = await self._client.put(
-                self._url, content=signed.note, headers={"content-type": "text/plain; charset=utf-8"}
+                self._url,
+                content=signed.note,
+                headers={"content-type": "text/plain; charset=utf-8", **only_where},
             )
         except httpx.HTTPError as error:
             raise SecondPlaceError(f"the second place does not answer: {type(error).__name__}") from error
+        if answer.status_code == _PRECONDITION_FAILED:
+            raise SecondPlaceError("another checkpoint came to the second place meanwhile")
         if not answer.is_success:
             raise SecondPlaceError(f"the second place answers with status {answer.status_code}")
 
@@ -151,11 +161,31 @@ def _check_order(there: SignedTree, signed: SignedTree) -> None:
         raise SecondPlaceError(f"a checkpoint of {there.head.size} leaves is there already")
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder against other replicas; what was renamed in it is on the disk afterwards. Raises OSError.
+
+    The lock is on a file that is opened for writing: network file systems lock nothing else.
+    """
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+            os.fsync(here)
+        finally:
+            os.close(lock)
+    finally:
+        os.close(here)
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, on the disk when this returns. Raises OSError."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    # No process id: that is 1 in every container, and several may write the same folder.
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
-        with fresh.open("wb") as file:
+        with fresh.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

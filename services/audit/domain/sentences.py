@@ -93,6 +93,7 @@ _DONE = {
     "EMERGENCY_APPROVED": "approved an emergency{about}",
     "AGENT_ACTED": "acted{about}",
     "AUDIT_READ": "read the audit",
+    "AUDIT_COPIED": "took a copy of the whole audit in clear",
     "VEHICLE_ENROLLED": "enrolled the vehicle",
     "VEHICLE_REVOKED": "revoked the vehicle's enrolment",
 }
@@ -108,7 +109,9 @@ def sentence_of(entry: LedgerEntry, reader: AuditReader | None = None) -> str:
         return f"{who} asked to {_wanted(entry)} and was refused: {because or 'no reason is known'}."
     if entry.kind == "ACCESS_ALLOWED":
         action = entry.value("action")
-        return f"{who} {_LOOKED.get(action, 'was allowed ' + (action or 'to look'))}."
+        looked = _LOOKED.get(action, "was allowed " + (action or "to look"))
+        count = _detail(entry).get("count")
+        return f"{who} {looked}{f' ({count} more times)' if count else ''}."
     about = _about(entry, reader)
     if entry.kind not in _DONE:
         return f"{who}: {_words(entry.kind)}{about}{_in_brackets(entry)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,10 +29,17 @@ class LedgerReading(Protocol):
     """The entries of the ledger. Every method may raise StorageUnavailableError."""
 
     async def entries_of_vehicle(
-        self, vin: str, *, before: int | None, limit: int, since: datetime | None, of_person: str | None
+        self,
+        vin: str,
+        *,
+        before: int | None,
+        limit: int,
+        since: datetime | None,
+        of_person: str | None,
+        decision: AuditDecision | None = None,
     ) -> Sequence[LedgerEntry]:
         """Return at most `limit` entries about this vehicle, newest first: of those before this leaf, not older than
-        `since`, and about or by this person.
+        `since`, about or by this person, and of this decision (or of a row that does not say its own).
         """
 
     async def entries_of_person(
@@ -75,7 +83,7 @@ async def list_audit(
     begins = max(since, reader.since)
     while looked_at < MOST_LOOKED_AT:
         batch = await ledger.entries_of_vehicle(
-            vin, before=before, limit=READ_AT_ONCE, since=begins, of_person=of_person
+            vin, before=before, limit=READ_AT_ONCE, since=begins, of_person=of_person, decision=decision
         )
         for entry in batch:
             if reader.may_see(entry) and (decision is None or entry.decision is decision):
@@ -86,6 +94,7 @@ async def list_audit(
         looked_at += len(batch)
         if len(batch) < READ_AT_ONCE:
             return AuditPage(found, None)
+        await asyncio.sleep(0)  # who brings entries comes between
     return AuditPage(found, before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from services.command.domain.commands import RequestedOrder
     from services.command.usecases.ports import CommandDependencies
     from services.command.usecases.rights import CommandRightsReview, VehicleQueue
+    from services.command.usecases.waiting import CommandWaits, WaitRight
     from services.platform.consumer import Delivery
     from services.telematics.order_signer import OrderSigningClient
 
@@ -38,10 +40,17 @@ _log = structlog.get_logger()
 class CommandRevocationHandler:
     """Handles what ENDED delivers. Repeated it changes nothing."""
 
-    def __init__(self, deps: CommandDependencies, review: CommandRightsReview, queue: VehicleQueue) -> None:
+    def __init__(
+        self,
+        deps: CommandDependencies,
+        review: CommandRightsReview,
+        queue: VehicleQueue,
+        waits: CommandWaits,
+    ) -> None:
         self._deps = deps
         self._review = review
         self._queue = queue
+        self._waits = waits
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
         """End what these rights carried. Raises StorageUnavailableError, also while nobody can tell of a right."""
@@ -54,12 +63,26 @@ class CommandRevocationHandler:
                         raise ValueError("settings of no vehicle")  # noqa: TRY301  # judged like what does not decode
                     await self._queue.take_out_settings(withdrawn.vin)
                 else:
-                    ended = vehicle_translate.right_ended(grant_pb2.GrantRevoked.FromString(delivery.data))
+                    told = grant_pb2.GrantRevoked.FromString(delivery.data)
+                    self._waits.end_rights(partial(_rested_on, told))  # before the command's end wakes them
+                    ended = vehicle_translate.right_ended(told)
                     if ended is not None:
                         await end_rights(self._deps, self._review, self._queue, ended)
             except (DecodeError, ValueError) as error:
                 poison.append(PoisonMessage(delivery, f"not the end of a right: {error}"))
         return poison
+
+
+def _rested_on(told: grant_pb2.GrantRevoked, right: WaitRight) -> bool:
+    """Return whether this right rested on what has ended, by what the message names, whatever kind it says it is.
+
+    What may be left of it does not count: who waits in vain looks again.
+    """
+    if told.credential:
+        return told.credential == right.credential
+    if told.case_number:
+        return told.case_number == right.case
+    return told.principal in {right.subject, right.actor} and told.vin in {"", right.vin}
 
 
 class SignerReview:

@@ -80,17 +80,23 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     async def _answer_at_the_end(
         self, context: Context, command: Command, seconds: int
     ) -> door_command_pb2.DoorCommand:
-        """Answer once the command has ended, or after so many seconds as if nobody had waited."""
-        viewer = translate.viewer_of(current_call())
+        """Answer once the command has ended; after so many seconds, or once the right to look at it has ended, as if
+        nobody had waited.
+        """
+        viewer, right = translate.viewer_of(current_call()), translate.wait_right_of(current_call())
         vin, command_id = command.vin, command.command_id
-        with self._waits.waiting(command_id, viewer.subject) as wait:
+        ends_at = current_call().granted().ends_at
+        with self._waits.waiting(command_id, viewer.subject, right) as wait:
             if wait is None:
                 await _accepted(context, vin, command_id)
                 return translate.first_answer(command)
             current = await self._read_or_none(viewer, vin, command_id)
             if current is not None and not current.status.final:
-                await wait.until_ended(_seconds_to_wait(context, seconds))
+                left = ends_at - self._deps.now().timestamp()
+                await wait.until_ended(min(_seconds_to_wait(context, seconds), left))
                 current = await self._read_or_none(viewer, vin, command_id)
+            if wait.right_ended or ends_at <= self._deps.now().timestamp():
+                current = None
         waited = (PREFERENCE_APPLIED, f"wait={seconds}")
         if current is None or not current.status.final:
             await _accepted(context, vin, command_id, waited)

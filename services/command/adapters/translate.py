@@ -29,6 +29,7 @@ from services.command.domain.commands import (
     Viewer,
 )
 from services.command.domain.history import HistoryPage, HistoryQuery
+from services.command.usecases.waiting import WaitRight
 from services.platform.audit_entry import factors_of
 from services.platform.capability import METADATA_KEY
 from services.platform.public_values import seconds
@@ -94,6 +95,14 @@ def viewer_of(call: Call) -> Viewer:
     """Return who reads."""
     capability = call.granted()
     return Viewer(capability.subject, _role(capability), datetime.fromtimestamp(capability.since, UTC))
+
+
+def wait_right_of(call: Call) -> WaitRight:
+    """Return what somebody who waits may look at their command by."""
+    capability = call.granted()
+    return WaitRight(
+        capability.subject, capability.actor, capability.resource, capability.credential, capability.case
+    )
 
 
 def _role(capability: Capability) -> PersonRole | None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MOST_REMEMBERED = 2_000
 """So many ends, and so many commands that other replicas wait for, are remembered."""
@@ -29,10 +30,25 @@ class Replicas(Protocol):
         """Say that this command has ended, to those that wait for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class WaitRight:
+    """What somebody may look at a command by: who for whom, on which vehicle, with which key, because of which case."""
+
+    subject: str
+    actor: str
+    vin: str
+    credential: str = ""
+    case: str = ""
+
+
 class CommandWait:
     """Somebody's wait for one command."""
 
-    def __init__(self) -> None:
+    right_ended = False
+    """Whether what they waited by has ended: how the command stands is told to them no more."""
+
+    def __init__(self, right: WaitRight | None) -> None:
+        self.right = right
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -60,8 +76,10 @@ class CommandWaits:
         self._closed = False
 
     @contextlib.contextmanager
-    def waiting(self, command_id: str, person: str) -> Iterator[CommandWait | None]:
-        """Have `person` wait for this command; None where too many do, or the process ends.
+    def waiting(
+        self, command_id: str, person: str, right: WaitRight | None = None
+    ) -> Iterator[CommandWait | None]:
+        """Have `person` wait for this command by this right; None where too many do, or the process ends.
 
         What ended before this began is not told: look at the command once after it has begun.
         """
@@ -72,7 +90,7 @@ class CommandWaits:
         ):
             yield None
             return
-        wait = CommandWait()
+        wait = CommandWait(right)
         self._by_person[person] += 1
         self._waits.setdefault(command_id, []).append(wait)
         self._replicas.tell_awaited(command_id)
@@ -100,6 +118,14 @@ class CommandWaits:
         """Wake who waits for this command: it has ended, wherever."""
         for wait in self._waits.get(command_id, ()):
             wait.wake()
+
+    def end_rights(self, has_ended: Callable[[WaitRight], bool]) -> None:
+        """Let nobody wait any more whose right has ended, as `has_ended` says."""
+        for waits in self._waits.values():
+            for wait in waits:
+                if wait.right is not None and has_ended(wait.right):
+                    wait.right_ended = True
+                    wait.wake()
 
     def awaited(self, command_id: str) -> None:
         """Note that another process waits for the end of this command."""

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0008_legal_holds"
+HEAD = "0009_wide_audit_outbox"
 MOST_TOLD_ALERTS = 256
 """What was reported of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 

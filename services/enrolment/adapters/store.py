@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from services.platform.database import Database
 
-HEAD = "0005_legal_holds"
+HEAD = "0006_wide_audit_outbox"
 _ATTEMPTS = 3
 
 

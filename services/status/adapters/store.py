@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from services.status.domain.doors import KnownState, LockMoved
     from services.status.domain.judgement import ActuationOutcome, ReportedActuation
 
-HEAD = "0008_legal_holds"
+HEAD = "0009_wide_audit_outbox"
 _log = structlog.get_logger()
 
 

@@ -76,7 +76,7 @@ from tests.contract.access.other_services import OtherServices
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import grpc
 
@@ -150,10 +150,17 @@ def audit() -> list[Any]:
     return []
 
 
-async def _entries(database: Database, trail: AuditTrail) -> list[AuditEntry]:
+async def _entries(database: Database, trail: AuditTrail, decisions: DecisionLog) -> list[AuditEntry]:
+    decisions.tell_all()
     await trail.flush()
     waiting = await database.read(lambda c: store.audit_outbox.waiting(c, 100_000))
     return [AuditEntry.FromString(each.entry) for each in waiting]
+
+
+@pytest.fixture
+def decided_at() -> Callable[[], float]:
+    """What seconds the log of decisions counts; a test in which no look repeats another overrides this."""
+    return time.monotonic
 
 
 @pytest.fixture
@@ -217,6 +224,7 @@ async def build_room(
     *,
     case_rule: CaseRule,
     audit: list[Any],
+    decided_at: Callable[[], float],
     asked: dict[Any, Any],
     others: OtherServices,
     production: bool,
@@ -257,7 +265,8 @@ async def build_room(
         utc_now,
         "RIGHTS_REFUSED",
     )
-    audit.append(partial(_entries, database, trail))
+    decisions = DecisionLog(trail.note, trail.count_lost, utc_now, decided_at)
+    audit.append(partial(_entries, database, trail, decisions))
     agents = AgentSupervision(store.SqlAgentRecord(audited, agent_alert, sent.extend), utc_now)
     authorizer = RequestAuthorizer(
         callers=CallerIdentifier(
@@ -276,7 +285,7 @@ async def build_room(
         agents=agents,
         cases=CaseCheck(case_record, case_rule),
         now=time.time,
-        decided=DecisionLog(trail.note, trail.count_lost, utc_now, time.monotonic).decided,
+        decided=decisions.decided,
     )
     sessions = store.SqlSessions(database)
     gate = SessionGate(SessionIssuer(lambda: issuer.key, time.time), sessions, utc_now)

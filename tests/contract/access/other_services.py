@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
+from services.access.adapters.store.person_rows import erasures
 from services.access.adapters.store.tables import audit_outbox, outbox
 from services.access.domain.personal_data import SERVICE_AWAY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
 
@@ -33,6 +34,8 @@ class OtherServices:
     done: list[Any] = field(default_factory=list)
     erasures: Any = None
     database: Any = None
+    before_answer: Callable[[], Awaitable[Any]] | None = None
+    """What happens while it is asked whether something is in the way."""
     path: Path | None = None
 
     @property
@@ -47,6 +50,8 @@ class OtherServices:
                 yield "history", json.dumps(row)
 
     async def look(self, _name: str, _person: str, _erasure_id: str) -> str:
+        if self.before_answer is not None:
+            await self.before_answer()
         return SERVICE_AWAY if self.is_away else self.stands
 
     async def erase(self, _name: str, person: str, erasure_id: str) -> str:
@@ -68,6 +73,10 @@ class OtherServices:
             delete(audit_outbox.table),
         ):
             await self.database.write(lambda c, statement=statement: c.execute(statement) and None)
+
+    async def erasures_now(self) -> Sequence[Any]:
+        """The rows of erasures."""
+        return list(await self.database.read(lambda c: c.execute(select(erasures)).all()))
 
     async def step(self) -> None:
         """Bring erasures as far as they go, once everything that waited has left."""

@@ -129,9 +129,24 @@ async def test_an_agents_look_names_the_case(
     assert (entry.action, entry.rule, entry.detail["case"]) == ("door.status.read", "OWNER", "case-1")
 
 
-async def test_many_at_once_are_many_entries(check: CheckEdge, audit: list[Any]) -> None:
+async def test_many_looks_at_once_are_one_entry_and_one_with_how_many_more(
+    check: CheckEdge, audit: list[Any]
+) -> None:
     path = f"/api/v1/remotecontrol/vehicles/{VIN}/door/status"
     await asyncio.gather(*(check(path, headers={"x-correlation-id": f"look-{n}"}) for n in range(50)))
+    first, others = await all_of(audit)
+    assert {each.kind for each in (first, others)} == {"ACCESS_ALLOWED"}
+    assert (first.detail["count"], others.detail["count"]) == ("", "49")
+    assert first.correlation_id != others.correlation_id
+
+
+async def test_many_refusals_at_once_are_many_entries(
+    check: CheckEdge, token_issuer: TokenIssuer, audit: list[Any]
+) -> None:
+    path = f"/api/v1/remotecontrol/vehicles/{VIN}/door/status"
+    bearer = {"authorization": f"Bearer {token_issuer.token('user-456')}"}
+    asked = [check(path, headers={**bearer, "x-correlation-id": f"look-{n}"}) for n in range(50)]
+    await asyncio.gather(*asked)
     entries = await all_of(audit)
     assert {each.correlation_id for each in entries} == {f"look-{n}" for n in range(50)}
     assert len({each.entry_id for each in entries}) == len(entries) == 50

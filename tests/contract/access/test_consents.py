@@ -124,6 +124,11 @@ async def test_what_was_said_is_kept_with_the_text_and_how(people: People) -> No
     assert other.state == STATES.NOT_ASKED
 
 
+async def test_a_token_for_one_vehicle_says_nothing_for_the_person(people: People) -> None:
+    with pytest.raises(Exception, match="ACTION_NOT_GRANTED"):
+        await people.ask(rpc.ListConsentsRequest(), vin=VIN)
+
+
 async def test_only_the_text_that_is_asked_about_now_can_be_agreed_to(
     people: People, asked: dict[Any, Any]
 ) -> None:

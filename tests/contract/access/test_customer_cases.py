@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,7 +11,9 @@ import pytest
 from ecarus.remotecontrol.access.v1 import customer_case_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.access.v1.customer_case_service_pb2_grpc import CustomerCaseServiceStub
+from sqlalchemy import update
 
+from services.access.adapters.store.tables import customer_cases
 from services.access.domain.customer_cases import CaseRule
 from tests.contract.access.access_service import (
     FOREIGN,
@@ -27,6 +30,8 @@ from tests.contract.access.door_of_rights import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tests.contract.access.other_services import OtherServices
 
 
 @pytest.fixture
@@ -133,6 +138,18 @@ async def test_cases_are_listed_and_are_nobody_elses_business(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await closed(CustomerCaseServiceStub(channel))
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_new_case_deletes_no_old_one_that_may_be_held(
+    call_centre: CustomerCaseServiceStub, others: OtherServices
+) -> None:
+    await opened(call_centre)
+    await closed(call_centre)
+    long_ago = update(customer_cases).values(closed_at=datetime(2020, 1, 1, tzinfo=UTC))
+    await others.database.write(lambda connection: connection.execute(long_ago) and None)
+    await opened(call_centre, "case-2")
+    listed = await call_centre.ListCases(contract.ListCasesRequest(), timeout=5)
+    assert {each.case_number for each in listed.cases} == {"case-1", "case-2"}
 
 
 async def test_of_two_who_open_a_case_at_once_both_are_told_the_same(

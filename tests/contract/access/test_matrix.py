@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import importlib
+import itertools
 import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ from tests.contract.access.access_service import FOREIGN, UNKNOWN, VIN, CheckEdg
 from tests.contract.access.door_of_rights import KINDS, DoorOfRights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from google.protobuf.descriptor import MethodDescriptor
 
 DRIVERS = "owner agent shared key valet"
@@ -99,6 +103,7 @@ INTERNAL = {
     "AccessService.CheckGrants": "room/signer",
     "AuditLogService.GetCheckpoint": "operator",
     "AuditLogService.StreamLogFiles": "operator",
+    "AuditLogService.StreamLogFilesInClear": PERSONS,
     "AccessService.AuthorizeWatches": "room/gateway",
     "DoorWatchService.WatchVehicles": "room/gateway",
     "AuditReadingService.ListEntries": PERSONS,
@@ -208,6 +213,12 @@ def test_a_certificate_opens_what_it_is_for(peer: str) -> None:
         may = policy_of(service)[f"/{service}/{rpc.name}"].admits(SPIFFE + peer)
         expected = peer in INTERNAL[name].split() if name in INTERNAL else peer == "edge"
         assert may == expected, (peer, name)
+
+
+@pytest.fixture
+def decided_at() -> Callable[[], float]:
+    """A minute between any two decisions: no look repeats another."""
+    return partial(next, itertools.count(0.0, 61.0))
 
 
 @pytest.fixture

@@ -152,6 +152,9 @@ async def test_nobody_asks_for_somebody_else_and_what_counts_needs_a_second_fact
     }[name]
     assert problem_in(await person.admitted(request, **acting("agent-7")))["code"] == "ACTION_NOT_GRANTED"
     assert problem_in(await person.admitted(request, bearer=PUBLISHED_KEY))["code"] == "ACTION_NOT_GRANTED"
+    for_one = await person.admitted(request, vin=VIN)
+    assert problem_in(for_one)["code"] == "ACTION_NOT_GRANTED"
+    assert "good for one vehicle" in problem_in(for_one)["detail"]
     old = await person.admitted(request, auth_time=int(time.time()) - 3_000)
     if name in {"RequestDataExport", "StreamDataExport", "RequestErasure"}:
         assert problem_in(old)["code"] == "STEP_UP_REQUIRED"
@@ -206,6 +209,64 @@ async def test_without_its_owner_nobody_has_a_right_on_a_vehicle(
         .grants[0]
         .HasField("revoked_at")
     )
+
+
+@pytest.mark.parametrize("how", ["Lock", "Restrict"])
+async def test_an_account_that_is_stopped_is_not_erased(
+    person: Person, others: OtherServices, rights: DoorOfRights, operators: Any, clerk: Any, how: str
+) -> None:
+    asked = await person.ask(rpc.RequestErasureRequest(wish=WISH))
+    stop = getattr(access_service_pb2, f"{how}AccountRequest")(principal="user-123", reason="stolen phone")
+    await getattr(clerk, f"{how}Account")(stop, timeout=5)
+    for _ in range(2):
+        await others.step()
+    (waits,) = await others.erasures_now()
+    assert (waits.state, waits.in_the_way) == ("DEFERRED", "ACCOUNT_STOPPED")
+    problem = await rights.may("user-123", "unlock")
+    assert problem is not None
+    assert problem["code"] == {"Lock": "ACCOUNT_LOCKED", "Restrict": "ACCOUNT_RESTRICTED"}[how]
+    restore = access_service_pb2.RestoreAccountRequest(principal="user-123")
+    for operator in operators:
+        await operator.RestoreAccount(restore, timeout=5)
+    await others.step()
+    assert await rights.may("user-123", "unlock") is None
+    told = await person.erasure(asked.erasure_id)
+    assert (told.state, told.waits_for) == (ERASURES.WAITING, "")
+    assert told.due_at.seconds >= time.time() + 6 * 86_400
+    gone = await person.ask(rpc.CancelErasureRequest(erasure_id=asked.erasure_id))
+    assert gone.state == ERASURES.CANCELLED
+
+
+@pytest.mark.parametrize("how", ["Lock", "Restrict"])
+async def test_a_stop_between_the_look_and_the_beginning_counts(
+    person: Person, others: OtherServices, clerk: Any, how: str
+) -> None:
+    await person.ask(rpc.RequestErasureRequest(wish=WISH))
+    stop = getattr(access_service_pb2, f"{how}AccountRequest")(principal="user-123", reason="stolen phone")
+    others.before_answer = lambda: getattr(clerk, f"{how}Account")(stop, timeout=5)
+    await others.step()
+    assert others.erased == []
+    (waits,) = await others.erasures_now()
+    assert waits.state == "WAITING"
+    accounts = await clerk.ListAccounts(access_service_pb2.ListAccountsRequest(), timeout=5)
+    assert [each.account.reason for each in accounts.accounts if each.account.HasField("locked_at")] == (
+        ["stolen phone"] if how == "Lock" else []
+    )
+
+
+async def test_a_restricted_person_takes_back_what_a_thief_asked_for(
+    person: Person, others: OtherServices, clerk: Any
+) -> None:
+    asked = await person.ask(rpc.RequestErasureRequest(wish=WISH))
+    stop = access_service_pb2.RestrictAccountRequest(principal="user-123", reason="odd")
+    await clerk.RestrictAccount(stop, timeout=5)
+    for request in (rpc.RequestErasureRequest(wish=WISH), rpc.RequestDataExportRequest()):
+        assert problem_in(await person.admitted(request))["code"] == "ACCOUNT_RESTRICTED"
+    assert (await person.erasure(asked.erasure_id)).state == ERASURES.WAITING
+    gone = await person.ask(rpc.CancelErasureRequest(erasure_id=asked.erasure_id))
+    assert gone.state == ERASURES.CANCELLED
+    await others.step()
+    assert others.erased == []
 
 
 @pytest.mark.parametrize("stands", ["COMMAND_IN_FLIGHT", "SETTINGS_IN_FLIGHT", "away"])

@@ -142,7 +142,7 @@ async def test_an_employee_lists_acknowledges_stops_and_two_restore(
     assert await rights.may("user-123") is None
 
 
-async def test_one_person_is_one_operator_whichever_way_they_come(
+async def test_an_operator_and_an_employee_may_be_one_person(
     security: SecurityDoor, rights: DoorOfRights, operators: Any
 ) -> None:
     await security.stop(security.employee(), "restrict", "user-123")
@@ -154,7 +154,10 @@ async def test_one_person_is_one_operator_whichever_way_they_come(
     assert not (await bob.RestoreAccount(request, timeout=5)).HasField("restricted_at")
     await security.stop(security.employee(), "restrict", "user-123")
     await alice.RestoreAccount(request, timeout=5)
-    assert (await security.restore(security.employee("bob"), "user-123")).state == PrincipalState.ACTIVE
+    for employee in ("bob", "00u1a2b3", "oscar"):
+        standing = await security.restore(security.employee(employee), "user-123")
+        assert standing.state == PrincipalState.RESTRICTED
+    assert not (await bob.RestoreAccount(request, timeout=5)).HasField("restricted_at")
 
 
 async def test_an_agent_sees_and_restricts_their_customer_and_nobody_else(
@@ -205,6 +208,7 @@ async def test_an_agent_sees_and_restricts_their_customer_and_nobody_else(
         ({"scope": "security.watch"}, "ACTION_NOT_GRANTED"),  # it sees, and does nothing
         ({"scope": "door"}, "ACTION_NOT_GRANTED"),
         ({"scope": None}, "ACTION_NOT_GRANTED"),  # what is not narrowed is not widened to this
+        ({"vin": VIN}, "ACTION_NOT_GRANTED"),  # and what is good for a vehicle is not for people
         ({"roles": ["cleaner"]}, "TOKEN_INVALID"),
         ({"roles": "employee"}, "TOKEN_INVALID"),
         ({"roles": None}, "TOKEN_INVALID"),

@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.door.v1 import door_command_pb2
 
+from protocol.subjects import GRANT_REVOKED_SUBJECT
+from services.command.adapters.right_link import CommandRevocationHandler
 from services.command.domain.commands import DoorResult, Ending, FailureReason, Status
 from tests.contract.command.conftest import VIN, CommandRpcHarness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from services.command.domain.commands import RequestedOrder
 
 STATUSES = door_command_pb2.CommandStatus
+
+
+class RightsHarness:
+    """A signer to whom all rights have ended, or none; and the broker's queue."""
+
+    def __init__(self, *, all_ended: bool) -> None:
+        self._all_ended = all_ended
+
+    async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
+        return {command.command_id for command in commands if self._all_ended}
+
+    async def take_out_commands(self, vin: str) -> None:
+        assert vin == VIN
+
+
+async def right_ends(service: CommandRpcHarness, *, mine: bool = True, **told: Any) -> None:
+    """The access service says so."""
+    rights: Any = RightsHarness(all_ended=mine)
+    delivery: Any = SimpleNamespace(
+        subject=GRANT_REVOKED_SUBJECT, data=grant_pb2.GrantRevoked(**told).SerializeToString()
+    )
+    handler = CommandRevocationHandler(service.deps, rights, rights, service.waits)
+    assert await handler.handle([delivery]) == []
 
 
 async def headers_of(call: Any) -> dict[str, str]:
@@ -134,5 +165,53 @@ async def test_a_process_that_ends_answers_who_waits(service: CommandRpcHarness)
     call = service.unlock(prefer="wait=20")
     await in_flight(service)
     service.waits.close()
+    assert (await call).status == STATUSES.PENDING
+    assert (await headers_of(call))["x-http-code"] == "202"
+
+
+ENDED = {
+    "grant": {"kind": grant_pb2.ENDED_RIGHT_GRANT, "principal": "user-123", "vin": VIN},
+    "account": {"kind": grant_pb2.ENDED_RIGHT_ACCOUNT, "principal": "user-123"},
+    "agent": {"kind": grant_pb2.ENDED_RIGHT_ACCOUNT, "principal": "agent-7"},
+    "credential": {"kind": grant_pb2.ENDED_RIGHT_CREDENTIAL, "credential": "key_1"},
+    "case": {"kind": grant_pb2.ENDED_RIGHT_CASE, "principal": "user-123", "case_number": "case-1"},
+}
+
+
+@pytest.mark.parametrize("what", ENDED)
+async def test_whose_right_ends_is_told_no_more_than_that_it_was_accepted(
+    service: CommandRpcHarness, what: str
+) -> None:
+    call = service.unlock(prefer="wait=20", actor="agent-7", case="case-1")
+    command_id = await in_flight(service)
+    await right_ends(service, **ENDED[what])
+    if what == "case":  # what was asked for because of it goes on
+        await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done."))
+    answer = await call
+    headers = await headers_of(call)
+    assert (answer.status, headers["x-http-code"]) == (STATUSES.PENDING, "202")
+    assert "x-http-body" not in headers
+    assert (await service.details(command_id))["status"] == ("SUCCESS" if what == "case" else "FAILED")
+
+
+async def test_the_end_of_a_right_ends_nobody_elses_wait(service: CommandRpcHarness) -> None:
+    call = service.unlock(prefer="wait=20")
+    command_id = await in_flight(service)
+    for other in (
+        {**ENDED["grant"], "vin": "KMHSH81C7LU999999"},
+        {**ENDED["account"], "principal": "user-456"},
+        {**ENDED["credential"], "credential": "key_2"},
+        ENDED["case"],
+    ):
+        await right_ends(service, mine=False, **other)
+    await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done."))
+    assert (await call).status == STATUSES.SUCCESS
+
+
+async def test_nobody_waits_longer_than_a_right_that_ends_by_itself(service: CommandRpcHarness) -> None:
+    call = service.unlock(prefer="wait=20", ends=math.floor(service.now.timestamp()) + 1)
+    command_id = await in_flight(service)
+    service.now += timedelta(seconds=2)
+    await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done."))
     assert (await call).status == STATUSES.PENDING
     assert (await headers_of(call))["x-http-code"] == "202"

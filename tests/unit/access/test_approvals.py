@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.access.domain.approvals import APPROVAL_TIME, SameOperatorError
+from services.access.domain.approvals import (
+    APPROVAL_TIME,
+    SameOperatorError,
+    is_same_operator,
+)
 from services.access.domain.grants import GrantRole, GrantUnknownError, NewGrant, PendingGrant
 from services.access.usecases.approvals import needs_two_operators
 
@@ -28,6 +32,27 @@ def test_another_operator_approves_within_the_time() -> None:
     ASKED.check_approval("bob", last)
     with pytest.raises(SameOperatorError):
         ASKED.check_approval("alice", last)
+
+
+OPERATOR = "spiffe://ecarus/team/operator"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (f"{OPERATOR}/alice", f"{OPERATOR}/bob", False),
+        (f"{OPERATOR}/alice", f"{OPERATOR}/Alice", True),
+        ("employee/00u1a2b3", "employee/00u9z8y7", False),
+        ("employee/Eve", "employee/eve", True),
+        (f"{OPERATOR}/alice", "employee/00u1a2b3", True),  # nobody can tell
+        ("employee/corp/eve", "employee/corp/oscar", False),
+        ("employee/eve", "employee/corp/oscar", False),
+        (f"employee/{OPERATOR}/alice", f"{OPERATOR}/bob", True),
+    ],
+)
+def test_two_operators_come_the_same_way_under_two_names(one: str, other: str, *, same: bool) -> None:
+    assert is_same_operator(one, other) is same
+    assert is_same_operator(other, one) is same
 
 
 @pytest.mark.parametrize(

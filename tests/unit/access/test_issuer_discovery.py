@@ -7,6 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
@@ -193,12 +194,29 @@ async def test_an_answer_that_is_not_taken_changes_nothing(
     await harness.keys.refresh()
     before = harness.ring.credentials
     harness.issuer.answers[path] = answer
-    harness.issuer.headers["location"] = harness.issuer.url + KEYS
+    elsewhere = "/elsewhere"
+    harness.issuer.answers[elsewhere] = (200, json.dumps(harness.issuer.jwks).encode())
+    harness.issuer.headers["location"] = harness.issuer.url + elsewhere
     harness.at += 61
     await harness.keys.refresh()
     assert harness.ring.credentials == before
     assert not harness.is_healthy()
     assert harness.gone == []
+    assert elsewhere not in harness.issuer.paths, "a redirect was followed"
+
+
+@pytest.mark.parametrize("member", ["jku", "x5u"])
+@pytest.mark.parametrize("kid", ["one", "another"])
+async def test_no_address_in_a_token_is_asked(harness: DiscoveryHarness, member: str, kid: str) -> None:
+    """Neither with a key that is known nor with one that has the issuer asked for its keys once more."""
+    await harness.keys.refresh()
+    harness.at += 11
+    claims = jwt.decode(harness.issuer.token(audience=AUDIENCE), options={"verify_signature": False})
+    head = {"typ": "at+jwt", "kid": kid, member: f"{harness.issuer.url}/thief"}
+    token = jwt.encode(claims, new_key("EdDSA"), algorithm="EdDSA", headers=head)
+    with pytest.raises(Refusal, match="TOKEN_INVALID"):
+        await harness.tokens.prove(token)
+    assert set(harness.issuer.paths) == {METADATA, KEYS}
 
 
 @pytest.mark.parametrize("where", ["http://192.0.2.1/keys", "file:///etc/passwd", "ftp://127.0.0.1/k", 7, ""])
@@ -263,6 +281,8 @@ def test_which_keys_of_a_set_are_taken() -> None:
         good,
         {**private, "kid": "private", "alg": "EdDSA"},
         {**private_p256, "kid": "private-ec", "alg": "ES256"},
+        {**public_jwk(p256, "no point", "ES256"), "y": public_jwk(p256, "x", "ES256")["x"]},
+        {**good, "kid": "no point either", "x": good["x"][:40]},
         {"kty": "oct", "k": "c2VjcmV0", "kid": "secret", "alg": "HS256"},
         {**short, "kid": "short", "alg": "RS256"},
         {**good, "kid": "enc", "use": "enc"},

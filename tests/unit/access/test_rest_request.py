@@ -315,6 +315,20 @@ def test_what_the_contracts_rules_refuse_is_refused_before_it_is_counted(
     assert refused(where, body) == ("INVALID_REQUEST", fields)
 
 
+def test_a_body_that_is_sound_for_one_rpc_is_judged_anew_for_another_that_needs_the_same_action() -> None:
+    known = rest_request.SoundBodies()
+    narrow = _ROUTES.rest(f"/api/v1/remotecontrol/vehicles/{VIN}/door/grants/g-1/narrow")
+    assert narrow is not None
+    give, less = route("grants", "POST"), narrow[1]["POST"]
+    assert give.action == less.action
+    asked = {"query": "", "content_type": "application/json", "vin": VIN}
+    body = b'{"kind": "DIGITAL_KEY", "principal": "user-9", "validSeconds": 600}'
+    known.check(give, body=body, **asked)
+    with pytest.raises(Refusal) as caught:
+        known.check(less, body=body, **asked)
+    assert {each.field for each in caught.value.violations} >= {"kind", "principal", "validSeconds"}
+
+
 def test_of_bodies_only_sound_ones_are_remembered_and_only_with_all_that_they_were_judged_by() -> None:
     known = rest_request.SoundBodies(most=2)
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from services.audit.adapters.second_place import FolderSecondPlace, UrlSecondPlace, open_second_place
-from services.audit.domain.history import HistoryBrokenError, TreeHead
+from services.audit.adapters.second_place import (
+    FolderSecondPlace,
+    UrlSecondPlace,
+    open_second_place,
+    replace_file,
+)
+from services.audit.domain.history import HistoryBrokenError, SignedTree, TreeHead
 from services.audit.usecases.signing import SecondPlaceError
 from tests.support.audit_log import KEYS, ORIGIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 URL = "https://second.test/audit/checkpoint"
 SMALL, LARGE, FORK = (
@@ -22,11 +30,15 @@ SMALL, LARGE, FORK = (
 
 
 class Shelf:
-    """A server that keeps one file. `status` is what it answers in place of doing so; 0: it is away."""
+    """A server that keeps one file. `status` is what it answers in place of doing so; 0: it is away. `meanwhile` comes
+    to it before the next PUT; `tagged`: it says which content a GET gave, and minds the conditions of a PUT.
+    """
 
     def __init__(self) -> None:
         self.data: bytes | None = None
         self.status: int | None = None
+        self.meanwhile: bytes | None = None
+        self.tagged = True
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         assert str(request.url) == URL
@@ -35,9 +47,22 @@ class Shelf:
         if self.status is not None:
             return httpx.Response(self.status)
         if request.method == "PUT":
+            self.data, self.meanwhile = self.meanwhile or self.data, None
+            if self.tagged and not self._may_put(request):
+                return httpx.Response(412)
             self.data = request.content
             return httpx.Response(204)
-        return httpx.Response(404) if self.data is None else httpx.Response(200, content=self.data)
+        if self.data is None:
+            return httpx.Response(404)
+        return httpx.Response(200, content=self.data, headers={"etag": self._tag()} if self.tagged else {})
+
+    def _may_put(self, request: httpx.Request) -> bool:
+        if "if-none-match" in request.headers:
+            return self.data is None
+        return request.headers["if-match"] == self._tag()
+
+    def _tag(self) -> str:
+        return f'"{hashlib.sha256(self.data or b"").hexdigest()}"'
 
 
 @pytest.fixture
@@ -67,6 +92,43 @@ async def test_what_is_later_stays(place: UrlSecondPlace, shelf: Shelf, signed: 
     with pytest.raises(SecondPlaceError, match="4 leaves is there"):
         await place.write(signed)  # type: ignore[arg-type]  # a signed tree
     assert shelf.data == LARGE.note
+
+
+@pytest.mark.parametrize("before", [None, SMALL], ids=["empty", "smaller"])
+async def test_what_came_between_looking_and_writing_stays(
+    place: UrlSecondPlace, shelf: Shelf, before: SignedTree | None
+) -> None:
+    if before is not None:
+        await place.write(before)
+    shelf.meanwhile = LARGE.note
+    with pytest.raises(SecondPlaceError, match="meanwhile"):
+        await place.write(FORK)
+    assert shelf.data == LARGE.note
+
+
+async def test_a_server_without_tags_takes_checkpoints_too(place: UrlSecondPlace, shelf: Shelf) -> None:
+    shelf.tagged = False
+    for signed in (SMALL, LARGE):
+        await place.write(signed)
+        assert await place.read() == signed
+
+
+def test_two_processes_of_one_number_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In containers every process has the number 1: while one writes, the other writes and is done."""
+    flush = os.fsync
+    done: list[bool] = []
+
+    def slowly(file: int) -> None:
+        if not done:
+            done.append(True)
+            replace_file(tmp_path / "checkpoint", b"the other's")
+            assert (tmp_path / "checkpoint").read_bytes() == b"the other's"
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", slowly)
+    replace_file(tmp_path / "checkpoint", b"the first's, which is longer")
+    assert (tmp_path / "checkpoint").read_bytes() == b"the first's, which is longer"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
 @pytest.mark.parametrize("status", [0, 500, 403, 302])

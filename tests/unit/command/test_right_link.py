@@ -10,6 +10,7 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.command.adapters.right_link import CommandRevocationHandler
+from services.command.usecases.waiting import CommandWaits
 from services.config.adapters.right_link import ConfigRevocationHandler
 
 
@@ -27,5 +28,10 @@ async def test_what_agents_asked_for_goes_on_when_their_case_is_closed(customer:
     ).SerializeToString()
     delivery: Any = SimpleNamespace(subject=GRANT_REVOKED_SUBJECT, data=told)
     nothing: Any = Nothing()
-    assert await CommandRevocationHandler(nothing, nothing, nothing).handle([delivery]) == []
+    assert (
+        await CommandRevocationHandler(nothing, nothing, nothing, CommandWaits(nothing, 1, 1)).handle(
+            [delivery]
+        )
+        == []
+    )
     assert await ConfigRevocationHandler(nothing, nothing, nothing).handle([delivery]) == []

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "threat-model.md"
-NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::\w+)*?(?:::(\w+))?`")
 PARTIES = (
     "A car with its keys",
     "A user",
@@ -62,7 +62,14 @@ def test_every_row_names_a_test_that_exists(row: str) -> None:
         assert test in names_in(ROOT / path), f"{path}::{test}"
 
 
+def test_every_name_of_a_test_is_read() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    read = {found.group() for found in NAMED.finditer(page)}
+    assert set(re.findall(r"`tests/[^`]*\.py[^`]*`", page)) - read == set()
+    assert ("tests/contract/x.py", "test_y") in NAMED.findall("`tests/contract/x.py::TestX::test_y`")
+
+
 def test_every_attack_is_in_the_threat_model() -> None:
     named = {test for _, test in NAMED.findall(PAGE.read_text(encoding="utf-8"))}
-    made = set().union(*(names_in(path) for path in (ROOT / "tests" / "attacks").glob("test_*.py")))
+    made = set().union(*(names_in(path) for path in (ROOT / "tests" / "attacks").rglob("test_*.py")))
     assert sorted(made - named) == []

@@ -249,4 +249,51 @@ def test_members_are_compared_with_what_the_leaf_commits_to(copy: LogCopy, trust
     rows[1]["members"]["rule"][1] = "SHARED"
     lines = [json.dumps(row, sort_keys=True, separators=(",", ":")) for row in rows]
     copy.write({name: ("\n".join(lines) + "\n").encode()})
-    assert verify_log(copy.folder, trust).tampered == ["row 1: rule is not what the leaf commits to"]
+    assert verify_log(copy.folder, trust).tampered == [
+        "row 1: rule is not what the leaf commits to",
+        "the tables do not say what was signed",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"erased": ["subject"], "members": {}},
+        {"members": None},
+        {"problems": []},
+        {"lost": []},
+    ],
+    ids=["hidden as forgotten", "members left out", "a problem taken back", "a loss taken back"],
+)
+def test_what_the_service_says_of_a_row_cannot_be_changed(
+    made: Path, tmp_path: Path, trust: LogTrust, change: dict[str, Any]
+) -> None:
+    file = Path(shutil.copy(made / "ledger.sqlite3", tmp_path / "ledger.sqlite3"))
+    connection = sqlite3.connect(file)
+    if "problems" in change:
+        connection.execute("UPDATE ledger_entry SET vehicle = x'00' WHERE leaf_index = 1")
+    elif "lost" in change:
+        connection.execute("UPDATE person_key SET wrapped = x'00'")
+    connection.commit()
+    connection.close()
+    asyncio.run(export_of_file(file, tmp_path / "copy"))
+    copy = LogCopy.of(tmp_path / "copy")
+    for name in sorted(copy.files):
+        if not name.endswith(".jsonl"):
+            continue
+        rows = [json.loads(line) | change for line in copy.files[name].splitlines()]
+        kept = [{key: value for key, value in row.items() if value is not None} for row in rows]
+        lines = [json.dumps(row, sort_keys=True, separators=(",", ":")) for row in kept]
+        copy.write({name: ("\n".join(lines) + "\n").encode()})
+    report = verify_log(copy.folder, trust, tables=True)
+    assert (report.verdict, report.tampered[-1]) == (
+        Verdict.TAMPERED,
+        "the tables do not say what was signed",
+    )
+
+
+def test_the_word_of_another_copy_is_none_of_this(made: Path, copy: LogCopy, trust: LogTrust) -> None:
+    copy.write({"table/signed": (made / "early" / "table" / "signed").read_bytes()})
+    assert verify_log(copy.folder, trust).tampered == ["table/signed is that of another copy"]
+    copy.write({"table/signed": copy.files["checkpoint"]})
+    assert "nothing of the tables" in verify_log(copy.folder, trust).tampered[0]

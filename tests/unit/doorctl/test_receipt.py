@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2, session_pb2
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
@@ -35,13 +35,22 @@ ORIGIN = "log.example/audit"
 ORDER = hashlib.sha256(b"the order").digest()
 
 
-def vehicle_answer(car: Ed25519PrivateKey, command_id: str, vin: str = VIN) -> bytes:
-    """What a vehicle signs of a command that it carried out."""
+def vehicle_answer(
+    car: Ed25519PrivateKey,
+    command_id: str,
+    outcome: Any = report_pb2.COMMAND_OUTCOME_SUCCEEDED,
+    *,
+    done: bool = False,
+) -> bytes:
+    """What a vehicle signs of a command that it carried out; where it is `done`, of a door too."""
+    vin = VIN
     answer = session_pb2.SignedAnswer(
         vin=vin, message_id="m-1", counter=1, epoch=b"e" * 16, request_hash=ORDER
     )
     answer.result.command_id = command_id
-    answer.result.outcome = report_pb2.COMMAND_OUTCOME_SUCCEEDED
+    answer.result.outcome = outcome
+    if done:
+        answer.result.doors.add(door=body_pb2.DOOR_ID_DRIVER, succeeded=True)
     subject = subject_of(vin, Domain.RESULT)
     return cose.sign(KeySigner(car), ContentType.RESULT, subject, answer.SerializeToString())
 
@@ -90,6 +99,15 @@ class Case:
         words += ["--key", key or self.log.public.vkey()]
         words += ["--vehicle-key", str(vehicle)] if car else []
         return CliRunner().invoke(app, [*words, *more])
+
+    def ended(self, kind: str, answer: bytes) -> Any:
+        """Verify the receipt of a command that ended so, and of which the vehicle signed this."""
+        digest = hashlib.sha256(answer).hexdigest()
+        members = {"command_id": "cmd-1", "order_sha256": ORDER.hex(), "result_sha256": digest}
+        shown = {name: Disclosure(name, b"s" * 32, text) for name, text in members.items()}
+        leaf = replace(self.receipt.leaf, kind=kind, commitments=commitments_of(shown.values()))
+        self.log.leaves[5] = leaf.encode()
+        return self.verify(Receipt(leaf, shown, answer, self.log.proof(5)).encode())
 
 
 @pytest.fixture
@@ -181,6 +199,42 @@ def test_an_answer_to_another_order_or_command_proves_nothing(case: Case) -> Non
     case.log.leaves[5] = leaf.encode()
     done = case.verify(Receipt(leaf, shown, stolen, case.log.proof(5)).encode())
     assert (done.exit_code, "about another command" in done.output) == (1, True)
+
+
+def test_a_receipt_whose_evidence_was_taken_out_does_not_hold(case: Case) -> None:
+    receipt = case.receipt
+    for name in receipt.disclosed:
+        left = {each: shown for each, shown in receipt.disclosed.items() if each != name}
+        stripped = replace(receipt, disclosed=left, result=b"").encode()
+        assert case.verify(stripped, car=False).exit_code == 1, name
+    bare = replace(receipt, result=b"").encode()
+    done = case.verify(bare)
+    assert (done.exit_code, "the hash alone" in done.output) == (2, True)
+    assert case.verify(bare, car=False).exit_code == 0  # it proves the end alone, and says so
+
+
+def test_a_vehicles_key_that_is_not_there_is_said_first(case: Case) -> None:
+    for result in (case.receipt.result, b""):
+        data = replace(case.receipt, result=result).encode()
+        assert case.verify(data, "--vehicle-key", str(case.folder / "none.pem"), car=False).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("COMMAND_SUCCESS", 0),
+        ("LATE_RESULT", 0),
+        ("COMMAND_FAILED", 1),
+        ("COMMAND_CANCELLED", 1),
+        ("COMMAND_TIMEOUT", 1),
+    ],
+)
+def test_an_end_that_the_vehicles_word_contradicts_does_not_hold(case: Case, kind: str, status: int) -> None:
+    answer = vehicle_answer(case.car, "cmd-1", done=True)
+    assert case.ended(kind, answer).exit_code == status
+    failed = vehicle_answer(case.car, "cmd-1", report_pb2.COMMAND_OUTCOME_FAILED)
+    assert case.ended("COMMAND_SUCCESS", failed).exit_code == 1
+    assert case.ended("COMMAND_FAILED", failed).exit_code == 0
 
 
 def test_no_changed_byte_of_a_receipt_holds(case: Case) -> None:

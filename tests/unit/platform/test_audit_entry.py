@@ -10,8 +10,11 @@ from ecarus.remotecontrol.audit.v1 import audit_entry_pb2
 
 from services.audit.adapters.translate import entry_of
 from services.audit.domain.entries import AuditEntry
+from services.platform import errors
 from services.platform.audit_entry import AuditRecord, DecisionOutcome, EntryIds, encoded
 from services.platform.audit_trail import LOST, AuditTrail
+from services.platform.call import Call
+from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,3 +69,19 @@ async def test_a_decision_that_cannot_be_told_is_counted_and_fails_nobody() -> N
         ("ACCESS_REFUSED", {}),
         (LOST, {"count": "1"}),
     ]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_what_fails_after_its_commit_has_the_commits_entry_alone(recorded: bool) -> None:  # a parameter
+    kept: list[bytes] = []
+
+    async def write(entries: Sequence[bytes]) -> None:
+        kept.extend(entries)
+
+    trail = AuditTrail(EntryIds("command"), write, lambda: T0, "COMMAND_REFUSED")
+    call = Call("/s/UnlockDoors", "c-1", "spiffe://ecarus/edge", None, {}, changes=True)
+    if recorded:
+        call.note_recorded()
+    trail.tell(call, Refusal(errors.INTERNAL_ERROR, "the answer was not made", may_have_succeeded=True))
+    await trail.flush()
+    assert len(kept) == (0 if recorded else 1)

@@ -1,4 +1,6 @@
-"""`make test` on a small project of its own: what failed is played once more, and only a failure there is one."""
+"""`make test` on a small project of its own: all is run, of every level and also what must be alone; what failed is
+played once more, and only a failure there is one.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,29 @@ from pathlib import Path
 
 import pytest
 
-MAKEFILE = Path(__file__).resolve().parents[3] / "Makefile"
-LEVELS = ("unit", "messaging", "system", "attacks")
+ROOT = Path(__file__).resolve().parents[3]
+MAKEFILE = ROOT / "Makefile"
+LEVELS = sorted({found.relative_to(ROOT / "tests").parts[0] for found in (ROOT / "tests").rglob("test_*.py")})
 PROJECT = """
 [tool.pytest.ini_options]
 testpaths = ["tests"]
 markers = ["alone: by itself"]
 addopts = ["--import-mode=importlib"]
 asyncio_default_fixture_loop_scope = "function"
+"""
+OF_A_LEVEL = """
+from pathlib import Path
+
+import pytest
+
+
+def test_passes():
+    Path("ran-{level}").touch()
+
+
+@pytest.mark.alone
+def test_passes_alone():
+    Path("ran-alone-{level}").touch()
 """
 TESTS = """
 from pathlib import Path
@@ -59,13 +76,16 @@ def test_what_failed_is_played_once_more(
     assert "are played once more by themselves" in done.stdout
     assert (tmp_path / "good").read_text() == "x", "what had passed was played again"
     assert (tmp_path / "alone").read_text() == "x" * (1 + (alone > 0))
+    ran = {found.name for found in tmp_path.glob("ran-*")}
+    assert ran == {f"ran-{how}{level}" for level in LEVELS for how in ("", "alone-")}, "some are never run"
 
 
 def play(folder: Path, workers: int, **failures: int) -> subprocess.CompletedProcess[str]:
     """`make test` of the project's own Makefile."""
     for level in LEVELS:
         (folder / "tests" / level).mkdir(parents=True)
-        (folder / "tests" / level / f"test_{level}_passes.py").write_text("def test_passes() -> None: ...\n")
+        made = folder / "tests" / level / f"test_{level}_passes.py"
+        made.write_text(textwrap.dedent(OF_A_LEVEL).format(level=level))
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "tests" / "system" / "test_accidents.py").write_text(textwrap.dedent(TESTS).format(**failures))
     # The environment of this run is ready.

@@ -12,6 +12,7 @@ from sqlalchemy import case as sql_case
 from sqlalchemy import delete, func, or_, select, update
 
 from services.access.adapters.store.grant_rows import grant_of
+from services.access.adapters.store.personal_data import postpone_erasure
 from services.access.adapters.store.tables import (
     abnormal_cases,
     add_if_new,
@@ -28,7 +29,7 @@ from services.access.domain.abnormal import (
     Finding,
 )
 from services.access.domain.accounts import Account
-from services.access.domain.approvals import is_same_operator
+from services.access.domain.approvals import is_in_time, is_same_operator
 from services.access.domain.grants import GrantState
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ _MOST_LISTED = 200
 _MOST_EVIDENCE = 300
 _MOST_OF_NOBODY = 1_000
 """Cases that concern no account. There are as many as there are networks."""
-_KEPT, _KEPT_WHEN_SEEN = timedelta(days=90), timedelta(days=7)
 _TELL_AGAIN = timedelta(hours=1)
 """Owners are told anew of what was not found for so long; of what replicas find within moments of each other, once."""
 _RESTRICTED_FIRST = sql_case((abnormal_cases.c.consequence == Consequence.RESTRICT.value, 0), else_=1)
@@ -123,7 +123,9 @@ class SqlAbnormalAccess:
         return await self._database.write(write)
 
     async def restrict(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
-        """Restrict an account, and tell owners. One that is restricted stays as it is."""
+        """Restrict an account, and tell owners. Of one that is restricted the new reason is kept, and what was asked of
+        it before lifts nothing.
+        """
         account, messages = await self._database.write(
             lambda connection: self._restricted(
                 connection, principal, reason, "RESTRICTED_BY_OPERATOR", by, at
@@ -149,13 +151,12 @@ class SqlAbnormalAccess:
                 return known, []
             if alone:
                 return self._restored(connection, principal, by, at, locked_too=True)
-            if known.restore_requested_by:
+            if known.restore_requested_by and is_in_time(known.restore_requested_at, at):
                 if is_same_operator(known.restore_requested_by, by):
                     return known, []
                 return self._restored(connection, principal, by, at, locked_too=True)
-            connection.execute(
-                update(principals).where(principals.c.principal == principal).values(restore_requested_by=by)
-            )
+            asks = {"restore_requested_by": by, "restore_requested_at": at}
+            connection.execute(update(principals).where(principals.c.principal == principal).values(asks))
             write_audit(connection, "RESTORE_REQUESTED", by=by, at=at, principal=principal)
             return _account(connection, principal), []
 
@@ -172,11 +173,12 @@ class SqlAbnormalAccess:
             return known, []
         values: dict[str, Any] = {"restricted_at": None, "restriction_reason": None}
         if unlocks or known.locked_at is None:
-            values |= {"restore_requested_by": None}
+            values |= {"restore_requested_by": None, "restore_requested_at": None}
         if unlocks:
             values |= {"locked_at": None, "reason": None}
             write_audit(connection, "ACCOUNT_UNLOCKED", by=by, at=at, principal=principal)
         connection.execute(update(principals).where(principals.c.principal == principal).values(**values))
+        postpone_erasure(connection, principal, at)
         if known.restricted_at is not None:
             write_audit(connection, "ACCOUNT_RESTORED", by=by, at=at, principal=principal)
         messages = self._told(connection, principal, "RESTORED", at)
@@ -186,7 +188,8 @@ class SqlAbnormalAccess:
         self, connection: Connection, principal: str, reason: str, told: str, by: str, at: datetime
     ) -> tuple[Account, list[OutgoingMessage]]:
         # What was asked of what was there before does not lift this.
-        values = {"restricted_at": at, "restriction_reason": reason, "restore_requested_by": None}
+        why = {"restriction_reason": reason, "restore_requested_by": None, "restore_requested_at": None}
+        values = {"restricted_at": at, **why}
         if not add_if_new(connection, principals, {"principal": principal, **values}):
             changed = connection.execute(
                 update(principals)
@@ -194,6 +197,14 @@ class SqlAbnormalAccess:
                 .values(values)
             )
             if changed.rowcount == 0:
+                columns = principals.c
+                is_new = or_(
+                    columns.restriction_reason.is_distinct_from(reason),
+                    columns.restore_requested_by.is_not(None),
+                )
+                again = update(principals).where(columns.principal == principal, is_new).values(why)
+                if connection.execute(again).rowcount:
+                    write_audit(connection, "ACCOUNT_RESTRICTED", by=by, at=at, principal=principal)
                 return _account(connection, principal), []
         write_audit(connection, "ACCOUNT_RESTRICTED", by=by, at=at, principal=principal)
         messages = self._told(connection, principal, told, at)
@@ -275,8 +286,6 @@ def _added(connection: Connection, finding: Finding, at: datetime) -> AbnormalCa
     another replica has just kept it.
     """
     table = abnormal_cases.c
-    old = or_(table.raised_at < at - _KEPT, table.acknowledged_at < at - _KEPT_WHEN_SEEN)
-    connection.execute(delete(abnormal_cases).where(old))
     nobodys = select(table.case_id).where(table.principal == "")
     most = nobodys.order_by(table.raised_at.desc()).limit(_MOST_LISTED).offset(_MOST_OF_NOBODY - 1)
     connection.execute(delete(abnormal_cases).where(table.case_id.in_(most)))
@@ -310,6 +319,7 @@ def account_of(row: Row[Any]) -> Account:
         row.restricted_at,
         row.restriction_reason or "",
         row.restore_requested_by or "",
+        row.restore_requested_at,
     )
 
 

@@ -199,9 +199,12 @@ def note_key_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
 def lock_account(
     connection: Connection, principal: str, reason: str, by: str, at: datetime, message_of: RightEndedMessage
 ) -> tuple[Account, list[OutgoingMessage]]:
-    """Lock it with its audit row and its message; nothing of it when it is locked."""
+    """Lock it with its audit row and its message. Of one that is locked the new reason is kept with an audit row, and
+    nothing when it says nothing new.
+    """
     # What was asked of what was there before does not lift this.
-    locked = {"locked_at": at, "reason": reason, "restore_requested_by": None}
+    why = {"reason": reason, "restore_requested_by": None, "restore_requested_at": None}
+    locked = {"locked_at": at, **why}
     if not add_if_new(connection, principals, {"principal": principal, **locked}):
         changed = connection.execute(
             update(principals)
@@ -209,7 +212,12 @@ def lock_account(
             .values(locked)
         )
         if changed.rowcount == 0:
-            row = connection.execute(select(principals).where(principals.c.principal == principal)).one()
+            columns = principals.c
+            is_new = or_(columns.reason.is_distinct_from(reason), columns.restore_requested_by.is_not(None))
+            again = update(principals).where(columns.principal == principal, is_new).values(why)
+            if connection.execute(again).rowcount:
+                write_audit(connection, "ACCOUNT_LOCKED", by=by, at=at, principal=principal)
+            row = connection.execute(select(principals).where(columns.principal == principal)).one()
             return Account(principal, row.locked_at, row.reason or ""), []
     write_audit(connection, "ACCOUNT_LOCKED", by=by, at=at, principal=principal)
     messages = [message_of(EndedRight(EndedKind.ACCOUNT, at, principal=principal))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from services.access.adapters.recent import ExpiringCache
 from services.access.adapters.store.tables import add_or_replace, approvals, outbox, write_audit
@@ -91,8 +91,7 @@ def _approve(connection: Connection, approval: EmergencyApproval, message: Outgo
         "agent": approval.agent,
         "case_number": approval.case,
     }
-    # What is too old is of no use; and the same again begins anew.
-    connection.execute(delete(approvals).where(approvals.c.approved_at <= approval.at - APPROVAL_TIME))
+    # The same again begins anew. Nothing else is deleted here: a legal hold may be on it, which retention obeys.
     add_or_replace(
         connection, approvals, {**key, "approved_by": approval.approved_by, "approved_at": approval.at}
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
 from services.access.adapters.recent import ExpiringCache
 from services.access.adapters.store.tables import add_if_new, customer_cases, outbox, write_audit
 from services.access.domain.customer_cases import (
-    KEPT_TIME,
     MOST_LISTED,
     CaseConflictError,
     CustomerCase,
@@ -55,7 +54,6 @@ class SqlCustomerCases:
         """Keep it, with its audit row. The same again answers with what is kept; else CaseConflictError."""
 
         def write(connection: Connection) -> CustomerCase:
-            connection.execute(delete(customer_cases).where(customer_cases.c.closed_at < at - KEPT_TIME))
             row = {
                 "case_number": new.case_number,
                 "customer": new.customer,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, select, update
+from sqlalchemy import case, or_, select, update
 
 from services.access.adapters.store.accounts import keys_of, lock_account, revoke_key
 from services.access.adapters.store.grant_rows import grant_of
 from services.access.adapters.store.notices import lock_vehicle, owners_of
 from services.access.adapters.store.person_rows import data_exports, erasures
 from services.access.adapters.store.sharing import end_all
-from services.access.adapters.store.tables import abnormal_cases, add_if_new, grants, write_audit
+from services.access.adapters.store.tables import abnormal_cases, add_if_new, grants, principals, write_audit
 from services.access.domain.personal_data import (
+    ACCOUNT_STOPPED,
+    AFTER_A_STOP,
     CAN_BE_TAKEN_BACK,
     ERASED_LOCK,
     MOST_DOWNLOADS,
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 _DUE_AT_ONCE = 20
 _e, _x = erasures.c, data_exports.c
 _OPEN = [ErasureStage.WAITING.value, ErasureStage.DEFERRED.value, ErasureStage.ERASING.value]
+
+
+class _NotBegunError(Exception):
+    """It was taken back, or somebody has locked or restricted the account."""
 
 
 class SqlPersonalData:
@@ -159,30 +165,43 @@ class SqlPersonalData:
         found = select(abnormal_cases.c.case_id).where(
             abnormal_cases.c.principal == person, abnormal_cases.c.acknowledged_at.is_(None)
         )
-        if await self._database.read(lambda c: c.execute(found.limit(1)).first()) is not None:
-            return OPEN_CASE
-        return await self._subject_data.look(person)
+        stopped = select(principals.c.principal).where(
+            principals.c.principal == person,
+            or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
+        )
+
+        def work(connection: Connection) -> str:
+            if connection.execute(stopped).first() is not None:
+                return ACCOUNT_STOPPED
+            return "" if connection.execute(found.limit(1)).first() is None else OPEN_CASE
+
+        return await self._database.read(work) or await self._subject_data.look(person)
 
     async def begin(self, erasure: PersonErasure, *, at: datetime) -> bool:
         """See the port."""
-        messages = await self._database.write(lambda connection: self._begin(connection, erasure, at))
-        self._sent(messages or [])
-        return messages is not None
+        try:
+            messages = await self._database.write(lambda connection: self._begin(connection, erasure, at))
+        except _NotBegunError:
+            return False
+        self._sent(messages)
+        return True
 
     async def finish(self, erasure: PersonErasure) -> str:
         """See the port."""
         done = await self._subject_data.erase(erasure.person, erasure.erasure_id)
         return done.in_the_way
 
-    def _begin(
-        self, connection: Connection, erasure: PersonErasure, at: datetime
-    ) -> list[OutgoingMessage] | None:
+    def _begin(self, connection: Connection, erasure: PersonErasure, at: datetime) -> list[OutgoingMessage]:
+        """Lock the account and end rights and keys. Raises _NotBegunError, which takes all of it back."""
+        person, by = erasure.person, pseudonym_of(erasure.erasure_id)
+        # The lock before anything else: an operator who stops the account now waits, or was first.
+        _, told = lock_account(connection, person, ERASED_LOCK, by, at, self._change_messages.ended)
         open_still = [stage.value for stage in CAN_BE_TAKEN_BACK]
         begun = update(erasures).where(_e.erasure_id == erasure.erasure_id, _e.state.in_(open_still))
         values = {"state": ErasureStage.ERASING.value, "in_the_way": "", "looked_at": at}
-        if connection.execute(begun.values(values)).rowcount != 1:
-            return None
-        person, by = erasure.person, pseudonym_of(erasure.erasure_id)
+        is_stopped = not told or _is_restricted(connection, person)
+        if is_stopped or connection.execute(begun.values(values)).rowcount != 1:
+            raise _NotBegunError
         messages: list[OutgoingMessage] = []
         theirs = select(grants.c.vin).where(grants.c.principal == person, grants.c.revoked_at.is_(None))
         for vin in sorted(set(connection.execute(theirs).scalars())):
@@ -190,7 +209,6 @@ class SqlPersonalData:
         for key in keys_of(connection, person):
             if key.revoked_at is None:
                 messages += revoke_key(connection, key.key_id, by, at, self._change_messages.ended)[1]
-        _, told = lock_account(connection, person, ERASED_LOCK, by, at, self._change_messages.ended)
         return messages + told
 
     def _end_rights(
@@ -232,6 +250,22 @@ class SqlPersonalData:
             "state": erasure.stage.value,
             "in_the_way": "",
         }
+
+
+def postpone_erasure(connection: Connection, person: str, at: datetime) -> None:
+    """Give a person who has their account again time to take back what somebody may have asked for meanwhile."""
+    soonest = at + AFTER_A_STOP
+    waits = update(erasures).where(
+        _e.principal == person,
+        _e.state.in_([stage.value for stage in CAN_BE_TAKEN_BACK]),
+        _e.due_at < soonest,
+    )
+    connection.execute(waits.values(due_at=soonest, state=ErasureStage.WAITING.value, in_the_way=""))
+
+
+def _is_restricted(connection: Connection, person: str) -> bool:
+    named = select(principals.c.principal).where(principals.c.principal == person)
+    return connection.execute(named.where(principals.c.restricted_at.is_not(None))).first() is not None
 
 
 def erased(connection: Connection, person: str, at: datetime) -> None:

@@ -18,7 +18,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0016_rights_of_persons"
+HEAD = "0018_restore_times"
 
 
 class AccessModel(SQLModel):
@@ -45,6 +45,7 @@ class PrincipalRow(AccessModel, table=True):
     restricted_at: datetime | None = Field(default=None, sa_type=Instant)
     restriction_reason: str | None = Field(default=None, max_length=200)
     restore_requested_by: str | None = Field(default=None, max_length=128)
+    restore_requested_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class GrantRow(AccessModel, table=True):

@@ -1,7 +1,8 @@
 """The record of this service; rows never leave this folder.
 
-`tables` are the tables; `persons` keeps people's keys, `ledger` the entries, `reading` what is shown of them, `tree`
-the hashes above them and what was signed of it; `inspection` looks whether the rows agree with the leaves.
+`tables` are the tables; `persons` keeps people's keys, `ledger` the entries, `pages` finds them, `reading` is what is
+shown of them, `tree` the hashes above them and what was signed of it; `inspection` looks whether the rows agree with
+the leaves.
 """
 
 from services.audit.adapters.store.inspection import LedgerInspection

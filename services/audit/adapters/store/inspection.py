@@ -78,6 +78,8 @@ def _problems(row: Row[Any], entry: OpenEntry, keys: FoundKeys, house: HouseKey)
         yield "it is not the row that was written"
     if row.leaf_id != leaf.id or milliseconds(row.at) != leaf.at_millis:
         yield "id or time is not that of its leaf"
+    if row.decision not in {None, leaf.decision}:
+        yield "its decision is not that of its leaf"
     for name, member in entry.members.items():
         if not leaf.holds(member):
             yield f"{name} is not what its leaf commits to"

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from services.audit.adapters.sealing import (
     UnreadableSealError,
@@ -17,9 +17,10 @@ from services.audit.adapters.sealing import (
     open_seal,
     seal,
 )
+from services.audit.adapters.store.pages import EntryFilter, newest_rows
 from services.audit.adapters.store.persons import PersonKeyRing, destroy_key, find_keys
 from services.audit.adapters.store.tables import entries as _entries
-from services.audit.adapters.store.tables import person_keys, tree
+from services.audit.adapters.store.tables import tree
 from services.audit.adapters.store.tree import extend, hold
 from services.audit.domain.entries import OF_THE_ACTOR, RejectedEntry, RejectedFor
 from services.platform.times import milliseconds
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import Connection, Row
 
     from services.audit.adapters.sealing import HouseKey
     from services.audit.adapters.store.persons import FoundKeys
@@ -88,8 +89,7 @@ class SqlLedger:
 
         Raises StorageUnavailableError.
         """
-        about = _entries.c.vehicle == self._house.lookup("vehicle", vin)
-        return await self._page(select(_entries).where(about), before, limit)
+        return await self._page(EntryFilter(vin=vin, before=before), limit)
 
     async def entries_of_person(
         self, principal: str, before: int | None = None, limit: int = 100
@@ -98,11 +98,7 @@ class SqlLedger:
 
         Raises StorageUnavailableError.
         """
-        keys = select(person_keys.c.key_id).where(
-            person_keys.c.person == self._house.lookup("person", principal)
-        )
-        theirs = or_(_entries.c.subject.in_(keys), _entries.c.actor.in_(keys))
-        return await self._page(select(_entries).where(theirs), before, limit)
+        return await self._page(EntryFilter(person=principal, before=before), limit)
 
     async def entries_from(self, first: int, limit: int) -> list[OpenEntry]:
         """Return at most `limit` entries from this leaf on, oldest first. Raises StorageUnavailableError."""
@@ -135,11 +131,10 @@ class SqlLedger:
 
         return await self._database.write(work)
 
-    async def _page(self, query: Select[Any], before: int | None, limit: int) -> list[OpenEntry]:
-        if before is not None:
-            query = query.where(_entries.c.leaf_index < before)
-        newest = query.order_by(_entries.c.leaf_index.desc()).limit(limit)
-        return await self._database.read(lambda c: open_entries(c, self._house, c.execute(newest)))
+    async def _page(self, asked: EntryFilter, limit: int) -> list[OpenEntry]:
+        return await self._database.read(
+            lambda c: open_entries(c, self._house, newest_rows(c, self._house, asked, limit))
+        )
 
 
 def _append(
@@ -196,6 +191,7 @@ def _row(house: HouseKey, keys: PersonKeyRing, entry: AuditEntry, leaf_index: in
         "leaf_id": leaf.id,
         "leaf": leaf.encode(),
         "at": entry.at,
+        "decision": leaf.decision,
         "vehicle": house.lookup("vehicle", entry.vin) if entry.vin else None,
         "command": house.lookup("command", entry.command_id) if entry.command_id else None,
         "subject": subject.key_id,

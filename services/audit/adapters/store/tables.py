@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime  # noqa: TC003  # SQLModel reads the annotations
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String
 from sqlmodel import Field, SQLModel
 
 from services.platform.database import Instant
@@ -13,7 +13,7 @@ from services.platform.database import Instant
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-HEAD = "0003_row_macs"
+HEAD = "0004_pages"
 
 
 class AuditModel(SQLModel):
@@ -44,9 +44,16 @@ class LedgerEntryRow(AuditModel, table=True):
     `vehicle` and `command` are keyed hashes, and `row_mac` is one of the whole row: what of it nobody can open any more
     can still be told from what was changed.
     `subject` and `actor` are ids of keys; an entry that came when its person's was destroyed has nothing sealed.
+    `decision` is the leaf's, to filter by; a replica of an earlier version leaves it out.
     """
 
     __tablename__ = "ledger_entry"
+    __table_args__ = (
+        Index("ledger_entry_of_vehicle", "vehicle", "leaf_index", "at"),
+        Index("ledger_entry_of_vehicle_decided", "vehicle", "decision", "leaf_index", "at"),
+        Index("ledger_entry_of_subject", "subject", "leaf_index", "vehicle", "decision", "at"),
+        Index("ledger_entry_of_actor", "actor", "leaf_index", "vehicle", "decision", "at"),
+    )
 
     leaf_index: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     entry_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
@@ -54,13 +61,14 @@ class LedgerEntryRow(AuditModel, table=True):
     leaf_id: str = Field(sa_column=Column(String(32), nullable=False))
     leaf: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     at: datetime = Field(sa_column=Column(Instant, nullable=False))
-    vehicle: bytes | None = Field(sa_column=Column(LargeBinary, index=True))
+    vehicle: bytes | None = Field(sa_column=Column(LargeBinary))
     command: bytes | None = Field(sa_column=Column(LargeBinary, index=True))
-    subject: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
+    subject: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     subject_sealed: bytes | None = Field(sa_column=Column(LargeBinary))
-    actor: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
+    actor: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     actor_sealed: bytes | None = Field(sa_column=Column(LargeBinary))
     row_mac: bytes | None = Field(sa_column=Column(LargeBinary))
+    decision: str | None = Field(sa_column=Column(String(8)))
 
 
 class LedgerTileRow(AuditModel, table=True):

@@ -13,7 +13,7 @@ from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
-HEAD = "0009_legal_holds"
+HEAD = "0010_wide_audit_outbox"
 
 
 class ConfigModel(SQLModel):

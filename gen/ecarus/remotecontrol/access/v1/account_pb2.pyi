@@ -38,7 +38,9 @@ class Account(_message.Message):
     restriction_reason: _builtins.str
     """Why; empty while it is not."""
     restore_requested_by: _builtins.str
-    """The operator who has asked to restore it: a second one must."""
+    """The operator who has asked to restore it: a second one must, within 24 hours and in the same way, by certificate or
+    by token.
+    """
     @_builtins.property
     def locked_at(self) -> _timestamp_pb2.Timestamp:
         """Absent while it is not locked."""

@@ -22,30 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5ecarus/remotecontrol/audit/v1/audit_log_service.proto\x12\x1d\x65\x63\x61rus.remotecontrol.audit.v1\x1a-ecarus/remotecontrol/options/v1/options.proto\"\x16\n\x14GetCheckpointRequest\"t\n\x15GetCheckpointResponse\x12\x1e\n\ncheckpoint\x18\x01 \x01(\x0cR\ncheckpoint\x12#\n\rverifier_keys\x18\x02 \x03(\tR\x0cverifierKeys\x12\x16\n\x06leaves\x18\x03 \x01(\x03R\x06leaves\":\n\x15StreamLogFilesRequest\x12!\n\x0cwith_members\x18\x01 \x01(\x08R\x0bwithMembers\"@\n\x16StreamLogFilesResponse\x12\x12\n\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n\x04\x64\x61ta\x18\x02 \x01(\x0cR\x04\x64\x61ta2\xab\x02\n\x0f\x41uditLogService\x12\x82\x01\n\rGetCheckpoint\x12\x33.ecarus.remotecontrol.audit.v1.GetCheckpointRequest\x1a\x34.ecarus.remotecontrol.audit.v1.GetCheckpointResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x87\x01\n\x0eStreamLogFiles\x12\x34.ecarus.remotecontrol.audit.v1.StreamLogFilesRequest\x1a\x35.ecarus.remotecontrol.audit.v1.StreamLogFilesResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x30\x01\x1a\t\xea\xe0\x18\x05\x61uditb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5ecarus/remotecontrol/audit/v1/audit_log_service.proto\x12\x1d\x65\x63\x61rus.remotecontrol.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"\x16\n\x14GetCheckpointRequest\"t\n\x15GetCheckpointResponse\x12\x1e\n\ncheckpoint\x18\x01 \x01(\x0cR\ncheckpoint\x12#\n\rverifier_keys\x18\x02 \x03(\tR\x0cverifierKeys\x12\x16\n\x06leaves\x18\x03 \x01(\x03R\x06leaves\">\n\x15StreamLogFilesRequest\x12%\n\x0cwith_members\x18\x01 \x01(\x08\x42\x02\x18\x01R\x0bwithMembers\"@\n\x16StreamLogFilesResponse\x12\x12\n\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n\x04\x64\x61ta\x18\x02 \x01(\x0cR\x04\x64\x61ta\"B\n\x1cStreamLogFilesInClearRequest\x12\"\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x06reason\"G\n\x1dStreamLogFilesInClearResponse\x12\x12\n\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n\x04\x64\x61ta\x18\x02 \x01(\x0cR\x04\x64\x61ta2\xca\x03\n\x0f\x41uditLogService\x12\x82\x01\n\rGetCheckpoint\x12\x33.ecarus.remotecontrol.audit.v1.GetCheckpointRequest\x1a\x34.ecarus.remotecontrol.audit.v1.GetCheckpointResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x87\x01\n\x0eStreamLogFiles\x12\x34.ecarus.remotecontrol.audit.v1.StreamLogFilesRequest\x1a\x35.ecarus.remotecontrol.audit.v1.StreamLogFilesResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x30\x01\x12\x9c\x01\n\x15StreamLogFilesInClear\x12;.ecarus.remotecontrol.audit.v1.StreamLogFilesInClearRequest\x1a<.ecarus.remotecontrol.audit.v1.StreamLogFilesInClearResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x30\x01\x1a\t\xea\xe0\x18\x05\x61uditb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.audit.v1.audit_log_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_STREAMLOGFILESREQUEST'].fields_by_name['with_members']._loaded_options = None
+  _globals['_STREAMLOGFILESREQUEST'].fields_by_name['with_members']._serialized_options = b'\030\001'
+  _globals['_STREAMLOGFILESINCLEARREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_STREAMLOGFILESINCLEARREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_AUDITLOGSERVICE']._loaded_options = None
   _globals['_AUDITLOGSERVICE']._serialized_options = b'\352\340\030\005audit'
   _globals['_AUDITLOGSERVICE'].methods_by_name['GetCheckpoint']._loaded_options = None
   _globals['_AUDITLOGSERVICE'].methods_by_name['GetCheckpoint']._serialized_options = b'\362\340\030\0020\001'
   _globals['_AUDITLOGSERVICE'].methods_by_name['StreamLogFiles']._loaded_options = None
   _globals['_AUDITLOGSERVICE'].methods_by_name['StreamLogFiles']._serialized_options = b'\362\340\030\0020\001'
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=135
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=157
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=159
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=275
-  _globals['_STREAMLOGFILESREQUEST']._serialized_start=277
-  _globals['_STREAMLOGFILESREQUEST']._serialized_end=335
-  _globals['_STREAMLOGFILESRESPONSE']._serialized_start=337
-  _globals['_STREAMLOGFILESRESPONSE']._serialized_end=401
-  _globals['_AUDITLOGSERVICE']._serialized_start=404
-  _globals['_AUDITLOGSERVICE']._serialized_end=703
+  _globals['_AUDITLOGSERVICE'].methods_by_name['StreamLogFilesInClear']._loaded_options = None
+  _globals['_AUDITLOGSERVICE'].methods_by_name['StreamLogFilesInClear']._serialized_options = b'\362\340\030\0020\002'
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=164
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=186
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=188
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=304
+  _globals['_STREAMLOGFILESREQUEST']._serialized_start=306
+  _globals['_STREAMLOGFILESREQUEST']._serialized_end=368
+  _globals['_STREAMLOGFILESRESPONSE']._serialized_start=370
+  _globals['_STREAMLOGFILESRESPONSE']._serialized_end=434
+  _globals['_STREAMLOGFILESINCLEARREQUEST']._serialized_start=436
+  _globals['_STREAMLOGFILESINCLEARREQUEST']._serialized_end=502
+  _globals['_STREAMLOGFILESINCLEARRESPONSE']._serialized_start=504
+  _globals['_STREAMLOGFILESINCLEARRESPONSE']._serialized_end=575
+  _globals['_AUDITLOGSERVICE']._serialized_start=578
+  _globals['_AUDITLOGSERVICE']._serialized_end=1036
 # @@protoc_insertion_point(module_scope)

@@ -16,6 +16,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -68,8 +73,16 @@ class StreamLogFilesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WITH_MEMBERS_FIELD_NUMBER: _builtins.int
-    with_members: _builtins.bool
-    """Also what can still be opened of each entry, in clear: names, vehicles, salts. Keep such a copy as you keep those."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def with_members(self) -> _builtins.bool:
+        """Refused: ask StreamLogFilesInClear."""
+
+    @with_members.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def with_members(self, value: _builtins.bool) -> None:
+        """Refused: ask StreamLogFilesInClear."""
+
     def __init__(
         self,
         *,
@@ -105,3 +118,46 @@ class StreamLogFilesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamLogFilesResponse: _TypeAlias = StreamLogFilesResponse  # noqa: Y015
+
+@_typing.final
+class StreamLogFilesInClearRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why: kept with the entry that says that this was taken."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamLogFilesInClearRequest: _TypeAlias = StreamLogFilesInClearRequest  # noqa: Y015
+
+@_typing.final
+class StreamLogFilesInClearResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """As StreamLogFiles has it. Keep such a copy as you keep names."""
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamLogFilesInClearResponse: _TypeAlias = StreamLogFilesInClearResponse  # noqa: Y015

@@ -29,7 +29,7 @@ class AuditLogServiceStub:
     """The log, for operators who verify it or take a copy for somebody who does. For operators only
     (spiffe://ecarus/operator).
 
-    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
+    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
 
@@ -49,13 +49,18 @@ class AuditLogServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesResponse.FromString,
                 _registered_method=True)
+        self.StreamLogFilesInClear = channel.unary_stream(
+                '/ecarus.remotecontrol.audit.v1.AuditLogService/StreamLogFilesInClear',
+                request_serializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesInClearRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesInClearResponse.FromString,
+                _registered_method=True)
 
 
 class AuditLogServiceServicer:
     """The log, for operators who verify it or take a copy for somebody who does. For operators only
     (spiffe://ecarus/operator).
 
-    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
+    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
 
@@ -78,6 +83,16 @@ class AuditLogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamLogFilesInClear(self, request, context):
+        """The same with what can still be opened of each entry, in clear: names, vehicles, salts. For operators with a name of
+        their own; that they took it, and why, is an entry before the first file.
+
+        UNAVAILABLE (NOT_YET_REPORTED): nothing was signed yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditLogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +106,11 @@ def add_AuditLogServiceServicer_to_server(servicer, server):
                     request_deserializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesResponse.SerializeToString,
             ),
+            'StreamLogFilesInClear': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamLogFilesInClear,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesInClearRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesInClearResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'ecarus.remotecontrol.audit.v1.AuditLogService', rpc_method_handlers)
@@ -103,7 +123,7 @@ class AuditLogService:
     """The log, for operators who verify it or take a copy for somebody who does. For operators only
     (spiffe://ecarus/operator).
 
-    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
+    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
 
@@ -151,6 +171,33 @@ class AuditLogService:
             '/ecarus.remotecontrol.audit.v1.AuditLogService/StreamLogFiles',
             ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamLogFilesInClear(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ecarus.remotecontrol.audit.v1.AuditLogService/StreamLogFilesInClear',
+            ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesInClearRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_audit_dot_v1_dot_audit__log__service__pb2.StreamLogFilesInClearResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,7 +30,7 @@ class AuditLogServiceStub:
     """The log, for operators who verify it or take a copy for somebody who does. For operators only
     (spiffe://ecarus/operator).
 
-    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
+    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
 
@@ -49,13 +49,19 @@ class AuditLogServiceStub:
 
     UNAVAILABLE (NOT_YET_REPORTED): nothing was signed yet.
     """
+    StreamLogFilesInClear: _grpc.UnaryStreamMultiCallable[_audit_log_service_pb2.StreamLogFilesInClearRequest, _audit_log_service_pb2.StreamLogFilesInClearResponse]
+    """The same with what can still be opened of each entry, in clear: names, vehicles, salts. For operators with a name of
+    their own; that they took it, and why, is an entry before the first file.
+
+    UNAVAILABLE (NOT_YET_REPORTED): nothing was signed yet.
+    """
 
 @_typing.type_check_only
 class AuditLogServiceAsyncStub(AuditLogServiceStub):
     """The log, for operators who verify it or take a copy for somebody who does. For operators only
     (spiffe://ecarus/operator).
 
-    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
+    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
 
@@ -71,12 +77,18 @@ class AuditLogServiceAsyncStub(AuditLogServiceStub):
 
     UNAVAILABLE (NOT_YET_REPORTED): nothing was signed yet.
     """
+    StreamLogFilesInClear: _aio.UnaryStreamMultiCallable[_audit_log_service_pb2.StreamLogFilesInClearRequest, _audit_log_service_pb2.StreamLogFilesInClearResponse]  # type: ignore[assignment]
+    """The same with what can still be opened of each entry, in clear: names, vehicles, salts. For operators with a name of
+    their own; that they took it, and why, is an entry before the first file.
+
+    UNAVAILABLE (NOT_YET_REPORTED): nothing was signed yet.
+    """
 
 class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
     """The log, for operators who verify it or take a copy for somebody who does. For operators only
     (spiffe://ecarus/operator).
 
-    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
+    Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), UNAVAILABLE (STORAGE_UNAVAILABLE, DEPENDENCY_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
 
@@ -99,6 +111,18 @@ class AuditLogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_audit_log_service_pb2.StreamLogFilesResponse], _abc.AsyncIterator[_audit_log_service_pb2.StreamLogFilesResponse]]:
         """The log at its last checkpoint as c2sp.org/tlog-tiles lays it out, and what the tables say of its leaves. A file may
         come in several messages, one after the other.
+
+        UNAVAILABLE (NOT_YET_REPORTED): nothing was signed yet.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamLogFilesInClear(
+        self,
+        request: _audit_log_service_pb2.StreamLogFilesInClearRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_log_service_pb2.StreamLogFilesInClearResponse], _abc.AsyncIterator[_audit_log_service_pb2.StreamLogFilesInClearResponse]]:
+        """The same with what can still be opened of each entry, in clear: names, vehicles, salts. For operators with a name of
+        their own; that they took it, and why, is an entry before the first file.
 
         UNAVAILABLE (NOT_YET_REPORTED): nothing was signed yet.
         """

@@ -153,7 +153,9 @@ class PrincipalStanding(_message.Message):
     restriction_reason: _builtins.str
     lock_reason: _builtins.str
     restore_requested_by: _builtins.str
-    """Who has asked to restore it: a second employee or operator must."""
+    """Who has asked to restore it: after an employee a second employee must, after an operator a second operator, within
+    24 hours.
+    """
     @_builtins.property
     def restricted_at(self) -> _timestamp_pb2.Timestamp:
         """Absent while it is not restricted."""
