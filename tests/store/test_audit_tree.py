@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from services.audit.adapters.log_key import LogKeys
 from services.audit.adapters.publication import LogPublication
 from services.audit.adapters.second_place import CHECKPOINT
+from services.audit.adapters.store import SqlLedger
+from services.audit.adapters.store.tables import tree as tree_size
 from services.audit.domain.history import HistoryBrokenError, SignedTree
+from services.audit.usecases.recording import record_entries
 from services.audit.usecases.signing import SecondPlaceError, look_at_history, sign_new
-from tests.support.audit_entries import entry
+from tests.support.audit_entries import HOUSE_KEY, entry
 from tests.support.audit_log import KEYS, ORIGIN, AuditLog, opened_log
 from tests.unit.tlog import naive_tree as naive
 from tlog.checkpoints import open_checkpoint
@@ -340,3 +343,25 @@ async def test_a_key_that_is_replaced_signs_beside_the_new_one_for_a_while(log: 
     await log.grow(4, 6)
     await log.sequencer.step()
     assert log.failing() == {}
+
+
+async def test_a_database_that_lost_leaves_while_it_is_served_takes_nothing_more(log: AuditLog) -> None:
+    """Also between two looks, and while the second place is away: who brought it would delete what were taken."""
+    await log.grow(0, 5)
+    await look_at_history(log.deps)
+
+    async def roll_back(to: int) -> None:
+        await log.database.write(lambda c: c.execute(update(tree_size).values(size=to)).rowcount)
+
+    await roll_back(3)
+    log.history.check()  # nobody has looked yet
+    with pytest.raises(HistoryBrokenError, match="5 leaves"):
+        await record_entries(log.ledger, log.history, [entry(9)])
+    other = SqlLedger(
+        log.database, HOUSE_KEY, lambda: entry(1).at
+    )  # another replica, which saw it in its look
+    with pytest.raises(HistoryBrokenError, match="5 leaves"):
+        await record_entries(other, log.history, [entry(9)])
+    await roll_back(5)  # a later copy was restored
+    assert await record_entries(log.ledger, log.history, [entry(9)]) == []
+    assert await log.ledger.size() == 6

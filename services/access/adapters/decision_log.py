@@ -33,6 +33,8 @@ MOST_LOOKING = 100_000
 WINDOW_SECONDS = 60.0
 TELL_SECONDS = 1.0
 """So often it is seen whose minute is over."""
+HAS_RIGHT = "has_right"
+"""In the detail of a refusal, where the caller was seen to have a right on the vehicle."""
 _NOBODY, _ANYBODY = "nobody", "of the others"
 
 
@@ -170,5 +172,10 @@ class DecisionLog:
             rule=decision.refused_for or decision.rule,
             action=decision.action,
             correlation_id=decision.correlation_id,
-            detail={**detail, **({"line": decision.rule} if refused else {})},
+            detail={**detail, **(_of_a_refusal(decision) if refused else {})},
         )
+
+
+def _of_a_refusal(decision: AccessDecision) -> dict[str, str]:
+    """Return what an entry says of it besides: to whom it is not said that they have a right are strangers."""
+    return {"line": decision.rule, HAS_RIGHT: "true" if decision.has_right else ""}

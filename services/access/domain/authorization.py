@@ -50,13 +50,18 @@ class Purpose:
     """The line of the step-up table that the service judges by itself, with what it asks for."""
 
 
+def has_right_on(permissions: EffectivePermissions, caller: Caller, vin: str) -> bool:
+    """Return whether the caller may know of this vehicle: they have a right on it, and their bearer is for it."""
+    return bool(permissions.actions) and (caller.only_vins is None or vin in caller.only_vins)
+
+
 def denial_of(
     permissions: EffectivePermissions, caller: Caller, vin: str, action: str
 ) -> DenialReason | None:
     """Return why the caller may not do `action` to `vin`; None when it may."""
     if permissions.locked:
         return DenialReason.ACCOUNT_LOCKED
-    if not permissions.actions or (caller.only_vins is not None and vin not in caller.only_vins):
+    if not has_right_on(permissions, caller, vin):
         return DenialReason.VEHICLE_NOT_FOUND
     if permissions.restricted and action not in RESTRICTED_ACTIONS:
         return DenialReason.ACCOUNT_RESTRICTED

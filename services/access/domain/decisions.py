@@ -15,6 +15,7 @@ class AccessDecision:
 
     `caller` is None where nobody proved to be anybody, and `vin` empty where it was not read. `refused_for` is the
     reason by its code, empty where it was allowed; `rule` what decided: a role, a line of the step-up table.
+    `has_right` is whether the caller was seen to have a right on the vehicle: refused before, nobody knows.
     """
 
     action: str
@@ -25,3 +26,4 @@ class AccessDecision:
     mode: str = ""
     rule: str = ""
     refused_for: str = ""
+    has_right: bool = False

@@ -15,6 +15,7 @@ from services.access.domain.authorization import (
     denial_of,
     denial_of_person,
     denial_of_watcher,
+    has_right_on,
 )
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.decisions import AccessDecision
@@ -220,6 +221,7 @@ class _AccessAttempt:
     vin: str = ""
     mode: str = ""
     role: str = ""
+    has_right: bool = False
 
 
 class RequestAuthorizer(Generic[Proof]):
@@ -335,6 +337,7 @@ class RequestAuthorizer(Generic[Proof]):
                 so_far.mode,
                 rule or so_far.role,
                 refused_for,
+                so_far.has_right,
             )
         )
 
@@ -346,7 +349,7 @@ class RequestAuthorizer(Generic[Proof]):
         vin = so_far.vin = asked.vin()
         if caller.is_agent:
             await self._check_case(caller)
-        permissions = await self._permissions_on(vin, caller, asked)
+        permissions = await self._permissions_on(vin, caller, asked, so_far)
         so_far.role = permissions.role.value if permissions.role else ""
         if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
             raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
@@ -379,12 +382,13 @@ class RequestAuthorizer(Generic[Proof]):
             raise
 
     async def _permissions_on(
-        self, vin: str, caller: Caller, asked: AccessRequest[Any]
+        self, vin: str, caller: Caller, asked: AccessRequest[Any], so_far: _AccessAttempt
     ) -> EffectivePermissions:
         """Return what the caller is to the vehicle, when that and the bearer's scope allow the action."""
         if asked.watches_people:
             return await self._permissions_to_watch(caller, asked)
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
+        so_far.has_right = has_right_on(permissions, caller, vin)
         if asked.about_caller:
             denial = denial_of_person(permissions, caller, asked.action, needs_step_up=bool(asked.step_up))
         else:

@@ -14,7 +14,12 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
 
 from services.audit.adapters.translate import refusal_of
 from services.audit.domain.entries import AuditDecision, AuditEntry
-from services.audit.domain.reading import AuditReader, CommandUnknownError, ReceiptNotReadyError
+from services.audit.domain.reading import (
+    OPERATOR_READ,
+    AuditReader,
+    CommandUnknownError,
+    ReceiptNotReadyError,
+)
 from services.audit.domain.sentences import sentence_of
 from services.platform import errors
 from services.platform.errors import REASONS, Refusal, Violation
@@ -130,7 +135,7 @@ def read_by_operator(
         entry_id=entry_id,
         at=at,
         service="audit",
-        kind="AUDIT_READ",
+        kind=OPERATOR_READ,
         decision=AuditDecision.ALLOWED,
         vin=request.vin,
         subject=request.principal,

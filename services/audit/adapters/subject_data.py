@@ -12,6 +12,7 @@ import grpc
 from ecarus.remotecontrol.access.v1 import subject_data_service_pb2, subject_data_service_pb2_grpc
 from typing_extensions import override
 
+from services.audit.domain.reading import OPERATOR_READ, WORKLOAD
 from services.platform.policy import policy_of
 from services.platform.server import ServedApi
 
@@ -69,9 +70,18 @@ class AuditSubjectDataServicer(subject_data_service_pb2_grpc.SubjectDataServiceS
 
 
 def _told(entry: OpenEntry, person: str) -> dict[str, Any]:
-    """Return an entry as JSON: all of it where it is about the person; where they only acted, that they did."""
+    """Return an entry as JSON: all of it where it is about the person; where they only acted, that they did.
+
+    No operator is named, and why one read is between them and who watches over them.
+    """
     about = entry.value("subject") == person
-    members = {name: each.value for name, each in entry.members.items() if about or each.value == person}
+    members = {
+        name: each.value
+        for name, each in entry.members.items()
+        if (about or each.value == person)
+        and not each.value.startswith(WORKLOAD)
+        and not (name == "detail" and entry.leaf.kind == OPERATOR_READ)
+    }
     leaf = entry.leaf
     return {
         "leafIndex": entry.leaf_index,

@@ -29,6 +29,14 @@ class NothingSignedError(Exception):
     """There is no checkpoint yet."""
 
 
+def check_size(size: int, seen: int) -> None:
+    """Raise HistoryBrokenError where a tree that had `seen` leaves has fewer now."""
+    if size < seen:
+        raise HistoryBrokenError(
+            f"a tree of {seen} leaves was seen, and the database has {size}: it was rolled back, or is another one"
+        )
+
+
 def check_history(
     current: TreeHead, kept: TreeHead | None, saved: TreeHead | None, root_then: bytes | None
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,16 @@ if TYPE_CHECKING:
 OWNER = "OWNER"
 NO_RIGHT = "VEHICLE_NOT_FOUND"
 """Why somebody was refused who has no right on the vehicle."""
+REFUSED_AT_THE_EDGE = "ACCESS_REFUSED"
+"""The kind of what was refused before or while it was looked whether somebody has a right."""
+HAS_RIGHT = "has_right"
+"""In the detail of such an entry, where they were seen to have one."""
 SEVERANCES = frozenset({"ACCESS_SEVERED", "GRANT_SEVERED", "REVERSAL_REQUESTED", "SEVERANCE_REVERSED"})
 SEVER = "door.access.sever"
 WORKLOAD = "spiffe://"
 """Begins the name of an actor who is an operator, known by certificate."""
+OPERATOR_READ = "AUDIT_READ"
+"""The kind of the entry that says that an operator read, with their reason in its detail."""
 ENDINGS = frozenset({"COMMAND_SUCCESS", "COMMAND_FAILED", "COMMAND_TIMEOUT", "COMMAND_CANCELLED"})
 LATE_RESULT = "LATE_RESULT"
 
@@ -49,6 +56,12 @@ class LedgerEntry:
         """Return the member's text; empty where it has none, or is forgotten."""
         return self.members.get(name, "")
 
+    def detail(self) -> Mapping[str, str]:
+        """Return what it says besides; nothing where that is forgotten."""
+        text = self.value("detail")
+        found: dict[str, str] = json.loads(text) if text else {}
+        return found
+
     @property
     def subject(self) -> str:
         """For or about whom it is."""
@@ -61,8 +74,13 @@ class LedgerEntry:
 
     @property
     def is_of_a_stranger(self) -> bool:
-        """Whether somebody was refused who has no right on the vehicle."""
-        return self.decision is AuditDecision.REFUSED and self.value("rule") == NO_RIGHT
+        """Whether somebody was refused who has no right on the vehicle, or of whom it was not seen that they have one:
+        for too many requests, a locked account, a case that is not open.
+        """
+        if self.decision is not AuditDecision.REFUSED:
+            return False
+        proven = self.kind != REFUSED_AT_THE_EDGE or self.detail().get(HAS_RIGHT) == "true"
+        return not proven or self.value("rule") == NO_RIGHT
 
     @property
     def is_of_a_severance(self) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from services.audit.domain.entries import AuditDecision
-from services.audit.domain.reading import WORKLOAD
+from services.audit.domain.reading import OPERATOR_READ, WORKLOAD
 
 if TYPE_CHECKING:
     from services.audit.domain.reading import AuditReader, LedgerEntry
@@ -110,7 +109,7 @@ def sentence_of(entry: LedgerEntry, reader: AuditReader | None = None) -> str:
     if entry.kind == "ACCESS_ALLOWED":
         action = entry.value("action")
         looked = _LOOKED.get(action, "was allowed " + (action or "to look"))
-        count = _detail(entry).get("count")
+        count = entry.detail().get("count")
         return f"{who} {looked}{f' ({count} more times)' if count else ''}."
     about = _about(entry, reader)
     if entry.kind not in _DONE:
@@ -128,7 +127,7 @@ def _who(entry: LedgerEntry, reader: AuditReader | None) -> str:
 
 def _called(actor: str, entry: LedgerEntry, reader: AuditReader) -> str:
     """Return how an actor is called to this reader."""
-    is_agent = entry.subject not in {"", actor} and bool(_detail(entry).get("case"))
+    is_agent = entry.subject not in {"", actor} and bool(entry.detail().get("case"))
     called = (
         (actor == reader.actor, "You"),
         (entry.is_of_a_stranger, "Somebody without a right to this vehicle"),
@@ -148,23 +147,17 @@ def _about(entry: LedgerEntry, reader: AuditReader | None) -> str:
 
 def _wanted(entry: LedgerEntry) -> str:
     action = entry.value("action")
-    return _WANTED.get(action, action or _words(_detail(entry).get("rpc", "do something")))
+    return _WANTED.get(action, action or _words(entry.detail().get("rpc", "do something")))
 
 
 def _in_brackets(entry: LedgerEntry) -> str:
-    if entry.kind == "AUDIT_READ":
+    if entry.kind == OPERATOR_READ:
         return ""
-    detail = _detail(entry)
+    detail = entry.detail()
     told = [detail[name] for name in ("doors", "reason", "status") if detail.get(name)]
     if entry.kind == "CONFIG_CHANGED":
         told = [f"{_words(name)} {value}" for name, value in sorted(detail.items()) if name != "case"]
     return f" ({'; '.join(told)})" if told else ""
-
-
-def _detail(entry: LedgerEntry) -> dict[str, str]:
-    text = entry.value("detail")
-    found: dict[str, str] = json.loads(text) if text else {}
-    return found
 
 
 def _words(name: str) -> str:

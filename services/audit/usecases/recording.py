@@ -17,10 +17,11 @@ AT_ONCE = 64
 class LedgerRecord(Protocol):
     """Where the ledger is kept."""
 
-    async def append(self, entries: Sequence[AuditEntry]) -> Sequence[RejectedEntry]:
+    async def append(self, entries: Sequence[AuditEntry], at_least: int = 0) -> Sequence[RejectedEntry]:
         """Keep those that are not there yet, each at the next place; return those that are another's id.
 
-        When this returns they are on the disk. Raises StorageUnavailableError.
+        When this returns they are on the disk. Raises StorageUnavailableError, and HistoryBrokenError where there are
+        fewer leaves than `at_least`.
         """
 
 
@@ -35,5 +36,5 @@ async def record_entries(
     history.check()
     rejected: list[RejectedEntry] = []
     for first in range(0, len(entries), AT_ONCE):
-        rejected += await ledger.append(entries[first : first + AT_ONCE])
+        rejected += await ledger.append(entries[first : first + AT_ONCE], history.largest)
     return rejected

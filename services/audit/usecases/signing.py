@@ -63,6 +63,16 @@ class HistoryWatch:
 
     def __init__(self) -> None:
         self._reason = "the second place has not been read yet"
+        self._largest = 0
+
+    @property
+    def largest(self) -> int:
+        """How many leaves it was seen to have, or were signed."""
+        return self._largest
+
+    def saw(self, size: int) -> None:
+        """Note that it had so many leaves, or that so many were signed."""
+        self._largest = max(self._largest, size)
 
     @property
     def reason(self) -> str:
@@ -105,6 +115,7 @@ async def look_at_history(deps: SigningDependencies) -> TreeHead:
         deps.history.broken(str(broken))
         raise
     deps.history.good()
+    deps.history.saw(current.size)
     return current
 
 

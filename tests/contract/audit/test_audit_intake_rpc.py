@@ -178,7 +178,7 @@ async def test_a_ledger_whose_history_is_broken_takes_nothing(
 async def test_a_full_disk_is_told_so_that_the_entries_are_kept_where_they_are(
     grpc_stub: Any, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def full(_entries: Any) -> Any:
+    async def full(_entries: Any, _at_least: int = 0) -> Any:
         raise StorageUnavailableError("disk full")
 
     with monkeypatch.context() as patched:

@@ -218,6 +218,27 @@ async def test_an_owner_reads_in_plain_words_who_looked_who_asked_and_who_was_re
     assert "spiffe" not in str(page)
 
 
+@pytest.mark.parametrize("rule", ["RATE_LIMITED", "ACCOUNT_LOCKED", "CASE_NOT_OPEN", "VEHICLE_NOT_FOUND"])
+async def test_strangers_are_named_to_nobody_whatever_they_were_refused_for(
+    house: AuditHarness, rule: str
+) -> None:
+    refused = {"decision": "REFUSED", "action": "door.status.read", "rule": rule}
+    await house.keep("ACCESS_REFUSED", subject="mallory", actor="agent-9", **refused)
+    await house.keep(
+        "ACCESS_REFUSED",
+        subject="user-789",
+        **refused | {"rule": "RATE_LIMITED"},
+        detail={"has_right": "true"},
+    )
+    page = await house.audit()
+    known, stranger = page.entries
+    assert "mallory" not in str(page)
+    assert "agent-9" not in str(page)
+    assert not stranger.HasField("correlation_id")
+    assert stranger.sentence.startswith("Somebody without a right to this vehicle asked to look")
+    assert (known.user_id, known.correlation_id) == ("user-789", "c-2")
+
+
 async def test_nobody_sees_more_than_their_role_allows(house: AuditHarness) -> None:
     await house.keep("ACCESS_ALLOWED", action="door.status.read", at=OWNER_SINCE - timedelta(hours=1))
     await house.keep("ACCESS_ALLOWED", action="door.status.read", at=NOW - timedelta(hours=2))

@@ -262,3 +262,18 @@ async def test_a_caller_is_told_the_least_of_what_is_left_of_its_own(house: Any)
     house.record.grant("user-123", VIN)
     last = [await house.edge.decide(house.unlock()) for _ in range(9)]
     assert last[-1].headers == {"ratelimit": '"user";r=0;t=60', "ratelimit-policy": '"user";q=30;w=60'}
+
+
+async def test_a_refusal_says_that_there_is_a_right_only_where_it_was_seen(house: Any) -> None:
+    foreign = f"/api/v1/remotecontrol/vehicles/{FOREIGN}/door/status"
+    for _ in range(RATES["unknown"]):
+        await denied(house, house.request(foreign), "VEHICLE_NOT_FOUND")
+    await denied(house, house.request(foreign), "RATE_LIMITED")
+    told = [(each.refused_for, each.has_right) for each in house.decisions]
+    assert told == [("VEHICLE_NOT_FOUND", False)] * RATES["unknown"] + [("RATE_LIMITED", False)]
+    house.record.locked.add("user-123")
+    house.clock.at += 3_600
+    await denied(house, house.request(foreign), "ACCOUNT_LOCKED")
+    await denied(house, house.request(), "ACCOUNT_LOCKED")
+    told = [(each.refused_for, each.has_right) for each in house.decisions[-2:]]
+    assert told == [("ACCOUNT_LOCKED", False), ("ACCOUNT_LOCKED", True)]

@@ -262,7 +262,8 @@ def write_audit(
     connection.execute(
         insert(audit).values(at=at, actor=by, act=act, grant_id=named, principal=principal, vin=vin)
     )
-    # A severance is the person's who asked for it: whoever reads what is kept about the other one must not find it.
+    # A severance is the person's who asked for it: whoever reads what is kept about the other one must not find it. And
+    # under the key of who asked the other one's name would outlive them: the entry has the id, this record whose it is.
     hidden = act in SEVERANCES
-    detail = {"named": named, **({"person": principal} if hidden else {})}
-    note_act(connection, AuditedAct(act, at, by, by if hidden else principal, vin, detail=detail))
+    about = by if hidden else principal
+    note_act(connection, AuditedAct(act, at, by, about, vin, detail={"named": named}))

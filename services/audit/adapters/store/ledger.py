@@ -23,6 +23,7 @@ from services.audit.adapters.store.tables import entries as _entries
 from services.audit.adapters.store.tables import tree
 from services.audit.adapters.store.tree import extend, hold
 from services.audit.domain.entries import OF_THE_ACTOR, RejectedEntry, RejectedFor
+from services.audit.domain.history import check_size
 from services.platform.times import milliseconds
 from tlog import leaves
 from tlog.leaves import Leaf, commitments_of
@@ -69,14 +70,28 @@ class SqlLedger:
         self._database = database
         self._house = house
         self._now = now
+        self._largest = 0
+        """So many leaves this process was told that are on the disk."""
 
-    async def append(self, entries: Sequence[AuditEntry]) -> Sequence[RejectedEntry]:
+    async def append(self, entries: Sequence[AuditEntry], at_least: int = 0) -> Sequence[RejectedEntry]:
         """Keep those that are not there yet, each at the next place; return those that are another's id.
 
-        When this returns they are on the disk. Raises StorageUnavailableError.
+        When this returns they are on the disk. Raises StorageUnavailableError, and HistoryBrokenError where there are
+        fewer leaves than `at_least`, or than there were when this was called before: what was kept behind them would
+        be taken back with them.
         """
         now = self._now()
-        return await self._database.write(lambda connection: _append(connection, self._house, entries, now))
+
+        def work(connection: Connection) -> tuple[list[RejectedEntry], int]:
+            size = hold(connection)
+            check_size(size, max(at_least, self._largest))
+            return _append(connection, self._house, entries, now, size)
+
+        rejected, size = await self._database.write(work)
+        self._largest = max(
+            self._largest, size
+        )  # it is committed: until then another could be told of it in vain
+        return rejected
 
     async def size(self) -> int:
         """Return how many entries there are. Raises StorageUnavailableError."""
@@ -138,10 +153,11 @@ class SqlLedger:
 
 
 def _append(
-    connection: Connection, house: HouseKey, entries: Sequence[AuditEntry], now: datetime
-) -> list[RejectedEntry]:
-    """Whoever adds holds the tree's row: the next one sees these entries, and goes on behind them."""
-    size = hold(connection)
+    connection: Connection, house: HouseKey, entries: Sequence[AuditEntry], now: datetime, size: int
+) -> tuple[list[RejectedEntry], int]:
+    """Return those that are rejected, and the new size. Whoever adds holds the tree's row: the next one sees these
+    entries, and goes on behind them.
+    """
     keys = PersonKeyRing(connection, house, now)
     known = _known(connection, entries)
     rejected: list[RejectedEntry] = []
@@ -164,7 +180,7 @@ def _append(
         connection.execute(insert(_entries), rows)
         connection.execute(update(tree).where(tree.c.number == 1).values(size=size + len(rows)))
         extend(connection, size, [row["leaf"] for row in rows])
-    return rejected
+    return rejected, size + len(rows)
 
 
 def _known(connection: Connection, entries: Iterable[AuditEntry]) -> dict[bytes, bytes | None]:
