@@ -73,9 +73,9 @@ class Audit:
 
     async def deliver(self) -> None:
         for place in (store.audit_rows, store.audit_outbox):
-            keys = [each.key for each in await self.database.read(partial(place.waiting, most=1_000))]
-            if keys:
-                await self.database.write(lambda c, p=place, k=keys: p.delivered(c, k, self.trail._now()))
+            found = await self.database.read(partial(place.waiting, most=1_000))
+            if found:
+                await self.database.write(lambda c, p=place, f=found: p.delivered(c, f, self.trail._now()))
 
 
 @pytest.fixture
