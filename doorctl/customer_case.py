@@ -27,7 +27,7 @@ def open_case(
 ) -> None:
     """Open a case: agents act for the customer because of it."""
     request = contract.OpenCaseRequest(case_number=number, customer=customer, vin=vin or "")
-    case = asked("OpenCase", request, customer_case_pb2.CustomerCase, service=RPC)
+    case = asked("OpenCase", request, customer_case_pb2.CustomerCase, as_person=True, service=RPC)
     show(case, [_line(case)], as_json=as_json)
 
 
@@ -47,7 +47,7 @@ def list_cases(
 ) -> None:
     """List cases, those that were opened last first; 200 at most."""
     request = contract.ListCasesRequest(open_only=is_open, customer=customer)
-    found = asked("ListCases", request, contract.ListCasesResponse, service=RPC)
+    found = asked("ListCases", request, contract.ListCasesResponse, as_person=True, service=RPC)
     show(found, map(_line, found.cases) if found.cases else ["no cases"], as_json=as_json)
 
 

@@ -30,6 +30,24 @@ class MessageRate:
         return True
 
 
+class UserRates:
+    """At most `per_minute` in a minute of each user. Of `most` users the one not heard of for longest makes room."""
+
+    def __init__(self, per_minute: int, most: int) -> None:
+        self._per_minute = per_minute
+        self._most = most
+        self._rates: dict[str, MessageRate] = {}
+
+    def take(self, user: str, now: float) -> bool:
+        """Count one more; False when it is one too many."""
+        # Taken out and put back, so that the first one is always the one not heard of for longest.
+        rate = self._rates.pop(user, None) or MessageRate(self._per_minute, now)
+        if len(self._rates) >= self._most:
+            del self._rates[next(iter(self._rates))]
+        self._rates[user] = rate
+        return rate.take(now)
+
+
 @dataclass(frozen=True, slots=True)
 class Most:
     """How many there may be at all, of one user and of one address."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.server import ServerConnection
 
-    from gateway.limits import OpenCount
+    from gateway.limits import OpenCount, UserRates
     from gateway.messages import Unsubscribe, WantedVehicle
     from gateway.settings import GatewaySettings
     from gateway.watches import WatchAuthorizer, WatchFeed
@@ -41,6 +41,8 @@ _NOT_OF_THE_GRANT = frozenset(
     {WatchEnded.CAUSE_ACCOUNT, WatchEnded.CAUSE_CREDENTIAL, WatchEnded.CAUSE_TOKEN, WatchEnded.CAUSE_CASE}
 )
 _TOO_MANY = "You have as many subscriptions as there may be; end some."
+_TOO_OFTEN = "You have subscribed to too many vehicles within a minute; try again shortly."
+_TOO_OFTEN_SECONDS = 10
 _AWAY = "Access could not be asked; try again shortly."
 _log = structlog.get_logger()
 
@@ -55,6 +57,7 @@ class SocketReader:
         feed: WatchFeed,
         authorizer: WatchAuthorizer,
         subscriptions: OpenCount,
+        vehicles: UserRates,
         settings: GatewaySettings,
         now: Callable[[], float],
     ) -> None:
@@ -63,6 +66,7 @@ class SocketReader:
         self._feed = feed
         self._authorizer = authorizer
         self._subscriptions = subscriptions
+        self._vehicles = vehicles
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._watches: dict[str, Watch] = {}
@@ -85,6 +89,11 @@ class SocketReader:
     def session(self) -> str:
         """The session that the connection was opened with."""
         return self._session.token
+
+    @property
+    def certificate(self) -> str:
+        """The team's certificate under which that was; empty where there was none."""
+        return self._session.certificate
 
     async def receive(self, text: str) -> None:
         """Take a message of the client."""
@@ -111,7 +120,9 @@ class SocketReader:
                 continue
             if known is not None:
                 self._drop(known)
-            if self._counted():
+            if not self._vehicles.take(self._session.actor, self._loop.time()):
+                self._refuse(asked, wanted.vin, "RATE_LIMITED", _TOO_OFTEN, _TOO_OFTEN_SECONDS)
+            elif self._counted():
                 new.append(wanted)
             else:
                 self._refuse(asked, wanted.vin, "RATE_LIMITED", _TOO_MANY)

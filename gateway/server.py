@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Response
 
-from gateway.limits import MessageRate, connection_count, subscription_count
+from gateway.limits import MessageRate, UserRates, connection_count, subscription_count
 from gateway.readers import CLOSE_TOO_OFTEN, SocketReader
 from services.platform import errors
 from services.platform.errors import Refusal
@@ -130,6 +130,7 @@ class WebSocketServer:
         self._workloads = Workloads()
         self._connections = connection_count(settings)
         self._subscriptions = subscription_count(settings)
+        self._vehicles = UserRates(settings.websocket_vehicles_per_minute, settings.websocket_connections)
         self._readers: dict[SocketReader, Workload] = {}
         self._server: Server | None = None
         self._revocations = (
@@ -189,6 +190,8 @@ class WebSocketServer:
         for reader, workload in list(self._readers.items()):
             if self._workloads.is_revoked(workload):
                 reader.close(CloseCode.GOING_AWAY, "")
+            elif self._workloads.is_name_revoked(reader.certificate):
+                reader.session_ended(errors.TOKEN_INVALID.code, "the certificate behind it is revoked")
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Return None for who may open a connection, else the answer."""
@@ -231,7 +234,10 @@ class WebSocketServer:
         tokens = request.headers.get_all(SESSION_KEY)
         if len(tokens) != 1:
             raise Refusal(errors.AUTHENTICATION_REQUIRED, "The WebSocket is opened through the edge only.")
-        return self._verifier.session(tokens[0])
+        session = self._verifier.session(tokens[0])
+        if self._workloads.is_name_revoked(session.certificate):
+            raise Refusal(errors.TOKEN_INVALID, "The certificate that this was asked for with is revoked.")
+        return session
 
     def _check_origin(self, request: Request) -> None:
         """Raise Refusal for a page of another origin than those that may. Who sends none is no browser."""
@@ -256,6 +262,7 @@ class WebSocketServer:
             self._feed,
             self._authorizer,
             self._subscriptions,
+            self._vehicles,
             self._settings,
             self._now,
         )

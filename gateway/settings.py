@@ -43,6 +43,8 @@ class GatewaySettings(ServerSettings):
     websocket_subscriptions_per_address: int = Field(default=5_000, ge=1, le=1_000_000)
     websocket_message_bytes: int = Field(default=16_384, ge=1_024, le=65_536)
     websocket_messages_per_minute: int = Field(default=120, ge=1, le=100_000)
+    websocket_vehicles_per_minute: int = Field(default=2_000, ge=1, le=1_000_000)
+    """About which access is asked for one user, over all connections."""
     websocket_frames_per_minute: int = Field(default=600, ge=10, le=1_000_000)
     """Of any kind: parts of messages, pings and pongs."""
     websocket_waiting_bytes: int = Field(default=1_048_576, ge=16_384, le=16_777_216)

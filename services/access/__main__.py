@@ -186,7 +186,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
                 hash_key=partial(key_hash, pepper),
                 severed=people[1],
                 abnormal=people[2],
-                watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, CLOCK.now),
+                watches=SessionWatches(
+                    verifier, authorizer, sessions, keys.ring.trusts, workloads.is_name_revoked, CLOCK.now
+                ),
             ),
             server,
         )

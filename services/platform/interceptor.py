@@ -333,7 +333,9 @@ def _revoked() -> Refusal:
 
 def _behind(call: Call) -> str:
     """Return the certificate of who asked the edge, where it was asked under one."""
-    return call.capability.certificate if call.capability is not None else ""
+    if call.capability is not None:
+        return call.capability.certificate
+    return call.session.certificate if call.session is not None else ""
 
 
 def _call_of(method: str, context: Context, workload: Workload | None, rule: RpcPolicy | None) -> Call:

@@ -33,11 +33,10 @@ def service(name: str) -> str:
 class RpcPolicy:
     """Who may call an RPC.
 
-    `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also those whose URI begins
-    with one of these and a slash. With an `action`, the caller must
-    also hold a capability that allows it on the request's resource; on none, where it is `without_resource`; or a
-    session where it `needs_session`. `mutates` says that an RPC cut short may have had its effect, `may_wait` that its
-    caller may ask it to wait for the end of what it began.
+    `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also every operator with a
+    name of their own. With an `action`, the caller must also hold a capability that allows it on the request's
+    resource; on none, where it is `without_resource`; or a session where it `needs_session`. `mutates` says that an
+    RPC cut short may have had its effect, `may_wait` that its caller may ask it to wait for the end of what it began.
     """
 
     peers: frozenset[str]
@@ -55,7 +54,7 @@ class RpcPolicy:
             return True
         if self.open_to_any_workload:
             return may_look(peer)
-        return self.and_below and any(peer.startswith(f"{each}/") for each in self.peers)
+        return self.and_below and peer.startswith(f"{NAMED_OPERATOR}/")
 
 
 Policy = dict[str, RpcPolicy]

@@ -38,6 +38,10 @@ class Session:
     """When what was begun with it ends by itself: infinity where it does not."""
     network: str
     """Where it was opened from, as one household or host; empty where that is not known."""
+    certificate: str
+    """The client's certificate under which it was opened (workload.certificate_name): what was begun with it ends with
+    that one. Empty where there was none.
+    """
     claims: Mapping[str, Any]
 
 
@@ -59,6 +63,7 @@ def session_in(token: str, keys: Mapping[str, Any]) -> Session:
             float(claims["exp"]),
             float(claims.get("ends", math.inf)),
             str(claims.get("net", "")),
+            str(claims.get("cert", "")),
             claims,
         )
     except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:

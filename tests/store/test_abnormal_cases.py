@@ -12,11 +12,14 @@ from sqlalchemy import select, update
 
 import services.access
 from services.access.adapters import store
+from services.access.adapters.grant_translate import refusal_of
 from services.access.adapters.outbox_messages import AccessMessages
 from services.access.adapters.store import abnormal
+from services.access.adapters.store.sharing import lock_for_owner
 from services.access.adapters.store.tables import abnormal_cases, audit
 from services.access.domain.abnormal import AbnormalKind, Consequence, Finding
 from services.access.domain.grants import GrantRole, NewGrant
+from services.access.domain.sharing import AccountStoppedError, GrantLimits
 from services.platform.database import Database, open_database
 from tests.support.databases import migrated
 
@@ -144,3 +147,23 @@ async def test_a_request_to_restore_lapses_and_a_new_stop_clears_it(
     query = select(audit.c.act).where(audit.c.act.in_(["ACCOUNT_RESTRICTED", "ACCOUNT_LOCKED"]))
     acts = await database.read(lambda c: c.execute(query.order_by(audit.c.sequence)).scalars().all())
     assert acts == ["ACCOUNT_RESTRICTED"] * 2 + ["ACCOUNT_LOCKED"] * 3
+
+
+@pytest.mark.parametrize("how", ["lock", "restrict"])
+async def test_an_account_that_was_stopped_a_moment_ago_gives_nobody_a_right(
+    database: Database, record: store.SqlAbnormalAccess, how: str
+) -> None:
+    rights = store.SqlGrantRecord(database, AccessMessages(), lambda _: None)
+    shared = store.SqlSharedGrants(database, AccessMessages(), lambda _: None, GrantLimits(9, 9))
+    await rights.create(NewGrant("own", "anna", VIN, GrantRole.OWNER), by="operator", at=NOW)
+    stop = rights.lock if how == "lock" else record.restrict
+    await stop(
+        "anna", "stolen", by="eve", at=NOW
+    )  # another replica's doing: nobody was asked to forget anything
+    with pytest.raises(AccountStoppedError) as caught:
+        await shared.transfer(VIN, "mallory", "g-2", by="anna", at=NOW)
+    refusal = refusal_of(caught.value)
+    assert refusal is not None
+    assert refusal.reason.code == "ACCOUNT_RESTRICTED"
+    await record.restore_as_second("anna", by="alice", at=NOW, alone=True)
+    assert await database.write(lambda c: lock_for_owner(c, VIN, "anna", NOW)) == {"anna"}

@@ -296,7 +296,9 @@ class EdgeAuthorizer:
         if read is not None and read.needs_session:
             caller = await self._authorizer.identify(read)
             read.mode("")  # what it says must be sound all the same
-            return Allow(correlation_id, None, session=self._sessions.open(caller, read.network))
+            return Allow(
+                correlation_id, None, session=self._sessions.open(caller, read.network, read.certificate)
+            )
         return _allowed(correlation_id, None if read is None else await self._authorizer.authorize(read))
 
     async def _events(

@@ -12,6 +12,7 @@ from services.access.domain.grants import GrantRole, GrantState, NewGrant, TooLo
 from services.access.domain.schedule import Schedule, UnknownTimeZoneError, Weekday, WeeklyWindow
 from services.access.domain.severance import NewSeverance, SeveranceUnknownError, TooManySeverancesError
 from services.access.domain.sharing import (
+    AccountStoppedError,
     ByAgentError,
     Giver,
     GrantEndedError,
@@ -258,6 +259,10 @@ _REFUSALS = {
     TooManyGrantsError: (
         errors.REASONS["TOO_MANY_GRANTS"],
         "There are as many rights on this vehicle, or of yours on vehicles, as there may be; end some, or wait a day.",
+    ),
+    AccountStoppedError: (
+        errors.REASONS["ACCOUNT_RESTRICTED"],
+        "This account is locked or restricted: it gives nobody a right until it has been given back.",
     ),
     ByAgentError: (
         errors.ACTION_NOT_GRANTED,

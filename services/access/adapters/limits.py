@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_BUCKETS = 100_000
 REPEAT_SECONDS = 3_600.0
 _IPV6_NETWORK_BITS = 64
+UNKNOWN = "unknown"
 
 WHAT = {
     "cancel": "cancellations a minute for this vehicle",
@@ -40,10 +41,16 @@ WHAT = {
     "read": "read requests a minute for this vehicle",
     "session": "connections and tickets for live updates a minute",
     "refused": "requests a minute that had to be refused",
-    "unknown": "requests a minute for vehicles that are not among yours",
+    UNKNOWN: "requests a minute for vehicles that are not among yours",
     "failed": "requests a minute without a good token from this address",
 }
 """Every class of requests, and how its limit is told."""
+
+
+class RateLimitError(Refusal):
+    """RATE_LIMITED, and of which class of requests there were too many."""
+
+    limit_class = ""
 
 
 class RateLimits:
@@ -63,7 +70,7 @@ class RateLimits:
         self._buckets: dict[str, dict[tuple[str, ...], tuple[float, float]]] = {name: {} for name in WHAT}
 
     def take(self, limit_class: str, *who: str) -> RateState | None:
-        """Count one request, and return what is left then; None where there is no limit. Raises Refusal RATE_LIMITED
+        """Count one request, and return what is left then; None where there is no limit. Raises RateLimitError
         when there is no token left.
         """
         quota = self._per_minute.get(limit_class)
@@ -116,13 +123,15 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
-def _refused(limit_class: str, quota: int, seconds: int) -> Refusal:
-    return Refusal(
+def _refused(limit_class: str, quota: int, seconds: int) -> RateLimitError:
+    refusal = RateLimitError(
         errors.RATE_LIMITED,
         f"More than {quota} {WHAT[limit_class]}; try again in {seconds} s.",
         retry_after_seconds=seconds,
         headers=_fields(limit_class, quota, 0, seconds),
     )
+    refusal.limit_class = limit_class
+    return refusal
 
 
 def rate_headers(state: RateState | None) -> dict[str, str]:

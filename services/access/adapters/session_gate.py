@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
+from services.access.adapters.limits import UNKNOWN, RateLimitError
 from services.access.adapters.session_issuer import caller_of
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.tickets import EventTicketUnknownError
@@ -37,9 +38,9 @@ class SessionGate:
         self._tickets = tickets
         self._now = now
 
-    def open(self, caller: Caller, network: str) -> str:
-        """Return a session of this caller."""
-        return self._issuer.issue(caller, network)
+    def open(self, caller: Caller, network: str, certificate: str = "") -> str:
+        """Return a session of this caller, under this certificate of a team where they came with one."""
+        return self._issuer.issue(caller, network, certificate)
 
     async def redeem(self, ticket: str) -> str:
         """Return the session that a ticket was given for. Raises Refusal TOKEN_INVALID, StorageUnavailableError."""
@@ -59,7 +60,7 @@ class SessionGate:
 
 class SessionWatches:
     """Authorizes watches for the holders of sessions. `trusts` says of a credential whether it is not known to be
-    withdrawn.
+    withdrawn, `is_revoked` of a certificate's name whether it is revoked.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class SessionWatches:
         authorizer: RequestAuthorizer[Any],
         record: SessionRecord,
         trusts: Callable[[str], bool],
+        is_revoked: Callable[[str], bool],
         now: Callable[[], datetime],
     ) -> None:
+        self._is_revoked = is_revoked
         self._verifier = verifier
         self._authorizer = authorizer
         self._record = record
@@ -79,10 +82,14 @@ class SessionWatches:
     async def authorize(self, token: str, vins: Sequence[str], correlation_id: str) -> list[str | Refusal]:
         """Return a capability for each vehicle, or why there is none. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED,
         StorageUnavailableError.
+
+        Once the caller has asked too often about vehicles that are not theirs, that is the answer for all that follow.
         """
         session = self._verifier.session(token)
         digest, caller = caller_of(session)
-        if not await usecases.is_in_force(self._record, self._trusts, caller, at=self._now()):
+        if self._is_revoked(session.certificate) or not await usecases.is_in_force(
+            self._record, self._trusts, caller, at=self._now()
+        ):
             raise Refusal(
                 errors.TOKEN_INVALID, "What you signed in with is not accepted any more; sign in again."
             )
@@ -95,6 +102,7 @@ class SessionWatches:
                 "read",
                 correlation_id=correlation_id,
                 written_vin=vin,
+                certificate=session.certificate,
             )
             try:
                 permit = await self._authorizer.authorize_as(digest, caller, asked)
@@ -103,6 +111,10 @@ class SessionWatches:
                 answers.append(refusal_of_denial(denied))
             except CaseNotOpenError as closed:  # all of an agent's are because of one case
                 raise refusal_of_sign_in(closed) from closed
-            except Refusal as refusal:  # of this vehicle: too often, for instance
+            except RateLimitError as refusal:
+                answers.append(refusal)
+                if refusal.limit_class == UNKNOWN:  # of the caller: the record is not asked about the others
+                    return answers + [refusal] * (len(vins) - len(answers))
+            except Refusal as refusal:  # of this vehicle
                 answers.append(refusal)
         return answers

@@ -28,8 +28,11 @@ class SessionIssuer:
         self._key = key
         self._now = now
 
-    def issue(self, caller: Caller, network: str) -> str:
-        """Return a session of this caller: until what they signed in with ends, and for a day at most."""
+    def issue(self, caller: Caller, network: str, certificate: str = "") -> str:
+        """Return a session of this caller: until what they signed in with ends, and for a day at most.
+
+        `certificate` names that of the team that asks (workload.certificate_name): the session ends with it.
+        """
         issued_at = int(self._now())
         key = self._key()
         claims: dict[str, Any] = {
@@ -47,6 +50,8 @@ class SessionIssuer:
             "client_id": caller.client_id,
             "case": caller.case,
         }
+        if certificate:
+            claims["cert"] = certificate
         if caller.ends_at < math.inf:
             claims["ends"] = caller.ends_at
         for name, words in (("vins", caller.only_vins), ("scope", caller.scope), ("carries", caller.carries)):

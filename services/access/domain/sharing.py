@@ -43,6 +43,10 @@ class NotOwnerError(RightRefusedError):
     """The caller owns the vehicle no longer."""
 
 
+class AccountStoppedError(RightRefusedError):
+    """The caller's account is locked or restricted, which whoever let them in did not know yet."""
+
+
 class ByAgentError(RightRefusedError):
     """An agent may not change who has which right."""
 

@@ -331,7 +331,9 @@ async def build_room(
                 hash_key=partial(key_hash, PEPPER),
                 severed=severed,
                 abnormal=abnormal,
-                watches=SessionWatches(verifier, authorizer, sessions, keys.ring.trusts, utc_now),
+                watches=SessionWatches(
+                    verifier, authorizer, sessions, keys.ring.trusts, workloads.is_name_revoked, utc_now
+                ),
             )
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)

@@ -16,6 +16,7 @@ from sqlalchemy import update
 from services.access.adapters.store.tables import customer_cases
 from services.access.domain.customer_cases import CaseRule
 from tests.contract.access.access_service import (
+    ALICE,
     FOREIGN,
     VIN,
     CheckEdge,
@@ -27,6 +28,7 @@ from tests.contract.access.access_service import (
     revocations,
 )
 from tests.contract.access.door_of_rights import reason_of
+from tests.contract.access.operator_calls import code_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -138,6 +140,18 @@ async def test_cases_are_listed_and_are_nobody_elses_business(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await closed(CustomerCaseServiceStub(channel))
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_the_operators_shared_certificate_closes_cases_and_opens_and_lists_none(access: Any) -> None:
+    service, _ = access
+    async with service.channel("operator") as shared, service.channel(ALICE) as named:
+        clerk, alice = CustomerCaseServiceStub(shared), CustomerCaseServiceStub(named)
+        assert await code_of(opened(clerk)) is grpc.StatusCode.PERMISSION_DENIED
+        listing = contract.ListCasesRequest()
+        assert await code_of(clerk.ListCases(listing, timeout=5)) is grpc.StatusCode.PERMISSION_DENIED
+        assert (await opened(alice)).opened_by == "spiffe://ecarus/" + ALICE
+        assert (await closed(clerk)).HasField("closed_at")
+        assert [each.case_number for each in (await alice.ListCases(listing, timeout=5)).cases] == ["case-1"]
 
 
 async def test_a_new_case_deletes_no_old_one_that_may_be_held(

@@ -14,6 +14,7 @@ import pytest
 import websockets
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.limits import UserRates
 from gateway.watches import text_frame
 from services.status.domain.rights import EndingCause
 from tests.contract.gateway.conftest import SECOND, VIN, GatewayHarness, until
@@ -153,6 +154,32 @@ class TestCounts:
             (answer,) = await client.subscribe(VIN)
             assert answer["code"] == "DEPENDENCY_UNAVAILABLE"
         assert gateway.server._subscriptions.total == 0
+
+
+class TestVehicleRates:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"websocket_vehicles_per_minute": 3}
+
+    async def test_vehicles_are_counted_and_not_messages_over_all_of_a_user_s_connections(
+        self, gateway: GatewayHarness
+    ) -> None:
+        first, second = await gateway.open(), await gateway.open()
+        answers = await first.subscribe(VIN, SECOND)
+        assert [each["type"] for each in answers] == ["SUBSCRIBED"] * 2
+        answers = await second.subscribe(VIN, SECOND)
+        (late,) = [each for each in answers if each["type"] == "REFUSED"]
+        assert (late["vin"], late["code"], late["retryAfterSeconds"]) == (SECOND, "RATE_LIMITED", 10)
+        other = await gateway.open(gateway.session("user-2"))
+        (answer,) = await other.subscribe(SECOND)
+        assert answer["type"] == "SUBSCRIBED"
+        assert gateway.access.asked == [[VIN, SECOND], [VIN], [SECOND]]
+
+
+def test_only_so_many_users_rates_are_kept() -> None:
+    rates = UserRates(1, most=2)
+    assert [rates.take(user, 0.0) for user in ("a", "b", "a")] == [True, True, False]
+    assert [rates.take(user, 0.0) for user in ("c", "a", "b")] == [True, False, True]
 
 
 class TestRates:

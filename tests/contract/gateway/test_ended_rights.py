@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+import websockets
 
+from services.platform.workload import certificate_name, workload_of
 from services.status.domain.rights import EndingCause
 from tests.contract.gateway.conftest import SECOND, VIN, GatewayHarness, until
 
@@ -99,6 +101,23 @@ async def test_a_right_that_ended_while_the_feed_was_away_is_not_begun_again(gat
     gateway.move(VIN)
     gateway.move(SECOND)
     assert (await client.next())["vin"] == SECOND
+
+
+async def test_a_team_s_certificate_that_is_revoked_ends_what_its_ticket_opened(
+    gateway: GatewayHarness,
+) -> None:
+    revoked = workload_of(gateway.certificates.of("team/revoked").cert.read_bytes())
+    assert revoked is not None
+    session = gateway.session(cert=certificate_name(revoked.certificate))
+    client, other = await gateway.open(session), await gateway.open(gateway.session("user-456"))
+    await client.subscribe(VIN)
+    await other.subscribe(VIN)
+    gateway.server._revoke(frozenset({revoked.certificate}))
+    assert await client.closed() == (4401, "TOKEN_INVALID")
+    with pytest.raises(websockets.InvalidStatus):
+        await gateway.open(session)
+    gateway.move()
+    assert (await other.next())["vin"] == VIN
 
 
 async def test_the_key_of_access_that_is_withdrawn_ends_what_it_signed(gateway: GatewayHarness) -> None:

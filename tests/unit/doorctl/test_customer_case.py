@@ -28,7 +28,7 @@ def test_a_case_is_opened_closed_and_listed(run: Any) -> None:
     done, operator = run(case(), "case", "open", "case-1", "user-123", "--vin", VIN.lower())
     assert done.output == f"case-1 user-123 {VIN} OPEN {opened}\n"
     request = contract.OpenCaseRequest(case_number="case-1", customer="user-123", vin=VIN)
-    assert operator.asked == [("access", "OpenCase", request, "operator")]
+    assert operator.asked == [("access", "OpenCase", request, "person")]
     closed = case(closed_by="spiffe://ecarus/operator")
     closed.closed_at.seconds = THEN + 60
     done, operator = run(closed, "case", "close", "case-1")

@@ -64,6 +64,7 @@ def test_an_operator_s_certificate_opens_what_operators_do_and_nothing_else() ->
     }
     # It stops people; it lets nobody in: grants are for those who do it under their own name.
     stops = {"LockAccount", "RestrictAccount", "ExpireApiKey", "RevokeApiKey"}
+    assert opened["CustomerCaseService"] == {"CloseCase"}
     cases = {"ListAbnormalAccess", "AcknowledgeAbnormalAccess"}
     assert opened["AccessService"] == stops | cases | {"GetAccount", "ListAccounts", "ListApiKeys"}
     others = [

@@ -225,6 +225,11 @@ def lock_account(
     return Account(principal, at, reason), messages
 
 
+def is_stopped(connection: Connection, principal: str) -> bool:
+    """Return whether the account is locked or restricted."""
+    return connection.execute(_STATES_AMONG, {"named": [principal]}).first() is not None
+
+
 def note_issuer_keys(
     connection: Connection, trusted: Iterable[str], at: datetime, message_of: RightEndedMessage
 ) -> list[OutgoingMessage]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import case, select, update
 
-from services.access.adapters.store.accounts import keys_of, lock_account, revoke_key
+from services.access.adapters.store.accounts import is_stopped, keys_of, lock_account, revoke_key
 from services.access.adapters.store.grant_rows import grant_of
 from services.access.adapters.store.notices import lock_vehicle, owners_of
 from services.access.adapters.store.person_rows import data_exports, erasures
@@ -165,13 +165,9 @@ class SqlPersonalData:
         found = select(abnormal_cases.c.case_id).where(
             abnormal_cases.c.principal == person, abnormal_cases.c.acknowledged_at.is_(None)
         )
-        stopped = select(principals.c.principal).where(
-            principals.c.principal == person,
-            or_(principals.c.locked_at.is_not(None), principals.c.restricted_at.is_not(None)),
-        )
 
         def work(connection: Connection) -> str:
-            if connection.execute(stopped).first() is not None:
+            if is_stopped(connection, person):
                 return ACCOUNT_STOPPED
             return "" if connection.execute(found.limit(1)).first() is None else OPEN_CASE
 
@@ -199,8 +195,9 @@ class SqlPersonalData:
         open_still = [stage.value for stage in CAN_BE_TAKEN_BACK]
         begun = update(erasures).where(_e.erasure_id == erasure.erasure_id, _e.state.in_(open_still))
         values = {"state": ErasureStage.ERASING.value, "in_the_way": "", "looked_at": at}
-        is_stopped = not told or _is_restricted(connection, person)
-        if is_stopped or connection.execute(begun.values(values)).rowcount != 1:
+        if not told or _is_restricted(connection, person):
+            raise _NotBegunError
+        if connection.execute(begun.values(values)).rowcount != 1:
             raise _NotBegunError
         messages: list[OutgoingMessage] = []
         theirs = select(grants.c.vin).where(grants.c.principal == person, grants.c.revoked_at.is_(None))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, update
 
+from services.access.adapters.store.accounts import is_stopped
 from services.access.adapters.store.grant_rows import grant_of, row_of
 from services.access.adapters.store.grants import audit_grant, ending_of, held_by, not_over
 from services.access.adapters.store.notices import (
@@ -22,6 +23,7 @@ from services.access.domain import sharing
 from services.access.domain.grants import Grant, GrantConflictError, GrantRole, GrantState, NewGrant
 from services.access.domain.sharing import (
     AccessChange,
+    AccountStoppedError,
     ChangeKind,
     GrantHiddenError,
     GrantView,
@@ -284,11 +286,15 @@ class SqlSharedGrants:
 
 
 def lock_for_owner(connection: Connection, vin: str, who: str, at: datetime) -> frozenset[str]:
-    """Return the vehicle's owners, and keep others from changing rights on it. Raises NotOwnerError."""
+    """Return the vehicle's owners, and keep others from changing rights on it. Raises NotOwnerError, and
+    AccountStoppedError: what replicas remember of an account may be from before it was locked or restricted.
+    """
     lock_vehicle(connection, vin)
     owners = owners_of(connection, vin, at)
     if who not in owners:
         raise NotOwnerError
+    if is_stopped(connection, who):
+        raise AccountStoppedError
     return owners
 
 

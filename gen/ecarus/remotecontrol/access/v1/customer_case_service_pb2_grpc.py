@@ -89,7 +89,8 @@ class CustomerCaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCases(self, request, context):
-        """Cases, those that were opened last first; 200 at most. Closed ones are kept for 90 days.
+        """Cases, those that were opened last first; 200 at most. Closed ones are kept for as long as ended
+        rights are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

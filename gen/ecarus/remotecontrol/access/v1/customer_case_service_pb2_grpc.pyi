@@ -52,7 +52,9 @@ class CustomerCaseServiceStub:
     open nothing any more. What they had asked for goes on. Closing twice is not an error.
     """
     ListCases: _grpc.UnaryUnaryMultiCallable[_customer_case_service_pb2.ListCasesRequest, _customer_case_service_pb2.ListCasesResponse]
-    """Cases, those that were opened last first; 200 at most. Closed ones are kept for 90 days."""
+    """Cases, those that were opened last first; 200 at most. Closed ones are kept for as long as ended
+    rights are.
+    """
 
 @_typing.type_check_only
 class CustomerCaseServiceAsyncStub(CustomerCaseServiceStub):
@@ -77,7 +79,9 @@ class CustomerCaseServiceAsyncStub(CustomerCaseServiceStub):
     open nothing any more. What they had asked for goes on. Closing twice is not an error.
     """
     ListCases: _aio.UnaryUnaryMultiCallable[_customer_case_service_pb2.ListCasesRequest, _customer_case_service_pb2.ListCasesResponse]  # type: ignore[assignment]
-    """Cases, those that were opened last first; 200 at most. Closed ones are kept for 90 days."""
+    """Cases, those that were opened last first; 200 at most. Closed ones are kept for as long as ended
+    rights are.
+    """
 
 class CustomerCaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """Which of the call centre's cases are open: for the call centre's own system (its certificate is of the team
@@ -117,6 +121,8 @@ class CustomerCaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _customer_case_service_pb2.ListCasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_customer_case_service_pb2.ListCasesResponse, _abc.Awaitable[_customer_case_service_pb2.ListCasesResponse]]:
-        """Cases, those that were opened last first; 200 at most. Closed ones are kept for 90 days."""
+        """Cases, those that were opened last first; 200 at most. Closed ones are kept for as long as ended
+        rights are.
+        """
 
 def add_CustomerCaseServiceServicer_to_server(servicer: CustomerCaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
