@@ -58,15 +58,19 @@ class WaitingEntries(Protocol):
     def count(self, connection: Connection) -> int:
         """Return how many wait."""
 
-    def delivered(self, connection: Connection, keys: Sequence[int], at: datetime) -> None:
-        """Note that the ledger has these."""
+    def delivered(self, connection: Connection, done: Sequence[WaitingEntry], at: datetime) -> None:
+        """Note that the ledger has these, of which there is at least one."""
 
-    def set_aside(self, connection: Connection, key: int, reason: str) -> None:
+    def set_aside(self, connection: Connection, which: WaitingEntry, reason: str) -> None:
         """Keep one that the ledger will never take, and bring it no more."""
 
 
 class AuditOutbox:
-    """Entries without a row of their service's own. What the ledger has is here no longer."""
+    """Entries without a row of their service's own. What the ledger has is here no longer.
+
+    SQLite gives the number of the last row anew once it is gone. So a row is known by its entry too: what another
+    process did with the row that had the number before concerns no new one.
+    """
 
     def __init__(self, metadata: MetaData) -> None:
         self.table = Table(
@@ -79,7 +83,9 @@ class AuditOutbox:
         )
         self._insert = PreparedStatement(insert(self.table).inline(), "entry")
         self._delete = PreparedStatement(
-            delete(self.table).where(self.table.c.sequence == bindparam("which"))
+            delete(self.table).where(
+                self.table.c.sequence == bindparam("which"), self.table.c.entry == bindparam("of")
+            )
         )
         self._waits = self.table.c.set_aside.is_(None)
 
@@ -99,14 +105,15 @@ class AuditOutbox:
         query = select(func.count()).select_from(self.table).where(self._waits)
         return connection.execute(query).scalar_one()
 
-    def delivered(self, connection: Connection, keys: Sequence[int], at: datetime) -> None:  # noqa: ARG002  # the port's signature
+    def delivered(self, connection: Connection, done: Sequence[WaitingEntry], at: datetime) -> None:  # noqa: ARG002  # the port's signature
         """Drop these: the ledger has them."""
-        self._delete.for_each(connection, [{"which": key} for key in keys])
+        self._delete.for_each(connection, [{"which": each.key, "of": each.entry} for each in done])
 
-    def set_aside(self, connection: Connection, key: int, reason: str) -> None:
+    def set_aside(self, connection: Connection, which: WaitingEntry, reason: str) -> None:
         """Keep one that the ledger will never take, and bring it no more."""
         table = self.table
-        connection.execute(update(table).where(table.c.sequence == key).values(set_aside=reason))
+        this = (table.c.sequence == which.key, table.c.entry == which.entry)
+        connection.execute(update(table).where(*this).values(set_aside=reason))
 
 
 class DeliveredRows:
@@ -150,11 +157,11 @@ class DeliveredRows:
         query = select(func.count()).select_from(self._table).where(self._waits)
         return connection.execute(query).scalar_one()
 
-    def delivered(self, connection: Connection, keys: Sequence[int], at: datetime) -> None:
+    def delivered(self, connection: Connection, done: Sequence[WaitingEntry], at: datetime) -> None:
         """Note since when the ledger has these; its message is needed no more."""
         at_us = Instant().process_bind_param(at, connection.dialect)
-        self._mark.for_each(connection, [{"which": key, "at": at_us} for key in keys])
+        self._mark.for_each(connection, [{"which": each.key, "at": at_us} for each in done])
 
-    def set_aside(self, connection: Connection, key: int, reason: str) -> None:
+    def set_aside(self, connection: Connection, which: WaitingEntry, reason: str) -> None:
         """Keep one that the ledger will never take, and bring it no more."""
-        connection.execute(update(self._table).where(self._key == key).values(set_aside=reason))
+        connection.execute(update(self._table).where(self._key == which.key).values(set_aside=reason))

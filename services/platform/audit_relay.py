@@ -7,6 +7,7 @@ of it. It is said in the log, with how many wait.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ LONGEST_PAUSE_SECONDS = 15.0
 SAY_AGAIN_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.5
 _THE_REQUESTS_FAULT = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_THE_LEDGERS_FAULT = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+MOST_FAILURES = 3
+"""So often the ledger may fail at an entry alone while it takes others; then it is set aside."""
 _log = structlog.get_logger()
 
 
@@ -52,6 +56,10 @@ class UnsoundRequestError(Exception):
     """The ledger refuses a whole request; the text says why. One entry of it may be the reason."""
 
 
+class LedgerFailedError(Exception):
+    """The ledger failed at a whole request; the text says how. One entry of it may be the reason, or none."""
+
+
 class LedgerClient:
     """Asks the ledger over `channel`."""
 
@@ -59,7 +67,7 @@ class LedgerClient:
         self._record = audit_intake_service_pb2_grpc.AuditIntakeServiceStub(channel).RecordEntries
 
     async def __call__(self, request: audit_intake_service_pb2.RecordEntriesRequest) -> Mapping[str, str]:
-        """Have these kept; return why which of them never will be, by id. Raises LedgerAwayError,
+        """Have these kept; return why which of them never will be, by id. Raises LedgerAwayError, LedgerFailedError,
         UnsoundRequestError.
         """
         try:
@@ -68,11 +76,21 @@ class LedgerClient:
             why = f"{error.code().name}: {error.details()}"
             if error.code() in _THE_REQUESTS_FAULT:
                 raise UnsoundRequestError(why) from error
+            if error.code() in _THE_LEDGERS_FAULT:
+                raise LedgerFailedError(why) from error
             raise LedgerAwayError(why) from error
         return {
             each.entry_id: f"{audit_intake_service_pb2.RejectionReason.Name(each.reason)}: {each.detail}"
             for each in answer.rejections
         }
+
+
+@dataclass(slots=True)
+class _Round:
+    """What came of bringing a batch of each place: whether the ledger took any, at which alone it failed, and how."""
+
+    took: bool = False
+    failed: list[tuple[WaitingEntries, WaitingEntry, str]] = field(default_factory=list)
 
 
 class AuditRelay:
@@ -96,6 +114,8 @@ class AuditRelay:
         self._sleep = sleep
         self._away_since: float | None = None
         self._said_at = 0.0
+        self._failures: dict[bytes, int] = {}
+        """How often the ledger failed at an entry alone while it took others."""
 
     async def run(self) -> None:
         """Bring entries until cancelled."""
@@ -107,6 +127,10 @@ class AuditRelay:
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2 or _FIRST_PAUSE_SECONDS)
                 await self._say_away(str(error))
                 await self._sleep(pause)
+            except Exception as error:  # noqa: BLE001  # what only observes never ends what it observes
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2 or _FIRST_PAUSE_SECONDS)
+                _log.error("audit_relay_failed", reason=type(error).__name__)
+                await self._sleep(pause)
             else:
                 pause = 0.0
                 await self._say_back()
@@ -117,49 +141,85 @@ class AuditRelay:
         """Bring at most a batch of each place; whether more may wait. Raises LedgerAwayError,
         StorageUnavailableError.
         """
-        more = False
+        more, this = False, _Round()
         for place in self._places:
             waiting = await self._database.read(partial(place.waiting, most=BATCH))
             for batch in _in_batches(waiting):
-                await self._bring(place, batch)
+                await self._bring(place, batch, this)
             more = more or len(waiting) == BATCH
+        if this.failed:
+            await self._judge(this)
         return more
 
-    async def _bring(self, place: WaitingEntries, batch: Sequence[WaitingEntry]) -> None:
+    async def _judge(self, this: _Round) -> None:
+        """Set aside those at which the ledger fails again and again while it takes others. Raises LedgerAwayError where
+        some are left: all of them, where it takes nothing.
+        """
+        left = []
+        if this.took:
+            times = {entry.entry: self._failures.get(entry.entry, 0) + 1 for _, entry, _ in this.failed}
+            self._failures = {entry: count for entry, count in times.items() if count < MOST_FAILURES}
+        for place, entry, why in this.failed:
+            if not this.took or entry.entry in self._failures:
+                left.append(why)
+            else:
+                await self._done(place, [], {entry.key: (entry, why)})
+        if left:
+            raise LedgerAwayError(left[0])
+
+    async def _bring(self, place: WaitingEntries, batch: Sequence[WaitingEntry], this: _Round) -> None:
         """Bring these; where the ledger refuses them together, either half, until what it refuses is alone."""
-        keys: dict[str, int] = {}
-        refused: dict[int, str] = {}
+        sent: dict[str, WaitingEntry] = {}
+        refused: dict[int, tuple[WaitingEntry, str]] = {}
         request = audit_intake_service_pb2.RecordEntriesRequest()
         for each in batch:
             message = _sound(each)
             if isinstance(message, str):
-                refused[each.key] = message
+                refused[each.key] = (each, message)
             else:
-                keys[message.entry_id] = each.key
+                sent[message.entry_id] = each
                 request.entries.append(message)
-        if keys:
+        if sent:
             try:
                 rejections = await self._record(request)
-            except UnsoundRequestError as error:
+                this.took = True
+            except (UnsoundRequestError, LedgerFailedError) as error:
                 if len(batch) > 1:
                     half = len(batch) // 2
-                    await self._bring(place, batch[:half])
-                    await self._bring(place, batch[half:])
+                    await self._bring(place, batch[:half], this)
+                    await self._bring(place, batch[half:], this)
                     return
-                rejections = dict.fromkeys(keys, str(error))
-            refused |= {keys.pop(entry_id): why for entry_id, why in rejections.items() if entry_id in keys}
-        done = list(keys.values())
+                if isinstance(error, LedgerFailedError):
+                    this.failed.append((place, batch[0], str(error)))
+                    return
+                rejections = dict.fromkeys(sent, str(error))
+            for entry_id, why in rejections.items():
+                if entry_id in sent:
+                    each = sent.pop(entry_id)
+                    refused[each.key] = (each, why)
+        await self._done(place, list(sent.values()), refused)
+
+    async def _done(
+        self,
+        place: WaitingEntries,
+        done: Sequence[WaitingEntry],
+        refused: Mapping[int, tuple[WaitingEntry, str]],
+    ) -> None:
         await self._database.write(partial(self._note, place, done, refused))
-        for key, why in refused.items():
+        for key, (_, why) in refused.items():
             _log.error("audit_entry_set_aside", row=key, reason=why)
 
     def _note(
-        self, place: WaitingEntries, done: Sequence[int], refused: Mapping[int, str], connection: Connection
+        self,
+        place: WaitingEntries,
+        done: Sequence[WaitingEntry],
+        refused: Mapping[int, tuple[WaitingEntry, str]],
+        connection: Connection,
     ) -> None:
         if done:
             place.delivered(connection, done, self._now())
-        for key, why in refused.items():
-            place.set_aside(connection, key, why[:MAX_REASON_CHARACTERS])
+        for each, why in refused.values():
+            place.set_aside(connection, each, why[:MAX_REASON_CHARACTERS])
 
     async def _say_away(self, reason: str) -> None:
         now = self._monotonic()

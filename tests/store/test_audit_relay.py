@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from services.platform.audit_relay import (
     LONGEST_PAUSE_SECONDS,
     AuditRelay,
     LedgerAwayError,
+    LedgerFailedError,
     UnsoundRequestError,
 )
 from services.platform.audit_trail import LOST, AuditTrail
@@ -57,11 +59,14 @@ class FakeLedger:
         self.lose_answers = 0
         self.rejects: set[str] = set()
         self.chokes_on: set[str] = set()
+        self.fails_at: set[str] = set()
 
     async def __call__(self, request: audit_intake_service_pb2.RecordEntriesRequest) -> dict[str, str]:
         self.requests += 1
         if self.away:
             raise LedgerAwayError("UNAVAILABLE")
+        if any(entry.rule in self.fails_at for entry in request.entries):
+            raise LedgerFailedError("INTERNAL")
         if any(entry.rule in self.chokes_on for entry in request.entries):
             raise UnsoundRequestError("INVALID_ARGUMENT")
         rejected = {e.entry_id: "MALFORMED" for e in request.entries if e.rule in self.rejects}
@@ -179,20 +184,17 @@ async def test_a_ledger_that_is_away_is_asked_ever_less_often_and_nothing_is_los
 ) -> None:
     pauses: list[float] = []
 
-    class DoneError(Exception):
-        pass
-
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 8:
             ledger.away = False
         if not ledger.away and ledger.kept:
-            raise DoneError
+            raise asyncio.CancelledError
 
     ledger.away = True
     await wait_in(database, [encoded(record(n), f"command-{n}") for n in range(3)])
     relay = AuditRelay(database, [OUTBOX], ledger, lambda: T0, lambda: 0.0, sleep=sleep)
-    with pytest.raises(DoneError):
+    with pytest.raises(asyncio.CancelledError):
         await relay.run()
     assert pauses[:8] == [0.5, 1.0, 2.0, 4.0, 8.0, *[LONGEST_PAUSE_SECONDS] * 3]
     assert ledger.rules() == ["0", "1", "2"]
@@ -257,3 +259,45 @@ async def test_the_numbers_of_waiting_entries_are_never_used_up(database: Databa
         lambda c: c.execute(insert(OUTBOX.table), {"sequence": beyond, "entry": b""}).rowcount
     )
     assert [each.key for each in await database.read(lambda c: OUTBOX.waiting(c, 10))] == [beyond]
+
+
+async def test_an_entry_at_which_the_ledger_fails_holds_up_none_behind_it_and_is_set_aside(
+    database: Database, relay: AuditRelay, ledger: FakeLedger
+) -> None:
+    ids = EntryIds("command")
+    ledger.fails_at = {"0"}
+    await wait_in(database, [encoded(record(n), ids.next()) for n in range(5)])
+    for number in range(5, 7):
+        with pytest.raises(LedgerAwayError):  # it is brought again, after a pause
+            await relay.bring_some()
+        await wait_in(database, [encoded(record(number), ids.next())])
+    assert ledger.rules() == [str(n) for n in range(1, 6)]
+    await relay.bring_some()
+    assert ledger.rules() == [str(n) for n in range(1, 7)]
+    assert await waiting(database) == 0
+    kept = await database.read(lambda c: c.execute(select(OUTBOX.table.c.set_aside)).scalars().all())
+    assert kept == ["INTERNAL"]
+
+
+async def test_a_ledger_that_fails_at_everything_is_away_and_nothing_is_set_aside(
+    database: Database, relay: AuditRelay, ledger: FakeLedger
+) -> None:
+    ledger.fails_at = {str(n) for n in range(5)}
+    await wait_in(database, [encoded(record(n), f"command-{n}") for n in range(5)])
+    for _ in range(5):
+        with pytest.raises(LedgerAwayError):
+            await relay.bring_some()
+    ledger.fails_at = set()
+    await relay.bring_some()
+    assert ledger.rules() == [str(n) for n in range(5)]
+
+
+async def test_a_late_word_about_a_row_concerns_no_new_one_with_its_number(database: Database) -> None:
+    await wait_in(database, [b"old"])
+    (old,) = await database.read(lambda c: OUTBOX.waiting(c, 10))
+    await database.write(lambda c: OUTBOX.delivered(c, [old], T0))
+    row = {"sequence": old.key, "entry": b"new"}  # as SQLite numbers it
+    await database.write(lambda c: c.execute(insert(OUTBOX.table), row).rowcount)
+    await database.write(lambda c: OUTBOX.delivered(c, [old], T0))
+    await database.write(lambda c: OUTBOX.set_aside(c, old, "late"))
+    assert [each.entry for each in await database.read(lambda c: OUTBOX.waiting(c, 10))] == [b"new"]

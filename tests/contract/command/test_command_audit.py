@@ -15,14 +15,16 @@ from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditDecision, AuditEn
 import services.command
 from services.command.adapters import store
 from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
+from services.command.adapters.kept import kept_tables
 from services.command.adapters.server import DoorCommandServicer
 from services.command.domain.commands import AdvisoryState, DoorResult, Ending, Status
 from services.command.domain.reports import ReportedResult, SignedEvidence
-from services.command.usecases.history import RefusedRequests, purge_expired_history
+from services.command.usecases.history import RefusedRequests
 from services.command.usecases.vehicle_reports import VerifiedMessage, ingest_messages
 from services.platform.audit_entry import EntryIds
 from services.platform.audit_trail import AuditTrail
 from services.platform.database import open_database
+from services.platform.retention import Retention
 from services.platform.server import GrpcServer
 from tests.contract.command.conftest import VIN, CommandRpcHarness, refused
 from tests.support.command_store_harness import FakeConditions, FakeDispatch
@@ -73,9 +75,9 @@ class Audit:
 
     async def deliver(self) -> None:
         for place in (store.audit_rows, store.audit_outbox):
-            keys = [each.key for each in await self.database.read(partial(place.waiting, most=1_000))]
-            if keys:
-                await self.database.write(lambda c, p=place, k=keys: p.delivered(c, k, self.trail._now()))
+            found = await self.database.read(partial(place.waiting, most=1_000))
+            if found:
+                await self.database.write(lambda c, p=place, f=found: p.delivered(c, f, self.trail._now()))
 
 
 @pytest.fixture
@@ -226,11 +228,13 @@ async def test_retention_takes_what_the_ledger_has_and_nothing_else(
 ) -> None:
     answer = await service.unlock("c-1", {"targetDoors": ["driver"]})
     await service.vehicle_ends(answer.command_id, succeeded(service.now))
-    service.now += timedelta(days=91)
-    await purge_expired_history(service.deps)
+    service.now += timedelta(days=366 * 3)
+    tables = kept_tables(service.deps.rules, timedelta(days=30))
+    retention = Retention(audit.database, tables, store.holds, lambda: service.now)
+    await retention.run_once()
     assert [kind for kind, _, _ in await audit.told()] == ["COMMAND_ACCEPTED", "COMMAND_SUCCESS"]
     await audit.deliver()
-    await purge_expired_history(service.deps)
+    await retention.run_once()
     count = await audit.database.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM audit").scalar_one())
     assert count == 0
 
