@@ -14,11 +14,13 @@ from dataclasses import dataclass
 class HealthGroup:
     """Some of a service's RPCs that need more, or less, than the others, and so have a cluster of Envoy's own.
 
-    `name` is what health checks and readiness call it; `cluster` ends the cluster's name.
+    `name` is what health checks and readiness call it; `cluster` ends the cluster's name. Where the name is another
+    service's in readiness and native health (`streams` is the event streams'), it has none of its own there.
     """
 
     name: str
     cluster: str
+    has_readiness: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ SERVICES = (
         511,
         "ecarus.remotecontrol.access.v1.AccessService",
         is_public=True,
-        health_groups=(HealthGroup("streams", "stream"),),
+        health_groups=(HealthGroup("streams", "stream", has_readiness=False),),
     ),
     ServiceDescriptor(
         "command",

@@ -28,12 +28,19 @@ STREAMS = "{thresholds: [{max_requests: 5000, max_pending_requests: 512}]}"
 
 
 def _clusters() -> Iterator[tuple[ServiceDescriptor, str, str, str]]:
-    """Yield each of Envoy's clusters: its service, its name, what its health checks ask for, and readiness calls it."""
+    """Yield each of Envoy's clusters: its service, its name, what its health checks ask for, and what readiness calls
+    it; empty where it has none of its own.
+    """
     for service in SERVICES:
         if service.is_public:
             yield service, service.name, service.contract, service.name
             for group in service.health_groups:
-                yield service, f"{service.name}_{group.cluster}", group.name, group.name
+                yield (
+                    service,
+                    f"{service.name}_{group.cluster}",
+                    group.name,
+                    group.name if group.has_readiness else "",
+                )
 
 
 def clusters(_: Contract) -> list[str]:
@@ -81,11 +88,15 @@ def readiness(_: Contract) -> list[str]:
     """
     every = [name for service, name, _, _ in _clusters() if not service.is_dispensable]
     lines = _readyz("readyz", "/readyz", [*every, "gateway"])
-    for _service, name, _asked, ready in _clusters():
+    for _service, name, _asked, ready in filter(_has_readiness, _clusters()):
         lines += _readyz(
             f"readyz_{ready}", f"/readyz/{ready}", ["access", name] if ready == "commands" else [name]
         )
     return lines + _readyz("readyz_events", "/readyz/events", ["access", "gateway"])
+
+
+def _has_readiness(cluster: tuple[ServiceDescriptor, str, str, str]) -> bool:
+    return cluster[3] != ""
 
 
 def _readyz(name: str, path: str, needed: list[str]) -> list[str]:
@@ -101,7 +112,7 @@ def _readyz(name: str, path: str, needed: list[str]) -> list[str]:
 def health_routes(_: Contract) -> list[str]:
     """Envoy's routes of native health checks: each service answers for itself."""
     lines = []
-    for _service, name, asked, ready in _clusters():
+    for _service, name, asked, ready in filter(_has_readiness, _clusters()):
         header = f"[{{name: x-ecarus-health-of, string_match: {{exact: {asked}}}}}]"
         lines += [
             f"- name: health_{ready}",

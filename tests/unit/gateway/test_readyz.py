@@ -12,7 +12,9 @@ def test_every_cluster_that_is_checked_has_its_part_in_readiness() -> None:
     checked = set(re.findall(r"  - name: (\w+)\n(?:    .*\n)*?    health_checks:", text))
     [whole] = re.findall(r"exact: /readyz\}\}\], cluster_min_healthy_percentages: \{(.*)\}\}", text)
     assert set(re.findall(r"(\w+): \{value", whole)) == checked - {"audit"}  # the others go on without it
-    parts = set(re.findall(r"exact: /readyz/(\w+)\}", text))
+    told = re.findall(r"exact: /readyz/(\w+)\}", text)
+    parts = set(told)
+    assert len(told) == len(parts)  # of two under one path the second is asked by nobody
     whole_parts = {"access", "command", "commands", "status", "streams", "config", "diagnostics"}
     assert parts == whole_parts | {"events", "audit"}
-    assert len(checked) == len(parts)
+    assert len(checked - {"access_stream"}) == len(parts)  # which is told with its service
