@@ -28,7 +28,8 @@ from mesh.issuer_seed import issuer_url
 from mesh.pki import Pki
 from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
-from mesh.sandbox import Sandbox, rotate_signing_key
+from mesh.sandbox import Sandbox
+from mesh.signing_keys import rotate_signing_key
 from mesh.supervisor import Supervisor, hung_seconds
 from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, ONE_FACTOR, TWO_FACTORS, Bearer, issue_token
 from mesh.welcome import welcome

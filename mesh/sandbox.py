@@ -6,7 +6,6 @@ default: all are random, and only the owner may read the folder.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -15,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from mesh.broker_secrets import BrokerSecrets, ensure_secret
 from mesh.ceremony import Ceremony, ensure_log_key
 from mesh.files import owned_folder, private_folder, write_private, write_private_json
 from mesh.issuer_seed import ensure_issuer_seed, issuer_url
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pair, Pki
 from mesh.ports import LOOPBACK
+from mesh.signing_keys import ensure_signing_key
 from services.registry import ON_THE_BROKER, SERVICES, descriptor_of
 
 if TYPE_CHECKING:
@@ -300,8 +297,8 @@ class Sandbox:
         private_folder(self.audit_folder)
         private_folder(self.audit_second_place)
         ensure_log_key(self.audit_log_keys, self.audit_log_public, AUDIT_ORIGIN)
-        _ensure_signing_key(self.capability_key, self.capability_jwks)
-        _ensure_signing_key(self.issuer_key, self.issuer_jwks)
+        ensure_signing_key(self.capability_key, self.capability_jwks)
+        ensure_signing_key(self.issuer_key, self.issuer_jwks)
         ensure_issuer_seed(self.issuer_seed)
         self.ceremony.hold(now)
         write_private_json(self.seed, _seed())
@@ -382,59 +379,3 @@ def _seed() -> dict[str, object]:
             }
         ],
     }
-
-
-def _ensure_signing_key(key_path: Path, jwks_path: Path) -> None:
-    if key_path.is_file():
-        key = load_signing_key(key_path)
-    else:
-        key = Ed25519PrivateKey.generate()
-        write_private(key_path, _pem(key))
-    write_private_json(jwks_path, {"keys": [_jwk(key.public_key())]})
-
-
-def rotate_signing_key(key_path: Path, jwks_path: Path) -> str:
-    """Replace a signing key by a new one and return its id; the one before stays in the key set, and none older.
-
-    The set is written first: a key that is used is published already.
-    """
-    before = load_signing_key(key_path).public_key()
-    key = Ed25519PrivateKey.generate()
-    write_private_json(jwks_path, {"keys": [_jwk(each) for each in (key.public_key(), before)]})
-    write_private(key_path, _pem(key))
-    return key_id(key.public_key())
-
-
-def _jwk(public: Ed25519PublicKey) -> dict[str, str]:
-    return {**_public_jwk(public), "kid": key_id(public), "alg": "EdDSA", "use": "sig"}
-
-
-def _pem(key: Ed25519PrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def load_signing_key(path: Path) -> Ed25519PrivateKey:
-    """Return the Ed25519 key in a PEM file. Raises ValueError naming the file when it holds no such key."""
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except ValueError as unreadable:
-        raise ValueError(f"{path} is not a PEM private key") from unreadable
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError(f"{path} is not an Ed25519 key")  # noqa: TRY004  # wrong content, not a wrong argument
-    return key
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """Return the key's JWK thumbprint (RFC 7638)."""
-    members = json.dumps(_public_jwk(key), sort_keys=True, separators=(",", ":"))
-    return _base64url(hashlib.sha256(members.encode()).digest())
-
-
-def _public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
-    return {"crv": "Ed25519", "kty": "OKP", "x": _base64url(key.public_bytes_raw())}
-
-
-def _base64url(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

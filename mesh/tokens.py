@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import jwt
 
-from mesh.sandbox import key_id, load_signing_key
+from mesh.signing_keys import key_id, load_signing_key
 
 if TYPE_CHECKING:
     from datetime import datetime

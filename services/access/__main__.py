@@ -13,6 +13,7 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
+from services.access.adapters.authorization_server import AuthorizationServicer
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.consent_server import ConsentServicer
@@ -39,7 +40,7 @@ from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
-from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.server import POLICY, SERVICES, AccessServicer
 from services.access.adapters.service_data import ServiceData, log_erased
 from services.access.adapters.session_gate import SessionGate, SessionWatches
 from services.access.adapters.session_issuer import SessionIssuer

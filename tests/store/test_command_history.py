@@ -16,16 +16,18 @@ from services.command.adapters.store import tables
 from services.command.domain.commands import (
     AdvisoryState,
     CommandAction,
-    CommandAlreadyFinishedError,
-    CommandForbiddenError,
-    CommandInProgressError,
-    CorrelationIdReusedError,
     DoorAction,
     FailureReason,
     Status,
     StatusCheck,
 )
 from services.command.domain.history import SETTLED, HistoryPage, HistoryQuery
+from services.command.domain.refusals import (
+    CommandAlreadyFinishedError,
+    CommandForbiddenError,
+    CommandInProgressError,
+    CorrelationIdReusedError,
+)
 from services.command.usecases import requests as usecases
 from services.command.usecases.history import (
     RefusedRequests,

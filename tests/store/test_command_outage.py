@@ -9,12 +9,8 @@ import pytest
 
 from services.command.adapters.refusals import refusal_of
 from services.command.adapters.store.tables import command, history, outbox
-from services.command.domain.commands import (
-    CancelRequest,
-    CannotDeliverError,
-    CorrelationIdReusedError,
-    Status,
-)
+from services.command.domain.commands import CancelRequest, Status
+from services.command.domain.refusals import CannotDeliverError, CorrelationIdReusedError
 from services.command.usecases import requests as usecases
 from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
 

@@ -14,16 +14,8 @@ from sqlalchemy import select
 
 from services.command.adapters import translate
 from services.command.adapters.store import tables
-from services.command.domain.commands import (
-    CommandAction,
-    CommandNotFoundError,
-    NotYoursToCancelError,
-    PersonRole,
-    Requester,
-    Status,
-    StatusCheck,
-    Viewer,
-)
+from services.command.domain.commands import CommandAction, PersonRole, Requester, Status, StatusCheck, Viewer
+from services.command.domain.refusals import CommandNotFoundError, NotYoursToCancelError
 from services.command.usecases import requests as usecases
 from services.command.usecases.history import list_history, record_status_checks
 from services.command.usecases.vehicle_reports import count_wake_up

@@ -15,16 +15,9 @@ from protocol.session import CloudSession, EpochRecord
 from services.command.adapters.store import SqlCommands, tables
 from services.command.adapters.store.orders import SqlOrders
 from services.command.adapters.store.tables import sessions
-from services.command.domain.commands import (
-    CommandAction,
-    CommandInProgressError,
-    DoorAction,
-    Ending,
-    FailureReason,
-    Mode,
-    Status,
-)
+from services.command.domain.commands import CommandAction, DoorAction, Ending, FailureReason, Mode, Status
 from services.command.domain.own_cancellations import superseded_id
+from services.command.domain.refusals import CommandInProgressError
 from services.command.domain.reports import CancellationDecision, CommandReceipt, OrderRefusal, ReportedResult
 from services.command.usecases import requests as usecases
 from services.platform.storage import StorageUnavailableError

@@ -20,7 +20,8 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 
 from key_files.pem import private_pem
 from mesh.issuer_seed import issuer_url
-from mesh.sandbox import Sandbox, key_id, load_signing_key
+from mesh.sandbox import Sandbox
+from mesh.signing_keys import key_id, load_signing_key
 from mesh.tokens import AUDIENCE, TWO_FACTORS
 from services.access.adapters.identity import key_hash
 from services.access.domain.accounts import key_id_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,20 +13,18 @@ from protocol.subjects import is_vin
 from services.access.adapters import native_request
 from services.access.adapters.denials import refusal_of_denial, refusal_of_sign_in
 from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
+from services.access.adapters.edge_requests import EdgeRequest, EventsRequest, NativeRequest, RestRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of, rate_headers
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import EVENTS_PATH, TICKET, WITHOUT_VEHICLE
-from services.access.adapters.session_gate import UPDATES_READ
 from services.access.domain.customer_cases import CaseNotOpenError
-from services.access.domain.grants import UNLOCK
 from services.access.usecases.authorization import (
     AccessDeniedError,
     ApprovalRequiredError,
     StepUpRequiredError,
 )
 from services.platform import errors
-from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
 from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailableError
@@ -35,8 +32,7 @@ from services.platform.storage import StorageUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.access.adapters.native_request import NativeClaims
-    from services.access.adapters.routes import Route, Routes
+    from services.access.adapters.routes import Routes
     from services.access.adapters.session_gate import SessionGate
     from services.access.usecases.authorization import Permit, RequestAuthorizer
 
@@ -45,32 +41,6 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 _QUOTED = re.compile(r'"[^"]*"')
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeRequest:
-    """A request as Envoy saw it. `path` is the raw one with its query; header names are lower case."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    team_listener: bool
-    address: str = ""
-    """Who asks, as Envoy knows it; empty when it does not say."""
-    scheme: str = ""
-    """`http` or `https`, as the client called it."""
-    host: str = ""
-    """The host, with its port where it was named, that the client called."""
-    country: str = ""
-    """From which, as an ISO 3166 code; empty where it is not known."""
-    certificate: str = ""
-    """The client's, which Envoy has verified (PEM, URL-encoded); empty where none is asked for."""
-
-    @property
-    def native(self) -> bool:
-        """Whether it speaks gRPC, and so must be answered in gRPC."""
-        return self.headers.get("content-type", "").startswith("application/grpc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,136 +62,6 @@ class Deny:
     refusal: Refusal
     instance: str
     native: bool
-
-
-class _PublicRequest:
-    """What a REST and a native request have in common of usecases.authorization.AccessRequest."""
-
-    certificate = ""
-
-    def __init__(self, asked: EdgeRequest, route: Route, correlation_id: str) -> None:
-        self.correlation_id = correlation_id
-        self.action = route.action
-        self.service = route.service
-        self.limit_class = route.limit_class
-        self.step_up = route.step_up
-        self.changes = route.changes
-        self.needs_session = route.needs_session
-        self.closed_to_agents = route.closed_to_agents
-        self.watches_people = route.watches_people
-        self.step_up_decided_by_service = route.step_up_decided_by_service
-        self.about_caller = route.about_caller
-        self._asked = asked
-        self._route = route
-
-    @property
-    def authorization(self) -> str | None:
-        return self._asked.headers.get("authorization")
-
-    @property
-    def proof(self) -> ProofOfRequest:
-        asked = self._asked
-        return ProofOfRequest(
-            asked.headers.get("dpop"),
-            asked.method,
-            f"{asked.scheme}://{asked.host}{asked.path.partition('?')[0]}",
-        )
-
-    @property
-    def network(self) -> str:
-        return network_of(self._asked.address)
-
-    @property
-    def country(self) -> str:
-        return self._asked.country
-
-    @property
-    def named_id(self) -> str | None:
-        """The id that the caller gave; None where the edge made one."""
-        headers = self._asked.headers
-        named = headers.get("x-correlation-id")
-        return None if named == headers.get("x-request-id") else named
-
-
-class _RestRequest(_PublicRequest):
-    """One in JSON: the vehicle is in its path."""
-
-    def __init__(
-        self,
-        asked: EdgeRequest,
-        route: Route,
-        correlation_id: str,
-        *,
-        written_vin: str,
-        query: str,
-        bodies: SoundBodies,
-    ) -> None:
-        super().__init__(asked, route, correlation_id)
-        self._written_vin = written_vin
-        self._query = query
-        self._bodies = bodies
-
-    def vin(self) -> str:
-        return "" if self.about_caller or self.watches_people else _vin(self._written_vin)
-
-    def mode(self, vin: str) -> str:
-        members = self._bodies.check(
-            self._route,
-            query=self._query,
-            content_type=self._asked.headers.get("content-type"),
-            content_encoding=self._asked.headers.get("content-encoding"),
-            body=self._asked.body,
-            vin=vin,
-        )
-        return EMERGENCY if self.action == UNLOCK and members.get("unlockMode") == EMERGENCY else ""
-
-
-class _NativeRequest(_PublicRequest):
-    """One in gRPC: the vehicle is in its message."""
-
-    def __init__(
-        self,
-        asked: EdgeRequest,
-        route: Route,
-        correlation_id: str,
-        *,
-        certificate: str,
-        orders: native_request.SoundOrders,
-    ) -> None:
-        super().__init__(asked, route, correlation_id)
-        self.certificate = certificate
-        self._orders = orders
-
-    @cached_property
-    def _said(self) -> NativeClaims:
-        return native_request.said_in(self._asked.body, self._route.request, self._route.body_field)
-
-    def vin(self) -> str:
-        return "" if self.about_caller or self.watches_people else _vin(self._said.vin)
-
-    def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature: what it says of the vehicle is one thing
-        if self._said.order is not None:
-            self._orders.check(self._said.order)
-        return EMERGENCY if self._said.emergency else ""
-
-
-class _EventsRequest(_PublicRequest):
-    """One that opens the WebSocket of live updates, with a bearer."""
-
-    action = UPDATES_READ
-
-    service = limit_class = step_up = ""
-    changes = closed_to_agents = step_up_decided_by_service = about_caller = watches_people = False
-
-    def __init__(self, asked: EdgeRequest, correlation_id: str) -> None:
-        self.correlation_id = correlation_id
-        self._asked = asked
-
-    def vin(self) -> str:
-        return ""
-
-    def mode(self, vin: str) -> str:  # noqa: ARG002  # the port's signature
-        return ""
 
 
 class EdgeAuthorizer:
@@ -285,9 +125,7 @@ class EdgeAuthorizer:
     ) -> Allow:
         """Return that it is let through, and with what. Raises what `authorize` raises."""
         if asked.native or asked.team_listener:
-            read: _RestRequest | _NativeRequest | None = self._read_native(
-                asked, path, faults, correlation_id
-            )
+            read: RestRequest | NativeRequest | None = self._read_native(asked, path, faults, correlation_id)
         elif path == EVENTS_PATH:
             session = await self._events(asked, query, faults, correlation_id)
             return Allow(correlation_id, None, session=session)
@@ -316,7 +154,7 @@ class EdgeAuthorizer:
                 violations=[Violation(TICKET, "is the only parameter here")],
             )
         if not query:
-            read = _EventsRequest(asked, correlation_id)
+            read = EventsRequest(asked, correlation_id)
             return self._sessions.open(await self._authorizer.identify(read), read.network)
         try:
             return await self._sessions.redeem(ticket)
@@ -326,7 +164,7 @@ class EdgeAuthorizer:
 
     def _read_rest(
         self, asked: EdgeRequest, path: str, query: str, faults: list[Violation], correlation_id: str
-    ) -> _RestRequest:
+    ) -> RestRequest:
         found = self._routes.rest(path)
         if found is None:
             raise _path_not_found()
@@ -338,13 +176,13 @@ class EdgeAuthorizer:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
-        return _RestRequest(
+        return RestRequest(
             asked, route, correlation_id, written_vin=written_vin, query=query, bodies=self._bodies
         )
 
     def _read_native(
         self, asked: EdgeRequest, path: str, faults: list[Violation], correlation_id: str
-    ) -> _NativeRequest | None:
+    ) -> NativeRequest | None:
         """Return the request; None where it is about no vehicle, and a team's certificate is enough."""
         if not (asked.native and asked.team_listener):
             raise Refusal(
@@ -364,7 +202,7 @@ class EdgeAuthorizer:
         if route is None:
             raise _path_not_found()
         _refuse_headers(faults)
-        return _NativeRequest(asked, route, correlation_id, certificate=certificate, orders=self._orders)
+        return NativeRequest(asked, route, correlation_id, certificate=certificate, orders=self._orders)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
@@ -403,17 +241,6 @@ def _refuse_headers(faults: list[Violation]) -> None:
             "A header of the request is not valid; correct it and send the request again.",
             violations=faults,
         )
-
-
-def _vin(written: str) -> str:
-    vin = written.upper() if written.isascii() else written
-    if not is_vin(vin):
-        raise Refusal(
-            errors.INVALID_REQUEST,
-            "The VIN is not one; correct it and send the request again.",
-            violations=[Violation("vin", "17 of A-Z 0-9, without I, O and Q")],
-        )
-    return vin
 
 
 def _allowed(correlation_id: str, permit: Permit | None) -> Allow:

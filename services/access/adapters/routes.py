@@ -63,6 +63,7 @@ class Route:
     step_up: str
     """The line of the step-up table that it needs; empty where any sign-in will do."""
     step_up_decided_by_service: bool
+    names_vehicle: bool
     needs_session: bool
     """Whether it is about what its caller has open, and no vehicle."""
     changes: bool
@@ -152,7 +153,8 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     request = method.input_type
     in_path = set(_VARIABLE.findall(template or ""))
     about_people = access.about_caller or access.watches_people or access.needs_session
-    if about_people == ("vin" in request.fields_by_name):
+    names_vehicle = "vin" in request.fields_by_name
+    if about_people == names_vehicle:
         raise ValueError(f"{name}: it is either about people or names a vehicle")
     return (
         Route(
@@ -166,6 +168,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             closed_to_agents=access.closed_to_agents or access.about_caller,
             about_caller=access.about_caller,
             watches_people=access.watches_people,
+            names_vehicle=names_vehicle,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},

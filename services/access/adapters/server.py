@@ -1,4 +1,4 @@
-"""The service's RPCs: Envoy's question about every request, and grants for services and operators."""
+"""AccessService: grants, accounts, keys and what was abnormal, for services and operators."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
-from envoy_ext_authz import external_auth_pb2_grpc
 from typing_extensions import override
 
 from services.access.adapters import (
     account_translate,
+    authorization_server,
     consent_server,
     customer_case_server,
     event_server,
@@ -30,16 +30,14 @@ from services.access.usecases import grants as usecases
 from services.access.usecases.approvals import needs_two_operators
 from services.access.usecases.grants import AccountRecord, GrantRecord
 from services.platform.call import current_call
-from services.platform.policy import EDGE, Policy, RpcPolicy, policy_of
+from services.platform.policy import Policy, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from ecarus.remotecontrol.access.v1 import abnormal_pb2, account_pb2, grant_pb2, severance_pb2
-    from envoy_ext_authz import external_auth_pb2
 
-    from services.access.adapters.authorizer import EdgeAuthorizer
     from services.access.adapters.session_gate import SessionWatches
     from services.access.domain.accounts import ApiKey
     from services.access.usecases.abnormal import AbnormalAccess
@@ -47,10 +45,9 @@ if TYPE_CHECKING:
     from services.access.usecases.grants import InvalidateCaches
     from services.access.usecases.severance import SeveredAccess
 
-AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
 SERVICES = (
-    AUTHORIZATION,
+    authorization_server.SERVICE,
     SERVICE,
     grant_server.SERVICE,
     event_server.SERVICE,
@@ -72,7 +69,7 @@ class Record(GrantRecord, AccountRecord, Protocol):
 
 
 POLICY: Policy = {
-    f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
+    **authorization_server.POLICY,
     **policy_of(SERVICE),
     **grant_server.POLICY,
     **event_server.POLICY,
@@ -82,21 +79,6 @@ POLICY: Policy = {
     **security_server.POLICY,
     **customer_case_server.POLICY,
 }
-
-
-class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
-    """Envoy's external authorization: asked about every request to the public."""
-
-    def __init__(self, authorizer: EdgeAuthorizer) -> None:
-        self._authorizer = authorizer
-
-    async def Check(  # noqa: N802  # the RPC's name
-        self,
-        request: external_auth_pb2.CheckRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
-    ) -> external_auth_pb2.CheckResponse:
-        """Admit with a capability, or deny with a finished answer."""
-        return translate.decision(await self._authorizer.decide(translate.edge_request(request)))
 
 
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):

@@ -16,7 +16,8 @@ from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters import grant_translate, hold_server, personal_data_server
-from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.adapters.authorizer import Allow, Deny
+from services.access.adapters.edge_requests import EdgeRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
 from services.access.domain.abnormal import CaseUnknownError

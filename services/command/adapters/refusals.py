@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from services.command.domain.commands import (
+from services.command.domain.commands import FailureReason
+from services.command.domain.refusals import (
     CannotDeliverError,
     CommandAlreadyFinishedError,
     CommandForbiddenError,
     CommandInProgressError,
     CommandNotFoundError,
     CorrelationIdReusedError,
-    FailureReason,
     NotYoursToCancelError,
 )
 from services.platform import errors

@@ -9,7 +9,8 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from typing_extensions import override
 
 from services.command.adapters import translate
-from services.command.domain.commands import CommandAction, CommandNotFoundError
+from services.command.domain.commands import CommandAction
+from services.command.domain.refusals import CommandNotFoundError
 from services.command.usecases import history as history_usecases
 from services.command.usecases import requests as usecases
 from services.platform.call import current_call

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from services.command.domain import lifecycle
-from services.command.domain.commands import CommandInProgressError
+from services.command.domain.refusals import CommandInProgressError
 from services.command.usecases.ports import CommandConflictError
 from services.command.usecases.recording import change, commit, locked_state
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.command.domain.commands import (
-    CommandAction,
+from services.command.domain.commands import CommandAction, FailureReason
+from services.command.domain.history import RefusedRequest
+from services.command.domain.refusals import (
     CommandAlreadyFinishedError,
     CommandForbiddenError,
     CommandInProgressError,
-    FailureReason,
 )
-from services.command.domain.history import RefusedRequest
 from services.platform.isolation import by_halves
 from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailableError

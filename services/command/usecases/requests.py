@@ -12,20 +12,22 @@ from services.command.domain.commands import (
     IDEMPOTENCY_KEPT,
     Cancellation,
     CancelRequest,
-    CannotDeliverError,
     Command,
     CommandAction,
-    CommandAlreadyFinishedError,
-    CommandForbiddenError,
-    CommandNotFoundError,
-    CorrelationIdReusedError,
     DoorAction,
     FailureReason,
-    NotYoursToCancelError,
     Requester,
     Viewer,
 )
 from services.command.domain.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
+from services.command.domain.refusals import (
+    CannotDeliverError,
+    CommandAlreadyFinishedError,
+    CommandForbiddenError,
+    CommandNotFoundError,
+    CorrelationIdReusedError,
+    NotYoursToCancelError,
+)
 from services.command.usecases.accepting import accept
 from services.command.usecases.ports import CommandConflictError
 from services.command.usecases.recording import change, commit, finish, locked_state

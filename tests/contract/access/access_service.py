@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -124,3 +125,24 @@ def revocations(sent: list[Any]) -> list[grant_pb2.GrantRevoked]:
         for message in sent
         if message.subject == GRANT_REVOKED_SUBJECT
     ]
+
+
+def edge_checks(stub: Any) -> CheckEdge:
+    """What asks the service as Envoy does."""
+
+    async def ask(
+        path: str, *, listener: str = "public", certificate: bytes = b"", **http: Any
+    ) -> external_auth_pb2.CheckResponse:
+        headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
+        headers |= http.pop("headers", {})
+        request = external_auth_pb2.CheckRequest()
+        request.attributes.context_extensions["listener"] = listener
+        form = external_auth_pb2.AttributeContext.HttpRequest(
+            method=http.pop("method", "GET"), path=path, headers=headers, **http
+        )
+        request.attributes.request.http.CopyFrom(form)
+        request.attributes.source.certificate = quote(certificate)
+        answer: external_auth_pb2.CheckResponse = await stub.Check(request, timeout=5)
+        return answer
+
+    return ask

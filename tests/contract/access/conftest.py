@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pytest
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
@@ -17,11 +16,11 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
 )
 from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditEntry
 from ecarus.remotecontrol.door.v1.door_grant_service_pb2_grpc import DoorGrantServiceStub
-from envoy_ext_authz import external_auth_pb2
 from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
 
 import services.access
 from services.access.adapters import seed, store, translate
+from services.access.adapters.authorization_server import AuthorizationServicer
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.consent_server import ConsentServicer
@@ -40,10 +39,9 @@ from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.personal_data_server import PersonalDataServicer
-from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
-from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.server import POLICY, SERVICES, AccessServicer
 from services.access.adapters.session_gate import SessionGate, SessionWatches
 from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.signal_log import SignalLog, log_lost_findings
@@ -91,6 +89,7 @@ from tests.contract.access.access_service import (
     SEED,
     CheckEdge,
     TokenIssuer,
+    edge_checks,
     utc_now,
 )
 
@@ -371,23 +370,7 @@ def grpc_stub_cls() -> type[AuthorizationStub]:
 @pytest.fixture
 def check(grpc_stub: Any) -> CheckEdge:
     """Asks as Envoy does."""
-
-    async def ask(
-        path: str, *, listener: str = "public", certificate: bytes = b"", **http: Any
-    ) -> external_auth_pb2.CheckResponse:
-        headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
-        headers |= http.pop("headers", {})
-        request = external_auth_pb2.CheckRequest()
-        request.attributes.context_extensions["listener"] = listener
-        form = external_auth_pb2.AttributeContext.HttpRequest(
-            method=http.pop("method", "GET"), path=path, headers=headers, **http
-        )
-        request.attributes.request.http.CopyFrom(form)
-        request.attributes.source.certificate = quote(certificate)
-        answer: external_auth_pb2.CheckResponse = await grpc_stub.Check(request, timeout=5)
-        return answer
-
-    return ask
+    return edge_checks(grpc_stub)
 
 
 @pytest.fixture

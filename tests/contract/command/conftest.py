@@ -36,9 +36,7 @@ from tests.support.databases import migrated
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from services.command.domain.commands import (
-        Ending,
-    )
+    from services.command.domain.commands import Ending
     from services.platform.outbox import OutgoingMessage
 
 

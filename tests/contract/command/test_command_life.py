@@ -8,13 +8,7 @@ from typing import Any
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from google.protobuf.json_format import ParseDict
 
-from services.command.domain.commands import (
-    AdvisoryState,
-    DoorResult,
-    Ending,
-    FailureReason,
-    Status,
-)
+from services.command.domain.commands import AdvisoryState, DoorResult, Ending, FailureReason, Status
 from services.command.domain.reports import CommandReceipt
 from services.command.usecases import requests as usecases
 from services.command.usecases.vehicle_reports import ingest_messages

@@ -25,7 +25,7 @@ from issuer.__main__ import build
 from issuer.settings import IssuerSettings
 from issuer.store import IssuerStore
 from mesh.issuer_seed import ensure_issuer_seed
-from mesh.sandbox import _ensure_signing_key
+from mesh.signing_keys import ensure_signing_key
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def answer_in(page: httpx.Response) -> dict[str, str]:
 def running_issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IssuerHarness]:
     folder = tmp_path_factory.mktemp("issuer")
     port = free_port()
-    _ensure_signing_key(folder / "issuer.key", folder / "issuer.jwks.json")
+    ensure_signing_key(folder / "issuer.key", folder / "issuer.jwks.json")
     ensure_issuer_seed(folder / "seed.json")
     harness = IssuerHarness(
         folder, f"http://localhost:{port}", json.loads((folder / "seed.json").read_text())

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import ECKey
 
-from mesh.sandbox import _public_jwk, key_id
+from mesh.signing_keys import key_id, public_jwk
 
 if TYPE_CHECKING:
     import httpx
@@ -317,7 +317,7 @@ def test_the_key_is_replaced_while_the_issuer_runs(issuer: IssuerHarness) -> Non
     before = json.loads(jwks.read_text())
     fresh = Ed25519PrivateKey.generate()
     public = {
-        **_public_jwk(fresh.public_key()),
+        **public_jwk(fresh.public_key()),
         "kid": key_id(fresh.public_key()),
         "alg": "EdDSA",
         "use": "sig",

@@ -14,14 +14,13 @@ from services.command.adapters.store import tables
 from services.command.domain.commands import (
     Command,
     CommandAction,
-    CommandAlreadyFinishedError,
-    CommandNotFoundError,
     Ending,
     FailureReason,
     Status,
     StatusCheck,
 )
 from services.command.domain.history import HistoryQuery
+from services.command.domain.refusals import CommandAlreadyFinishedError, CommandNotFoundError
 from services.command.domain.reports import CancellationDecision
 from services.command.usecases import requests as usecases
 from services.command.usecases.history import list_history, record_status_checks

@@ -17,15 +17,17 @@ from services.command.domain.commands import (
     AdvisoryState,
     Command,
     CommandAction,
-    CommandForbiddenError,
-    CommandInProgressError,
-    CorrelationIdReusedError,
     DoorAction,
     DoorResult,
     Ending,
     FailureReason,
     Mode,
     Status,
+)
+from services.command.domain.refusals import (
+    CommandForbiddenError,
+    CommandInProgressError,
+    CorrelationIdReusedError,
 )
 from services.command.domain.reports import CancellationDecision, CommandReceipt, ReportedResult
 from services.command.usecases import requests as usecases

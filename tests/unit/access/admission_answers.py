@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.adapters.authorizer import Allow, Deny
+
+if TYPE_CHECKING:
+    from services.access.adapters.edge_requests import EdgeRequest
 
 VIN = "KMHSH81C7LU123456"
 

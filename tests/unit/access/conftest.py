@@ -12,9 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.adapters.authorizer import EdgeAuthorizer, EdgeRequest
+from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.dpop import ProofVerifier
+from services.access.adapters.edge_requests import EdgeRequest
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits

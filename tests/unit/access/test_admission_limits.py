@@ -10,7 +10,7 @@ from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES, acting
 
 if TYPE_CHECKING:
-    from services.access.adapters.authorizer import EdgeRequest
+    from services.access.adapters.edge_requests import EdgeRequest
 
 
 async def test_commands_are_limited_and_come_back(house: Any) -> None:

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 
 if TYPE_CHECKING:
-    from services.access.adapters.authorizer import EdgeRequest
+    from services.access.adapters.edge_requests import EdgeRequest
 
 UNLOCK_RPC = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
 

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.access.adapters import rest_request
-from services.access.adapters.routes import Route, Routes
 from services.platform.errors import Refusal
+from tests.unit.access.rest_checks import CANCEL, CONFIG, HISTORY, UNLOCK, VIN, check, refused, route
 
-VIN = "KMHSH81C7LU123456"
-_ROUTES = Routes()
-
-
-def route(name: str, method: str) -> Route:
-    found = _ROUTES.rest(f"/api/v1/remotecontrol/vehicles/{VIN}/door/{name}")
-    assert found is not None
-    return found[1][method]
-
-
-UNLOCK, CONFIG, CANCEL = route("unlock", "POST"), route("config", "PUT"), route("cancel", "POST")
-HISTORY = route("history", "GET")
-
-
-def check(
-    where: Route, body: bytes | str = b"", *, query: str = "", content_type: str | None = "application/json"
-) -> None:
-    raw = body.encode() if isinstance(body, str) else body
-    rest_request.check(where, query=query, content_type=content_type, body=raw, vin=VIN)
-
-
-def refused(where: Route, body: bytes | str = b"", **others: Any) -> tuple[str, list[str]]:
-    with pytest.raises(Refusal) as caught:
-        check(where, body, **others)
-    return caught.value.reason.code, [violation.field for violation in caught.value.violations]
+if TYPE_CHECKING:
+    from services.access.adapters.routes import Route
 
 
 @pytest.mark.parametrize(
@@ -157,41 +133,6 @@ def test_what_is_not_one_json_object_is_malformed(body: bytes | str) -> None:
 )
 def test_a_repeated_name_is_malformed_however_it_is_written(body: str, name: str) -> None:
     assert refused(UNLOCK, body) == ("MALFORMED_JSON", [name])
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "application/json",
-        "application/json; charset=utf-8",
-        'Application/JSON;charset="UTF-8"',
-        "application/json; charset=utf8",
-        "application/json;",
-        "application/json ; ; charset=UTF-8;",
-    ],
-)
-def test_json_in_utf8_is_taken(content_type: str) -> None:
-    check(UNLOCK, '{"targetDoors": ["all"]}', content_type=content_type)
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        None,
-        "",
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/json; charset=latin1",
-        "application/json; charset=utf-16",
-        'application/json; charset="utf-8',
-        "application/json; charset=utf-8; version=2",
-        "application/json charset=utf-8",
-        "application/jsonp",
-    ],
-)
-def test_other_content_types_are_not(content_type: str | None) -> None:
-    code, _ = refused(UNLOCK, '{"targetDoors": ["all"]}', content_type=content_type)
-    assert code == "UNSUPPORTED_MEDIA_TYPE"
 
 
 @pytest.mark.parametrize(
@@ -317,9 +258,7 @@ def test_what_the_contracts_rules_refuse_is_refused_before_it_is_counted(
 
 def test_a_body_that_is_sound_for_one_rpc_is_judged_anew_for_another_that_needs_the_same_action() -> None:
     known = rest_request.SoundBodies()
-    narrow = _ROUTES.rest(f"/api/v1/remotecontrol/vehicles/{VIN}/door/grants/g-1/narrow")
-    assert narrow is not None
-    give, less = route("grants", "POST"), narrow[1]["POST"]
+    give, less = route("grants", "POST"), route("grants/g-1/narrow", "POST")
     assert give.action == less.action
     asked = {"query": "", "content_type": "application/json", "vin": VIN}
     body = b'{"kind": "DIGITAL_KEY", "principal": "user-9", "validSeconds": 600}'
@@ -365,37 +304,6 @@ def test_of_bodies_only_sound_ones_are_remembered_and_only_with_all_that_they_we
 )
 def test_other_numbers_are_not(number: str) -> None:
     assert refused(CONFIG, f'{{"autoLockDelay": {number}}}') == ("INVALID_REQUEST", ["autoLockDelay"])
-
-
-def test_a_byte_order_mark_is_named() -> None:
-    with pytest.raises(Refusal) as caught:
-        check(UNLOCK, b'\xef\xbb\xbf{"targetDoors": ["all"]}')
-    assert caught.value.reason.code == "MALFORMED_JSON"
-    assert "byte order mark" in caught.value.detail
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
-def test_a_compressed_body_is_refused_with_what_would_be_read(encoding: str) -> None:
-    body = gzip.compress(b'{"targetDoors": ["all"]}')
-    with pytest.raises(Refusal) as caught:
-        rest_request.check(
-            UNLOCK,
-            query="",
-            content_type="application/json",
-            content_encoding=encoding,
-            body=body,
-            vin=VIN,
-        )
-    assert caught.value.reason.code == "UNSUPPORTED_MEDIA_TYPE"
-    assert "Content-Encoding" in caught.value.detail
-    assert caught.value.headers["accept-encoding"] == "identity"
-
-
-def test_an_encoding_that_is_none_and_one_of_nothing_are_taken() -> None:
-    body = b'{"targetDoors": ["all"]}'
-    form: dict[str, Any] = {"query": "", "content_type": "application/json", "vin": VIN}
-    rest_request.check(UNLOCK, **form, content_encoding="Identity", body=body)
-    rest_request.check(HISTORY, **form, content_encoding="gzip", body=b"")
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "a\\udfffb", "\\ud800\\ud800"])
