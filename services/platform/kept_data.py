@@ -17,6 +17,8 @@ from sqlalchemy import Integer, LargeBinary, delete, false, func, literal, not_,
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from services.platform.mentions import mentions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -56,6 +58,10 @@ class KeptTable:
     mentions: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     about: Callable[[str], ColumnElement[bool]] | None = None
+    message: str = ""
+    """The column of a message that may name people. `about` finds those in which the name's bytes are; whether it is a
+    word there is looked at then (mentions.py).
+    """
     resource: str = ""
     on_erasure: OnErasure = OnErasure.NOT_THEIRS
     secret: tuple[str, ...] = ()
@@ -67,6 +73,10 @@ class KeptTable:
     def name(self) -> str:
         """The table's."""
         return self.table.name
+
+    def is_about(self, row: Row[Any], person: str) -> bool:
+        """Return whether a row that `concerns` found is about them."""
+        return not self.message or mentions(bytes(getattr(row, self.message)), person)
 
     def concerns(self, person: str) -> ColumnElement[bool] | None:
         """Return which rows are about somebody; None where none is about anybody."""
@@ -147,7 +157,7 @@ def rows_about(
         query = query.where(not_(kept.not_told()))
     rows = connection.execute(query).all()
     last = [getattr(rows[-1], column.name) for column in key] if len(rows) == AT_ONCE else None
-    return [_as_json(kept, row) for row in rows], last
+    return [_as_json(kept, row) for row in rows if kept.is_about(row, person)], last
 
 
 def erase(connection: Connection, kept: KeptTable, person: str, pseudonym: str) -> int:
@@ -155,7 +165,7 @@ def erase(connection: Connection, kept: KeptTable, person: str, pseudonym: str) 
     touched = 0
     concerns = kept.concerns(person)
     if concerns is not None and kept.on_erasure is OnErasure.DELETED:
-        touched += connection.execute(delete(kept.table).where(concerns)).rowcount
+        touched += _delete_about(connection, kept, person, concerns)
     elif concerns is not None and kept.on_erasure is OnErasure.PSEUDONYMISED:
         blanked = dict.fromkeys(kept.words, pseudonym)
         for name in kept.persons:
@@ -168,6 +178,17 @@ def erase(connection: Connection, kept: KeptTable, person: str, pseudonym: str) 
     return touched
 
 
+def _delete_about(connection: Connection, kept: KeptTable, person: str, concerns: ColumnElement[bool]) -> int:
+    if not kept.message:
+        return connection.execute(delete(kept.table).where(concerns)).rowcount
+    key = list(kept.table.primary_key)
+    found = connection.execute(select(*key, kept.table.c[kept.message]).where(concerns)).all()
+    theirs = [row[: len(key)] for row in found if kept.is_about(row, person)]
+    for begin in range(0, len(theirs), AT_ONCE):
+        connection.execute(delete(kept.table).where(_among(key, theirs[begin : begin + AT_ONCE])))
+    return len(theirs)
+
+
 def held_by(
     kept: KeptTable, resource: Callable[[Any], ColumnElement[bool]], person: Any
 ) -> ColumnElement[bool]:
@@ -178,7 +199,7 @@ def held_by(
     return or_(*said) if said else false()
 
 
-def _among(key: list[Any], rows: Sequence[Row[Any]]) -> ColumnElement[bool]:
+def _among(key: list[Any], rows: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
     if len(key) == 1:
         return key[0].in_([row[0] for row in rows])  # type: ignore[no-any-return]  # a column's
     return tuple_(*key).in_([tuple(row) for row in rows])

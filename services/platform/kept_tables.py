@@ -25,6 +25,7 @@ def outbox_line(outbox: Outbox) -> KeptTable:
         "telling others what was decided",
         "24 h after it left",
         about=lambda person: contains(columns.payload, person) & columns.sent_at.is_not(None),
+        message="payload",
         on_erasure=OnErasure.DELETED,
         secret=("payload",),
     )
@@ -39,6 +40,7 @@ def audit_outbox_line(outbox: AuditOutbox) -> KeptTable:
         "bringing them there: legal obligation",
         "until the ledger has it",
         about=lambda person: contains(columns.entry, person) & columns.set_aside.is_not(None),
+        message="entry",
         on_erasure=OnErasure.DELETED,
         secret=("entry",),
     )
@@ -65,6 +67,7 @@ def letters_line(letters: DeadLetters, keep: timedelta) -> KeptTable:
         f"{keep.days} days (DOORS_DEAD_LETTER_DAYS)",
         over=lambda at: columns.received_at < at - keep,
         about=lambda person: contains(columns.payload, person),
+        message="payload",
         on_erasure=OnErasure.DELETED,
         secret=("payload",),
     )

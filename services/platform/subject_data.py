@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from services.platform.kept_data import contains, erase, rows_about
+from services.platform.mentions import mentions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from typing import Any
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from services.platform.audit_outbox import AuditOutbox
     from services.platform.database import Database
@@ -117,16 +118,18 @@ class SubjectData:
             return stands
         if self._outbox is not None:
             columns = self._outbox.table.c
-            waiting = select(columns.sequence).where(
-                columns.sent_at.is_(None), contains(columns.payload, person)
-            )
-            if connection.execute(waiting.limit(1)).first() is not None:
+            if _waits(connection, columns.payload, columns.sent_at, person):
                 return MESSAGES_WAITING
         if self._audit_outbox is not None:
             columns = self._audit_outbox.table.c
-            waiting = select(columns.sequence).where(
-                columns.set_aside.is_(None), contains(columns.entry, person)
-            )
-            if connection.execute(waiting.limit(1)).first() is not None:
+            if _waits(connection, columns.entry, columns.set_aside, person):
                 return MESSAGES_WAITING
         return ""
+
+
+def _waits(
+    connection: Connection, message: ColumnElement[bytes], done: ColumnElement[Any], person: str
+) -> bool:
+    """Return whether a message that names them has not gone yet."""
+    query = select(message).where(done.is_(None), contains(message, person))
+    return any(mentions(bytes(each), person) for each in connection.execute(query).scalars())

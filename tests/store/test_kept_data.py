@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditEntry
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, func, insert, select
 
 import services
@@ -36,6 +37,11 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=4_000)
 WHO, OTHER = "canary-5e1f", "bystander-77"
 VIN, OTHER_VIN = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
+
+
+def member(who: str) -> bytes:
+    """A message that has this name in it."""
+    return AuditEntry(entry_id="x-1", subject=who).SerializeToString()
 
 
 class Kept:
@@ -89,11 +95,11 @@ class Kept:
             if name == "access_grant":
                 given |= {"severed_by": None, "offered_until": None, "rests": None}
             if name == "outbox":
-                given |= {"payload": b"told of " + who.encode(), "sent_at": LONG_AGO}
+                given |= {"payload": member(who), "sent_at": LONG_AGO}
             if name == "audit_outbox":
-                given |= {"entry": b"an entry about " + who.encode(), "set_aside": "never taken"}
+                given |= {"entry": member(who), "set_aside": "never taken"}
             if name == "dead_letter":
-                given["payload"] = b"something of " + who.encode()
+                given["payload"] = member(who)
             if name == "cancellation":
                 given["idempotency_key"] = f"{vin} CANCEL c-{self._number} {who}"
             if name == "vehicle_config":
@@ -217,10 +223,25 @@ async def test_a_hold_and_what_waits_to_be_sent_stand_in_the_way(kept: Kept) -> 
     assert await data.look(WHO) == (await data.erase(WHO, "er-1")).in_the_way == LEGAL_HOLD
     await kept.database.write(lambda c: kept.holds.replace(c, []))
     outbox = next(each for each in kept.tables if each.name == "outbox")
-    row = kept.row(outbox, payload=WHO.encode(), sent_at=None)
+    row = kept.row(outbox, payload=member(WHO), sent_at=None)
     await kept.database.write(lambda c: c.execute(insert(outbox.table), row) and None)
     assert (await data.erase(WHO, "er-1")).in_the_way == MESSAGES_WAITING
     assert await data.look(OTHER) == ""
+
+
+@pytest.mark.parametrize("kept", ["command"], indirect=True)
+async def test_somebody_whose_name_is_in_anothers_name_is_somebody_else(kept: Kept) -> None:
+    """An erasure of `user-1` leaves what is about `user-12`."""
+    letter = next(each for each in kept.tables if each.name == "dead_letter")
+    theirs = {"member": member("user-1"), "quoted": b'{"userId": "user-1"}', "long": member("u" * 128)}
+    others = [member("user-12"), member("a-user-1"), b'{"userId": "user-12"}', member("u" * 127)]
+    for payload in (*theirs.values(), *others):
+        row = kept.row(letter, payload=payload)
+        await kept.database.write(lambda c, row=row: c.execute(insert(letter.table), row) and None)
+    for who in ("user-1", "u" * 128):
+        await kept.subject_data(outbox=None).erase(who, "er-1")
+    left = await kept.database.read(lambda c: c.execute(select(letter.table.c.payload)).scalars().all())
+    assert sorted(map(bytes, left)) == sorted(others)
 
 
 def _outbox(service: str) -> Any:
