@@ -74,7 +74,7 @@ class KeptTable:
         """The table's."""
         return self.table.name
 
-    def is_about(self, row: Row[Any], person: str) -> bool:
+    def is_about(self, row: Any, person: str) -> bool:
         """Return whether a row that `concerns` found is about them."""
         return not self.message or mentions(bytes(getattr(row, self.message)), person)
 

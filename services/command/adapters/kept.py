@@ -24,8 +24,7 @@ from services.command.domain.commands import IDEMPOTENCY_KEPT, CommandAction
 from services.command.domain.wake_budget import WAKES_REMEMBERED
 from services.platform.kept_data import KeptTable, OnErasure
 from services.platform.kept_tables import audit_outbox_line, holds_line, inbox_line, letters_line, outbox_line
-from services.platform.times import milliseconds
-from services.telematics.sessions import KEEP_ISSUED_MILLIS
+from services.telematics.kept import order_lines
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -110,20 +109,7 @@ def kept_tables(rules: Rules, letters: timedelta, *, relayed: bool = True) -> li
             resource="vin",
             on_erasure=OnErasure.DELETED,
         ),
-        KeptTable(
-            sessions.sessions,
-            "sessions of the protocol with vehicles",
-            "signing for a vehicle",
-            "until the vehicle begins the next",
-            secret=("record",),
-        ),
-        KeptTable(
-            sessions.issued,
-            "hashes of orders that were issued",
-            "knowing a vehicle's answer",
-            "24 h",
-            over=lambda at: sessions.issued.c.issued_at_millis < milliseconds(at) - KEEP_ISSUED_MILLIS,
-        ),
+        *order_lines(sessions),
         inbox_line(inbox, IDEMPOTENCY_KEPT, "24 h"),
         outbox_line(outbox),
         letters_line(dead_letters, letters),

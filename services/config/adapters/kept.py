@@ -11,8 +11,7 @@ from services.config.domain.config import KEEP_ANSWERS
 from services.config.usecases import KEEP_NEWS
 from services.platform.kept_data import KeptTable, OnErasure
 from services.platform.kept_tables import audit_outbox_line, holds_line, inbox_line, letters_line, outbox_line
-from services.platform.times import milliseconds
-from services.telematics.sessions import KEEP_ISSUED_MILLIS
+from services.telematics.kept import order_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,20 +51,7 @@ def kept_tables(letters: timedelta, keep_audit: timedelta = KEEP_AUDIT) -> Seque
             resource="vin",
             on_erasure=OnErasure.PSEUDONYMISED,
         ),
-        KeptTable(
-            sessions.sessions,
-            "sessions of the protocol with vehicles",
-            "signing for a vehicle",
-            "until the vehicle begins the next",
-            secret=("record",),
-        ),
-        KeptTable(
-            sessions.issued,
-            "hashes of orders that were issued",
-            "knowing a vehicle's answer",
-            "24 h",
-            over=lambda at: sessions.issued.c.issued_at_millis < milliseconds(at) - KEEP_ISSUED_MILLIS,
-        ),
+        *order_lines(sessions),
         inbox_line(inbox, KEEP_NEWS, f"{KEEP_NEWS.days} days"),
         outbox_line(outbox),
         letters_line(dead_letters, letters),

@@ -15,6 +15,7 @@ from services.diagnostics.adapters.store import (
 )
 from services.platform.kept_data import KeptTable
 from services.platform.kept_tables import audit_outbox_line, holds_line, letters_line, outbox_line
+from services.telematics.kept import session_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,13 +49,7 @@ def kept_tables(letters: timedelta) -> Sequence[KeptTable]:
             "until it has been quiet for DOORS_ALERT_DAMPING_SECONDS",
             resource="vin",
         ),
-        KeptTable(
-            sessions.sessions,
-            "sessions of the protocol with vehicles",
-            "reading a vehicle's reports",
-            "until the vehicle begins the next",
-            secret=("record",),
-        ),
+        session_line(sessions, "reading a vehicle's reports"),
         outbox_line(outbox),
         letters_line(dead_letters, letters),
         audit_outbox_line(audit_outbox),

@@ -17,6 +17,7 @@ from services.status.adapters.store import (
     outbox,
     sessions,
 )
+from services.telematics.kept import session_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,13 +42,7 @@ def kept_tables(letters: timedelta) -> Sequence[KeptTable]:
             "24 h",
             over=lambda at: created_at_us < microseconds(at) - KEEP_MICROSECONDS,
         ),
-        KeptTable(
-            sessions.sessions,
-            "sessions of the protocol with vehicles",
-            "reading a vehicle's reports",
-            "until the vehicle begins the next",
-            secret=("record",),
-        ),
+        session_line(sessions, "reading a vehicle's reports"),
         outbox_line(outbox),
         letters_line(dead_letters, letters),
         audit_outbox_line(audit_outbox),
