@@ -231,9 +231,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             right_link.CommandRevocationHandler(deps, review, BrokerQueue(broker), waits).handle,
         ),
     ]
-    keeper = DeadLetterKeeper(
-        database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
-    )
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, CLOCK.now)
     own_data = OwnData(
         audit.database,
         settings.database_url,

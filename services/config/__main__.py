@@ -106,9 +106,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         *over_each_link(vehicle_link.PLAN, events.handle),
         Subscription(right_link.ENDED, rights.handle),
     ]
-    keeper = DeadLetterKeeper(
-        database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
-    )
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, CLOCK.now)
     letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
     own_data = OwnData(
         audit.database,

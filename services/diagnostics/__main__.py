@@ -86,9 +86,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         *over_each_link(vehicle_link.PLAN, checks.handle),
         *over_each_link(vehicle_link.HELLO_PLAN, hellos.handle),
     ]
-    keeper = DeadLetterKeeper(
-        database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
-    )
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, CLOCK.now)
     audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
     letters = dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now))
     own_data = OwnData(

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     Outcome = tuple[WaitingLetter, str | None, datetime | None]
 
 LOOK_SECONDS = 1.0
-PURGE_EVERY = timedelta(minutes=10)
 MOST_ATTEMPTS = 6
 _FIRST_PAUSE = timedelta(seconds=10)
 _AT_ONCE = 64
@@ -59,7 +58,7 @@ class DeadLetterWriter:
 
 
 class DeadLetterKeeper:
-    """Looks after what becomes a dead letter in a service. `keep` is how long that is kept.
+    """Looks after what becomes a dead letter in a service.
 
     What was set aside to wait is handed to the handlers of its `subscriptions` again,
     MOST_ATTEMPTS times over about five minutes; then it stays for the operator.
@@ -71,16 +70,13 @@ class DeadLetterKeeper:
         letters: DeadLetters,
         subscriptions: Sequence[Subscription],
         now: Callable[[], datetime],
-        keep: timedelta,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._letters = letters
         self._subscriptions = subscriptions
         self._now = now
-        self._keep = keep
         self._sleep = sleep
-        self._forgot_at: datetime | None = None
 
     async def run(self) -> None:
         """Look after them until cancelled."""
@@ -92,11 +88,8 @@ class DeadLetterKeeper:
             await self._sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Hand over what is due, and drop what is old. Raises StorageUnavailableError."""
+        """Hand over what is due. Raises StorageUnavailableError."""
         now = self._now()
-        if self._forgot_at is None or now - self._forgot_at >= PURGE_EVERY:
-            self._forgot_at = now
-            await self._letters.purge_expired(self._database, now - self._keep)
         due = await self._letters.due(self._database, now, _AT_ONCE)
         if not due:
             return

@@ -210,11 +210,6 @@ class DeadLetters:
             left = update(self.table).where(columns.id == oldest)
             connection.execute(left.values(dropped=columns.dropped + int(dropped)))
 
-    async def purge_expired(self, database: Database, before: datetime) -> None:
-        """Drop those that came before. Raises StorageUnavailableError."""
-        old = delete(self.table).where(self.table.c.received_at < before)
-        await database.write(lambda connection: connection.execute(old) and None)
-
     async def due(self, database: Database, now: datetime, limit: int) -> list[WaitingLetter]:
         """At most `limit` of those to be handed over again now. Raises StorageUnavailableError."""
         columns = self.table.c

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, delete
+from sqlalchemy import Column, Connection, MetaData, String, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.platform.database import Instant
@@ -41,7 +41,3 @@ class Inbox:
         """Record it in this transaction; False when it was there already."""
         new = {"message_id": message_id, "received_at": microseconds(at)}
         return self._insert(connection, new).rowcount == 1
-
-    def purge_expired(self, connection: Connection, before: datetime) -> None:
-        """Drop ids older than any message that the broker may still deliver again."""
-        connection.execute(delete(self.table).where(self.table.c.received_at < before))

@@ -188,7 +188,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     # Of every partition, because any replica of the service may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
     audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
-    keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, CLOCK.now, settings.letter_limits.keep)
+    keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, CLOCK.now)
     hub = Hub(
         CLOCK.monotonic,
         CLOCK.seconds,

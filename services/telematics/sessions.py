@@ -15,7 +15,6 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    delete,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -82,11 +81,6 @@ class VehicleSessions:
         rows = connection.execute(self._find_all, {"vins": list(vins)}).all()
         sessions = {row.vin: _loaded(row.record) for row in rows}
         return {vin: session for vin, session in sessions.items() if session is not None}
-
-    def purge_expired(self, connection: Connection, now_millis: int) -> None:
-        """Drop issued orders that no answer may name any more."""
-        table = self.issued
-        connection.execute(delete(table).where(table.c.issued_at_millis < now_millis - KEEP_ISSUED_MILLIS))
 
 
 def _loaded(record: str) -> CloudSession | None:

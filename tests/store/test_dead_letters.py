@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, false
 
 from services.platform.consumer import ConsumerPlan, Delivery, PoisonMessage, RetryLater
 from services.platform.database import Database, open_database
 from services.platform.dead_letter_keeper import MOST_ATTEMPTS, DeadLetterKeeper, DeadLetterWriter
 from services.platform.dead_letters import DeadLetter, DeadLetters, KeptLetter, LetterLimits
+from services.platform.kept_data import purge
+from services.platform.kept_tables import letters_line
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailableError
 from services.platform.subscriptions import Subscription
@@ -88,12 +90,10 @@ async def test_what_merges_is_counted_onto_the_newest_of_its_kind_for_an_hour(da
 
 async def test_the_old_go(database: Database) -> None:
     await LETTERS.dead_letter(database, [about(VIN)])
-    now = [START + timedelta(days=1)]
-    keeper = DeadLetterKeeper(database, LETTERS, [], lambda: now[0], LIMITS.keep)
-    await keeper.look()
+    line = letters_line(LETTERS, LIMITS.keep)
+    await database.write(lambda c: purge(c, line, START + timedelta(days=1), false()))
     assert await reasons(database, VIN) == ["reason 0"]
-    now[0] += timedelta(days=1, seconds=1)
-    await keeper.look()
+    await database.write(lambda c: purge(c, line, START + timedelta(days=2, seconds=1), false()))
     assert await reasons(database, VIN) == []
 
 
@@ -134,9 +134,7 @@ async def test_what_waits_is_handed_over_again_until_it_is_taken(database: Datab
     now = [START]
     handler = Handler()
     plan = ConsumerPlan("VEHICLE_EVENTS", "test", ("vehicle.*.evt.result",))
-    keeper = DeadLetterKeeper(
-        database, LETTERS, [Subscription(plan, handler.handle)], lambda: now[0], LIMITS.keep
-    )
+    keeper = DeadLetterKeeper(database, LETTERS, [Subscription(plan, handler.handle)], lambda: now[0])
     dead_letter_writer = DeadLetterWriter(database, LETTERS, lambda: START)
     texts = (b"soon", b"never", b"nonsense", b"breaks", b"buried")
     await dead_letter_writer.dead_letter(

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import MetaData, func, select
+from sqlalchemy import MetaData, false, func, select
 
 from services.platform.database import Database, open_database
 from services.platform.inbox import DeadLetter, DeadLetters, Inbox, KeptLetter
+from services.platform.kept_data import purge
+from services.platform.kept_tables import inbox_line
 from services.telematics.senders import sender_of
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ async def test_the_inbox_recognises_a_second_delivery_until_it_forgets(database:
         *(database.write(lambda c: INBOX.first_time(c, "message-2", START)) for _ in range(8))
     )
     assert sorted(once) == [False] * 7 + [True]
-    await database.write(lambda c: INBOX.purge_expired(c, START + timedelta(seconds=1)))
+    line = inbox_line(INBOX, timedelta(days=1), "a day")
+    await database.write(lambda c: purge(c, line, START + timedelta(days=1, seconds=1), false()))
     assert await database.write(take(START)) is True
 
 

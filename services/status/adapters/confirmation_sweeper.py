@@ -1,4 +1,4 @@
-"""The loop that resolves pending confirmations about commands, and forgets what nobody can ask about any more."""
+"""The loop that resolves pending confirmations about commands."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from services.status.usecases.door_status import ConfirmationStore
 
 LOOK_SECONDS = 1.0
-PURGE_MICROSECONDS = 3_600 * 1_000_000
-KEEP_MICROSECONDS = 24 * 3_600 * 1_000_000
-"""Long enough that a result that is sent again finds its command judged."""
 _log = structlog.get_logger()
 
 
@@ -38,7 +35,6 @@ class ConfirmationSweeper:
         self._now_us = now_us
         self._confirmation_us = round(doubt_seconds * 1_000_000)
         self._sleep = sleep
-        self._purged_at_us = 0
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -50,8 +46,4 @@ class ConfirmationSweeper:
             await self._sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        now_us = self._now_us()
-        await resolve_confirmations(self._store, self._confirmation_us, now_us)
-        if now_us - self._purged_at_us >= PURGE_MICROSECONDS:
-            await self._store.purge_expectations(now_us - KEEP_MICROSECONDS)
-            self._purged_at_us = now_us
+        await resolve_confirmations(self._store, self._confirmation_us, self._now_us())

@@ -19,7 +19,6 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
-    delete,
     literal_column,
     select,
     update,
@@ -234,10 +233,6 @@ class Expectations:
             )
             for row in rows
         ]
-
-    def purge_expired(self, connection: Connection, before_us: int) -> None:
-        """Drop what is older than any result that could be sent again and accepted."""
-        connection.execute(delete(self.table).where(self.table.c.created_at_us < before_us))
 
     def _insert(
         self, connection: Connection, moved: ReportedActuation, others: Sequence[Any], now_us: int

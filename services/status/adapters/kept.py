@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from services.platform.kept_data import KeptTable
 from services.platform.kept_tables import audit_outbox_line, holds_line, letters_line, outbox_line
 from services.platform.times import microseconds
-from services.status.adapters.confirmation_sweeper import KEEP_MICROSECONDS
 from services.status.adapters.store import (
     StatusModel,
     audit_outbox,
@@ -22,6 +21,9 @@ from services.telematics.kept import session_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
+
+KEEP_MICROSECONDS = 24 * 3_600 * 1_000_000
+"""Long enough that a result that is sent again finds its command judged."""
 
 
 def kept_tables(letters: timedelta) -> Sequence[KeptTable]:

@@ -360,10 +360,6 @@ class StatusStore:
         _log.error("doubt_given_up", vin=masked_id(vin), command_id=command_id, exc_info=error)
         await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
-    async def purge_expectations(self, before_us: int) -> None:
-        """Drop what was expected before. Raises StorageUnavailableError."""
-        await self._database.write(partial(expectations.purge_expired, before_us=before_us))
-
     async def last_report(self, vin: str) -> LastReport | None:
         """Return the last report; None before the first. A lone look waits for nobody; those that come while a
         query runs share the next one, because most of a query's cost is the same for one row and for many.

@@ -54,9 +54,6 @@ class ConfirmationStore(Protocol):
         StorageUnavailableError.
         """
 
-    async def purge_expectations(self, before_us: int) -> None:
-        """Drop what was expected before. Raises StorageUnavailableError."""
-
 
 class StatusReader(Protocol):
     """Finds the last report of a vehicle."""

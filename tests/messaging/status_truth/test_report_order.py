@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+from sqlalchemy import false
 
 from protocol import cose
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import SealKey
 from protocol.seal import Direction, seal
 from protocol.subjects import EventKind, presence_subject
+from services.platform.kept_data import purge
 from services.platform.storage import StorageUnavailableError
 from services.status.adapters import store
+from services.status.adapters.kept import kept_tables
 from tests.messaging.status_harness import (
     OTHER,
     VIN,
@@ -194,9 +198,11 @@ async def test_a_loss_is_heard_from_the_broker(service: StatusHarness) -> None:
 
 
 async def test_expectations_of_yesterday_are_forgotten(service: StatusHarness) -> None:
+    [line] = [each for each in kept_tables(timedelta(days=30)) if each.table is store.expectations.table]
     await service.answer(unlocked_driver("cmd-1", 2))
     await until(service.observed_at_us)
-    await service.records.purge_expectations(now_us() + 1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1, seconds=1)
+    await service.database.write(lambda c: purge(c, line, tomorrow, false()))
 
     table = store.expectations.table
     assert await service.database.read(lambda c: c.execute(table.select()).all()) == []

@@ -251,7 +251,6 @@ class FakeDoubts:
     left: int = 2
     away: bool = False
     asked: list[tuple[int, int]] = field(default_factory=list)
-    forgotten: list[int] = field(default_factory=list)
 
     async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
         if self.away:
@@ -261,11 +260,8 @@ class FakeDoubts:
         self.left -= 1
         return int(self.left >= 0)
 
-    async def purge_expectations(self, before_us: int) -> None:
-        self.forgotten.append(before_us)
 
-
-async def test_doubts_are_ended_in_time_and_yesterdays_forgotten_by_the_hour() -> None:
+async def test_doubts_are_ended_in_time() -> None:
     store = FakeDoubts(away=True)
     day_us = 24 * 3_600 * 1_000_000
     now_us = [day_us]
@@ -281,7 +277,6 @@ async def test_doubts_are_ended_in_time_and_yesterdays_forgotten_by_the_hour() -
         await ConfirmationSweeper(store, lambda: now_us[0], 10.0, sleep).run()
     assert store.left < 0
     assert {now - before for before, now in store.asked} == {10_000_000}
-    assert store.forgotten == [1_800 * 1_000_000, 5_400 * 1_000_000]
 
 
 async def test_a_look_that_cannot_be_told_keeps_no_other_out_of_the_history() -> None:
