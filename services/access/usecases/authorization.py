@@ -126,6 +126,12 @@ class RequestAuthorizer(Generic[Proof]):
             self._callers.invalidate(credential)
         self._capabilities.invalidate(principal, credential)
 
+    def invalidate_cases(self) -> None:
+        """Ask the record anew for every case. It is asked before anything else that is remembered is used, so that
+        nothing else needs to be forgotten.
+        """
+        self._cases.invalidate()
+
     async def authorize(self, asked: AccessRequest[Proof]) -> Permit:
         """Return the capability for this request, and what is left of its caller's rate. Raises AccessDeniedError,
         StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError, Refusal, StorageUnavailableError.
