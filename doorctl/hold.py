@@ -42,7 +42,7 @@ def lift(hold: HoldId, as_json: AsJson = False) -> None:
 
 @commands.command("list")
 def list_holds(as_json: AsJson = False) -> None:
-    """List all holds, the lifted ones included, the newest first."""
+    """List all holds, the lifted ones included, those in force first."""
     answer = _asked("ListLegalHolds", contract.ListLegalHoldsRequest(), contract.ListLegalHoldsResponse)
     show(answer, map(_line, answer.holds), as_json=as_json)
 
@@ -70,8 +70,8 @@ def _line(hold: contract.LegalHold) -> str:
         state = f"lifted {moment(hold.lifted_at)} by {hold.lift_requested_by} and {hold.lifted_by}"
     elif hold.HasField("set_at"):
         state = f"in force since {moment(hold.set_at)}"
-        if hold.lift_requested_by:
-            state += f", {hold.lift_requested_by} asks to lift it"
+        if hold.HasField("lift_requested_at"):
+            state += f", {hold.lift_requested_by} asked to lift it {moment(hold.lift_requested_at)}"
     else:
         state = f"asked for by {hold.requested_by}; a second operator must ask for the same"
     return f"{hold.hold_id} {on}: {state} ({hold.reason})"

@@ -45,10 +45,13 @@ SCOPES = (
 DEFAULT_SCOPE = "door"
 SECURITY_SCOPES = frozenset(scope for scope in SCOPES if scope.startswith("security."))
 """Of employees, and of agents about their customer: nobody has them by the scope `door`."""
-VEHICLE_SCOPES = frozenset(SCOPES) - SECURITY_SCOPES
+PERSON_SCOPES = frozenset(scope for scope in SCOPES if scope.partition(".")[0] == "person")
+"""Of customers about themselves: no agent asks for somebody else's data, or to erase them."""
+VEHICLE_SCOPES = frozenset(SCOPES) - SECURITY_SCOPES - PERSON_SCOPES
+"""What the scope `door` stands for."""
 _SCOPES_OF = {
-    CUSTOMER: VEHICLE_SCOPES,
-    AGENT: frozenset(SCOPES),
+    CUSTOMER: VEHICLE_SCOPES | PERSON_SCOPES,
+    AGENT: VEHICLE_SCOPES | SECURITY_SCOPES,
     EMPLOYEE: SECURITY_SCOPES,
 }
 _CODE, _REFRESH, _CREDENTIALS = "authorization_code", "refresh_token", "client_credentials"

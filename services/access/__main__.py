@@ -147,7 +147,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         observe=signals.note,
         decided=decisions.decided,
     )
-    await follow_revocations(broker.client, authorizer.invalidate)
+    await follow_revocations(broker.client, authorizer.invalidate, authorizer.invalidate_cases)
     await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
     (sessions, gate), people = (
@@ -198,7 +198,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         for servicer in persons.servicers:
             servicer.register(server)
         SecurityCaseServicer(people[2], record, authorizer.invalidate, CLOCK.now).register(server)
-        CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, CLOCK.now)).register(server)
+        CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate_cases, CLOCK.now)).register(
+            server
+        )
 
     rpc = GrpcServer(
         settings,

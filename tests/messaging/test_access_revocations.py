@@ -44,12 +44,13 @@ async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_pat
     await mine.ensure_streams(STREAMS[ROOM_EVENTS])
     forgotten = asyncio.Event()
     concerned: list[tuple[str, str]] = []
+    cases: list[str] = []
 
     def invalidate(*, principal: str = "", credential: str = "") -> None:
         concerned.append((principal, credential))
         forgotten.set()
 
-    await follow_revocations(theirs.client, invalidate)
+    await follow_revocations(theirs.client, invalidate, lambda: cases.append("all"))
     await theirs.client.flush()
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, mine.publish_all, utc_now)
     running = asyncio.create_task(relay.run())
@@ -57,9 +58,12 @@ async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_pat
         record = store.SqlGrantRecord(database, AccessMessages(), relay.hand_over)
         await record.create(NewGrant("g-1", "user-123", VIN, GrantRole.OWNER), by="operator", at=utc_now())
         assert not forgotten.is_set()
+        ended = store.SqlCustomerCases(database, AccessMessages(), relay.hand_over, time.time)
+        await ended.close("case-1", by="call-center", at=utc_now())  # names nobody, and ends nobody's rights
         await record.revoke("g-1", by="operator", at=utc_now())
         await asyncio.wait_for(forgotten.wait(), 30)
         assert concerned == [("user-123", "")]
+        assert cases == ["all"]
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -19,6 +19,7 @@ from services.access.adapters.identity import key_hash
 from services.access.adapters.outbox_messages import AccessMessages
 from services.access.domain import key_scopes
 from services.access.domain.accounts import ApiKeyUnknownError, Caller, NewApiKey, Source, key_id_of
+from services.access.domain.customer_cases import NewCase
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import GrantConflictError, GrantRole, GrantUnknownError, NewGrant
 from services.access.domain.permissions import Allowance
@@ -269,6 +270,16 @@ async def test_two_same_creations_at_once_make_one_grant(database: Database) -> 
     made = await asyncio.gather(*(record.create(grant(), by="operator", at=NOW) for _ in range(8)))
     assert len(set(made)) == 1
     assert (await count(database, "access_grant"), await count(database, "audit_entry")) == (1, 1)
+
+
+async def test_cases_are_listed_in_the_same_order_by_every_database(database: Database) -> None:
+    cases = store.SqlCustomerCases(database, AccessMessages(), Sent(), lambda: 0.0)
+    for minute, number in enumerate(("case-1", "case-2")):
+        at = NOW + timedelta(minutes=minute)
+        await cases.open(NewCase(number, "user-123", ""), by="call-center", at=at)
+    await cases.close("case-0", by="call-center", at=NOW)  # never opened here
+    listed = await cases.listed(open_only=False, customer="")
+    assert [each.asked.case_number for each in listed] == ["case-2", "case-1", "case-0"]
 
 
 async def test_a_key_ends_by_itself(database: Database) -> None:

@@ -66,7 +66,8 @@ def read_signing_key(private: Path, jwks: Path) -> SigningKey:
 class _Issued:
     token: str
     permissions: EffectivePermissions
-    caller: Caller
+    number: int
+    """Its place in the order of what is signed and what ends."""
 
 
 class CapabilityIssuer:
@@ -77,6 +78,9 @@ class CapabilityIssuer:
         self._now = now
         self._issued: ExpiringCache[tuple[bytes, str, Purpose, str], _Issued] = ExpiringCache(_MAX_KEPT)
         self._unsettled: ExpiringCache[str, float] = ExpiringCache(_MAX_KEPT)
+        self._ended: ExpiringCache[str, int] = ExpiringCache(_MAX_KEPT)
+        """By principal or credential: what was signed before this number is not used again for it."""
+        self._number = 0
 
     @property
     def key(self) -> SigningKey:
@@ -105,8 +109,13 @@ class CapabilityIssuer:
         """
         now = self._now()
         slot = (bearer_digest, vin, purpose, certificate)
+        names = (caller.subject, caller.actor, caller.credential)
         known = self._issued.get(slot, now)
-        if known is not None and (known.permissions is permissions or known.permissions == permissions):
+        if (
+            known is not None
+            and known.number > max(self._ended.get(name, now) or 0 for name in names)
+            and (known.permissions is permissions or known.permissions == permissions)
+        ):
             return known.token
         unrecorded = permissions.unrecorded_since
         issued_at = int(now)
@@ -136,28 +145,31 @@ class CapabilityIssuer:
             headers={"kid": self._key.key_id},
         )
         reuse_until = issued_at + (expires_at - issued_at) * _USED_SHARE
-        for name in (caller.subject, caller.actor, caller.credential):
+        for name in names:
             reuse_until = min(reuse_until, self._unsettled.get(name, now) or reuse_until)
-        self._issued.put(slot, _Issued(token, permissions, caller), reuse_until)
+        self._issued.put(slot, _Issued(token, permissions, self._next()), reuse_until)
         return token
 
     def invalidate(self, principal: str, credential: str) -> None:
         """Sign anew what concerns this principal or this credential; with neither, everything.
 
         A capability says when the right was read from the record: one from before an end is worth nothing to streams.
+        What is kept is not looked through: people cause this as often as they like.
         """
         if not (principal or credential):
             self._issued.clear()
             return
         now = self._now()
         for name in filter(None, (principal, credential)):
+            if len(self._ended) >= _MAX_KEPT:  # an end that made room for another would be forgotten
+                self._issued.clear()
+                self._ended.clear()
             self._unsettled.put(name, now + _UNSETTLED_SECONDS, now + _UNSETTLED_SECONDS)
-        self._issued.drop(
-            lambda _key, issued: (
-                bool(principal and principal in {issued.caller.subject, issued.caller.actor})
-                or bool(credential and issued.caller.credential == credential)
-            )
-        )
+            self._ended.put(name, self._next(), now + LONGEST_SECONDS)
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
 
 
 def _sign_in(caller: Caller, purpose: Purpose) -> dict[str, Any]:

@@ -79,13 +79,12 @@ class DecisionLog:
 
     def decided(self, decision: AccessDecision) -> None:
         """Take it in. It never waits."""
-        record = self._record(decision)
         if not decision.refused_for:
-            self._looked(record)
+            self._looked(self._record(decision))
         elif self._are_too_many(decision):
             self._count_lost()
         else:
-            self._note(record)
+            self._note(self._record(decision))
 
     async def tell(self) -> None:
         """Note how often those looked whose minute is over."""

@@ -10,10 +10,17 @@ from ecarus.remotecontrol.access.v1 import legal_hold_service_pb2_grpc as stubs
 from typing_extensions import override
 
 from services.access.adapters import grant_translate
-from services.access.domain.holds import HeldNothingError, HoldConflictError, HoldUnknownError, NewHold
+from services.access.domain.holds import (
+    HeldNothingError,
+    HoldConflictError,
+    HoldUnknownError,
+    NewHold,
+    TooManyHoldsError,
+)
 from services.platform import errors
 from services.platform.call import current_call
 from services.platform.errors import Refusal, Violation
+from services.platform.legal_holds import MOST_HOLDS
 from services.platform.policy import policy_of
 from services.platform.times import shown_time
 
@@ -74,6 +81,11 @@ def refusal_of(error: Exception) -> Refusal | None:
             errors.CORRELATION_ID_REUSED,
             "A hold of this id is on something else, or is over; use another id.",
         )
+    if isinstance(error, TooManyHoldsError):
+        return Refusal(
+            errors.REASONS["TOO_MANY_HOLDS"],
+            f"{MOST_HOLDS} holds are in force, and this one would keep nothing; lift one that is not needed any more.",
+        )
     if isinstance(error, HeldNothingError):
         return Refusal(
             errors.INVALID_REQUEST,
@@ -95,6 +107,7 @@ def _message(decision: HoldDecision, untold: Sequence[str]) -> contract.LegalHol
         approved_by=decision.approved_by,
         set_at=_time(decision.set_at),
         lift_requested_by=decision.lift_requested_by,
+        lift_requested_at=_time(decision.lift_requested_at),
         lifted_by=decision.lifted_by,
         lifted_at=_time(decision.lifted_at),
         untold_services=untold,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from services.access.domain.approvals import is_same_operator
+from services.access.domain.approvals import is_in_time, is_same_operator
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,6 +17,10 @@ class HoldUnknownError(Exception):
 
 class HoldConflictError(Exception):
     """A hold of this id is on something else, or is over."""
+
+
+class TooManyHoldsError(Exception):
+    """As many holds are in force as the services are told of."""
 
 
 class HeldNothingError(Exception):
@@ -48,6 +52,7 @@ class HoldDecision:
     approved_by: str = ""
     set_at: datetime | None = None
     lift_requested_by: str = ""
+    lift_requested_at: datetime | None = None
     lifted_by: str = ""
     lifted_at: datetime | None = None
 
@@ -67,13 +72,15 @@ class HoldDecision:
         return replace(self, approved_by=by, set_at=at)
 
     def asked_to_lift(self, by: str, at: datetime, *, alone: bool) -> HoldDecision:
-        """Return it after somebody asked to lift it: lifted, if another one had asked before, or one is enough. Raises
-        HoldUnknownError where it never was in force.
+        """Return it after somebody asked to lift it: lifted, if another one had asked before and that has not lapsed
+        (APPROVAL_TIME), or one is enough. Raises HoldUnknownError where it never was in force.
         """
         if self.set_at is None:
             raise HoldUnknownError
         if self.lifted_at is not None:
             return self
-        if alone or (self.lift_requested_by and not is_same_operator(by, self.lift_requested_by)):
-            return replace(self, lift_requested_by=self.lift_requested_by or by, lifted_by=by, lifted_at=at)
-        return replace(self, lift_requested_by=self.lift_requested_by or by)
+        asked = self.lift_requested_by if is_in_time(self.lift_requested_at, at) else ""
+        asking = self if asked else replace(self, lift_requested_by=by, lift_requested_at=at)
+        if alone or (asked and not is_same_operator(by, asked)):
+            return replace(asking, lifted_by=by, lifted_at=at)
+        return asking

@@ -20,6 +20,7 @@ from services.access.domain.authorization import (
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.domain.decisions import AccessDecision
 from services.access.domain.rates import tightest
+from services.platform import errors
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
@@ -126,6 +127,12 @@ class RequestAuthorizer(Generic[Proof]):
             self._callers.invalidate(credential)
         self._capabilities.invalidate(principal, credential)
 
+    def invalidate_cases(self) -> None:
+        """Ask the record anew for every case. It is asked before anything else that is remembered is used, so that
+        nothing else needs to be forgotten.
+        """
+        self._cases.invalidate()
+
     async def authorize(self, asked: AccessRequest[Proof]) -> Permit:
         """Return the capability for this request, and what is left of its caller's rate. Raises AccessDeniedError,
         StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError, Refusal, StorageUnavailableError.
@@ -151,7 +158,7 @@ class RequestAuthorizer(Generic[Proof]):
             _, caller = await self._caller_of(asked)
             so_far.caller = caller
             if caller.is_agent:
-                await self._check_case(caller)
+                await self._cases.check(caller)
             if caller.scope is not None and asked.action not in caller.scope:
                 by_key = caller.carries is not None
                 reason = DenialReason.KEY_OUT_OF_SCOPE if by_key else DenialReason.OUT_OF_SCOPE
@@ -167,16 +174,34 @@ class RequestAuthorizer(Generic[Proof]):
 
     @contextmanager
     def _telling(self, asked: AccessRequest[Any], so_far: _AccessAttempt) -> Iterator[None]:
-        """Tell `decided` how what is in it ends."""
+        """Count what is in it where it ends refused, and tell `decided` how it ends."""
         try:
             yield
         except (
             AccessDeniedError, StepUpRequiredError, ApprovalRequiredError, CaseNotOpenError, Refusal
         ) as refused:  # fmt: skip
+            try:
+                self._count_refused(so_far.caller, refused)
+            except Refusal as too_many:
+                self._tell(asked, so_far, *_reason_of(too_many))
+                raise
             self._tell(asked, so_far, *_reason_of(refused))
             raise
         if not asked.changes:
             self._tell(asked, so_far)
+
+    def _count_refused(self, caller: Caller | None, refused: Exception) -> None:
+        """Count what its caller was refused, apart: what is not carried out must not use up what commands need. Raises
+        Refusal RATE_LIMITED when there were too many. Counted already are a bearer that fails, by address, a vehicle
+        that is not among theirs, and what there were too many of.
+        """
+        is_counted = (
+            caller is None
+            or (isinstance(refused, AccessDeniedError) and refused.denial is DenialReason.VEHICLE_NOT_FOUND)
+            or (isinstance(refused, Refusal) and refused.reason is errors.RATE_LIMITED)
+        )
+        if caller is not None and not is_counted:
+            self._rates.take("refused", caller.actor)
 
     def _tell(
         self, asked: AccessRequest[Any], so_far: _AccessAttempt, refused_for: str = "", rule: str = ""
@@ -202,19 +227,14 @@ class RequestAuthorizer(Generic[Proof]):
         so_far.caller = caller
         vin = so_far.vin = asked.vin()
         if caller.is_agent:
-            await self._check_case(caller)
+            await self._cases.check(caller)
         permissions = await self._permissions_on(vin, caller, asked, so_far)
         so_far.role = permissions.role.value if permissions.role else ""
         if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
             raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
-        try:
-            mode = so_far.mode = asked.mode(vin)
-            decided_later = self._check_sign_in(asked, caller, mode)
-            await self._check_approved(caller, vin, mode)
-        except (Refusal, StepUpRequiredError, ApprovalRequiredError):
-            # RequestLog apart: what is not carried out must not use up what commands need.
-            self._rates.take("refused", caller.actor)
-            raise
+        mode = so_far.mode = asked.mode(vin)
+        decided_later = self._check_sign_in(asked, caller, mode)
+        await self._check_approved(caller, vin, mode)
         rate = self._count(asked, caller, vin)
         if vin:
             self._note(Outcome.ALLOWED, asked, caller, vin)
@@ -263,17 +283,8 @@ class RequestAuthorizer(Generic[Proof]):
         permissions = await self._permissions.of(caller.actor, caller.actor, "")
         denial = denial_of_watcher(permissions, caller, asked.action)
         if denial is not None:
-            self._rates.take("refused", caller.actor)
             raise AccessDeniedError(denial, asked.action)
         return permissions
-
-    async def _check_case(self, caller: Caller) -> None:
-        """Raise CaseNotOpenError unless the agent's case is open."""
-        try:
-            await self._cases.check(caller)
-        except CaseNotOpenError:
-            self._rates.take("refused", caller.actor)
-            raise
 
     async def _check_approved(self, caller: Caller, vin: str, mode: str) -> None:
         """Raise ApprovalRequiredError for an agent's emergency that no second agent has approved."""

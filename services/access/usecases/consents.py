@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.access.domain.consents import ConsentPurpose, PersonConsent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from services.access.domain.consents import ConsentText, GivenText
@@ -25,13 +25,17 @@ class ConsentRecord(Protocol):
 
     async def give(
         self, person: str, purpose: ConsentPurpose, shown: GivenText, source: str, *, at: datetime
-    ) -> PersonConsent:
-        """Keep that they agree, with its change and audit rows; nothing where they do already, to the same version."""
+    ) -> tuple[PersonConsent, bool]:
+        """Keep that they agree, with its change and audit rows; nothing where they do already, to the same version.
+        Return what they have said now, and whether that changed anything.
+        """
 
     async def withdraw(
         self, person: str, purpose: ConsentPurpose, source: str, *, at: datetime
-    ) -> PersonConsent:
-        """Keep that they do not agree any more, with its change and audit rows; nothing where they do not."""
+    ) -> tuple[PersonConsent, bool]:
+        """Keep that they do not agree any more, with its change and audit rows; nothing where they do not.
+        Return what they have said now, and whether that changed anything.
+        """
 
 
 class Consents:
@@ -63,14 +67,20 @@ class Consents:
     ) -> PersonConsent:
         """Give it. Raises ConsentTextChangedError."""
         shown.check(self.asked[purpose])
-        try:
-            return await self._record.give(person, purpose, shown, source, at=self._now())
-        finally:
-            self._invalidate(principal=person)
+        return await self._said(person, self._record.give(person, purpose, shown, source, at=self._now()))
 
     async def withdraw(self, person: str, purpose: ConsentPurpose, source: str) -> PersonConsent:
         """Withdraw it."""
+        return await self._said(person, self._record.withdraw(person, purpose, source, at=self._now()))
+
+    async def _said(self, person: str, saying: Awaitable[tuple[PersonConsent, bool]]) -> PersonConsent:
+        """Return what they have said now. What is remembered of them is dropped only where that changed anything, or
+        the answer got lost: nobody costs others anything by saying the same again and again.
+        """
+        changed = True
         try:
-            return await self._record.withdraw(person, purpose, source, at=self._now())
+            said, changed = await saying
         finally:
-            self._invalidate(principal=person)
+            if changed:
+                self._invalidate(principal=person)
+        return said

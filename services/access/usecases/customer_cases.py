@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from services.access.domain.accounts import Caller
     from services.access.domain.customer_cases import CustomerCase, NewCase
-    from services.access.usecases.grants import InvalidateCaches
 
 
 class CaseRecord(Protocol):
@@ -35,12 +34,12 @@ class CaseRecord(Protocol):
 
 
 class CustomerCases:
-    """What is asked of cases."""
+    """What is asked of cases. `invalidate` makes this process remember nothing of cases."""
 
     def __init__(
         self,
         record: CaseRecord,
-        invalidate: InvalidateCaches,
+        invalidate: Callable[[], None],
         now: Callable[[], datetime],
     ) -> None:
         self._record = record
@@ -52,18 +51,15 @@ class CustomerCases:
         try:
             return await self._record.open(new, by=by, at=self._now())
         finally:
-            self._invalidate(principal=new.customer)
+            self._invalidate()
 
     async def close(self, case_number: str, *, by: str) -> CustomerCase:
         """Close a case: when this returns, this process lets no agent through because of it."""
-        customer = ""
         try:
-            case = await self._record.close(case_number, by=by, at=self._now())
-            customer = case.asked.customer
+            return await self._record.close(case_number, by=by, at=self._now())
         finally:
-            # Also when the answer got lost: it may be closed all the same, and whose it was is not known.
-            self._invalidate(principal=customer)
-        return case
+            # Also when the answer got lost: it may be closed all the same.
+            self._invalidate()
 
     async def listed(self, *, open_only: bool, customer: str) -> list[CustomerCase]:
         """Return cases, those that were opened last first."""

@@ -50,7 +50,9 @@ class AccountRecord(Protocol):
     """Where accounts and API keys are kept. Every method may raise StorageUnavailableError."""
 
     async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
-        """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
+        """Lock it, with its audit row and the message to the other services. One that is locked keeps the new reason,
+        and a request to restore it lapses.
+        """
 
     async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
         """Return what is kept of an account; nothing of most."""

@@ -15,13 +15,17 @@ class HoldRecord(Protocol):
     """Where holds are kept. Every method may raise StorageUnavailableError."""
 
     async def set(self, new: NewHold, *, by: str, at: datetime, alone: bool) -> HoldDecision:
-        """Keep that somebody asked for it, and what follows, with its audit row. Raises HoldConflictError."""
+        """Keep that somebody asked for it, and what follows, with its audit row. Raises HoldConflictError,
+        TooManyHoldsError.
+        """
 
     async def lift(self, hold_id: str, *, by: str, at: datetime, alone: bool) -> HoldDecision:
         """Keep that somebody asked to lift it, and what follows, with its audit row. Raises HoldUnknownError."""
 
     async def all(self) -> list[HoldDecision]:
-        """Return all, the newest first."""
+        """Return all: those in force, those that wait for a second operator, those that were lifted, each of these with
+        the newest first.
+        """
 
     async def in_force(self) -> list[HoldDecision]:
         """Return those in force."""
@@ -46,7 +50,9 @@ class LegalHoldDecisions:
         self._alone = alone
 
     async def set(self, new: NewHold, *, by: str) -> tuple[HoldDecision, list[str]]:
-        """Ask for a hold. Raises HeldNothingError, HoldConflictError. With it the services that are not told yet."""
+        """Ask for a hold. Raises HeldNothingError, HoldConflictError, TooManyHoldsError. With it the services that are
+        not told yet.
+        """
         new.check()
         decision = await self._record.set(new, by=by, at=self._now(), alone=self._alone)
         return decision, await self.tell()
@@ -57,7 +63,7 @@ class LegalHoldDecisions:
         return decision, await self.tell()
 
     async def listed(self) -> list[HoldDecision]:
-        """Return all, the newest first."""
+        """Return all, those in force first."""
         return await self._record.all()
 
     async def tell(self) -> list[str]:

@@ -340,7 +340,8 @@ async def build_room(
             for servicer in personal:
                 servicer.register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
-            CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate, utc_now)).register(server)
+            customer_cases = CustomerCases(case_record, authorizer.invalidate_cases, utc_now)
+            CustomerCaseServicer(customer_cases).register(server)
 
         return GrpcServer(
             settings,

@@ -157,6 +157,21 @@ async def test_the_capability_carries_whether_the_history_is_collected(people: P
     assert abs(since - gone.withdrawn_at.ToDatetime(UTC).timestamp()) < 0.001
 
 
+async def test_to_say_the_same_again_makes_nothing_anew(people: People) -> None:
+    headers = {"authorization": f"Bearer {people.issuer.token()}"}
+
+    async def capability() -> str:
+        answer = await people.check(door("status"), headers=headers)
+        return headers_of(answer.ok_response.headers)[METADATA_KEY]
+
+    known = await capability()
+    for purpose in (HISTORY, "LOCATION"):
+        await people.ask(rpc.WithdrawConsentRequest(purpose=purpose))
+    assert await capability() == known
+    await people.give()
+    assert await capability() != known
+
+
 async def test_of_an_agent_and_a_key_the_persons_consent_counts(people: People) -> None:
     await people.give()
     assert await people.unrecorded(**acting("agent-7")) is None

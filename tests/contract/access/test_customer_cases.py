@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from services.access.adapters.store.tables import customer_cases
 from services.access.domain.customer_cases import CaseRule
+from services.platform.capability import METADATA_KEY
 from tests.contract.access.access_service import (
     ALICE,
     FOREIGN,
@@ -97,6 +98,22 @@ async def test_a_case_that_was_never_opened_here_can_be_closed(
     assert await code_for(check, token_issuer) == "TOKEN_INVALID"
     (told,) = revocations(sent)
     assert (told.principal, told.case_number) == ("", "case-1")
+
+
+async def test_a_case_that_is_closed_costs_those_nothing_whom_it_is_not_about(
+    check: CheckEdge, token_issuer: TokenIssuer, call_centre: CustomerCaseServiceStub
+) -> None:
+    customer = {"authorization": f"Bearer {token_issuer.token()}"}
+
+    async def capability() -> str:
+        answer = await check(door("status"), headers=customer)
+        return headers_of(answer.ok_response.headers)[METADATA_KEY]
+
+    known = await capability()
+    await closed(call_centre)  # never opened here: it names no customer
+    assert await capability() == known
+    await opened(call_centre, "case-2")
+    assert await capability() == known
 
 
 async def test_a_case_is_of_one_customer_and_where_it_says_so_of_one_vehicle(

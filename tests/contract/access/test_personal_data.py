@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,9 +18,12 @@ from ecarus.remotecontrol.access.v1.legal_hold_service_pb2_grpc import LegalHold
 from ecarus.remotecontrol.door.v1 import personal_data_pb2
 from ecarus.remotecontrol.door.v1 import personal_data_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
+from sqlalchemy import update
 
 from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.adapters.store.person_rows import hold_decisions
 from services.access.adapters.store.tables import SEVERANCES
+from services.access.domain.approvals import APPROVAL_TIME
 from services.platform.capability import METADATA_KEY
 from tests.contract.access.access_service import (
     ALICE,
@@ -332,6 +337,55 @@ async def test_a_legal_hold_takes_two_and_forbids_to_erase(
     assert others.erased == [("user-456", asked.erasure_id)]
     listed = (await alice.ListLegalHolds(holds.ListLegalHoldsRequest(), timeout=5)).holds
     assert [each.hold_id for each in listed] == ["h-1"]
+
+
+async def test_a_request_to_lift_a_hold_lapses(others: OtherServices, hold_stubs: Any) -> None:
+    alice, bob = hold_stubs
+    lift = holds.LiftLegalHoldRequest(hold_id="h-1")
+    for stub in (alice, bob):
+        await stub.SetLegalHold(holds.SetLegalHoldRequest(hold_id="h-1", vin=VIN, reason="x"), timeout=5)
+    assert (await alice.LiftLegalHold(lift, timeout=5)).HasField("lift_requested_at")
+    day_ago = update(hold_decisions).values(lift_requested_at=datetime.now(UTC) - APPROVAL_TIME)
+    await others.database.write(lambda connection: connection.execute(day_ago) and None)
+    asked = await bob.LiftLegalHold(lift, timeout=5)
+    assert (asked.lift_requested_by, asked.HasField("lifted_at")) == ("spiffe://ecarus/" + BOB, False)
+    assert others.held == ["h-1"]
+    lifted = await alice.LiftLegalHold(lift, timeout=5)
+    assert (lifted.lift_requested_by, lifted.lifted_by) == (
+        "spiffe://ecarus/" + BOB,
+        "spiffe://ecarus/" + ALICE,
+    )
+
+
+async def test_no_hold_is_called_set_that_reaches_no_service(
+    others: OtherServices, hold_stubs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("services.access.adapters.store.holds")  # the package has a name like it
+    monkeypatch.setattr(module, "MOST_HOLDS", 2)
+    alice, bob = hold_stubs
+
+    async def asked(hold_id: str) -> Any:
+        request = holds.SetLegalHoldRequest(hold_id=hold_id, vin=VIN, reason="x")
+        await alice.SetLegalHold(request, timeout=5)
+        return await bob.SetLegalHold(request, timeout=5)
+
+    async def listed() -> list[str]:
+        answer = await alice.ListLegalHolds(holds.ListLegalHoldsRequest(), timeout=5)
+        return [each.hold_id for each in answer.holds]
+
+    for hold_id in ("h-1", "h-2"):
+        await asked(hold_id)
+    with pytest.raises(grpc.aio.AioRpcError, match="would keep nothing") as caught:
+        await asked("h-3")
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    await asked("h-2")  # what is in force stays, whoever asks again
+    assert others.held == ["h-1", "h-2"]
+    assert await listed() == ["h-2", "h-1"]  # no newer one that keeps nothing hides one in force
+    for stub in (alice, bob):
+        await stub.LiftLegalHold(holds.LiftLegalHoldRequest(hold_id="h-2"), timeout=5)
+    await asked("h-3")
+    assert others.held == ["h-1", "h-3"]
+    assert await listed() == ["h-3", "h-1"]
 
 
 @pytest.mark.parametrize(

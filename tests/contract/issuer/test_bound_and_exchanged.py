@@ -215,6 +215,13 @@ def test_an_exchange_gives_what_watches_over_access_to_who_asked_for_it(issuer: 
     assert issuer.claims(given["access_token"])["scope"] == "door security.watch"
 
 
+def test_no_agent_is_given_what_is_about_the_person(issuer: IssuerHarness) -> None:
+    asked = issuer.token("agent-7", "call-center", scope="door person person.data.erase")["access_token"]
+    assert issuer.claims(asked)["scope"] == "door"
+    refused = exchange(issuer, asked, spoken(issuer), client="call-center", scope="person.data.erase")
+    assert refused.json()["error"] == "invalid_scope"
+
+
 def test_spoken_codes_cannot_be_guessed(issuer: IssuerHarness) -> None:
     agent, code = agent_token(issuer, "agent-8"), spoken(issuer)
     guesses = [f"{(int(code) + n) % 10**8:08d}" for n in range(1, 7)]

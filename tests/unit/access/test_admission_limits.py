@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from services.access.adapters import capability_issuer
 from services.access.adapters.authorizer import Allow, Deny
 from services.access.domain.permissions import EffectivePermissions
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES, acting
 
 if TYPE_CHECKING:
+    import pytest
+
     from services.access.adapters.edge_requests import EdgeRequest
 
 
@@ -193,6 +196,50 @@ async def test_what_was_read_around_a_change_of_a_right_is_not_used_for_long(hou
     assert settled.capability != changed.capability
     house.clock.at += 1.0
     assert (await admitted(house, house.request())).capability == settled.capability
+
+
+class Unwalked(dict[Any, Any]):
+    """What is looked up in and never looked through."""
+
+    def items(self) -> Any:
+        raise AssertionError("it was looked through")
+
+    values = __iter__ = items
+
+
+async def test_an_end_looks_through_no_capability_and_concerns_nobody_else(house: Any) -> None:
+    house.record.grant("user-456", VIN)
+    mine, theirs, agents = (
+        {"authorization": f"Bearer {house.issuer.token(**claims)}"}
+        for claims in ({}, {"sub": "user-456"}, acting("agent-7"))
+    )
+    issuer = house.authorizer._capabilities
+    issuer._issued._values = Unwalked()
+    before = [
+        (await admitted(house, house.request(headers=each))).capability for each in (mine, theirs, agents)
+    ]
+    house.authorizer.invalidate(principal="user-123")
+    after = [
+        (await admitted(house, house.request(headers=each))).capability for each in (mine, theirs, agents)
+    ]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, False]
+    house.authorizer.invalidate(principal="agent-7")
+    last = [
+        (await admitted(house, house.request(headers=each))).capability for each in (mine, theirs, agents)
+    ]
+    assert [one == other for one, other in zip(after, last, strict=True)] == [True, True, False]
+
+
+async def test_no_end_is_forgotten_because_there_are_many(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await admitted(house, house.request())
+    monkeypatch.setattr(capability_issuer, "_MAX_KEPT", 3)
+    monkeypatch.setattr(house.authorizer._capabilities._ended, "_most", 3)
+    house.authorizer.invalidate(principal="user-123")
+    for number in range(5):
+        house.authorizer.invalidate(principal=f"other-{number}")
+    assert (await admitted(house, house.request())).capability != before.capability
 
 
 VINS = [f"KMHSH81C7LU1234{n:02d}" for n in range(8)]

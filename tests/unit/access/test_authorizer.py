@@ -289,6 +289,48 @@ async def test_what_the_rules_of_the_contract_refuse_spends_no_command(
     await denied(house, house.unlock(), "RATE_LIMITED")
 
 
+def out_of_scope(house: Any) -> Any:
+    return house.request(headers=scoped(house, "openid"))
+
+
+def outside_of_the_role(house: Any) -> Any:
+    house.record.grant("user-123", VIN, GrantRole.DIGITAL_KEY)
+    return house.request("history")
+
+
+def of_a_locked_account(house: Any) -> Any:
+    house.record.locked.add("user-123")
+    return house.request()
+
+
+def closed_to_agents(house: Any) -> Any:
+    by_agent = {"authorization": f"Bearer {house.issuer.token(**acting('agent-7'))}"}
+    return house.unlock(b'{"principal":"user-456","role":"VALET"}', path="grants", headers=by_agent)
+
+
+def a_ticket_out_of_scope(house: Any) -> Any:
+    headers = scoped(house, "door.unlock")
+    return house.request("/api/v1/remotecontrol/events/tickets", method="POST", headers=headers)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [out_of_scope, outside_of_the_role, of_a_locked_account, closed_to_agents, a_ticket_out_of_scope],
+)
+async def test_whatever_is_refused_is_counted_and_spends_no_command(house: Any, refused: Any) -> None:
+    request = refused(house)
+    for _ in range(RATES["refused"]):
+        made = await house.edge.decide(request)
+        assert made.refusal.reason.code in {"ACTION_NOT_GRANTED", "ACCOUNT_LOCKED"}
+    made = await denied(house, request, "RATE_LIMITED")
+    assert made.refusal.headers["ratelimit-policy"] == '"refused";q=30;w=60'
+    assert house.decisions[-1].refused_for == "RATE_LIMITED"
+    house.record.locked.clear()
+    house.permission_cache.invalidate()
+    for _ in range(RATES["command"]):
+        await admitted(house, house.unlock())
+
+
 async def test_the_same_request_again_spends_no_command(house: Any) -> None:
     mine = {"x-correlation-id": "mine"}
     await admitted(house, house.unlock(headers=mine))

@@ -25,16 +25,21 @@ class Harness:
         self.seconds = 100.0
         self.noted: list[AuditRecord] = []
         self.lost = 0
+        self.made = 0
         self.log = DecisionLog(
             self.noted.append,
             self.count,
-            lambda: T0 + timedelta(seconds=self.seconds - 100),
+            self.now,
             lambda: self.seconds,
             most_refused_of_one=3,
             most_refused_of_nobody=10,
             most_callers_refused=4,
             most_looking=3,
         )
+
+    def now(self) -> datetime:
+        self.made += 1
+        return T0 + timedelta(seconds=self.seconds - 100)
 
     def count(self) -> None:
         self.lost += 1
@@ -77,6 +82,7 @@ def test_who_is_refused_without_end_is_counted(house: Harness) -> None:
     house.decided("user-123", refused_for="ACTION_NOT_GRANTED")
     assert [record.subject for record in house.noted] == ["user-456"] * 3 + ["user-123"]
     assert house.lost == 2
+    assert house.made == 4  # of what has no entry none is made
     for _ in range(20):  # what is allowed is bounded by rates
         house.decided("user-456")
     assert house.lost == 2

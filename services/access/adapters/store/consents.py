@@ -75,7 +75,7 @@ class SqlConsents:
 
     async def give(
         self, person: str, purpose: ConsentPurpose, shown: GivenText, source: str, *, at: datetime
-    ) -> PersonConsent:
+    ) -> tuple[PersonConsent, bool]:
         """See the port."""
         return await self._database.write(
             lambda connection: give_consent(connection, person, purpose, shown, source, at)
@@ -83,7 +83,7 @@ class SqlConsents:
 
     async def withdraw(
         self, person: str, purpose: ConsentPurpose, source: str, *, at: datetime
-    ) -> PersonConsent:
+    ) -> tuple[PersonConsent, bool]:
         """See the port."""
         return await self._database.write(
             lambda connection: _withdraw(connection, person, purpose, source, at)
@@ -99,9 +99,9 @@ def give_consent(
     at: datetime,
     *,
     again: bool = True,
-) -> PersonConsent:
+) -> tuple[PersonConsent, bool]:
     """Keep that they agree; nothing where they do already, to the same version. Unless `again`, nothing either where
-    they have said anything before.
+    they have said anything before. Return what they have said now, and whether that changed anything.
     """
     row = {
         "principal": person,
@@ -115,15 +115,15 @@ def give_consent(
     if not add_if_new(connection, consents, row):
         said = _find(connection, person, purpose, lock=True)
         if said is None or not again or (said.given_version == shown.version and said.withdrawn_at is None):
-            return _with_changes(connection, person, purpose)
+            return _with_changes(connection, person, purpose), False
         add_or_replace(connection, consents, row)
     _note(connection, person, purpose, ConsentChange(ConsentState.GIVEN, at, shown, source))
-    return _with_changes(connection, person, purpose)
+    return _with_changes(connection, person, purpose), True
 
 
 def _withdraw(
     connection: Connection, person: str, purpose: ConsentPurpose, source: str, at: datetime
-) -> PersonConsent:
+) -> tuple[PersonConsent, bool]:
     ended = connection.execute(
         update(consents)
         .where(
@@ -137,7 +137,7 @@ def _withdraw(
     if ended is not None:
         agreed_to = GivenText(ended.text_version, ended.language, ended.text_sha256)
         _note(connection, person, purpose, ConsentChange(ConsentState.WITHDRAWN, at, agreed_to, source))
-    return _with_changes(connection, person, purpose)
+    return _with_changes(connection, person, purpose), ended is not None
 
 
 def _note(connection: Connection, person: str, purpose: ConsentPurpose, change: ConsentChange) -> None:

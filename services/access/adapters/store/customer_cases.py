@@ -96,7 +96,9 @@ class SqlCustomerCases:
     async def listed(self, *, open_only: bool, customer: str) -> list[CustomerCase]:
         """Return cases, those that were opened last first."""
         table = customer_cases.c
-        query = select(customer_cases).order_by(table.opened_at.desc(), table.case_number).limit(MOST_LISTED)
+        # Those that were closed and never opened here come last, whatever the database thinks of no time.
+        order = (table.opened_at.desc().nulls_last(), table.case_number)
+        query = select(customer_cases).order_by(*order).limit(MOST_LISTED)
         if open_only:
             query = query.where(table.closed_at.is_(None))
         if customer:

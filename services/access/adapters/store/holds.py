@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from services.access.adapters.store.person_rows import hold_decisions
 from services.access.adapters.store.tables import add_if_new, holds, write_audit
-from services.access.domain.holds import HoldDecision, HoldUnknownError, NewHold
+from services.access.domain.holds import HoldDecision, HoldUnknownError, NewHold, TooManyHoldsError
 from services.platform.legal_holds import MOST_HOLDS, HeldSubject
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class SqlHolds:
                 _audit(connection, "HOLD_REQUESTED", first, by, at)
             known = _find(connection, new.hold_id)
             after = known.asked_again(new, by, at, alone=alone)
+            if after.is_in_force and not known.is_in_force and len(_in_force(connection)) >= MOST_HOLDS:
+                raise TooManyHoldsError
             _keep(connection, known, after, "LEGAL_HOLD_SET" if after.is_in_force else "", by, at)
             return after
 
@@ -55,7 +57,8 @@ class SqlHolds:
 
     async def all(self) -> list[HoldDecision]:
         """See the port."""
-        query = select(hold_decisions).order_by(_c.requested_at.desc(), _c.hold_id).limit(MOST_HOLDS)
+        last = (_c.lifted_at.is_not(None), _c.set_at.is_(None))
+        query = select(hold_decisions).order_by(*last, _c.requested_at.desc(), _c.hold_id).limit(MOST_HOLDS)
         return await self._database.read(lambda c: [_decision_of(row) for row in c.execute(query)])
 
     async def in_force(self) -> list[HoldDecision]:
@@ -109,6 +112,7 @@ def _row_of(decision: HoldDecision) -> dict[str, Any]:
         "approved_by": decision.approved_by or None,
         "set_at": decision.set_at,
         "lift_requested_by": decision.lift_requested_by or None,
+        "lift_requested_at": decision.lift_requested_at,
         "lifted_by": decision.lifted_by or None,
         "lifted_at": decision.lifted_at,
     }
@@ -122,6 +126,7 @@ def _decision_of(row: Row[Any]) -> HoldDecision:
         row.approved_by or "",
         row.set_at,
         row.lift_requested_by or "",
+        row.lift_requested_at,
         row.lifted_by or "",
         row.lifted_at,
     )

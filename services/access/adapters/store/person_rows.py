@@ -24,6 +24,7 @@ class HoldDecisionRow(AccessModel, table=True):
     approved_by: str | None = Field(default=None, max_length=128)
     set_at: datetime | None = Field(default=None, sa_type=Instant)
     lift_requested_by: str | None = Field(default=None, max_length=128)
+    lift_requested_at: datetime | None = Field(default=None, sa_type=Instant)
     lifted_by: str | None = Field(default=None, max_length=128)
     lifted_at: datetime | None = Field(default=None, sa_type=Instant)
 

@@ -18,7 +18,7 @@ from services.platform.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-HEAD = "0018_restore_times"
+HEAD = "0019_lift_times"
 
 
 class AccessModel(SQLModel):

@@ -220,7 +220,8 @@ class AccessServiceServicer:
 
     def LockAccount(self, request, context):
         """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
-        streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+        streams close, nothing more is handed over for it. Locking twice is not an error: it keeps the new reason, and a
+        request to restore the account lapses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,7 +75,8 @@ class AccessServiceStub:
     """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
     LockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]
     """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
-    streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+    streams close, nothing more is handed over for it. Locking twice is not an error: it keeps the new reason, and a
+    request to restore the account lapses.
     """
     UnlockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]
     """Lets an account be used again: lifts a lock and a restriction. Outside of the sandbox once a second operator asks for
@@ -190,7 +191,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
     LockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
     """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
-    streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+    streams close, nothing more is handed over for it. Locking twice is not an error: it keeps the new reason, and a
+    request to restore the account lapses.
     """
     UnlockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
     """Lets an account be used again: lifts a lock and a restriction. Outside of the sandbox once a second operator asks for
@@ -344,7 +346,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
         """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
-        streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+        streams close, nothing more is handed over for it. Locking twice is not an error: it keeps the new reason, and a
+        request to restore the account lapses.
         """
 
     @_abc_1.abstractmethod

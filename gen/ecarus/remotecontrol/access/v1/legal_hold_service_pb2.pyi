@@ -121,6 +121,7 @@ class LegalHold(_message.Message):
     LIFTED_BY_FIELD_NUMBER: _builtins.int
     LIFTED_AT_FIELD_NUMBER: _builtins.int
     UNTOLD_SERVICES_FIELD_NUMBER: _builtins.int
+    LIFT_REQUESTED_AT_FIELD_NUMBER: _builtins.int
     hold_id: _builtins.str
     vin: _builtins.str
     person: _builtins.str
@@ -129,7 +130,7 @@ class LegalHold(_message.Message):
     approved_by: _builtins.str
     """Empty until a second operator has asked for the same."""
     lift_requested_by: _builtins.str
-    """Empty until an operator has asked for it to be lifted."""
+    """Empty until an operator has asked for it to be lifted; that lapses 24 hours after `lift_requested_at`."""
     lifted_by: _builtins.str
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -145,6 +146,8 @@ class LegalHold(_message.Message):
         before.
         """
 
+    @_builtins.property
+    def lift_requested_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -160,10 +163,11 @@ class LegalHold(_message.Message):
         lifted_by: _builtins.str = ...,
         lifted_at: _timestamp_pb2.Timestamp | None = ...,
         untold_services: _abc.Iterable[_builtins.str] | None = ...,
+        lift_requested_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lifted_at", b"lifted_at", "requested_at", b"requested_at", "set_at", b"set_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lift_requested_at", b"lift_requested_at", "lifted_at", b"lifted_at", "requested_at", b"requested_at", "set_at", b"set_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "hold_id", b"hold_id", "lift_requested_by", b"lift_requested_by", "lifted_at", b"lifted_at", "lifted_by", b"lifted_by", "person", b"person", "reason", b"reason", "requested_at", b"requested_at", "requested_by", b"requested_by", "set_at", b"set_at", "untold_services", b"untold_services", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "hold_id", b"hold_id", "lift_requested_at", b"lift_requested_at", "lift_requested_by", b"lift_requested_by", "lifted_at", b"lifted_at", "lifted_by", b"lifted_by", "person", b"person", "reason", b"reason", "requested_at", b"requested_at", "requested_by", b"requested_by", "set_at", b"set_at", "untold_services", b"untold_services", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

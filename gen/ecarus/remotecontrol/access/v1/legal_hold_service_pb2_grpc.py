@@ -67,14 +67,15 @@ class LegalHoldServiceServicer:
     def SetLegalHold(self, request, context):
         """Sets a hold, once a second operator asks for the same. Until then it keeps nothing. Setting twice is not an error.
 
-        ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else.
+        ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else. FAILED_PRECONDITION
+        (TOO_MANY_HOLDS): 1000 are in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LiftLegalHold(self, request, context):
-        """Lifts a hold, once a second operator asks for the same. Lifting twice is not an error.
+        """Lifts a hold, once a second operator asks for the same within 24 hours. Lifting twice is not an error.
 
         NOT_FOUND (HOLD_NOT_FOUND): there is no hold of this id in force.
         """
@@ -83,7 +84,8 @@ class LegalHoldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLegalHolds(self, request, context):
-        """All holds, those that were lifted included, the newest first; 1000 at most.
+        """All holds: those in force, those that wait for a second operator, those that were lifted, each of these with the
+        newest first; 1000 at most.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,15 +41,18 @@ class LegalHoldServiceStub:
     SetLegalHold: _grpc.UnaryUnaryMultiCallable[_legal_hold_service_pb2.SetLegalHoldRequest, _legal_hold_service_pb2.LegalHold]
     """Sets a hold, once a second operator asks for the same. Until then it keeps nothing. Setting twice is not an error.
 
-    ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else.
+    ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else. FAILED_PRECONDITION
+    (TOO_MANY_HOLDS): 1000 are in force.
     """
     LiftLegalHold: _grpc.UnaryUnaryMultiCallable[_legal_hold_service_pb2.LiftLegalHoldRequest, _legal_hold_service_pb2.LegalHold]
-    """Lifts a hold, once a second operator asks for the same. Lifting twice is not an error.
+    """Lifts a hold, once a second operator asks for the same within 24 hours. Lifting twice is not an error.
 
     NOT_FOUND (HOLD_NOT_FOUND): there is no hold of this id in force.
     """
     ListLegalHolds: _grpc.UnaryUnaryMultiCallable[_legal_hold_service_pb2.ListLegalHoldsRequest, _legal_hold_service_pb2.ListLegalHoldsResponse]
-    """All holds, those that were lifted included, the newest first; 1000 at most."""
+    """All holds: those in force, those that wait for a second operator, those that were lifted, each of these with the
+    newest first; 1000 at most.
+    """
 
 @_typing.type_check_only
 class LegalHoldServiceAsyncStub(LegalHoldServiceStub):
@@ -64,15 +67,18 @@ class LegalHoldServiceAsyncStub(LegalHoldServiceStub):
     SetLegalHold: _aio.UnaryUnaryMultiCallable[_legal_hold_service_pb2.SetLegalHoldRequest, _legal_hold_service_pb2.LegalHold]  # type: ignore[assignment]
     """Sets a hold, once a second operator asks for the same. Until then it keeps nothing. Setting twice is not an error.
 
-    ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else.
+    ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else. FAILED_PRECONDITION
+    (TOO_MANY_HOLDS): 1000 are in force.
     """
     LiftLegalHold: _aio.UnaryUnaryMultiCallable[_legal_hold_service_pb2.LiftLegalHoldRequest, _legal_hold_service_pb2.LegalHold]  # type: ignore[assignment]
-    """Lifts a hold, once a second operator asks for the same. Lifting twice is not an error.
+    """Lifts a hold, once a second operator asks for the same within 24 hours. Lifting twice is not an error.
 
     NOT_FOUND (HOLD_NOT_FOUND): there is no hold of this id in force.
     """
     ListLegalHolds: _aio.UnaryUnaryMultiCallable[_legal_hold_service_pb2.ListLegalHoldsRequest, _legal_hold_service_pb2.ListLegalHoldsResponse]  # type: ignore[assignment]
-    """All holds, those that were lifted included, the newest first; 1000 at most."""
+    """All holds: those in force, those that wait for a second operator, those that were lifted, each of these with the
+    newest first; 1000 at most.
+    """
 
 class LegalHoldServiceServicer(metaclass=_abc_1.ABCMeta):
     """Legal holds: what is about a person or a vehicle is not deleted, whatever its time, and a person not erased. For
@@ -90,7 +96,8 @@ class LegalHoldServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_legal_hold_service_pb2.LegalHold, _abc.Awaitable[_legal_hold_service_pb2.LegalHold]]:
         """Sets a hold, once a second operator asks for the same. Until then it keeps nothing. Setting twice is not an error.
 
-        ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else.
+        ALREADY_EXISTS (CORRELATION_ID_REUSED): a hold of this id is on something else. FAILED_PRECONDITION
+        (TOO_MANY_HOLDS): 1000 are in force.
         """
 
     @_abc_1.abstractmethod
@@ -99,7 +106,7 @@ class LegalHoldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _legal_hold_service_pb2.LiftLegalHoldRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_legal_hold_service_pb2.LegalHold, _abc.Awaitable[_legal_hold_service_pb2.LegalHold]]:
-        """Lifts a hold, once a second operator asks for the same. Lifting twice is not an error.
+        """Lifts a hold, once a second operator asks for the same within 24 hours. Lifting twice is not an error.
 
         NOT_FOUND (HOLD_NOT_FOUND): there is no hold of this id in force.
         """
@@ -110,6 +117,8 @@ class LegalHoldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _legal_hold_service_pb2.ListLegalHoldsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_legal_hold_service_pb2.ListLegalHoldsResponse, _abc.Awaitable[_legal_hold_service_pb2.ListLegalHoldsResponse]]:
-        """All holds, those that were lifted included, the newest first; 1000 at most."""
+        """All holds: those in force, those that wait for a second operator, those that were lifted, each of these with the
+        newest first; 1000 at most.
+        """
 
 def add_LegalHoldServiceServicer_to_server(servicer: LegalHoldServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -101,6 +101,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The erasure is being done, or is done: it cannot be taken back."""
     HOLD_NOT_FOUND: _ErrorReason.ValueType  # 81
     """There is no legal hold of this id in force. For operators."""
+    TOO_MANY_HOLDS: _ErrorReason.ValueType  # 84
+    """As many legal holds are in force as there may be; lift some. For operators."""
     RECEIPT_NOT_READY: _ErrorReason.ValueType  # 58
     """The command has not ended, or the ledger holds no signed proof of its end yet; `Retry-After` says when to come back."""
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 60
@@ -200,6 +202,8 @@ ERASURE_BEGUN: ErrorReason.ValueType  # 83
 """The erasure is being done, or is done: it cannot be taken back."""
 HOLD_NOT_FOUND: ErrorReason.ValueType  # 81
 """There is no legal hold of this id in force. For operators."""
+TOO_MANY_HOLDS: ErrorReason.ValueType  # 84
+"""As many legal holds are in force as there may be; lift some. For operators."""
 RECEIPT_NOT_READY: ErrorReason.ValueType  # 58
 """The command has not ended, or the ledger holds no signed proof of its end yet; `Retry-After` says when to come back."""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 60

@@ -97,7 +97,7 @@ class SecurityCaseServiceServicer:
 
     def RestrictPrincipal(self, request, context):
         """Restricts an account: it reads and locks, and nothing else. An agent restricts their customer's. Restricting twice is
-        not an error and keeps the first reason.
+        not an error: it keeps the new reason, and a request to restore the account lapses.
 
         PERMISSION_DENIED (ACTION_NOT_GRANTED): an agent asks for another account than their customer's.
         """
@@ -107,7 +107,7 @@ class SecurityCaseServiceServicer:
 
     def LockPrincipal(self, request, context):
         """Locks an account: it does nothing any more, its streams close and its commands that have not acted are cancelled.
-        Locking twice is not an error and keeps the first reason.
+        Locking twice is not an error: it keeps the new reason, and a request to restore the account lapses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

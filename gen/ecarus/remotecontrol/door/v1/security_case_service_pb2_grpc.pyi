@@ -50,13 +50,13 @@ class SecurityCaseServiceStub:
     """
     RestrictPrincipal: _grpc.UnaryUnaryMultiCallable[_security_case_service_pb2.RestrictPrincipalRequest, _security_case_pb2.PrincipalStanding]
     """Restricts an account: it reads and locks, and nothing else. An agent restricts their customer's. Restricting twice is
-    not an error and keeps the first reason.
+    not an error: it keeps the new reason, and a request to restore the account lapses.
 
     PERMISSION_DENIED (ACTION_NOT_GRANTED): an agent asks for another account than their customer's.
     """
     LockPrincipal: _grpc.UnaryUnaryMultiCallable[_security_case_service_pb2.LockPrincipalRequest, _security_case_pb2.PrincipalStanding]
     """Locks an account: it does nothing any more, its streams close and its commands that have not acted are cancelled.
-    Locking twice is not an error and keeps the first reason.
+    Locking twice is not an error: it keeps the new reason, and a request to restore the account lapses.
     """
     RestorePrincipal: _grpc.UnaryUnaryMultiCallable[_security_case_service_pb2.RestorePrincipalRequest, _security_case_pb2.PrincipalStanding]
     """Gives a restricted or locked account its rights back once a second employee, or operator, asks for the same. Asking
@@ -84,13 +84,13 @@ class SecurityCaseServiceAsyncStub(SecurityCaseServiceStub):
     """
     RestrictPrincipal: _aio.UnaryUnaryMultiCallable[_security_case_service_pb2.RestrictPrincipalRequest, _security_case_pb2.PrincipalStanding]  # type: ignore[assignment]
     """Restricts an account: it reads and locks, and nothing else. An agent restricts their customer's. Restricting twice is
-    not an error and keeps the first reason.
+    not an error: it keeps the new reason, and a request to restore the account lapses.
 
     PERMISSION_DENIED (ACTION_NOT_GRANTED): an agent asks for another account than their customer's.
     """
     LockPrincipal: _aio.UnaryUnaryMultiCallable[_security_case_service_pb2.LockPrincipalRequest, _security_case_pb2.PrincipalStanding]  # type: ignore[assignment]
     """Locks an account: it does nothing any more, its streams close and its commands that have not acted are cancelled.
-    Locking twice is not an error and keeps the first reason.
+    Locking twice is not an error: it keeps the new reason, and a request to restore the account lapses.
     """
     RestorePrincipal: _aio.UnaryUnaryMultiCallable[_security_case_service_pb2.RestorePrincipalRequest, _security_case_pb2.PrincipalStanding]  # type: ignore[assignment]
     """Gives a restricted or locked account its rights back once a second employee, or operator, asks for the same. Asking
@@ -133,7 +133,7 @@ class SecurityCaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_security_case_pb2.PrincipalStanding, _abc.Awaitable[_security_case_pb2.PrincipalStanding]]:
         """Restricts an account: it reads and locks, and nothing else. An agent restricts their customer's. Restricting twice is
-        not an error and keeps the first reason.
+        not an error: it keeps the new reason, and a request to restore the account lapses.
 
         PERMISSION_DENIED (ACTION_NOT_GRANTED): an agent asks for another account than their customer's.
         """
@@ -145,7 +145,7 @@ class SecurityCaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_security_case_pb2.PrincipalStanding, _abc.Awaitable[_security_case_pb2.PrincipalStanding]]:
         """Locks an account: it does nothing any more, its streams close and its commands that have not acted are cancelled.
-        Locking twice is not an error and keeps the first reason.
+        Locking twice is not an error: it keeps the new reason, and a request to restore the account lapses.
         """
 
     @_abc_1.abstractmethod
