@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from services.platform.health import HealthCondition
 
 BEGIN_AT_ONCE = 100
+BEGIN_BYTES = 128 * 1_024
+"""No watch is added to a request whose capabilities have so many: a service takes twice as many in one message."""
 END_AT_ONCE = 1_000
 AUTHORIZE_SECONDS = 4.0
 _CAPABILITY_SECONDS = 20.0
@@ -188,12 +190,16 @@ class WatchFeed:
         request = door_watch_service_pb2.WatchVehiclesRequest(end=self._to_end[:END_AT_ONCE])
         del self._to_end[:END_AT_ONCE]
         old: dict[str, list[Watch]] = {}
+        written = 0
         for watch in list(itertools.islice(self._to_begin, BEGIN_AT_ONCE)):
+            if written >= BEGIN_BYTES:
+                break
             del self._to_begin[watch]
             if _is_old(watch):
                 old.setdefault(watch.reader.session, []).append(watch)
             else:
                 self._add_begin(request, watch)
+                written += len(watch.capability)
         return request, list(old.values())
 
     def _add_begin(self, request: door_watch_service_pb2.WatchVehiclesRequest, watch: Watch) -> None:

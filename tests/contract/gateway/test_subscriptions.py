@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.messages import MOST_VEHICLES
+from services.access.adapters.token_claims import MAX_NAME
 from tests.contract.gateway.conftest import FOREIGN, SECOND, VIN, GatewayHarness, until
 from tests.contract.status.conftest import IDS
 
@@ -168,6 +169,18 @@ async def test_the_status_service_goes_and_comes_back_and_nobody_misses_anything
     for client in clients:
         told = [await client.next() for _ in range(3)]
         assert [each["data"]["doorId"] for each in told] == ["trunk", "hood", "passenger"]
+
+
+async def test_the_longest_name_that_there_may_be_is_told_and_so_is_everybody_else(
+    gateway: GatewayHarness,
+) -> None:
+    longest = await gateway.open(gateway.session("\N{AUTOMOBILE}" * MAX_NAME))
+    other = await gateway.open(gateway.session("user-456"))
+    for client in (other, longest):
+        (answer,) = await client.subscribe(VIN)
+        assert answer["type"] == "SUBSCRIBED"
+    gateway.move()
+    assert [(await client.next())["vin"] for client in (longest, other)] == [VIN] * 2
 
 
 async def test_where_access_is_away_a_subscription_is_refused_for_now(gateway: GatewayHarness) -> None:
