@@ -160,16 +160,31 @@ class WatchFeed:
             self._to_end.clear()
             self._to_begin = dict.fromkeys(self._watches)
             self._changed.set()
-            writing = asyncio.get_running_loop().create_task(self._write(call))
+            loop = asyncio.get_running_loop()
+            reading, writing = loop.create_task(self._read(call)), loop.create_task(self._write(call))
             try:
-                while (response := await call.read()) is not grpc.aio.EOF:
-                    for event in response.events:
-                        self._take(event)
+                await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
+                if writing.done() and not call.done():
+                    self._writer_failed(writing)
+                else:  # who reads is told why the call is over
+                    await reading
             finally:
+                reading.cancel()
                 writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
+                await asyncio.gather(reading, writing, return_exceptions=True)
         finally:
             call.cancel()
+
+    async def _read(self, call: Any) -> None:
+        """Pass on what the call tells, until it ends."""
+        while (response := await call.read()) is not grpc.aio.EOF:
+            for event in response.events:
+                self._take(event)
+
+    def _writer_failed(self, writing: asyncio.Task[None]) -> None:
+        error = writing.exception()
+        self._condition.bad(f"watches are not begun: {type(error).__name__}")
+        _log.error("watch_writer_failed", exc_info=error)
 
     async def _write(self, call: Any) -> None:
         """Write what begins and ends. What must be renewed first is renewed beside it and holds up nothing."""

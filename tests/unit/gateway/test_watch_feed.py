@@ -33,6 +33,7 @@ class FakeCall:
         self.begun: list[tuple[str, int]] = []
         self.ended: list[int] = []
         self.sizes: list[int] = []
+        self.cancelled = False
         self.written = asyncio.Event()
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -43,7 +44,7 @@ class FakeCall:
         return False
 
     def cancel(self) -> None:
-        pass
+        self.cancelled = True
 
     async def write(self, request: pb2.WatchVehiclesRequest) -> None:
         self.begun += [(each.vin, each.watch) for each in request.begin]
@@ -93,17 +94,23 @@ class FakeStub:
 
 
 class FakeAuthorizer:
-    """Allows all but what `codes` has; a session in `stalled` is answered when its event is set."""
+    """Allows all but what `codes` has; a session in `stalled` is answered when its event is set, and so many as
+    `short_answers` with nothing.
+    """
 
     def __init__(self) -> None:
         self.codes: dict[str, str] = {}
         self.stalled: dict[str, asyncio.Event] = {}
         self.asked: list[list[str]] = []
+        self.short_answers = 0
 
     async def authorize(self, session: str, vins: Sequence[str]) -> list[WatchAuthorization]:
         self.asked.append(list(vins))
         if session in self.stalled:
             await self.stalled[session].wait()
+        if self.short_answers:
+            self.short_answers -= 1
+            return []
         codes = self.codes.copy()
         self.codes.clear()
         return [
@@ -229,6 +236,19 @@ async def test_what_is_begun_at_once_fits_into_a_message_of_the_status_service(h
     await call.until_begun(*vins)
     assert call.vins == vins
     assert max(call.sizes) < dict(SERVER_OPTIONS)["grpc.max_receive_message_length"]
+
+
+async def test_a_writer_that_fails_is_followed_by_a_new_call(harness: FeedHarness) -> None:
+    first = await harness.stub.next()
+    harness.begin(VINS[0])
+    await first.until_begun(VINS[0])
+    harness.access.short_answers = 1
+    harness.begin(VINS[1], old=True)
+    second = await harness.stub.next()
+    assert first.cancelled
+    await second.until_begun(*VINS[:2])
+    harness.begin(VINS[2])
+    await second.until_begun(VINS[2])
 
 
 async def test_a_rate_limit_at_renewal_is_no_end_of_a_right(harness: FeedHarness) -> None:
