@@ -44,7 +44,6 @@ _TOO_OLD = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
 AWAY = "DEPENDENCY_UNAVAILABLE"
 _NOT_NOW = frozenset({AWAY, "RATE_LIMITED"})
 """What says nothing of the right."""
-_AWAY_DETAIL = "A part of the service is away; try again shortly."
 _log = structlog.get_logger()
 
 
