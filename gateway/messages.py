@@ -141,13 +141,16 @@ def unsubscribed(request_id: str, vin: str) -> bytes:
 
 def refused(request_id: str, vin: str, code: str, detail: str, retry_after_seconds: int) -> bytes:
     """Return why this vehicle is not told of."""
-    later = {"retryAfterSeconds": retry_after_seconds} if retry_after_seconds else {}
-    return _message("REFUSED", request_id, vin=vin, code=code, detail=detail, **later)
+    return _message("REFUSED", request_id, vin=vin, code=code, detail=detail, **_later(retry_after_seconds))
 
 
-def ended(vin: str, code: str, detail: str) -> bytes:
+def ended(vin: str, code: str, detail: str, retry_after_seconds: int) -> bytes:
     """Return why nothing more is told of this vehicle."""
-    return _message("ENDED", "", vin=vin, code=code, detail=detail)
+    return _message("ENDED", "", vin=vin, code=code, detail=detail, **_later(retry_after_seconds))
+
+
+def _later(retry_after_seconds: int) -> dict[str, int]:
+    return {"retryAfterSeconds": retry_after_seconds} if retry_after_seconds else {}
 
 
 def not_understood(error: MessageError) -> bytes:

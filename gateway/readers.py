@@ -43,7 +43,7 @@ _NOT_OF_THE_GRANT = frozenset(
 _TOO_MANY = "You have as many subscriptions as there may be; end some."
 _TOO_OFTEN = "You have subscribed to too many vehicles within a minute; try again shortly."
 _TOO_OFTEN_SECONDS = 10
-_AWAY = "Access could not be asked; try again shortly."
+_AWAY = "A part of the service is away; try again shortly."
 _log = structlog.get_logger()
 
 
@@ -189,11 +189,15 @@ class SocketReader:
         self._send(messages.subscribed(watch.request_id, watch.vin, event_id))
 
     def ended(self, watch: Watch, ending: WatchEnded) -> None:
-        """Tell that nothing more is told of a vehicle; close where that was the last right or the sign-in has ended."""
+        """Tell that nothing is told of a vehicle, or nothing more where it had begun.
+
+        Close where that was the last right or the sign-in has ended.
+        """
         if self._watches.get(watch.vin) is not watch:
             return
         self._forget(watch)
-        self._send(messages.ended(watch.vin, ending.code, ending.detail))
+        why = (watch.vin, ending.code, ending.detail, ending.retry_after_seconds)
+        self._send(messages.ended(*why) if watch.has_begun else messages.refused(watch.request_id, *why))
         if ending.cause in _NOT_OF_THE_GRANT:
             self.session_ended(ending.code, ending.detail)
         elif ending.cause == WatchEnded.CAUSE_GRANT and not self._watches:

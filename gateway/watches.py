@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from services.platform.health import HealthCondition
 
 BEGIN_AT_ONCE = 100
+BEGIN_BYTES = 128 * 1_024
+"""No watch is added to a request whose capabilities have so many: a service takes twice as many in one message."""
 END_AT_ONCE = 1_000
 AUTHORIZE_SECONDS = 4.0
 _CAPABILITY_SECONDS = 20.0
@@ -42,7 +44,6 @@ _TOO_OLD = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
 AWAY = "DEPENDENCY_UNAVAILABLE"
 _NOT_NOW = frozenset({AWAY, "RATE_LIMITED"})
 """What says nothing of the right."""
-_AWAY_DETAIL = "A part of the service is away; try again shortly."
 _log = structlog.get_logger()
 
 
@@ -158,16 +159,31 @@ class WatchFeed:
             self._to_end.clear()
             self._to_begin = dict.fromkeys(self._watches)
             self._changed.set()
-            writing = asyncio.get_running_loop().create_task(self._write(call))
+            loop = asyncio.get_running_loop()
+            reading, writing = loop.create_task(self._read(call)), loop.create_task(self._write(call))
             try:
-                while (response := await call.read()) is not grpc.aio.EOF:
-                    for event in response.events:
-                        self._take(event)
+                await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
+                if writing.done() and not call.done():
+                    self._writer_failed(writing)
+                else:  # who reads is told why the call is over
+                    await reading
             finally:
+                reading.cancel()
                 writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
+                await asyncio.gather(reading, writing, return_exceptions=True)
         finally:
             call.cancel()
+
+    async def _read(self, call: Any) -> None:
+        """Pass on what the call tells, until it ends."""
+        while (response := await call.read()) is not grpc.aio.EOF:
+            for event in response.events:
+                self._take(event)
+
+    def _writer_failed(self, writing: asyncio.Task[None]) -> None:
+        error = writing.exception()
+        self._condition.bad(f"watches are not begun: {type(error).__name__}")
+        _log.error("watch_writer_failed", exc_info=error)
 
     async def _write(self, call: Any) -> None:
         """Write what begins and ends. What must be renewed first is renewed beside it and holds up nothing."""
@@ -188,12 +204,16 @@ class WatchFeed:
         request = door_watch_service_pb2.WatchVehiclesRequest(end=self._to_end[:END_AT_ONCE])
         del self._to_end[:END_AT_ONCE]
         old: dict[str, list[Watch]] = {}
+        written = 0
         for watch in list(itertools.islice(self._to_begin, BEGIN_AT_ONCE)):
+            if written >= BEGIN_BYTES:
+                break
             del self._to_begin[watch]
             if _is_old(watch):
                 old.setdefault(watch.reader.session, []).append(watch)
             else:
                 self._add_begin(request, watch)
+                written += len(watch.capability)
         return request, list(old.values())
 
     def _add_begin(self, request: door_watch_service_pb2.WatchVehiclesRequest, watch: Watch) -> None:

@@ -18,7 +18,6 @@ from google.protobuf.message import DecodeError
 from protocol import cose
 from protocol import order as orders
 from protocol.domains import (
-    ANSWER_FIELDS,
     LONGEST_VALIDITY_MILLIS,
     REFUSED_ON,
     ContentType,
@@ -28,6 +27,7 @@ from protocol.domains import (
 from protocol.faults import Fault, MessageRefusedError
 from protocol.seal import Direction, unseal
 from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession, NotReachableError
+from protocol.signed_answers import REFUSED, parse_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from protocol.vehicle_side import Answer
 
 MAX_MESSAGE_ID_CHARACTERS = 128
-_REFUSED = "refused"
 
 
 class SlotConflictError(RuntimeError):
@@ -155,7 +154,7 @@ class AnswerReader:
         can verify it. Raises MessageRefusedError.
         """
         signed, envelope = self._verified(vin, domain, data)
-        message = _parse_answer(signed, domain)
+        message = parse_answer(signed, domain)
         _check_names(vin, message)
         self._check(message)
         return message, envelope
@@ -263,7 +262,7 @@ class ReplayGuard:
         if answer is None or not _fits(issued, domain, answer):
             raise MessageRefusedError(Fault.WRONG_REQUEST, "answers another request than it names")
         session = self._store.load(vin) or CloudSession()
-        if field == _REFUSED and answer.HasField("session"):
+        if field == REFUSED and answer.HasField("session"):
             session = self._resynchronised(session, message, issued)
         self._store.save(vin, session.with_seen(message.epoch, domain, message.counter))
         return OpenedAnswer(message.message_id, issued, answer)
@@ -292,21 +291,6 @@ def _check_names(vin: str, message: session_pb2.SessionInfo | session_pb2.Signed
         raise MessageRefusedError(Fault.WRONG_VEHICLE, "of another vehicle")
     if not 1 <= len(message.message_id) <= MAX_MESSAGE_ID_CHARACTERS:
         raise MessageRefusedError(Fault.MALFORMED, "message id missing or too long")
-
-
-def _parse_answer(signed: cose.SignedEnvelope, domain: Domain) -> session_pb2.SignedAnswer:
-    field, content_type = ANSWER_FIELDS[domain]
-    if signed.content_type == ContentType.FAULT:
-        field = _REFUSED
-    elif signed.content_type != content_type:
-        raise MessageRefusedError(Fault.WRONG_TYPE, f"does not belong to {domain.value}")
-    try:
-        message = session_pb2.SignedAnswer.FromString(signed.payload)
-    except DecodeError as error:
-        raise MessageRefusedError(Fault.MALFORMED, "not an answer") from error
-    if message.WhichOneof("answer") != field:
-        raise MessageRefusedError(Fault.WRONG_TYPE, "another answer than its content type says")
-    return message
 
 
 def _fits(issued: IssuedOrder, domain: Domain, answer: Answer | session_pb2.OrderRefused) -> bool:

@@ -59,8 +59,7 @@ async def test_a_replica_that_ends_a_command_tells_the_one_at_which_somebody_wai
         assert wait
         await heard(there)
         there.committed(["cmd-b2", "cmd-a1"])
-        await wait.until_ended(WAIT_SECONDS)
-        assert wait._woken.is_set()
+        assert await wait.until_ended(WAIT_SECONDS)
     assert (await told.next_msg(WAIT_SECONDS)).data == b"cmd-a1"
 
 

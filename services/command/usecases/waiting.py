@@ -55,11 +55,12 @@ class CommandWait:
         """Let them look."""
         self._woken.set()
 
-    async def until_ended(self, seconds: float) -> None:
-        """Return once the command has ended, or after so many seconds."""
+    async def until_ended(self, seconds: float) -> bool:
+        """Return True once they are to look, or False after so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
+        return self._woken.is_set()
 
 
 class CommandWaits:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = "ecarus.remotecontrol.access.v1.DoorWatchService"
+_IN_ONE_BEGIN = "begin["
+"""How the paths of violations begin that are of one watch."""
 _CAUSES = {
     EndingCause.GRANT: pb2.WatchEnded.CAUSE_GRANT,
     EndingCause.ACCOUNT: pb2.WatchEnded.CAUSE_ACCOUNT,
@@ -96,16 +98,22 @@ class DoorWatchServer(DoorWatchServiceServicer):
 
     async def _take(self, requests: AsyncIterator[pb2.WatchVehiclesRequest], reader: SharedReader) -> None:
         async for request in requests:
-            if violations := violations_of(request, None):
+            violations = violations_of(request, None)
+            if not all(each.field.startswith(_IN_ONE_BEGIN) for each in violations):
                 raise Refusal(errors.INVALID_REQUEST, "The request is not sound.", violations=violations)
             for number in request.end:
                 reader.end(number)
             for begin in request.begin:
-                self._begin(begin, reader)
+                self._begin(begin, reader, is_sound=not violations)
 
-    def _begin(self, begin: pb2.WatchBegin, reader: SharedReader) -> None:
+    def _begin(self, begin: pb2.WatchBegin, reader: SharedReader, *, is_sound: bool) -> None:
+        """Begin a watch, or tell why not: what is wrong with one is no reason to end the others."""
         if begin.watch in reader:
             raise Refusal(errors.INVALID_REQUEST, f"The watch {begin.watch} is in use.")
+        if not is_sound and (violations := violations_of(begin, None)):
+            refusal = Refusal(errors.INVALID_REQUEST, "The watch is not sound.", violations=violations)
+            reader.refuse(begin.watch, refusal)
+            return
         try:
             capability = self._verifier.verify(begin.capability)
             if capability.resource != begin.vin or UPDATES_READ not in capability.actions:

@@ -16,6 +16,7 @@ from ecarus.remotecontrol.door.v1 import door_command_pb2
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.command.adapters.right_link import CommandRevocationHandler
 from services.command.domain.commands import DoorResult, Ending, FailureReason, Status
+from services.command.usecases.waiting import CommandWait
 from tests.contract.command.conftest import VIN, CommandRpcHarness
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ class RightsHarness:
 
     async def take_out_commands(self, vin: str) -> None:
         assert vin == VIN
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each wait that is over, whether it was woken: the look that follows it sees the end in either case."""
+    over: list[bool] = []
+    until_ended = CommandWait.until_ended
+
+    async def noted(self: CommandWait, seconds: float) -> bool:
+        over.append(await until_ended(self, seconds))
+        return over[-1]
+
+    monkeypatch.setattr(CommandWait, "until_ended", noted)
+    return over
 
 
 async def right_ends(service: CommandRpcHarness, *, mine: bool = True, **told: Any) -> None:
@@ -67,13 +82,14 @@ async def in_flight(service: CommandRpcHarness) -> str:
 
 @pytest.mark.parametrize("action", ["unlock", "lock"])
 async def test_who_waits_is_answered_with_the_end_as_a_look_at_the_command_shows_it(
-    service: CommandRpcHarness, action: str
+    service: CommandRpcHarness, action: str, woken: list[bool]
 ) -> None:
     call = getattr(service, action)(prefer="respond-async, wait=20")
     command_id = await in_flight(service)
     doors = (DoorResult("driver", success=True, locked=action == "lock"),)
     await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done.", door_results=doors))
     answer = await call
+    assert woken == [True]
     assert (answer.command_id, answer.status, answer.message) == (command_id, STATUSES.SUCCESS, "Done.")
     headers = await headers_of(call)
     assert "x-http-code" not in headers
@@ -84,19 +100,23 @@ async def test_who_waits_is_answered_with_the_end_as_a_look_at_the_command_shows
     assert json.loads(headers["x-http-body"])["doorResults"][0]["doorId"] == "driver"
 
 
-async def test_a_failure_is_an_end_too(service: CommandRpcHarness) -> None:
+async def test_a_failure_is_an_end_too(service: CommandRpcHarness, woken: list[bool]) -> None:
     call = service.unlock(prefer="wait=20")
     command_id = await in_flight(service)
     ending = Ending(Status.FAILED, service.now, "No.", FailureReason.ENGINE_ON)
     await service.vehicle_ends(command_id, ending)
     assert (await call).status == STATUSES.FAILED
+    assert woken == [True]
     document = json.loads((await headers_of(call))["x-http-body"])
     assert (document["status"], document["failureReason"]) == ("FAILED", "ENGINE_ON")
 
 
-async def test_where_the_time_is_up_the_answer_is_the_usual_one(service: CommandRpcHarness) -> None:
+async def test_where_the_time_is_up_the_answer_is_the_usual_one(
+    service: CommandRpcHarness, woken: list[bool]
+) -> None:
     call = service.unlock(prefer="wait=1")
     answer = await call
+    assert woken == [False]
     headers = await headers_of(call)
     assert (answer.status, headers["x-http-code"]) == (STATUSES.PENDING, "202")
     assert headers["preference-applied"] == "wait=1"
@@ -114,17 +134,22 @@ async def test_what_is_no_wait_is_passed_over(service: CommandRpcHarness, prefer
     assert "preference-applied" not in headers
 
 
-async def test_the_same_request_again_waits_for_the_first_command(service: CommandRpcHarness) -> None:
+async def test_the_same_request_again_waits_for_the_first_command(
+    service: CommandRpcHarness, woken: list[bool]
+) -> None:
     first = await service.unlock()
     call = service.unlock(prefer="wait=20")
     assert await in_flight(service) == first.command_id
     await service.vehicle_ends(first.command_id, Ending(Status.SUCCESS, service.now, "Done."))
     assert (await call).status == STATUSES.SUCCESS
+    assert woken == [True]
     ended = service.unlock(prefer="wait=20")  # at once: it has ended
     assert ((await ended).command_id, (await ended).status) == (first.command_id, STATUSES.SUCCESS)
 
 
-async def test_too_many_waits_of_one_person_are_answered_at_once(service: CommandRpcHarness) -> None:
+async def test_too_many_waits_of_one_person_are_answered_at_once(
+    service: CommandRpcHarness, woken: list[bool]
+) -> None:
     calls = [service.unlock(prefer="wait=20") for _ in range(2)]  # one command, twice
     command_id = await in_flight(service)
     await until(lambda: len(service.waits._waits[command_id]) == 2)
@@ -135,6 +160,7 @@ async def test_too_many_waits_of_one_person_are_answered_at_once(service: Comman
     assert "preference-applied" not in headers
     await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done."))
     assert [(await call).status for call in calls] == [STATUSES.SUCCESS] * 2
+    assert woken == [True] * 2
 
 
 async def test_waiting_asks_the_record_twice_however_long_it_lasts(
@@ -161,11 +187,12 @@ async def test_who_stops_waiting_leaves_nothing_behind(service: CommandRpcHarnes
     assert (await service.details(command_id))["status"] == "PENDING"
 
 
-async def test_a_process_that_ends_answers_who_waits(service: CommandRpcHarness) -> None:
+async def test_a_process_that_ends_answers_who_waits(service: CommandRpcHarness, woken: list[bool]) -> None:
     call = service.unlock(prefer="wait=20")
     await in_flight(service)
     service.waits.close()
     assert (await call).status == STATUSES.PENDING
+    assert woken == [True]
     assert (await headers_of(call))["x-http-code"] == "202"
 
 
@@ -180,7 +207,7 @@ ENDED = {
 
 @pytest.mark.parametrize("what", ENDED)
 async def test_whose_right_ends_is_told_no_more_than_that_it_was_accepted(
-    service: CommandRpcHarness, what: str
+    service: CommandRpcHarness, what: str, woken: list[bool]
 ) -> None:
     call = service.unlock(prefer="wait=20", actor="agent-7", case="case-1")
     command_id = await in_flight(service)
@@ -188,13 +215,16 @@ async def test_whose_right_ends_is_told_no_more_than_that_it_was_accepted(
     if what == "case":  # what was asked for because of it goes on
         await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done."))
     answer = await call
+    assert woken == [True]
     headers = await headers_of(call)
     assert (answer.status, headers["x-http-code"]) == (STATUSES.PENDING, "202")
     assert "x-http-body" not in headers
     assert (await service.details(command_id))["status"] == ("SUCCESS" if what == "case" else "FAILED")
 
 
-async def test_the_end_of_a_right_ends_nobody_elses_wait(service: CommandRpcHarness) -> None:
+async def test_the_end_of_a_right_ends_nobody_elses_wait(
+    service: CommandRpcHarness, woken: list[bool]
+) -> None:
     call = service.unlock(prefer="wait=20")
     command_id = await in_flight(service)
     for other in (
@@ -206,6 +236,7 @@ async def test_the_end_of_a_right_ends_nobody_elses_wait(service: CommandRpcHarn
         await right_ends(service, mine=False, **other)
     await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done."))
     assert (await call).status == STATUSES.SUCCESS
+    assert woken == [True]
 
 
 async def test_nobody_waits_longer_than_a_right_that_ends_by_itself(service: CommandRpcHarness) -> None:

@@ -69,8 +69,8 @@ async def test_nobody_else_feeds_on_it(gateway: GatewayHarness, signer: Signer, 
 @pytest.mark.parametrize(
     "request_",
     [
-        pb2.WatchVehiclesRequest(begin=[pb2.WatchBegin(watch=1, vin="x", capability="y")]),
         pb2.WatchVehiclesRequest(begin=[pb2.WatchBegin(watch=1, vin=VIN, capability="y")] * 201),
+        pb2.WatchVehiclesRequest(begin=[pb2.WatchBegin(watch=1, vin="x", capability="y")] * 201),
         pb2.WatchVehiclesRequest(end=range(1_001)),
     ],
 )
@@ -81,3 +81,26 @@ async def test_what_is_unsound_ends_the_call(gateway: GatewayHarness, request_: 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call.read()
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "unsound",
+    [
+        pb2.WatchBegin(watch=1, vin="x", capability="y"),
+        pb2.WatchBegin(watch=1, vin=VIN, capability="y" * 16_385),
+        pb2.WatchBegin(watch=1, vin=VIN, capability="y", last_event_id=" "),
+    ],
+)
+async def test_a_watch_that_is_unsound_is_refused_and_the_others_begin(
+    gateway: GatewayHarness, signer: Signer, unsound: pb2.WatchBegin
+) -> None:
+    sound = pb2.WatchBegin(watch=2, vin=VIN, capability=signer.capability(VIN, "door.updates.read"))
+    async with channel(gateway, "room/gateway") as stolen:
+        call = DoorWatchServiceStub(stolen).WatchVehicles()
+        await call.write(pb2.WatchVehiclesRequest(begin=[unsound, sound]))
+        async with asyncio.timeout(WAIT_SECONDS):
+            events: list[pb2.WatchEvent] = []
+            while len(events) < 2:
+                events += (await call.read()).events
+    assert (events[0].ended.watch, events[0].ended.code) == (1, "INVALID_REQUEST")
+    assert events[1].begun.watch == 2

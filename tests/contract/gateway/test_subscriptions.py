@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.messages import MOST_VEHICLES
+from services.access.adapters.token_claims import MAX_NAME
+from services.status.usecases.streams import Streams
 from tests.contract.gateway.conftest import FOREIGN, SECOND, VIN, GatewayHarness, until
 from tests.contract.status.conftest import IDS
 
@@ -170,15 +172,50 @@ async def test_the_status_service_goes_and_comes_back_and_nobody_misses_anything
         assert [each["data"]["doorId"] for each in told] == ["trunk", "hood", "passenger"]
 
 
+async def test_the_longest_name_that_there_may_be_is_told_and_so_is_everybody_else(
+    gateway: GatewayHarness,
+) -> None:
+    longest = await gateway.open(gateway.session("\N{AUTOMOBILE}" * MAX_NAME))
+    other = await gateway.open(gateway.session("user-456"))
+    for client in (other, longest):
+        (answer,) = await client.subscribe(VIN)
+        assert answer["type"] == "SUBSCRIBED"
+    gateway.move()
+    assert [(await client.next())["vin"] for client in (longest, other)] == [VIN] * 2
+
+
+async def test_a_vehicle_that_status_does_not_begin_is_refused_and_one_that_it_ends_has_ended(
+    gateway: GatewayHarness,
+) -> None:
+    gateway.hub._shared = Streams(most=1, per_user=1, per_vehicle=1)
+    first, second = await gateway.open(), await gateway.open(gateway.session("user-456"))
+    await first.subscribe(VIN)
+    (refused,) = await second.subscribe(VIN, requestId="r-1")
+    assert refused.pop("detail")
+    assert refused == {
+        "type": "REFUSED",
+        "requestId": "r-1",
+        "vin": VIN,
+        "code": "RATE_LIMITED",
+        "retryAfterSeconds": 5,
+    }
+    ended, begun = await first.subscribe(SECOND), await first.next()
+    assert ended[0].pop("detail")
+    assert ended == [{"type": "ENDED", "vin": VIN, "code": "RATE_LIMITED", "retryAfterSeconds": 30}]
+    assert (begun["type"], begun["vin"]) == ("SUBSCRIBED", SECOND)
+
+
 async def test_where_access_is_away_a_subscription_is_refused_for_now(gateway: GatewayHarness) -> None:
     gateway.access.away = True
     client = await gateway.open()
     (answer,) = await client.subscribe(VIN)
-    assert (answer["type"], answer["code"], answer["retryAfterSeconds"]) == (
-        "REFUSED",
-        "DEPENDENCY_UNAVAILABLE",
-        2,
-    )
+    assert answer == {
+        "type": "REFUSED",
+        "vin": VIN,
+        "code": "DEPENDENCY_UNAVAILABLE",
+        "detail": "A part of the service is away; try again shortly.",
+        "retryAfterSeconds": 2,
+    }
     gateway.access.away = False
     (answer,) = await client.subscribe(VIN)
     assert answer["type"] == "SUBSCRIBED"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from services.command.usecases import waiting
@@ -38,8 +37,8 @@ async def test_the_commit_that_ends_a_command_wakes_who_waits_for_it_and_nobody_
         assert mine
         assert other
         waits.committed(["cmd-1"])
-        await mine.until_ended(60)
-        assert not other._woken.is_set()
+        assert await mine.until_ended(60)
+        assert not await other.until_ended(0)
 
 
 async def test_a_commit_of_another_replica_wakes_them_too() -> None:
@@ -48,7 +47,7 @@ async def test_a_commit_of_another_replica_wakes_them_too() -> None:
     with here.waiting("cmd-1", "user-1") as wait:
         assert wait
         there.committed(["cmd-1"])
-        await wait.until_ended(60)
+        assert await wait.until_ended(60)
 
 
 async def test_what_another_replica_ended_a_moment_before_it_heard_is_told_as_well() -> None:
@@ -57,7 +56,7 @@ async def test_what_another_replica_ended_a_moment_before_it_heard_is_told_as_we
     there.committed(["cmd-1"])
     with here.waiting("cmd-1", "user-1") as wait:
         assert wait
-        await wait.until_ended(60)
+        assert await wait.until_ended(60)
 
 
 async def test_a_command_that_nobody_waits_for_costs_no_message() -> None:
@@ -72,8 +71,7 @@ async def test_a_wait_ends_with_its_time() -> None:
     waits = FakeReplicas().process()
     with waits.waiting("cmd-1", "user-1") as wait:
         assert wait
-        await wait.until_ended(0.01)
-        assert not wait._woken.is_set()
+        assert not await wait.until_ended(0.01)
 
 
 async def test_too_many_waits_of_one_and_of_all_are_none_and_what_ended_makes_room() -> None:
@@ -95,7 +93,7 @@ async def test_a_process_that_ends_lets_nobody_wait() -> None:
     with waits.waiting("cmd-1", "user-1") as wait:
         assert wait
         waits.close()
-        await asyncio.wait_for(wait.until_ended(600), 60)
+        assert await wait.until_ended(60)
     with waits.waiting("cmd-2", "user-1") as late:
         assert late is None
 

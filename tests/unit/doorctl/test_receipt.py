@@ -41,9 +41,10 @@ def vehicle_answer(
     outcome: Any = report_pb2.COMMAND_OUTCOME_SUCCEEDED,
     *,
     done: bool = False,
+    vin: str = VIN,
+    content_type: ContentType = ContentType.RESULT,
 ) -> bytes:
     """What a vehicle signs of a command that it carried out; where it is `done`, of a door too."""
-    vin = VIN
     answer = session_pb2.SignedAnswer(
         vin=vin, message_id="m-1", counter=1, epoch=b"e" * 16, request_hash=ORDER
     )
@@ -51,8 +52,8 @@ def vehicle_answer(
     answer.result.outcome = outcome
     if done:
         answer.result.doors.add(door=body_pb2.DOOR_ID_DRIVER, succeeded=True)
-    subject = subject_of(vin, Domain.RESULT)
-    return cose.sign(KeySigner(car), ContentType.RESULT, subject, answer.SerializeToString())
+    subject = subject_of(VIN, Domain.RESULT)
+    return cose.sign(KeySigner(car), content_type, subject, answer.SerializeToString())
 
 
 @dataclass
@@ -188,6 +189,20 @@ def test_a_vehicle_that_did_not_sign_it_is_found_out(case: Case) -> None:
     case.car = Ed25519PrivateKey.generate()
     done = case.verify()
     assert (done.exit_code, "signed by another key" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize("content_type", [ContentType.FAULT, ContentType.RECEIVED, ContentType.SESSION])
+def test_an_answer_under_another_content_type_than_its_own_proves_nothing(
+    case: Case, content_type: ContentType
+) -> None:
+    done = case.ended("COMMAND_SUCCESS", vehicle_answer(case.car, "cmd-1", content_type=content_type))
+    assert (done.exit_code, "did not sign it" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize("vin", ["", "x", "\N{AUTOMOBILE}"])
+def test_an_answer_of_no_vehicle_proves_nothing(case: Case, vin: str) -> None:
+    done = case.ended("COMMAND_SUCCESS", vehicle_answer(case.car, "cmd-1", vin=vin))
+    assert (done.exit_code, "of no vehicle" in done.output) == (1, True)
 
 
 def test_an_answer_to_another_order_or_command_proves_nothing(case: Case) -> None:

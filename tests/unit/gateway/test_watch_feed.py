@@ -14,20 +14,26 @@ from ecarus.remotecontrol.access.v1.access_service_pb2 import WatchAuthorization
 from gateway import watches
 from gateway.watches import Watch, WatchFeed
 from services.platform.health import Health
+from services.platform.server import SERVER_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 WAIT_SECONDS = 60
+MOST_CAPABILITY = 16_384
 VINS = [f"KMHSH81C7LU00000{n}" for n in range(5)]
 
 
 class FakeCall:
-    """A call that is fed and broken by the test. `begun` and `ended` are what was written, in order."""
+    """A call that is fed and broken by the test. `begun` and `ended` are what was written, in order, in messages of
+    `sizes` bytes.
+    """
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int]] = []
         self.ended: list[int] = []
+        self.sizes: list[int] = []
+        self.cancelled = False
         self.written = asyncio.Event()
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -38,11 +44,12 @@ class FakeCall:
         return False
 
     def cancel(self) -> None:
-        pass
+        self.cancelled = True
 
     async def write(self, request: pb2.WatchVehiclesRequest) -> None:
         self.begun += [(each.vin, each.watch) for each in request.begin]
         self.ended += request.end
+        self.sizes.append(request.ByteSize())
         self.written.set()
 
     async def read(self) -> Any:
@@ -87,17 +94,23 @@ class FakeStub:
 
 
 class FakeAuthorizer:
-    """Allows all but what `codes` has; a session in `stalled` is answered when its event is set."""
+    """Allows all but what `codes` has; a session in `stalled` is answered when its event is set, and so many as
+    `short_answers` with nothing.
+    """
 
     def __init__(self) -> None:
         self.codes: dict[str, str] = {}
         self.stalled: dict[str, asyncio.Event] = {}
         self.asked: list[list[str]] = []
+        self.short_answers = 0
 
     async def authorize(self, session: str, vins: Sequence[str]) -> list[WatchAuthorization]:
         self.asked.append(list(vins))
         if session in self.stalled:
             await self.stalled[session].wait()
+        if self.short_answers:
+            self.short_answers -= 1
+            return []
         codes = self.codes.copy()
         self.codes.clear()
         return [
@@ -213,6 +226,29 @@ async def test_a_watch_that_ends_while_access_is_asked_is_not_begun(harness: Fee
     answered.set()
     await call.until_begun(VINS[1])
     assert VINS[0] not in call.vins
+
+
+async def test_what_is_begun_at_once_fits_into_a_message_of_the_status_service(harness: FeedHarness) -> None:
+    call = await harness.stub.next()
+    vins = [f"KMHSH81C7LU{n:06}" for n in range(watches.BEGIN_AT_ONCE)]
+    for vin in vins:
+        harness.feed.begin(Watch(FakeReader("a"), vin, frozenset(), "", "e" * 128), "c" * MOST_CAPABILITY)
+    await call.until_begun(*vins)
+    assert call.vins == vins
+    assert max(call.sizes) < dict(SERVER_OPTIONS)["grpc.max_receive_message_length"]
+
+
+async def test_a_writer_that_fails_is_followed_by_a_new_call(harness: FeedHarness) -> None:
+    first = await harness.stub.next()
+    harness.begin(VINS[0])
+    await first.until_begun(VINS[0])
+    harness.access.short_answers = 1
+    harness.begin(VINS[1], old=True)
+    second = await harness.stub.next()
+    assert first.cancelled
+    await second.until_begun(*VINS[:2])
+    harness.begin(VINS[2])
+    await second.until_begun(VINS[2])
 
 
 async def test_a_rate_limit_at_renewal_is_no_end_of_a_right(harness: FeedHarness) -> None:

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7ecarus/remotecontrol/access/v1/door_watch_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"\x80\x01\n\x14WatchVehiclesRequest\x12K\n\x05\x62\x65gin\x18\x01 \x03(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchBeginB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x05\x62\x65gin\x12\x1b\n\x03\x65nd\x18\x02 \x03(\rB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x03\x65nd\"\xe1\x01\n\nWatchBegin\x12\x14\n\x05watch\x18\x01 \x01(\rR\x05watch\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12;\n\ncapability\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80 2\x11^[A-Za-z0-9._-]+$R\ncapability\x12>\n\rlast_event_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$H\x00R\x0blastEventId\x88\x01\x01\x42\x10\n\x0e_last_event_id\"[\n\x15WatchVehiclesResponse\x12\x42\n\x06\x65vents\x18\x01 \x03(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchEventR\x06\x65vents\"\xe6\x01\n\nWatchEvent\x12\x42\n\x05\x62\x65gun\x18\x01 \x01(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchBegunH\x00R\x05\x62\x65gun\x12G\n\x06update\x18\x02 \x01(\x0b\x32-.ecarus.remotecontrol.access.v1.WatchedUpdateH\x00R\x06update\x12\x42\n\x05\x65nded\x18\x03 \x01(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchEndedH\x00R\x05\x65ndedB\x07\n\x05\x65vent\"=\n\nWatchBegun\x12\x14\n\x05watch\x18\x01 \x01(\rR\x05watch\x12\x19\n\x08\x65vent_id\x18\x02 \x01(\tR\x07\x65ventId\"\x84\x01\n\rWatchedUpdate\x12\x18\n\x07watches\x18\x01 \x03(\rR\x07watches\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n\x04type\x18\x03 \x01(\tR\x04type\x12\x1a\n\x08\x64ocument\x18\x04 \x01(\tR\x08\x64ocument\x12\x19\n\x08is_reset\x18\x05 \x01(\x08R\x07isReset\"\xd3\x02\n\nWatchEnded\x12\x14\n\x05watch\x18\x01 \x01(\rR\x05watch\x12\x46\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32\x30.ecarus.remotecontrol.access.v1.WatchEnded.CauseR\x05\x63\x61use\x12\x12\n\x04\x63ode\x18\x03 \x01(\tR\x04\x63ode\x12\x16\n\x06\x64\x65tail\x18\x04 \x01(\tR\x06\x64\x65tail\x12.\n\x13retry_after_seconds\x18\x05 \x01(\x05R\x11retryAfterSeconds\"\x8a\x01\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43\x41USE_GRANT\x10\x01\x12\x11\n\rCAUSE_ACCOUNT\x10\x02\x12\x14\n\x10\x43\x41USE_CREDENTIAL\x10\x03\x12\x0f\n\x0b\x43\x41USE_TOKEN\x10\x04\x12\x0f\n\x0b\x43\x41USE_OTHER\x10\x05\x12\x0e\n\nCAUSE_CASE\x10\x06\x32\xb0\x01\n\x10\x44oorWatchService\x12\x8f\x01\n\rWatchVehicles\x12\x34.ecarus.remotecontrol.access.v1.WatchVehiclesRequest\x1a\x35.ecarus.remotecontrol.access.v1.WatchVehiclesResponse\"\r\xf2\xe0\x18\t*\x07gateway(\x01\x30\x01\x1a\n\xea\xe0\x18\x06statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7ecarus/remotecontrol/access/v1/door_watch_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"\x80\x01\n\x14WatchVehiclesRequest\x12K\n\x05\x62\x65gin\x18\x01 \x03(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchBeginB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x05\x62\x65gin\x12\x1b\n\x03\x65nd\x18\x02 \x03(\rB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x03\x65nd\"\xe2\x01\n\nWatchBegin\x12\x14\n\x05watch\x18\x01 \x01(\rR\x05watch\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12<\n\ncapability\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x18\x80\x80\x01\x32\x11^[A-Za-z0-9._-]+$R\ncapability\x12>\n\rlast_event_id\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$H\x00R\x0blastEventId\x88\x01\x01\x42\x10\n\x0e_last_event_id\"[\n\x15WatchVehiclesResponse\x12\x42\n\x06\x65vents\x18\x01 \x03(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchEventR\x06\x65vents\"\xe6\x01\n\nWatchEvent\x12\x42\n\x05\x62\x65gun\x18\x01 \x01(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchBegunH\x00R\x05\x62\x65gun\x12G\n\x06update\x18\x02 \x01(\x0b\x32-.ecarus.remotecontrol.access.v1.WatchedUpdateH\x00R\x06update\x12\x42\n\x05\x65nded\x18\x03 \x01(\x0b\x32*.ecarus.remotecontrol.access.v1.WatchEndedH\x00R\x05\x65ndedB\x07\n\x05\x65vent\"=\n\nWatchBegun\x12\x14\n\x05watch\x18\x01 \x01(\rR\x05watch\x12\x19\n\x08\x65vent_id\x18\x02 \x01(\tR\x07\x65ventId\"\x84\x01\n\rWatchedUpdate\x12\x18\n\x07watches\x18\x01 \x03(\rR\x07watches\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n\x04type\x18\x03 \x01(\tR\x04type\x12\x1a\n\x08\x64ocument\x18\x04 \x01(\tR\x08\x64ocument\x12\x19\n\x08is_reset\x18\x05 \x01(\x08R\x07isReset\"\xd3\x02\n\nWatchEnded\x12\x14\n\x05watch\x18\x01 \x01(\rR\x05watch\x12\x46\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32\x30.ecarus.remotecontrol.access.v1.WatchEnded.CauseR\x05\x63\x61use\x12\x12\n\x04\x63ode\x18\x03 \x01(\tR\x04\x63ode\x12\x16\n\x06\x64\x65tail\x18\x04 \x01(\tR\x06\x64\x65tail\x12.\n\x13retry_after_seconds\x18\x05 \x01(\x05R\x11retryAfterSeconds\"\x8a\x01\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43\x41USE_GRANT\x10\x01\x12\x11\n\rCAUSE_ACCOUNT\x10\x02\x12\x14\n\x10\x43\x41USE_CREDENTIAL\x10\x03\x12\x0f\n\x0b\x43\x41USE_TOKEN\x10\x04\x12\x0f\n\x0b\x43\x41USE_OTHER\x10\x05\x12\x0e\n\nCAUSE_CASE\x10\x06\x32\xb0\x01\n\x10\x44oorWatchService\x12\x8f\x01\n\rWatchVehicles\x12\x34.ecarus.remotecontrol.access.v1.WatchVehiclesRequest\x1a\x35.ecarus.remotecontrol.access.v1.WatchVehiclesResponse\"\r\xf2\xe0\x18\t*\x07gateway(\x01\x30\x01\x1a\n\xea\xe0\x18\x06statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHBEGIN'].fields_by_name['vin']._loaded_options = None
   _globals['_WATCHBEGIN'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_WATCHBEGIN'].fields_by_name['capability']._loaded_options = None
-  _globals['_WATCHBEGIN'].fields_by_name['capability']._serialized_options = b'\272H\030r\026\030\200 2\021^[A-Za-z0-9._-]+$'
+  _globals['_WATCHBEGIN'].fields_by_name['capability']._serialized_options = b'\272H\031r\027\030\200\200\0012\021^[A-Za-z0-9._-]+$'
   _globals['_WATCHBEGIN'].fields_by_name['last_event_id']._loaded_options = None
   _globals['_WATCHBEGIN'].fields_by_name['last_event_id']._serialized_options = b'\272H\022r\0202\016^[!-~]{1,128}$'
   _globals['_DOORWATCHSERVICE']._loaded_options = None
@@ -50,19 +50,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHVEHICLESREQUEST']._serialized_start=168
   _globals['_WATCHVEHICLESREQUEST']._serialized_end=296
   _globals['_WATCHBEGIN']._serialized_start=299
-  _globals['_WATCHBEGIN']._serialized_end=524
-  _globals['_WATCHVEHICLESRESPONSE']._serialized_start=526
-  _globals['_WATCHVEHICLESRESPONSE']._serialized_end=617
-  _globals['_WATCHEVENT']._serialized_start=620
-  _globals['_WATCHEVENT']._serialized_end=850
-  _globals['_WATCHBEGUN']._serialized_start=852
-  _globals['_WATCHBEGUN']._serialized_end=913
-  _globals['_WATCHEDUPDATE']._serialized_start=916
-  _globals['_WATCHEDUPDATE']._serialized_end=1048
-  _globals['_WATCHENDED']._serialized_start=1051
-  _globals['_WATCHENDED']._serialized_end=1390
-  _globals['_WATCHENDED_CAUSE']._serialized_start=1252
-  _globals['_WATCHENDED_CAUSE']._serialized_end=1390
-  _globals['_DOORWATCHSERVICE']._serialized_start=1393
-  _globals['_DOORWATCHSERVICE']._serialized_end=1569
+  _globals['_WATCHBEGIN']._serialized_end=525
+  _globals['_WATCHVEHICLESRESPONSE']._serialized_start=527
+  _globals['_WATCHVEHICLESRESPONSE']._serialized_end=618
+  _globals['_WATCHEVENT']._serialized_start=621
+  _globals['_WATCHEVENT']._serialized_end=851
+  _globals['_WATCHBEGUN']._serialized_start=853
+  _globals['_WATCHBEGUN']._serialized_end=914
+  _globals['_WATCHEDUPDATE']._serialized_start=917
+  _globals['_WATCHEDUPDATE']._serialized_end=1049
+  _globals['_WATCHENDED']._serialized_start=1052
+  _globals['_WATCHENDED']._serialized_end=1391
+  _globals['_WATCHENDED_CAUSE']._serialized_start=1253
+  _globals['_WATCHENDED_CAUSE']._serialized_end=1391
+  _globals['_DOORWATCHSERVICE']._serialized_start=1394
+  _globals['_DOORWATCHSERVICE']._serialized_end=1570
 # @@protoc_insertion_point(module_scope)
