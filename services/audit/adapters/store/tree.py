@@ -155,7 +155,7 @@ class SqlTree:
         await self._database.write(work)
 
     async def add_signatures(self, size: int, lines: Sequence[str]) -> bytes | None:
-        """Add witnesses' lines to a checkpoint's note, one of each key; return the note, None for one that is not there.
+        """Add witnesses' lines to a checkpoint's note, one of each key; return the note, None where it is not there.
 
         Of a key that has one already the first stays: a cosignature of another moment says no more, and a note has room
         for few. Raises StorageUnavailableError, NoteError for a line that is no signature's.
