@@ -155,11 +155,16 @@ def verified(text: str, lines: Iterable[str], keys: Iterable[NoteKey]) -> tuple[
     known = {(key.name, key.id): key for key in keys}
     found: dict[NoteKey, NoteSignature] = {}
     for line in lines:
-        name, data = _parts(line)
-        key = known.get((name, data[:_ID_BYTES]))
+        key = known.get(signer_of(line))
         if key is not None and key not in found:
-            found[key] = NoteSignature(key, line, key.check(text, data[_ID_BYTES:]))
+            found[key] = NoteSignature(key, line, key.check(text, _parts(line)[1][_ID_BYTES:]))
     return tuple(found.values())
+
+
+def signer_of(line: str) -> tuple[str, bytes]:
+    """Return whose a signature's line says to be: the key's name and its four bytes. Raise NoteError."""
+    name, data = _parts(line)
+    return name, data[:_ID_BYTES]
 
 
 def open_note(data: bytes, keys: Iterable[NoteKey]) -> SignedNote:

@@ -308,8 +308,8 @@ def _sqlite_engine(url: str) -> Engine:
     def _configure(connection: Any, _record: Any) -> None:
         # SQLAlchemy opens transactions itself (below); the driver's own habit would open them late.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")  # secure_delete: see platform.scrub
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

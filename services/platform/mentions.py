@@ -1,6 +1,7 @@
 """Whether a message has somebody's name in it: by its words, and not by its bytes.
 
-A name may stand in the middle of another one (`user-1` in `user-12`), and a byte that is no text may look like one.
+A name may stand in the middle of another one (`user-1` in `user-12`), and a byte that is no text may look like a
+letter.
 """
 
 from __future__ import annotations

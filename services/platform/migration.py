@@ -69,6 +69,7 @@ def _sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
+        connection.execute("PRAGMA secure_delete=ON")  # a revision that moves rows leaves none behind
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

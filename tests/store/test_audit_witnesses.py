@@ -15,7 +15,7 @@ from tests.support.audit_log import KEYS, ORIGIN, AuditLog, opened_log
 from tests.support.tlog_witness import TIME, TrueWitness, serving
 from tlog.checkpoints import open_checkpoint
 from tlog.hashing import leaf_hash
-from tlog.notes import NoteError, NoteKey, cosignature_line
+from tlog.notes import MAX_SIGNATURES, NoteError, NoteKey, cosignature_line, split
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -80,6 +80,35 @@ async def test_a_witness_that_has_seen_more_than_we_know_says_how_much(
     await again.close()
     assert [body.split(b"\n")[0] for body in witness.asked] == [b"old 0", b"old 0", b"old 3"]
     assert await latest(log, witness) == [witness.name]
+
+
+async def test_starts_of_an_idle_ledger_leave_one_cosignature(log: AuditLog, witness: TrueWitness) -> None:
+    """A note has room for few lines: a ledger with more of them would be broken for good."""
+    await log.grow(0, 3)
+    await log.sequencer.step()
+    for number in range(MAX_SIGNATURES + 1):
+        witness.time = TIME + number
+        start = WitnessRound(log.tree, read_witnesses(witness.setting))
+        await start.ask()
+        await start.close()
+    assert len(witness.asked) == 1
+    assert await latest(log, witness) == [witness.name]
+    assert log.failing() == {}
+
+
+async def test_replicas_that_ask_at_once_leave_one_cosignature(log: AuditLog, witness: TrueWitness) -> None:
+    await log.grow(0, 3)
+    await log.sequencer.step()
+    signed = await log.tree.latest_checkpoint()
+    assert signed is not None
+    text, before = split(signed.note)
+    lines = [cosignature_line(text, witness.name, witness.private, TIME + number) for number in range(3)]
+    other = cosignature_line(text, "witness.test/other", OTHER, TIME)
+    await log.tree.add_signatures(3, lines[:2])
+    await log.tree.add_signatures(3, [lines[2], other])
+    kept = await log.tree.latest_checkpoint()
+    assert kept is not None
+    assert split(kept.note) == (text, [*before, lines[0], other])
 
 
 OTHER = Ed25519PrivateKey.from_private_bytes(b"x" * 32)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ecarus.remotecontrol.audit.v1.audit_entry_pb2 import AuditEntry
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, func, insert, select
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, func, insert, select, update
 
 import services
+from services.config.adapters.store import erase_proofs, in_the_way_of_erasure
+from services.config.adapters.store.erasure import SETTINGS_IN_FLIGHT
 from services.platform.database import Instant, open_database
 from services.platform.kept_data import AT_ONCE, OnErasure
 from services.platform.legal_holds import HeldSubject
@@ -242,6 +244,28 @@ async def test_somebody_whose_name_is_in_anothers_name_is_somebody_else(kept: Ke
         await kept.subject_data(outbox=None).erase(who, "er-1")
     left = await kept.database.read(lambda c: c.execute(select(letter.table.c.payload)).scalars().all())
     assert sorted(map(bytes, left)) == sorted(others)
+
+
+@pytest.mark.parametrize("kept", ["config"], indirect=True)
+@pytest.mark.parametrize(
+    ("applied", "rejected", "waits"),
+    [(None, None, True), (1, None, True), (2, None, False), (None, 2, False), (1, 1, True), (1, 2, False)],
+)
+async def test_settings_stand_in_the_way_until_the_vehicle_answered_these(
+    kept: Kept, applied: int | None, rejected: int | None, waits: bool
+) -> None:
+    """Of two versions; one that never applied any and rejects has answered too."""
+    await kept.plant()
+    configs = next(each.table for each in kept.tables if each.name == "vehicle_config")
+    answer = {"desired_version": 2, "applied_version": applied, "rejected_version": rejected}
+    await kept.database.write(
+        lambda c: c.execute(update(configs).values(capability="proof", **answer)).rowcount
+    )
+    data = kept.subject_data(in_the_way=in_the_way_of_erasure, besides=erase_proofs, outbox=None)
+    done = await data.erase(WHO, "er-1")
+    assert await data.look(OTHER) == ""
+    proofs = await kept.database.read(lambda c: c.execute(select(configs.c.capability)).scalars().all())
+    assert (done.in_the_way, proofs) == ((SETTINGS_IN_FLIGHT, ["proof"]) if waits else ("", [None]))
 
 
 def _outbox(service: str) -> Any:

@@ -8,10 +8,24 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Column, Connection, MetaData, String, Table, event, func, insert, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    String,
+    Table,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from services.platform.database import Database, Instant, PostgresDatabase, SqliteDatabase, open_database
+from services.platform.scrub import ANEW_UP_TO_BYTES, scrub
 from services.platform.storage import CommitUncertainError, StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -46,6 +60,19 @@ async def database(empty_database_url: str) -> AsyncIterator[Database]:
     await opened.write(METADATA.create_all)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def sqlite_without_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that was built with `secure_delete` off: some systems' are, others' are not."""
+    connect = sqlite3.dbapi2.connect
+
+    def without(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.execute("PRAGMA secure_delete=OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", without)
 
 
 @pytest.fixture
@@ -157,6 +184,39 @@ async def test_sqlite_shares_commits(sqlite_database: SqliteDatabase) -> None:
     assert 1 <= len(commits) <= 4
 
 
+@pytest.mark.usefixtures("sqlite_without_zeros")
+@pytest.mark.parametrize("is_small", [True, False])
+async def test_nothing_of_what_was_deleted_is_left_in_sqlite_s_files(
+    sqlite_database: SqliteDatabase, tmp_path: Path, is_small: bool
+) -> None:
+    """Deleted, replaced, or moved to another page; a large file is not written anew, and keeps next to nothing."""
+    name, rows = "canary-7d41", 4_000
+    file, log = tmp_path / "room.sqlite3", tmp_path / "room.sqlite3-wal"
+
+    def left() -> int:
+        return sum(each.read_bytes().count(name.encode()) for each in (file, log))
+
+    def plant(connection: Connection) -> None:
+        notes = [f"{name} {'x' * (number % 700)}" for number in range(rows)]
+        connection.execute(
+            insert(DOOR), [{"name": f"{n * 7919 % rows}", "note": n_} for n, n_ in enumerate(notes)]
+        )
+
+    await sqlite_database.write(plant)
+    assert left() >= rows
+    await sqlite_database.write(
+        lambda c: c.execute(update(DOOR).where(DOOR.c.name.like("%3")).values(note="y" * 900)).rowcount
+    )
+    await sqlite_database.write(lambda c: c.execute(delete(DOOR).where(DOOR.c.name.not_like("%3"))).rowcount)
+    await scrub(f"sqlite:///{file}", anew_up_to_bytes=ANEW_UP_TO_BYTES if is_small else 0)
+    assert await sqlite_database.read(count) == rows // 10
+    assert log.stat().st_size == 0
+    free = await sqlite_database.read(lambda c: c.execute(text("PRAGMA freelist_count")).scalar_one())
+    assert (free == 0) is is_small
+    assert left() <= (0 if is_small else rows // 200)
+
+
+@pytest.mark.usefixtures("sqlite_without_zeros")
 async def test_sqlite_is_durable_and_checks_keys(sqlite_database: SqliteDatabase, tmp_path: Path) -> None:
     def pragma(name: str) -> Callable[[Connection], Any]:
         return lambda connection: connection.execute(text(f"PRAGMA {name}")).scalar()
@@ -165,6 +225,7 @@ async def test_sqlite_is_durable_and_checks_keys(sqlite_database: SqliteDatabase
         assert await access(pragma("journal_mode")) == "wal"
         assert await access(pragma("synchronous")) == 2  # FULL
         assert await access(pragma("foreign_keys")) == 1
+        assert await access(pragma("secure_delete")) == 1
     # Another process sees what was answered for at once.
     await sqlite_database.write(add("answered"))
     other = sqlite3.connect(tmp_path / "room.sqlite3")

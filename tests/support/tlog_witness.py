@@ -22,7 +22,9 @@ TIME = 1_768_228_200
 
 @dataclass
 class TrueWitness:
-    """Knows one log. `answer` is what it says in place of the truth, `asked` what it was sent."""
+    """Knows one log. `answer` is what it says in place of the truth, `asked` what it was sent, `time` what its clock
+    says.
+    """
 
     origin: str
     log_keys: list[NoteKey]
@@ -34,6 +36,7 @@ class TrueWitness:
     answer: tuple[int, bytes] | None = None
     asked: list[bytes] = field(default_factory=list)
     url: str = ""
+    time: int = TIME
 
     @property
     def key(self) -> NoteKey:
@@ -65,7 +68,7 @@ class TrueWitness:
         except ProofError:
             return 422, b""
         self.seen = (size, root)
-        return 200, cosignature_line(signed.note.text, self.name, self.private, TIME).encode()
+        return 200, cosignature_line(signed.note.text, self.name, self.private, self.time).encode()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from services.audit.adapters.store.tables import checkpoints, entries, lease, ti
 from services.audit.domain.history import HistoryBrokenError, SignedTree, TreeHead
 from tlog.checkpoints import CheckpointError, unverified
 from tlog.hashing import HASH_BYTES, consistency_proof, inclusion_proof, leaf_hash, tree_root
+from tlog.notes import signer_of, split
 from tlog.tiles import ENTRIES, WIDTH, Tile, TileError, TileNodes, bundle, grown, right_edge
 
 if TYPE_CHECKING:
@@ -154,9 +155,10 @@ class SqlTree:
         await self._database.write(work)
 
     async def add_signatures(self, size: int, lines: Sequence[str]) -> bytes | None:
-        """Add witnesses' lines to a checkpoint's note, each once; return the note, or None for one that is not there.
+        """Add witnesses' lines to a checkpoint's note, one of each key; return the note, None where it is not there.
 
-        Raises StorageUnavailableError.
+        Of a key that has one already the first stays: a cosignature of another moment says no more, and a note has room
+        for few. Raises StorageUnavailableError, NoteError for a line that is no signature's.
         """
 
         def work(connection: Connection) -> bytes | None:
@@ -164,9 +166,11 @@ class SqlTree:
             note: bytes | None = connection.execute(query).scalar()
             if note is None:
                 return None
-            more = [line.encode() for line in lines if line.encode() not in note]
+            there = {signer_of(line) for line in split(note)[1]}
+            more = {signer_of(line): line.encode() for line in reversed(lines)}
+            more = {signer: line for signer, line in more.items() if signer not in there}
             if more:
-                note += b"".join(more)
+                note += b"".join(more.values())
                 connection.execute(update(checkpoints).where(checkpoints.c.size == size).values(note=note))
             return note
 

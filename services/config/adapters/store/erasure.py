@@ -29,15 +29,15 @@ def _changed_by(person: str) -> ColumnElement[bool]:
     return and_(configs.c.capability.is_not(None), last.exists())
 
 
+def _is_desired(column: ColumnElement[int | None]) -> ColumnElement[bool]:
+    """Return whether a vehicle answered so to the settings that are wanted now: never NULL, so it can be negated."""
+    return func.coalesce(column, -1) == configs.c.desired_version
+
+
 def in_the_way_of_erasure(connection: Connection, person: str) -> str:
     """Return what must end first: settings of theirs that the vehicle has not answered; empty when nothing must."""
-    answered = or_(
-        configs.c.applied_version == configs.c.desired_version,
-        configs.c.rejected_version == configs.c.desired_version,
-    )
-    waiting = select(configs.c.vin).where(
-        _changed_by(person), or_(~answered, configs.c.applied_version.is_(None))
-    )
+    answered = or_(_is_desired(configs.c.applied_version), _is_desired(configs.c.rejected_version))
+    waiting = select(configs.c.vin).where(_changed_by(person), ~answered)
     return "" if connection.execute(waiting.limit(1)).first() is None else SETTINGS_IN_FLIGHT
 
 
