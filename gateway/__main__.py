@@ -15,7 +15,6 @@ from services.platform.health import Health
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
 
 NAME = "gateway"
 
@@ -35,20 +34,11 @@ async def main(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await boot.run_until(
             stop,
             feed.run(),
-            health.keep(_nobody),
+            health.keep(),
             watch_channel(to_access, health.condition("access", patience_seconds=patience)),
         )
     finally:
-        await _close(server.stop, to_access.close, to_status.close)
-
-
-async def _nobody() -> None:
-    """Tell nobody: whoever wants to know asks."""
-
-
-async def _close(*closing: Callable[[], Awaitable[None]]) -> None:
-    for close in closing:
-        await close()
+        await boot.close_all(server.stop, to_access.close, to_status.close)
 
 
 if __name__ == "__main__":
