@@ -32,7 +32,11 @@ export class Chart {
     this._draw();
   }
 
-  /** Show series over times. @param {{times: number[], series: {label: string, values: (number|null)[]}[]}} data times: Unix seconds, rising */
+  /**
+   * Show series over times.
+   * @param {{times: number[], series: {label: string, values: (number|null)[], own?: (number|null)[]}[]}|null} data times: Unix
+   *   seconds, rising; `own`: what is told of a series whose `values` are stacked upon others
+   */
   show(data) {
     this._data = data;
     this._draw();
@@ -69,7 +73,7 @@ export class Chart {
     const head = el("tr", {}, el("th", { scope: "col" }, t("chart.time")), series.map((each) => el("th", { scope: "col" }, each.label)));
     const rows = times.map((time, index) => el("tr", {},
       el("th", { scope: "row" }, formatTime(new Date(time * 1000).toISOString())),
-      series.map((each) => el("td", {}, each.values[index] === null || each.values[index] === undefined ? "–" : formatNumber(each.values[index])))));
+      series.map((each) => el("td", {}, told(each, index)))));
     this._table.append(el("summary", {}, t("chart.table")),
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t(this._options.title) },
         el("table", { class: "data" }, el("thead", {}, head), el("tbody", {}, rows))));
@@ -81,7 +85,7 @@ export class Chart {
     const { kind, unit, range } = this._options;
     const grid = { stroke: colour("--line"), width: 1 };
     const axis = { stroke: colour("--muted"), grid, ticks: grid, font: "12px system-ui, sans-serif" };
-    const told = new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" });
+    const clock = new Intl.DateTimeFormat(language(), { dateStyle: "short", timeStyle: "short" });
     return {
       width: Math.max(120, this._box.clientWidth),
       height: HEIGHT,
@@ -89,7 +93,7 @@ export class Chart {
       scales: { y: { range: range ?? ((_plot, _low, high) => [0, Math.max(1, Math.ceil(high * 1.1))]) } },
       axes: [{ ...axis, values: (_plot, splits) => splits.map((at) => this._tick(at)), space: 70 }, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000] }],
       series: [
-        { label: t("chart.time"), value: (_plot, at) => (at === null ? "–" : told.format(new Date(at * 1000))) },
+        { label: t("chart.time"), value: (_plot, at) => (at === null ? "–" : clock.format(new Date(at * 1000))) },
         ...series.map((each, index) => ({
           label: each.label,
           stroke: colour(PALETTE[index % PALETTE.length]),
@@ -99,7 +103,7 @@ export class Chart {
           spanGaps: true,
           paths: kind === "bars" ? uPlot.paths.bars({ size: [0.6, 40] }) : undefined,
           points: { show: kind === "line", size: 6 },
-          value: (_plot, value) => (value === null ? "–" : `${formatNumber(value)}${unit}`),
+          value: (_plot, _value, _series, index) => (index === null ? "–" : `${told(each, index)}${unit}`),
         })),
       ],
     };
@@ -115,6 +119,11 @@ export class Chart {
     const width = this._box.clientWidth;
     if (this._plot && width > 0 && width !== this._plot.width) this._plot.setSize({ width, height: HEIGHT });
   }
+}
+
+function told(series, index) {
+  const value = (series.own ?? series.values)[index];
+  return value === null || value === undefined ? "–" : formatNumber(value);
 }
 
 // A canvas does not know light-dark(): it is given the colour that comes of it.

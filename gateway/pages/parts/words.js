@@ -83,15 +83,16 @@ export function translate(root = document) {
 
 /**
  * What a problem says to people: of a code that is known in their language, else as it came.
- * @param {Object|null} problem application/problem+json, or null where nothing answered
+ * @param {Object|null} problem application/problem+json, an error that has it as `problem`, or null where nothing answered
  * @returns {{title: string, detail: string, next: string}} `next` is what to do now, "" where nothing is known
  */
 export function problemText(problem) {
+  problem = problem?.problem ?? problem;
   const code = problem?.code ?? "UNREACHABLE";
   const key = `problem.${code}`;
   const title = hasWord(key) ? t(key) : (problem?.title ?? t("problem.UNKNOWN"));
   // The details are English: what they say beyond the code (which door, which field) is worth it in any language.
-  const fields = (problem?.errors ?? []).map((each) => `${each.field}: ${each.reason}`).join("; ");
+  const fields = (problem?.errors ?? []).map((each) => `${each.field}: ${each.reason ?? each.description}`).join("; ");
   const detail = [problem?.detail ?? "", fields].filter(Boolean).join(" ");
   return { title, detail, next: hasWord(`${key}.next`) ? t(`${key}.next`) : "" };
 }
