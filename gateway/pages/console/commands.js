@@ -104,7 +104,7 @@ export class CommandPanel {
         canUnlock && this._button("unlock", "primary", () => this._unlock()),
         canLock && this._button("lock", "primary", () => this._order("lock", { lockMode: this._value("lockMode") })),
         this._button("cancel", "cancel", () => this._cancel())),
-      !canUnlock && el("p", { class: "small muted" }, t("command.noUnlock")),
+      el("p", { class: "small muted", hidden: canUnlock }, t("command.noUnlock")),
       el("details", { class: "small" }, el("summary", {}, t("command.cancelling")),
         el("div", { class: "stack tight" }, choice("cancelReason", REASONS, "cancel"),
           el("label", { class: "choice" }, el("input", { type: "checkbox", name: "force" }), t("command.force")))),

@@ -79,13 +79,14 @@ export class Workplace {
     this._reach = el("div", { class: "row", data: { part: "reach" } });
     this._said = el("div", { class: "stack tight" });
     commands.classList.add("stack");
-    clear(this._root).append(this._bar, this._said, alerts,
+    this._title = el("h1", { class: "visually-hidden" });
+    clear(this._root).append(this._title, this._bar, this._said, alerts,
       el("div", { class: "workplace" },
         el("div", { class: "stack" },
-          el("section", { class: "card stack" }, el("div", { class: "row spread" }, heading("car.title"), again), this._reach, car)),
-        el("div", { class: "stack" },
           el("section", { class: "card" }, commands),
-          el("section", { class: "card stack" }, heading("timeline.title"), timeline),
+          el("section", { class: "card stack" }, heading("timeline.title"), timeline)),
+        el("div", { class: "stack" },
+          el("section", { class: "card stack" }, el("div", { class: "row spread" }, heading("car.title"), again), this._reach, car),
           el("section", { class: "card stack" }, heading("feed.title"), list))),
       el("section", { class: "card" }, areas));
 
@@ -155,7 +156,7 @@ export class Workplace {
   }
 
   async _readStatus() {
-    await this._reading(async () => {
+    const status = this._reading(async () => {
       const { data } = await this._api.get(`${this._door}/status`, { signal: this._aborted.signal });
       this._car.setDoors(data);
       this._car.setStale(this._live.state === "reconnecting" || this._live.state === "ended");
@@ -163,7 +164,7 @@ export class Workplace {
       this._drawReach();
       clear(this._said);
     });
-    await this._reading(async () => {
+    const capabilities = this._reading(async () => {
       const { data } = await this._api.get(`${this._door}/capabilities`, { signal: this._aborted.signal });
       const isNew = JSON.stringify(data.doors) !== JSON.stringify(this._capabilities?.doors);
       this._capabilities = data;
@@ -173,6 +174,7 @@ export class Workplace {
         this._commands.setCapabilities(data);
       }
     });
+    await Promise.all([status, capabilities]);
   }
 
   async _readCase() {
@@ -223,6 +225,7 @@ export class Workplace {
     const facts = [["case.field.case", number], ["case.field.customer", customer], ["case.field.vin", vin],
       ["case.model", vehicle?.model], ["case.role", vehicle?.role && word("role", vehicle.role)],
       ["case.account", this._case?.account && word("account", this._case.account)], ["case.others", others.join(", ")]].filter(([, value]) => value);
+    this._title.textContent = `${t("case.field.case")} ${number}`;
     clear(this._bar).append(
       el("dl", {}, facts.map(([key, value]) => el("div", { class: "fact" }, el("dt", {}, t(key)), el("dd", {}, value)))),
       el("div", { class: "row" }, el("span", { class: "small" }, t("case.left"), " ", el("strong", { class: "time-left", role: "timer" })),

@@ -120,14 +120,15 @@ export class CarPicture {
     if (this._drawn !== doors.join() || !this._picture) {
       this._drawn = doors.join();
       this._picture = picture(doors);
-      this._table = el("div", { class: "scroll" });
+      this._table = el("div", { class: "scroll", tabindex: "0", role: "region" });
       this._aged = el("p", { class: "small muted", data: { part: "age" } });
-      clear(this._root).append(this._picture, el("div", { class: "stack tight" }, this._table, this._aged));
+      clear(this._root).append(el("div", { class: "car-layout" }, this._picture, el("div", { class: "stack tight" }, this._table, this._aged)));
     }
     this._root.classList.toggle("is-stale", this._stale);
     for (const door of doors) paint(this._picture, door, this._status?.doors?.[door]);
     this._picture.querySelector("title").textContent = t("car.picture");
     this._picture.querySelector(".front").textContent = t("car.front");
+    this._table.setAttribute("aria-label", t("car.table"));
     clear(this._table).append(this._rows(doors));
     this._age();
   }

@@ -107,7 +107,7 @@ function failure(command) {
       el("strong", {}, reason ? word("failure", reason) : word("status", status)),
       known && el("p", { data: { part: "guidance" } }, known),
       may && el("p", {}, may),
-      told && el("p", { class: "small", lang: "en" }, told)));
+      told && el("p", { class: "small" }, `${t("timeline.told")} `, el("span", { lang: "en" }, told))));
 }
 
 function confirmation(command) {
