@@ -167,10 +167,11 @@ function picture(doors) {
   const sides = doors.filter((door) => door in SIDES).map((door) => {
     const { x, y, lock } = SIDES[door];
     const left = x < 110;
-    const outer = left ? x - 7 : x + 7;
+    const outer = left ? x - 5 : x + 5;
+    const inner = left ? x + 3 : x - 3;
     return svg("g", { class: `door door-${door}` },
-      svg("path", { class: "panel", d: `M${x} ${y} H${outer} Q${left ? outer - 3 : outer + 3} ${y + 32} ${outer} ${y + 64} H${x} Z` }),
-      svg("line", { class: "window", x1: left ? x + 6 : x - 6, x2: left ? x + 6 : x - 6, y1: y + 10, y2: y + 54 }),
+      svg("path", { class: "panel", d: `M${inner} ${y} H${outer} Q${left ? outer - 3 : outer + 3} ${y + 32} ${outer} ${y + 64} H${inner} Z` }),
+      svg("line", { class: "window", x1: left ? x + 8 : x - 8, x2: left ? x + 8 : x - 8, y1: y + 10, y2: y + 54 }),
       sign(door, lock));
   });
   const hatches = doors.filter((door) => door in HATCHES).map((door) =>

@@ -120,12 +120,14 @@ ENUMS = {
 @pytest.mark.parametrize("group", ENUMS)
 def test_every_word_of_the_contract_has_one_for_people(group: str) -> None:
     known = {**words(PAGES / "words", "en"), **words(PAGES / "words" / "console", "en")}
-    names = {name for name in ENUMS[group].keys() if not name.endswith("UNSPECIFIED")}
+    names = {name for name in ENUMS[group].DESCRIPTOR.values_by_name if not name.endswith("UNSPECIFIED")}
     assert {f"{group}.{name}" for name in names} <= known.keys()
 
 
 def test_every_problem_that_a_page_may_meet_has_words() -> None:
     known = words(PAGES / "words", "en")
-    reasons = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()}
+    reasons = {
+        name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.DESCRIPTOR.values_by_name
+    }
     told = {each for each in reasons - OPERATORS_ONLY - {"UNSPECIFIED"} if not PERSONS_OWN.search(each)}
     assert {f"problem.{each}" for each in told} <= known.keys()
