@@ -1,4 +1,4 @@
-"""The pages' words: the same keys and values to fill in in every language, every key that is used, and none that is not."""
+"""The pages' words: the same keys and values to fill in in every language, every key that is used, none that is not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from ecarus.remotecontrol.door.v1 import (
     door_command_pb2,
     door_config_pb2,
