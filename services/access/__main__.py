@@ -238,8 +238,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         fetching = [keys.close] if isinstance(keys, DiscoveredKeys) else []
         await rpc.stop()
         decisions.tell_all()
-        for close in (audit.close, *fetching, persons.data.close, broker.close, database.close):
-            await close()
+        await boot.close_all(audit.close, *fetching, persons.data.close, broker.close, database.close)
 
 
 class _Persons:
