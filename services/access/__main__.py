@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ecarus.remotecontrol.access.v1 import access_service_pb2_grpc
 from envoy_ext_authz import external_auth_pb2_grpc
 
+from protocol.consumers import readers_of
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
 from services.access.adapters.authorization_server import AuthorizationServicer
@@ -64,6 +65,7 @@ from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
+from services.platform.broker_erasure import BrokerErasure
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel
 from services.platform.clock import CLOCK
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from services.access.domain.permissions import EffectivePermissions
     from services.access.usecases.grants import InvalidateCaches
     from services.platform.database import Database
+    from services.platform.jetstream import Broker
     from services.platform.outbox import OutgoingMessage
 
 NAME = "access"
@@ -152,7 +155,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
     sessions, gate = _sessions_of(database, issuer)
     shared, severed, abnormal = _people_of(audit.database, relay, authorizer.invalidate, settings)
-    persons = _Persons(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate)
+    persons = _Persons(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate, broker)
 
     watch = KeyWatch(
         keys,
@@ -248,6 +251,7 @@ class _Persons:
         pepper: bytes,
         hand_over: Callable[[Sequence[OutgoingMessage]], None],
         invalidate: InvalidateCaches,
+        broker: Broker,
     ) -> None:
         self.data = ServiceData(
             {name: open_channel(settings, target, name) for name, target in settings.data_targets.items()}
@@ -262,6 +266,7 @@ class _Persons:
             outbox=store.outbox,
             audit_outbox=store.audit_outbox,
             besides=lambda connection, person, _pseudonym: store.erased(connection, person, CLOCK.now()),
+            told=BrokerErasure(broker, ROOM_EVENTS, readers_of(ROOM_EVENTS), CLOCK.monotonic).erase,
         )
         self._retention = own_data.retention
         self.apis = own_data.apis

@@ -41,6 +41,7 @@ from services.command.usecases.waiting import CommandWaits
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
+from services.platform.broker_erasure import BrokerErasure
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
 from services.platform.clock import CLOCK
@@ -237,6 +238,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit_outbox=store.audit_outbox,
         in_the_way=partial(store.in_the_way_of_erasure, relayed=audit.ids is not None),
         besides=store.erase_messages,
+        told=BrokerErasure(broker, streams.DOOR_UPDATES, {}, CLOCK.monotonic).erase,
+        words=partial(store.words_of, now=CLOCK.now),
     )
     server = GrpcServer(
         settings,

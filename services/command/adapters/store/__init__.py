@@ -6,7 +6,7 @@ keeps what is issued to vehicles.
 """
 
 from services.command.adapters.store.commands import SqlCommands
-from services.command.adapters.store.erasure import erase_messages, in_the_way_of_erasure
+from services.command.adapters.store.erasure import erase_messages, in_the_way_of_erasure, words_of
 from services.command.adapters.store.orders import SqlOrders
 from services.command.adapters.store.tables import (
     HEAD,
@@ -30,4 +30,5 @@ __all__ = [
     "holds",
     "in_the_way_of_erasure",
     "outbox",
+    "words_of",
 ]
