@@ -244,14 +244,14 @@ class Deliveries:
     cpu_seconds: float
 
 
-class OpenConnection(Protocol):
+class ReaderConnection(Protocol):
     """What is open and can be closed."""
 
     def close(self) -> None:
         """Hang up."""
 
 
-OpenReader = Callable[[Callable[[bytes], None]], Coroutine[None, None, OpenConnection]]
+OpenReader = Callable[[Callable[[bytes], None]], Coroutine[None, None, ReaderConnection]]
 """Opens one reader, which calls what it is given with each message."""
 
 
@@ -280,7 +280,7 @@ async def fan_out(
                 everyone.set()
 
     began = time.perf_counter()
-    streams: list[OpenConnection] = []
+    streams: list[ReaderConnection] = []
     while len(streams) < readers:
         several = min(_OPEN_AT_ONCE, readers - len(streams))
         streams += await asyncio.gather(*(open_reader(received) for _ in range(several)))

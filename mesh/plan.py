@@ -19,7 +19,7 @@ from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
 from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
-from mesh.tokens import AUDIENCE
+from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
 from services.registry import SERVICES, WITH_DATABASE
 
 if TYPE_CHECKING:
@@ -235,6 +235,7 @@ class Planner:
             "DOORS_ISSUER_JWKS": _absolute(self._sandbox.issuer_jwks),
             "DOORS_ISSUER_SEED": _absolute(self._sandbox.issuer_seed),
             "DOORS_ISSUER_DATABASE": _absolute(self._sandbox.issuer_database),
+            "DOORS_ISSUER_PAGE_ORIGINS": ",".join(self._ports.page_origins),
             "DOORS_TOKEN_AUDIENCE": AUDIENCE,
         }
         return MeshComponent(
@@ -248,16 +249,12 @@ class Planner:
         )
 
     def _gateway(self) -> MeshComponent:
-        origins = ",".join(
-            f"{scheme}://{host}:{port}"
-            for scheme, port in (("http", self._ports.http), ("https", self._ports.https))
-            for host in ("localhost", LOOPBACK)
-        )
         environment = {
             **self._python,
             **_USUAL,
             **_WIDE,
-            "DOORS_WEBSOCKET_ORIGINS": origins,
+            "DOORS_WEBSOCKET_ORIGINS": ",".join(self._ports.page_origins),
+            **self._page_settings(),
             **of_the_user(self._environment, GATEWAY),
             **self._server(GATEWAY, self._ports.gateway),
             "DOORS_ACCESS_TARGET": self._target("access"),
@@ -274,6 +271,17 @@ class Planner:
                 self._ports.gateway, "/healthz", self._sandbox.pki / "ca.crt", self._pair("edge")
             ),
         )
+
+    def _page_settings(self) -> dict[str, str]:
+        """Return where people sign in: at the sandbox's issuer, or at the one that the user named for the pages."""
+        if self._own_issuer and not self._environment.get("DOORS_PAGES_ISSUER"):
+            return {}
+        return {
+            "DOORS_PAGES_LISTEN": f"{LOOPBACK}:{self._ports.pages}",
+            "DOORS_PAGES_ISSUER": issuer_url(self._ports),
+            "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
+            "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
+        }
 
     def _status_settings(self) -> dict[str, str]:
         return {"DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key)}
