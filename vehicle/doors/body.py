@@ -107,6 +107,8 @@ class Equipment:
     door_switches: frozenset[DoorName] = frozenset(DoorName)
     window_sensors: frozenset[DoorName] = frozenset(WINDOWED)
     child_locks: frozenset[DoorName] = frozenset(CHILD_LOCKED)
+    key_only: frozenset[DoorName] = frozenset()
+    """Doors whose locks are released with the key alone: neither a command nor the car itself unlocks them."""
 
     def senses(self, name: DoorName) -> bool:
         """Return whether the car can tell anything of this door."""
@@ -137,6 +139,11 @@ class Body:
     def lockable(self) -> tuple[DoorName, ...]:
         """The doors of this car with a lock actuator, in the order in which they are actuated."""
         return tuple(name for name in LOCKABLE if name in self.doors)
+
+    @property
+    def unlockable(self) -> tuple[DoorName, ...]:
+        """Those of them that are not unlocked with the key alone."""
+        return tuple(name for name in self.lockable if name not in self.equipment.key_only)
 
     def fitted_with(self, equipment: Equipment) -> Body:
         """Return the same car built with `equipment`: doors that both have stay as they are, new ones are shut

@@ -30,7 +30,7 @@ from services.status.domain.doors import (
 from services.status.domain.judgement import ReportedActuation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -68,13 +68,20 @@ class ReportOrigin(NamedTuple):
     received_at_us: int
 
 
-def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: ReportOrigin) -> Report:
-    """Return what a vehicle's report says; `payload` is its serialized form.
+def report_of(
+    vin: str,
+    report: report_pb2.StatusReport,
+    payload: bytes,
+    said: ReportOrigin,
+    beyond: Sequence[str] = (),
+) -> Report:
+    """Return what a vehicle's report says; `payload` is its serialized form. `beyond` names what was left out of
+    `report` since, because the vehicle's model does not have it.
 
     What is not understood in it is left out or put right, and named in `cut`; `report` is changed so. The rules are
     those of the contract (proto/.../vehicle/v1/report.proto).
     """
-    cut: list[str] = []
+    cut: list[str] = list(beyond)
     unsaid: list[str] = []
     received_at_us = said.received_at_us
     observed_at_us = _observed_at_us(report.observed_at)
