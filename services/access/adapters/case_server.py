@@ -9,10 +9,10 @@ from ecarus.remotecontrol.door.v1 import case_pb2, case_service_pb2_grpc
 from typing_extensions import override
 
 from services.access.adapters.account_states import state_of
-from services.access.adapters.translate import timestamp
 from services.access.domain.customer_cases import CaseReader
 from services.platform.call import current_call
 from services.platform.policy import policy_of
+from services.platform.times import shown_time_or_none
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import case_service_pb2
@@ -55,7 +55,7 @@ class CaseServicer(case_service_pb2_grpc.CaseServiceServicer):
             customer=case.asked.customer,
             account=state_of(overview.account),
             opened_by=case.opened_by,
-            opened_at=timestamp(case.opened_at),
+            opened_at=shown_time_or_none(case.opened_at),
             vehicles=[
                 case_pb2.CaseVehicle(
                     vin=each.vin,
