@@ -88,3 +88,22 @@ def test_one_that_sleeps_says_when_it_may_be_woken(mesh: Mesh) -> None:
     car.do("sleep")
     told = eventually(lambda: (reach := capabilities(app)["reachability"])["state"] == "ASLEEP" and reach)
     assert told["since"] < told["wakeUpAt"]
+
+
+def test_one_whose_remote_access_is_switched_off_refuses_and_says_so(mesh: Mesh) -> None:
+    app, car = App(mesh, COUPE), Car(mesh, COUPE)
+    car.meet()
+    try:
+        car.do("remote-access", remoteAccess="DISABLED")
+        eventually(lambda: capabilities(app)["reachability"]["state"] == "REMOTE_ACCESS_DISABLED")
+        refused = eventually(lambda: (a := app.order("lock")).status_code == 409 and a)
+        assert refused.json()["code"] == "REMOTE_ACCESS_DISABLED"
+        car.do("remote-access", remoteAccess="PRIVACY_MODE")
+        eventually(lambda: capabilities(app)["reachability"]["state"] == "PRIVACY_MODE")
+        assert "ignitionStatus" not in app.get("status").json()
+    finally:
+        car.do("remote-access", remoteAccess="ENABLED")
+    eventually(lambda: capabilities(app)["reachability"]["state"] == "ONLINE")
+    # What stands in a command's way is told when it ends, a moment after the report.
+    accepted = eventually(lambda: (a := app.order("lock")).status_code == 202 and a)
+    assert app.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"

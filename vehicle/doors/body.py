@@ -55,6 +55,15 @@ class Gear(StrEnum):
     D = "D"
 
 
+class RemoteAccess(StrEnum):
+    """Whether the car's people let it be commanded from afar."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+    PRIVACY_MODE = "PRIVACY_MODE"
+    """The same, and it does not tell how it stands."""
+
+
 class LockPosition(StrEnum):
     """Where an actuator can bring a lock."""
 
@@ -134,6 +143,7 @@ class Body:
     battery_percent: int = 90
     failed_actuators: frozenset[DoorName] = frozenset()
     equipment: Equipment = FULL_EQUIPMENT
+    remote_access: RemoteAccess = RemoteAccess.ENABLED
 
     @property
     def lockable(self) -> tuple[DoorName, ...]:
@@ -214,6 +224,10 @@ class Body:
     def parked(self) -> Body:
         """Standing with gear P and the ignition off."""
         return replace(self, ignition=Ignition.OFF, gear=Gear.P, speed_kmh=0.0)
+
+    def with_remote_access(self, remote_access: RemoteAccess) -> Body:
+        """Return the switch for remote access turned."""
+        return replace(self, remote_access=remote_access)
 
     def with_battery(self, percent: int) -> Body:
         """Charge, 0-100 percent. Raises MechanicsError for anything else."""

@@ -28,6 +28,7 @@ _DOOR_FAULTS = {
     CommandFault.DOOR_OPEN: "was opened meanwhile: shut it and lock again",
     CommandFault.VEHICLE_MOVING: "was left alone because the car drove off",
     CommandFault.ENGINE_ON: "was left alone because the engine was started",
+    CommandFault.REMOTE_ACCESS_DISABLED: "was left alone because remote access was switched off in the car",
     CommandFault.LOW_BATTERY: "was left alone to save the battery",
     CommandFault.EXPIRED: "was left alone because the command expired",
     CommandFault.CANCELLED: "was left alone because the command was cancelled",

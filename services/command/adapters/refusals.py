@@ -23,6 +23,7 @@ COMMAND_ALREADY_FINISHED = REASONS["COMMAND_ALREADY_FINISHED"]
 DOOR_OPEN = REASONS["DOOR_OPEN"]
 ENGINE_ON = REASONS["ENGINE_ON"]
 VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
+REMOTE_ACCESS_DISABLED = REASONS["REMOTE_ACCESS_DISABLED"]
 FUNCTION_NOT_AVAILABLE = REASONS["FUNCTION_NOT_AVAILABLE"]
 
 
@@ -108,6 +109,11 @@ def _forbidden(reason: FailureReason, doors: tuple[str, ...]) -> Refusal:
         FailureReason.ENGINE_ON: (
             ENGINE_ON,
             "The ignition is on: an unlock needs unlockMode EMERGENCY, a SECURE lock must wait. Nothing was sent.",
+        ),
+        FailureReason.REMOTE_ACCESS_DISABLED: (
+            REMOTE_ACCESS_DISABLED,
+            "Remote access is switched off in the vehicle, or it is in privacy mode. Whoever is at the vehicle can "
+            "switch that; nothing was sent.",
         ),
         FailureReason.VEHICLE_MOVING: (
             VEHICLE_MOVING,

@@ -85,6 +85,7 @@ _FAULTS = {
     report_pb2.FAULT_CODE_INTERRUPTED: FailureReason.INTERRUPTED,
     report_pb2.FAULT_CODE_NOT_SUPPORTED: FailureReason.NOT_SUPPORTED,
     report_pb2.FAULT_CODE_CANCELLED: FailureReason.CANCELLED,
+    report_pb2.FAULT_CODE_REMOTE_ACCESS_DISABLED: FailureReason.REMOTE_ACCESS_DISABLED,
 }
 
 
@@ -322,4 +323,5 @@ def advisory_state(message: room_event_pb2.VehicleCondition) -> AdvisoryState:
         speed_kmh=message.speed_kmh,
         asleep=message.asleep,
         lost=message.lost,
+        remote_access_disabled=message.remote_access_disabled,
     )

@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_capabilities_pb2
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from services.platform.times import set_microseconds
 from services.status.domain.doors import stale_at_us
-from services.status.domain.reachability import LastSign
+from services.status.domain.reachability import LastSign, ReachabilityState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.status.domain.reachability import VehicleReach
     from services.status.usecases.door_status import StatusReader
     from services.vehicle_models.model import VehicleModel
 
+_SHUT_OFF: Mapping[int, ReachabilityState] = {
+    body_pb2.REMOTE_ACCESS_DISABLED: ReachabilityState.REMOTE_ACCESS_DISABLED,
+    body_pb2.REMOTE_ACCESS_PRIVACY_MODE: ReachabilityState.PRIVACY_MODE,
+}
 _STATES = door_capabilities_pb2.DoorReachability.State.Value
 
 
@@ -32,7 +38,9 @@ class ReportedSigns:
             return None
         report = report_pb2.StatusReport.FromString(last.payload)
         stale = stale_at_us(last.received_at_us, report.reporting_interval_seconds)
-        return LastSign(last.received_at_us, stale, report.going_to_sleep)
+        return LastSign(
+            last.received_at_us, stale, report.going_to_sleep, _SHUT_OFF.get(report.remote_access)
+        )
 
 
 def capabilities_of(

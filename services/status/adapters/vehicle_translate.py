@@ -53,6 +53,13 @@ _MOVING_OUTCOMES = frozenset(
 )
 
 
+_WORDS = {
+    "ignition": body_pb2.IGNITION_ON,
+    "gear": body_pb2.GEAR_D,
+    "remote_access": body_pb2.REMOTE_ACCESS_PRIVACY_MODE,
+}
+"""Members of a report that are words, and the last word that there is."""
+
 _Kept = list[Any]
 """A door as it was named earlier: when that arrived, microseconds since 1970, and the serialized observation in hex."""
 
@@ -101,10 +108,7 @@ def report_of(
     if not 0 <= report.reporting_interval_seconds <= _MAX_INTERVAL_SECONDS:
         unclear.append("reporting_interval_seconds")
         unsaid.append("reporting_interval_seconds")
-    if not 0 <= report.ignition <= body_pb2.IGNITION_ON:
-        unclear.append("ignition")
-    if not 0 <= report.gear <= body_pb2.GEAR_D:
-        unclear.append("gear")
+    unclear += [name for name, last in _WORDS.items() if not 0 <= getattr(report, name) <= last]
     for name in unclear:
         report.ClearField(name)  # type: ignore[arg-type]  # the names of its fields
     doors = _flags_of(report.doors)
@@ -131,6 +135,7 @@ def report_of(
         tuple(cut),
         lock_moves=partial(_lock_moves, report),
         stale_at_us=stale_at_us(received_at_us, report.reporting_interval_seconds),
+        remote_access_disabled=report.remote_access > body_pb2.REMOTE_ACCESS_ENABLED,
     )
 
 
@@ -320,6 +325,7 @@ def advisory_payload(report: Report, *, ended: bool) -> bytes:
         ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
         speed_kmh=report.speed_kmh,
         asleep=report.asleep,
+        remote_access_disabled=report.remote_access_disabled,
     )
     set_microseconds(condition.observed_at, report.received_at_us)
     return condition.SerializeToString()

@@ -13,6 +13,8 @@ class ReachabilityState(StrEnum):
     ASLEEP = "ASLEEP"
     LOST = "LOST"
     NEVER_CONNECTED = "NEVER_CONNECTED"
+    REMOTE_ACCESS_DISABLED = "REMOTE_ACCESS_DISABLED"
+    PRIVACY_MODE = "PRIVACY_MODE"
 
     @property
     def needs_wake_up(self) -> bool:
@@ -29,6 +31,8 @@ class LastSign:
     received_at_us: int
     stale_at_us: int
     asleep: bool
+    shut_off: ReachabilityState | None = None
+    """REMOTE_ACCESS_DISABLED or PRIVACY_MODE, where its people have switched that in the vehicle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,11 @@ def reach_of(
     """
     if last is None:
         return VehicleReach(ReachabilityState.NEVER_CONNECTED)
-    if last.asleep:
-        return VehicleReach(ReachabilityState.ASLEEP, last.received_at_us)
-    if lost_at_us is not None:
-        return VehicleReach(ReachabilityState.LOST, lost_at_us)
-    if last.stale_at_us < now_us:
-        return VehicleReach(ReachabilityState.LOST, last.stale_at_us)
+    if last.shut_off is not None or last.asleep:
+        # Whether one that is shut off sleeps or is lost besides makes no difference to who asks: it would refuse.
+        return VehicleReach(last.shut_off or ReachabilityState.ASLEEP, last.received_at_us)
+    if lost_at_us is not None or last.stale_at_us < now_us:
+        return VehicleReach(ReachabilityState.LOST, last.stale_at_us if lost_at_us is None else lost_at_us)
     if cloud_is_cut_off:
         return VehicleReach(ReachabilityState.LOST)
     return VehicleReach(ReachabilityState.ONLINE, last.received_at_us)

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from services.command.adapters.vehicle_translate import _ending
 from services.command.adapters.wake_up_server import WakeUpServicer
-from services.command.domain.commands import Status
+from services.command.domain.commands import AdvisoryState, FailureReason, Status
 from services.command.usecases.vehicle_reports import count_wake_up
 from services.vehicle_models.catalogue import VehicleModels
 from tests.contract.command.conftest import START, CommandRpcHarness, as_json, refused
@@ -119,3 +119,24 @@ async def test_the_next_wake_up_is_when_the_budget_allows_it(service: CommandRpc
     assert await count_wake_up(service.deps, command_id)
     assert await next_at() == 15
     assert await next_at("user-456", by_owner=False) == 15
+
+
+@pytest.mark.parametrize("method", ["unlock", "lock"])
+async def test_while_remote_access_is_off_in_the_vehicle_every_command_is_refused_at_once(
+    service: CommandRpcHarness, method: str
+) -> None:
+    service.advisory_states[service.vin] = AdvisoryState(START, remote_access_disabled=True)
+    problem = await refused(getattr(service, method)())
+    assert (problem["status"], problem["code"]) == (409, "REMOTE_ACCESS_DISABLED")
+    assert (problem["retryable"], problem["mayHaveSucceeded"]) == (True, False)
+    await service.refused.flush()
+    (entry,) = (await service.history())["history"]
+    assert (entry["status"], entry["failureReason"]) == ("FAILED", "REMOTE_ACCESS_DISABLED")
+
+
+def test_a_vehicle_that_refuses_for_it_says_so() -> None:
+    fault = report_pb2.FAULT_CODE_REMOTE_ACCESS_DISABLED
+    result = report_pb2.CommandResult(outcome=report_pb2.COMMAND_OUTCOME_REFUSED, fault=fault)
+    ending = _ending(result, START, ())
+    assert (ending.status, ending.failure_reason) == (Status.FAILED, FailureReason.REMOTE_ACCESS_DISABLED)
+    assert ending.may_have_succeeded is False

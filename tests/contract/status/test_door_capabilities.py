@@ -106,6 +106,24 @@ async def test_one_that_is_lost_says_since_when(service: StatusRpcHarness) -> No
     assert (reach["state"], reach["since"]) == ("LOST", "2026-01-12T14:29:56Z")
 
 
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        (body_pb2.REMOTE_ACCESS_DISABLED, "REMOTE_ACCESS_DISABLED"),
+        (body_pb2.REMOTE_ACCESS_PRIVACY_MODE, "PRIVACY_MODE"),
+        (body_pb2.REMOTE_ACCESS_ENABLED, "ONLINE"),
+    ],
+)
+async def test_one_that_is_switched_off_in_the_vehicle_says_so(
+    service: StatusRpcHarness, said: body_pb2.RemoteAccess, state: str
+) -> None:
+    made = sample_report()
+    made.remote_access = said
+    service.reader.reports[SEDAN] = LastReport(made.SerializeToString(), NOW_US - 10 * SECOND)
+    reach = (await asked(service, SEDAN))["reachability"]
+    assert reach == {"state": state, "since": "2026-01-12T14:29:50Z"}
+
+
 async def test_while_the_broker_is_away_none_can_be_reached(service: StatusRpcHarness) -> None:
     _reported(service, ago_seconds=1)
     service.reader.broker_connected = False

@@ -150,6 +150,10 @@ class DoorReachability(_message.Message):
             """It went silent without a word, or left a command unanswered. Or the cloud itself cannot reach any vehicle now."""
             NEVER_CONNECTED: DoorReachability.State._Value.ValueType  # 4
             """Nothing was ever heard of it."""
+            REMOTE_ACCESS_DISABLED: DoorReachability.State._Value.ValueType  # 5
+            """Its people have switched remote access off in the vehicle: it refuses every command."""
+            PRIVACY_MODE: DoorReachability.State._Value.ValueType  # 6
+            """Its people have switched privacy mode on: the same, and it does not tell how it stands."""
 
         class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
         UNSPECIFIED: DoorReachability.State.Value.ValueType  # 0
@@ -161,6 +165,10 @@ class DoorReachability(_message.Message):
         """It went silent without a word, or left a command unanswered. Or the cloud itself cannot reach any vehicle now."""
         NEVER_CONNECTED: DoorReachability.State.Value.ValueType  # 4
         """Nothing was ever heard of it."""
+        REMOTE_ACCESS_DISABLED: DoorReachability.State.Value.ValueType  # 5
+        """Its people have switched remote access off in the vehicle: it refuses every command."""
+        PRIVACY_MODE: DoorReachability.State.Value.ValueType  # 6
+        """Its people have switched privacy mode on: the same, and it does not tell how it stands."""
 
         def __init__(
             self,
@@ -177,7 +185,9 @@ class DoorReachability(_message.Message):
     state: Global___DoorReachability.State.Value.ValueType
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """ONLINE: when it was heard of last. ASLEEP: since it sleeps. LOST: since it is, as far as that is known. UTC."""
+        """ONLINE: when it was heard of last. ASLEEP: since it sleeps. LOST: since it is, as far as that is known.
+        REMOTE_ACCESS_DISABLED, PRIVACY_MODE: when it said so last. UTC.
+        """
 
     @_builtins.property
     def wake_up_at(self) -> _timestamp_pb2.Timestamp:

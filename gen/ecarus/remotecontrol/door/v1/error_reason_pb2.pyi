@@ -89,6 +89,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The vehicle, or the giver, has as many rights as there may be; end some."""
     FUNCTION_NOT_AVAILABLE: _ErrorReason.ValueType  # 49
     """Vehicles of this model cannot do that; `function` names it, and GET .../door/capabilities what they can."""
+    REMOTE_ACCESS_DISABLED: _ErrorReason.ValueType  # 59
+    """Its people have switched remote access off in the vehicle, or privacy mode on."""
     PAYLOAD_TOO_LARGE: _ErrorReason.ValueType  # 50
     """The body is larger than 64 KiB."""
     UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 51
@@ -194,6 +196,8 @@ TOO_MANY_GRANTS: ErrorReason.ValueType  # 48
 """The vehicle, or the giver, has as many rights as there may be; end some."""
 FUNCTION_NOT_AVAILABLE: ErrorReason.ValueType  # 49
 """Vehicles of this model cannot do that; `function` names it, and GET .../door/capabilities what they can."""
+REMOTE_ACCESS_DISABLED: ErrorReason.ValueType  # 59
+"""Its people have switched remote access off in the vehicle, or privacy mode on."""
 PAYLOAD_TOO_LARGE: ErrorReason.ValueType  # 50
 """The body is larger than 64 KiB."""
 UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 51
