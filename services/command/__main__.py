@@ -26,6 +26,7 @@ from services.command.adapters.session_requests import TELL_SECONDS, SessionRequ
 from services.command.adapters.shown_results import ShownResults
 from services.command.adapters.vehicle_queue import BrokerQueue
 from services.command.adapters.wait_link import BrokerReplicas, note_ended
+from services.command.adapters.wake_up_server import wake_up_api
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
@@ -63,6 +64,7 @@ from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
+from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +156,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         places=[store.audit_rows],
     )
     commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
-    known = await _known_vehicles(commands)
+    known, models = await _known_vehicles(commands), VehicleModels(settings.vehicle_models)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -183,6 +185,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         dispatcher,
         advisory_states,
         known,
+        models,
         settings.rules,
         CLOCK.now,
         can_deliver=lambda: health.serves(COMMANDS),
@@ -252,6 +255,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit=audit.hook,
         besides=[
             dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now)),
+            wake_up_api(deps),
             *own_data.apis,
         ],
     )
@@ -285,6 +289,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
                 "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, deps, events.sessions.pass_on)
             ),
             own_data.retention.run(),
+            regularly("reread_vehicle_models", REREAD_SECONDS, models.refresh),
         )
     finally:
         waits.close()  # before calls in flight are waited for

@@ -9,6 +9,7 @@ from pydantic import DirectoryPath, Field, FilePath
 from services.command.domain.rules import Rules
 from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.telematics.settings import VehicleServiceSettings
+from services.vehicle_models.catalogue import ModelsFolder  # noqa: TC001  # pydantic reads the annotations
 
 
 class CommandSettings(VehicleServiceSettings):
@@ -28,6 +29,7 @@ class CommandSettings(VehicleServiceSettings):
     shown_doors_patience_seconds: float = Field(default=2.0, ge=0, le=5)
     command_waits: int = Field(default=256, ge=0, le=512)
     command_waits_per_user: int = Field(default=4, ge=0, le=512)
+    vehicle_models: ModelsFolder | None = None
 
     @property
     def rules(self) -> Rules:

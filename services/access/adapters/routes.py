@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
+    case_service_pb2,
     consent_service_pb2,
     door_audit_service_pb2,
     door_command_service_pb2,
@@ -134,6 +135,7 @@ def _services() -> list[ServiceDescriptor]:
             consent_service_pb2,
             personal_data_service_pb2,
             security_case_service_pb2,
+            case_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]

@@ -13,6 +13,7 @@ from typing_extensions import override
 from services.access.adapters import (
     account_translate,
     authorization_server,
+    case_server,
     consent_server,
     customer_case_server,
     event_server,
@@ -56,6 +57,7 @@ SERVICES = (
     personal_data_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
+    case_server.SERVICE,
 )
 DEFAULT_PAGE = 50
 MOST_LOCK_REASON = 256
@@ -78,6 +80,7 @@ POLICY: Policy = {
     **personal_data_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
+    **case_server.POLICY,
 }
 
 

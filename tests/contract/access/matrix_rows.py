@@ -22,6 +22,7 @@ PUBLIC = {
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
     "DoorStatusService.GetDoorStatus": DRIVERS,
+    "DoorStatusService.GetDoorCapabilities": DRIVERS,
     "DoorStatusService.WatchDoorUpdates": "owner agent shared key",
     "DoorStatusService.StreamDoorUpdates": "owner agent shared key",
     "DoorGrantService.ListGrants": HOLDERS,
@@ -65,6 +66,7 @@ WATCHING = {
     "SecurityCaseService.RestrictPrincipal": "employee watching-agent",
     "SecurityCaseService.LockPrincipal": "employee",
     "SecurityCaseService.RestorePrincipal": "employee",
+    "CaseService.GetCase": "employee watching-agent agent",
 }
 """Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
 or an agent.
@@ -132,6 +134,7 @@ INTERNAL = {
     "OrderSigningService.SignOrders": "room/command room/config",
     "OrderSigningService.ReviewOrders": "room/command room/config",
     "OrderSigningService.SignSessionRequests": "room/command",
+    "WakeUpService.GetNextWakeUp": "room/status",
     "VehicleEnrolmentService.EnrolVehicle": "operator",
     "VehicleEnrolmentService.RevokeVehicle": "operator",
     "VehicleEnrolmentService.ListVehicles": "operator",
@@ -149,6 +152,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetCase": {"case_number": "case-1"},
     "GetConsent": {"purpose": "LOCATION"},
     "GetDataExport": {"export_id": "ex-1"},
     "StreamDataExport": {"export_id": "ex-1"},
