@@ -16,6 +16,8 @@ PUBLIC = {
     "DoorCommandService.CancelCommand": DRIVERS,
     "DoorCommandService.GetCommand": DRIVERS,
     "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorFailureService.GetDoorFailures": "owner agent shared",
+    "DoorFailureService.GetDoorFailuresTable": "owner agent shared",
     "DoorAuditService.ListDoorAudit": "owner agent shared",
     "DoorAuditService.GetCommandReceipt": DRIVERS,
     "DoorConfigService.GetDoorConfig": "owner agent shared",
