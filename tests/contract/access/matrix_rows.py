@@ -23,6 +23,7 @@ PUBLIC = {
     "DoorConfigService.GetDoorConfig": "owner agent shared",
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
+    "DoorDiagnosticsService.GetDoorDiagnosticsTrend": "owner agent",
     "DoorStatusService.GetDoorStatus": DRIVERS,
     "DoorStatusService.WatchDoorUpdates": "owner agent shared key",
     "DoorStatusService.StreamDoorUpdates": "owner agent shared key",
