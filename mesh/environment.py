@@ -78,9 +78,10 @@ _OWN: Mapping[str, frozenset[str]] = {
         "SHOWN_DOORS_PATIENCE_SECONDS",
         "COMMAND_WAITS",
         "COMMAND_WAITS_PER_USER",
+        "FLEET_MINIMUM_VEHICLES",
     },
     "config": _INTAKE | {"AUDIT_RETENTION_DAYS"},
-    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
+    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS"},
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
     "status": _REPORTS
     | {
@@ -117,6 +118,13 @@ MAY_SET: Mapping[str, frozenset[str]] = {
             *("SUBSCRIPTIONS", "SUBSCRIPTIONS_PER_USER", "SUBSCRIPTIONS_PER_ADDRESS"),
             *("MESSAGE_BYTES", "MESSAGES_PER_MINUTE", "VEHICLES_PER_MINUTE", "FRAMES_PER_MINUTE"),
             *("WAITING_BYTES", "BEHIND_SECONDS", "PING_SECONDS", "PONG_SECONDS", "IDLE_SECONDS"),
+        )
+    }
+    | {
+        f"PAGES_{name}"
+        for name in (
+            *("ISSUER", "APP_CLIENT", "APP_SCOPE"),
+            *("CONSOLE_CLIENT", "CONSOLE_SCOPE", "CONSOLE_ACR_VALUES"),
         )
     },
     "vehicles": frozenset({"LOG_LEVEL"}),
