@@ -123,6 +123,10 @@ class ChromiumPage:
             value = value[name]
         return value
 
+    def forget_events(self) -> None:
+        """Have `event` return none that was before."""
+        self.events.clear()
+
     async def attach(self) -> None:
         """Have it tell what it logs, and give it an authenticator whose user always agrees and is verified."""
         for domain in ("Page", "Runtime", "Log", "Network", "WebAuthn"):
