@@ -16,7 +16,6 @@ from services.platform.health import Health
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
 
 NAME = "gateway"
 
@@ -39,23 +38,13 @@ async def main(settings: GatewaySettings, stop: asyncio.Event) -> None:
         await boot.run_until(
             stop,
             feed.run(),
-            health.keep(_nobody),
+            health.keep(),
             watch_channel(to_access, health.condition("access", patience_seconds=patience)),
             *([pages.run()] if pages is not None else []),
         )
     finally:
-        await _close(
-            *([pages.stop] if pages is not None else []), server.stop, to_access.close, to_status.close
-        )
-
-
-async def _nobody() -> None:
-    """Tell nobody: whoever wants to know asks."""
-
-
-async def _close(*closing: Callable[[], Awaitable[None]]) -> None:
-    for close in closing:
-        await close()
+        stopping = [pages.stop] if pages is not None else []
+        await boot.close_all(*stopping, server.stop, to_access.close, to_status.close)
 
 
 if __name__ == "__main__":

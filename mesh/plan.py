@@ -39,7 +39,7 @@ _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 _WIDE = {
     "DOORS_WEBSOCKET_CONNECTIONS_PER_USER": "500",
     "DOORS_WEBSOCKET_CONNECTIONS_PER_ADDRESS": "4000",
-    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "5000",
+    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "2000",
     "DOORS_WEBSOCKET_VEHICLES_PER_MINUTE": "10000",
 }
 """The sandbox is one address and few people."""
@@ -137,7 +137,11 @@ class Planner:
             "signer": self._signer_settings,
             "audit": self._audit_settings,
         }.get(service.name, dict[str, str])
-        settings = {**self._server(service.name), **self._vehicle_settings(service), **particular()}
+        settings = {
+            **self._server(service.name, self._ports.service(service.name)),
+            **self._vehicle_settings(service),
+            **particular(),
+        }
         if service.needs_broker:
             settings |= self._broker(service.name)
             settings["DOORS_AUDIT_TARGET"] = self._target("audit")
@@ -157,10 +161,10 @@ class Planner:
             is_alive=GrpcAlive(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
         )
 
-    def _server(self, name: str) -> dict[str, str]:
+    def _server(self, name: str, port: int) -> dict[str, str]:
         pair = self._pair(name)
         return {
-            "DOORS_LISTEN": "" if name == GATEWAY else self._target(name),
+            "DOORS_LISTEN": f"{LOOPBACK}:{port}",
             "DOORS_TLS_CERT": _absolute(pair.cert),
             "DOORS_TLS_KEY": _absolute(pair.key),
             "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
@@ -252,8 +256,7 @@ class Planner:
             "DOORS_WEBSOCKET_ORIGINS": ",".join(self._ports.page_origins),
             **self._page_settings(),
             **of_the_user(self._environment, GATEWAY),
-            **self._server(GATEWAY),
-            "DOORS_LISTEN": f"{LOOPBACK}:{self._ports.gateway}",
+            **self._server(GATEWAY, self._ports.gateway),
             "DOORS_ACCESS_TARGET": self._target("access"),
             "DOORS_STATUS_TARGET": self._target("status"),
         }
