@@ -18,6 +18,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_event_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    person_vehicle_service_pb2,
     personal_data_service_pb2,
     security_case_service_pb2,
 )
@@ -132,6 +133,7 @@ def _services() -> list[ServiceDescriptor]:
             door_grant_service_pb2,
             door_event_service_pb2,
             consent_service_pb2,
+            person_vehicle_service_pb2,
             personal_data_service_pb2,
             security_case_service_pb2,
         )

@@ -19,6 +19,7 @@ from services.access.adapters import (
     grant_server,
     grant_translate,
     hold_server,
+    person_vehicle_server,
     personal_data_server,
     security_server,
     translate,
@@ -54,6 +55,7 @@ SERVICES = (
     consent_server.SERVICE,
     hold_server.SERVICE,
     personal_data_server.SERVICE,
+    person_vehicle_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
 )
@@ -76,6 +78,7 @@ POLICY: Policy = {
     **consent_server.POLICY,
     **hold_server.POLICY,
     **personal_data_server.POLICY,
+    **person_vehicle_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
 }
