@@ -37,6 +37,7 @@ from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.person_vehicle_server import PersonVehicleServicer
 from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
@@ -60,6 +61,7 @@ from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.consents import Consents
 from services.access.usecases.customer_cases import CaseCheck, CaseOverviews, CustomerCases
 from services.access.usecases.holds import LegalHoldDecisions
+from services.access.usecases.person_vehicles import PersonVehicles
 from services.access.usecases.personal_data import Erasures, PersonalData
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -283,6 +285,7 @@ class _Persons:
         self.servicers = (
             ConsentServicer(Consents(store.SqlConsents(database), invalidate, CLOCK.now, ASKED)),
             LegalHoldServicer(self._holds),
+            PersonVehicleServicer(PersonVehicles(store.SqlPersonGrants(database), CLOCK.now)),
             PersonalDataServicer(
                 PersonalData(record, CLOCK.now, settings.erasure_waiting), sources, CLOCK.now
             ),

@@ -20,6 +20,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_failure_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    person_vehicle_service_pb2,
     personal_data_service_pb2,
     security_case_service_pb2,
 )
@@ -135,6 +136,7 @@ def _services() -> list[ServiceDescriptor]:
             door_event_service_pb2,
             door_failure_service_pb2,
             consent_service_pb2,
+            person_vehicle_service_pb2,
             personal_data_service_pb2,
             security_case_service_pb2,
             case_service_pb2,

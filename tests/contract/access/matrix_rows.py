@@ -51,6 +51,7 @@ ABOUT_CALLER = frozenset(
         "ConsentService.GetConsent",
         "ConsentService.GiveConsent",
         "ConsentService.WithdrawConsent",
+        "PersonVehicleService.ListVehicles",
         *(
             f"PersonalDataService.{name}"
             for name in (
