@@ -18,7 +18,7 @@ from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
-from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
+from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, SAMPLE_KEY, broker_user
 from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
 from services.registry import SERVICES, WITH_DATABASE
 
@@ -286,6 +286,8 @@ class Planner:
             "DOORS_PAGES_ISSUER": issuer_url(self._ports),
             "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
             "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
+            "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
+            "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
         }
 
     def _status_settings(self) -> dict[str, str]:
