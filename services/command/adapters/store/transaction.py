@@ -114,6 +114,10 @@ class SqlTransaction:
             WakeUp(moment(row.at), row.subject, row.by_owner is None or bool(row.by_owner)) for row in known
         ]
 
+    def add_wake_up(self, vin: str, wake_up: WakeUp) -> None:
+        """Keep that this vehicle is sent a wake-up for no command."""
+        changes.count_wake_up(self._connection, vin, wake_up)
+
     def order_of(self, command: Command) -> RequestedOrder:
         """Return the order of a command as it was sent, or waits to be."""
         kept = select(outbox.table.c.payload).where(outbox.table.c.message_id == command.command_id)
