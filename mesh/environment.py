@@ -83,7 +83,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "FLEET_MINIMUM_VEHICLES",
     },
     "config": _INTAKE | {"AUDIT_RETENTION_DAYS", "VEHICLE_MODELS"},
-    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS"},
+    "diagnostics": _REPORTS
+    | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS", "SELF_CHECK_DAYS", "SELF_CHECKS_PER_MINUTE"},
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
     "status": _REPORTS
     | {

@@ -189,6 +189,8 @@ class Planner:
             settings["DOORS_CLOUD_SEAL_KEYS"] = _absolute(keys.seal_keys)
         if service.opens_reports:
             settings["DOORS_CLOUD_REPORT_KEYS"] = _absolute(keys.report_keys)
+        if service.asks_for_checks:
+            settings["DOORS_COMMAND_TARGET"] = self._target("command")
         if service.gives_orders:
             settings["DOORS_SIGNER_TARGET"] = self._target("signer")
             settings["DOORS_ORDER_MAC_KEY"] = _absolute(self._sandbox.order_mac_key)

@@ -15,6 +15,7 @@ from protocol import streams
 from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
 from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
+from services.command.adapters.check_server import CHECK_POLICY, CHECK_SERVICE, VehicleCheckServicer
 from services.command.adapters.dispatch import CommandDispatcher
 from services.command.adapters.failure_server import FAILURE_POLICY, FAILURE_SERVICE, DoorFailureServicer
 from services.command.adapters.kept import kept_tables
@@ -36,6 +37,7 @@ from services.command.usecases.failures import FailureDependencies, count_failur
 from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import (
+    count_check_wake_up,
     count_wake_up,
     pass_on_to_the_silent,
     sign_again,
@@ -120,9 +122,15 @@ def _model_of(_: str) -> str:
     return UNKNOWN_MODEL
 
 
-def _register(commands: DoorCommandServicer, failures: DoorFailureServicer, server: grpc.aio.Server) -> None:
+def _register(
+    commands: DoorCommandServicer,
+    failures: DoorFailureServicer,
+    checks: VehicleCheckServicer,
+    server: grpc.aio.Server,
+) -> None:
     stubs.add_DoorCommandServiceServicer_to_server(commands, server)
     failures.register(server)
+    checks.register(server)
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -181,7 +189,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     gateway = HttpWakeUpGateway(settings.wake_url) if settings.wake_url else NoWakeUpGateway()
     waker = VehicleWaker(
-        lambda command_id: count_wake_up(deps, command_id), gateway, requests.ask, advisory_states.is_asleep
+        lambda command_id: count_wake_up(deps, command_id),
+        gateway,
+        requests.ask,
+        advisory_states.is_asleep,
+        lambda vin: count_check_wake_up(deps, vin),
     )
     dispatcher = CommandDispatcher(
         broker,
@@ -264,9 +276,14 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     server = GrpcServer(
         settings,
-        [SERVICE, FAILURE_SERVICE],
-        partial(_register, DoorCommandServicer(deps, refused, waits), DoorFailureServicer(failures)),
-        {**POLICY, **FAILURE_POLICY},
+        [SERVICE, FAILURE_SERVICE, CHECK_SERVICE],
+        partial(
+            _register,
+            DoorCommandServicer(deps, refused, waits),
+            DoorFailureServicer(failures),
+            VehicleCheckServicer(requests, waker),
+        ),
+        {**POLICY, **FAILURE_POLICY, **CHECK_POLICY},
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
         health=health,
