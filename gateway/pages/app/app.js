@@ -123,6 +123,11 @@ class DriverPage {
     await this.#view.open();
     const returned = this.#session.takeReturned();
     if (returned) await this.#offer(returned);
+    const { kept } = this.#session;
+    if (kept?.help && kept.vin === vehicle.vin) {
+      this.#session.kept = null;
+      this.#view.help(kept.help);
+    }
   }
 
   /** What a stronger sign-in interrupted is offered again, under its own id; nobody's door moves without a word of theirs. */
