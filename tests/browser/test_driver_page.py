@@ -189,8 +189,7 @@ async def test_it_speaks_korean_and_can_be_used_by_everybody(driver: ChromiumPag
         assert await driver.run("document.documentElement.lang") == language
         await keep_pictures(driver, f"app-{language}")
         for dark in (False, True):
-            scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-            await driver.command("Emulation.setEmulatedMedia", features=scheme)
+            await driver.prefer(dark=dark)
             assert await violations(driver, axe_script) == []
     await driver.command("Emulation.setEmulatedMedia", features=[])
 

@@ -89,7 +89,7 @@ export class CarView {
     const options = { api: this.#api, session: this.#api.session, vin: this.#vin, capabilities: () => this.#capabilities };
     parts.picture = new CarPicture(parts.car);
     parts.orders = new OrderPanel(parts.orders, { ...options, isLive: () => this.#live.state === "live", onLate: () => this.#historyChanged() });
-    parts.records = new History(parts.history, { load: (query) => this.#loadHistory(query) });
+    parts.records = new History(parts.history, { load: async (query) => (await this.#api.get(`${this.#api.door(this.#vin)}/history`, { query })).data });
     parts.settings = new SettingsPanel(parts.settings, options);
     parts.notifications = new NotificationsPanel(parts.notifications, options);
     parts.assistance = new HelpPanel(parts.help, options);
@@ -206,12 +206,6 @@ export class CarView {
       this.#parts.orders.apply(update);
       this.#historyChanged();
     }
-  }
-
-  /** What was asked of the doors; looks at them only for who asks for looks. */
-  async #loadHistory(query) {
-    const only = query.action ? {} : { excludeAction: "STATUS_CHECK" };
-    return (await this.#api.get(`${this.#api.door(this.#vin)}/history`, { query: { ...query, ...only } })).data;
   }
 
   #historyChanged() {
