@@ -40,6 +40,12 @@ class DriverPage {
     document.querySelector(".skip").textContent = t("app.skip");
   }
 
+  #leaveCar() {
+    this.#view?.close();
+    this.#view = null;
+    forgetStatuses();
+  }
+
   #welcome(error = null) {
     this.#view?.close();
     this.#view = null;
@@ -68,7 +74,7 @@ class DriverPage {
   }
 
   async #signOut() {
-    forgetStatuses();
+    this.#leaveCar(); // first: what still comes in would be kept
     await this.#session.signOut();
     this.#said = null;
     this.#welcome();
@@ -76,6 +82,7 @@ class DriverPage {
   }
 
   #ended({ code, detail }) {
+    this.#leaveCar();
     this.#said = { code, title: t("app.ended"), detail };
     this.#welcome();
     main.focus();
