@@ -123,6 +123,7 @@ def _configuration(settings: GatewaySettings, app: str) -> bytes:
         "scope": scope,
         "acrValues": acr_values,
         "apiBase": API_BASE,
+        "pushKey": settings.pages_push_key if app == "app" else "",
     }
     if app == "portal" and settings.pages_sample_key:
         document["sampleKey"] = settings.pages_sample_key
