@@ -151,7 +151,9 @@ async def test_an_agent_unlocks_a_customers_car_and_sees_it_happen(desk: Desk) -
 
 
 async def test_what_stands_in_the_way_is_said_at_once(desk: Desk) -> None:
+    await asyncio.to_thread(desk.lock)
     await desk.open_case()
+    await asyncio.to_thread(desk.car.do, "doors/driver/unlock")
     await asyncio.to_thread(desk.car.do, "doors/driver/open")
     await desk.page.until(shows("driver", "open", "Open"))
     await desk.press("lock")
