@@ -339,6 +339,65 @@ async def test_settings_are_changed_for_the_customer(desk: Desk) -> None:
     )
 
 
+async def test_an_account_is_restricted_by_an_agent_and_restored_by_its_person(desk: Desk) -> None:
+    await desk.open_case()
+    await desk.page.run("document.querySelector('#tab-tab-security').click()")
+    await desk.page.until("document.querySelector('#restrict-reason') !== null")
+    await desk.page.run("document.querySelector('#panel-tab-security details').open = true")
+    await desk.page.run("document.querySelector('#restrict-reason').value = 'The customer asks for it'")
+    await desk.page.run("document.querySelector('#restrict-reason').form.requestSubmit()")
+    await desk.page.until("document.querySelector('dialog[open]') !== null")
+    await desk.page.run("document.querySelector('dialog [value=yes]').click()")
+    try:
+        await desk.page.until(
+            "document.querySelector('#panel-tab-security .alert.good[role=alert]') !== null"
+        )
+        refused = await asyncio.to_thread(desk.owner.order, "unlock")
+        assert (refused.status_code, refused.json()["code"]) == (403, "ACCOUNT_RESTRICTED")
+    finally:
+        restored = await asyncio.to_thread(desk.owner.send, "POST", "account/restore", None)
+        assert restored.status_code == 200, restored.text
+
+
+async def test_history_is_filtered_and_everything_is_reached_by_keys(desk: Desk) -> None:
+    await asyncio.to_thread(desk.lock)
+    await asyncio.to_thread(eventually, lambda: desk.owner.history(action="LOCK")["total"])
+    await desk.open_case()
+    await desk.page.until("document.querySelector('[data-part=history]') !== null")
+    select = "document.querySelector('#history-action')"
+    await desk.page.run(f"{select}.value = 'LOCK'; {select}.dispatchEvent(new Event('change'))")
+    rows = "[...document.querySelectorAll('[data-part=history] tbody tr')].map((row) => row.dataset.action)"
+    await desk.page.until(f"{rows}.length > 0 && {rows}.every((action) => action === 'LOCK')")
+    await _key(desk.page, "KeyU", alt_and_shift=True)
+    assert await desk.page.run("document.activeElement.dataset.command") == "unlock"
+    await _key(desk.page, "Digit2", alt_and_shift=True)
+    assert await desk.page.run("document.activeElement.id") == "tab-tab-failures"
+    await _key(desk.page, "ArrowLeft")
+    assert await desk.page.run("document.activeElement.id") == "tab-tab-history"
+    assert not await desk.page.run("document.querySelector('#panel-tab-history').hidden")
+
+
+async def _key(page: ChromiumPage, code: str, *, alt_and_shift: bool = False) -> None:
+    """Press a key as a person does: Alt is 1, Shift is 8."""
+    pressed = {"code": code, "key": code.removeprefix("Key"), "modifiers": 9 if alt_and_shift else 0}
+    await page.command("Input.dispatchKeyEvent", type="rawKeyDown", **pressed)
+    await page.command("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+
+async def test_a_console_left_open_over_night_ends_when_the_lid_is_opened(desk: Desk) -> None:
+    await desk.open_case()
+    await desk.page.run("globalThis.clock = Date.now; Date.now = () => clock() + 12 * 3600 * 1000")
+    try:
+        await desk.page.run("dispatchEvent(new Event('focus'))")
+        assert (
+            await desk.page.run("document.querySelector('[data-part=ended]')?.dataset.code")
+            == "TOKEN_EXPIRED"
+        )
+        assert VIN not in await desk.page.run("document.documentElement.outerHTML")
+    finally:
+        await desk.page.run("Date.now = clock; 0")
+
+
 async def test_nothing_of_the_customer_is_left_when_the_case_is_closed(desk: Desk) -> None:
     number = await desk.open_case()
     await desk.page.until(f"document.body.textContent.includes({json.dumps(VIN)})")
