@@ -19,7 +19,7 @@ from doorctl.__main__ import app as app_of_doorctl
 from issuer.command_line import CommandLineClient
 from mesh.sandbox import Sandbox
 from tests.browser.conftest import BINARY, keep_pictures, show_code, sign_in, violations
-from tests.support.app import FOREIGN, App, Car, eventually
+from tests.support.app import FOREIGN, PLAINLY, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,6 +148,32 @@ async def test_an_agent_unlocks_a_customers_car_and_sees_it_happen(desk: Desk) -
     assert await desk.page.run("document.querySelector('.car .door-driver').classList.contains('is-open')")
     await asyncio.to_thread(desk.car.do, "doors/driver/close")
     await desk.page.until(shows("driver", "open", "Closed"))
+
+
+async def test_a_case_is_opened_by_a_colleagues_approval(desk: Desk) -> None:
+    number = f"case-{uuid.uuid4()}"
+    if not await desk.page.run(AT_DESK):
+        await desk.page.run("document.querySelector('.case-bar button').click()")
+        await desk.page.until(AT_DESK)
+    for field, value in (("case", number), ("customer", CUSTOMER), ("vin", VIN.lower())):
+        await desk.page.run(f"document.getElementById('approved-{field}').value = {json.dumps(value)}")
+    await desk.page.run("document.querySelector('[data-form=approved]').requestSubmit()")
+    opening = "document.querySelector('[data-form=approved] [data-part=answer] button')"
+    await desk.page.until(f"{opening} !== null")
+    await desk.page.run(f"{opening}.click()")
+    await desk.page.until("document.querySelector('[data-form=approved] .alert.bad') !== null")
+    colleague = {"Authorization": f"Bearer {desk.mesh.token('agent-8', client='call-center')}"}
+    approved = await asyncio.to_thread(
+        httpx.post,
+        f"{Sandbox(desk.mesh.data).issuer}/mandates/cases/{number}/approval",
+        data={"agent": AGENT, "customer": CUSTOMER, "vin": VIN},
+        headers=colleague,
+        **PLAINLY,
+    )
+    assert approved.status_code < 300, approved.text
+    await desk.page.run(f"{opening}.click()")
+    await desk.page.until(LIVE)
+    assert number in await desk.page.run("document.querySelector('.case-bar').textContent")
 
 
 async def test_what_stands_in_the_way_is_said_at_once(desk: Desk) -> None:
