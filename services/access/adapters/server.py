@@ -13,6 +13,7 @@ from typing_extensions import override
 from services.access.adapters import (
     account_translate,
     authorization_server,
+    case_server,
     consent_server,
     customer_case_server,
     event_server,
@@ -58,6 +59,7 @@ SERVICES = (
     person_vehicle_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
+    case_server.SERVICE,
 )
 DEFAULT_PAGE = 50
 MOST_LOCK_REASON = 256
@@ -81,6 +83,7 @@ POLICY: Policy = {
     **person_vehicle_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
+    **case_server.POLICY,
 }
 
 
