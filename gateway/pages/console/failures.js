@@ -45,6 +45,11 @@ export class FailuresPanel extends Panel {
     super.close();
   }
 
+  // Causes and guidance come in the language that was asked for.
+  translated() {
+    this.refresh();
+  }
+
   _figures({ commands = 0, failures = 0, failureRate, fleet }) {
     const rows = [
       ["failures.commands", formatNumber(commands)],
