@@ -17,6 +17,7 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorization_server import AuthorizationServicer
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.case_server import CaseServicer
 from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import TELL_SECONDS as TELL_LOOKS_SECONDS
@@ -36,6 +37,7 @@ from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.person_vehicle_server import PersonVehicleServicer
 from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
@@ -57,8 +59,9 @@ from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.consents import Consents
-from services.access.usecases.customer_cases import CaseCheck, CustomerCases
+from services.access.usecases.customer_cases import CaseCheck, CaseOverviews, CustomerCases
 from services.access.usecases.holds import LegalHoldDecisions
+from services.access.usecases.person_vehicles import PersonVehicles
 from services.access.usecases.personal_data import Erasures, PersonalData
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -78,6 +81,7 @@ from services.platform.server import GrpcServer
 from services.platform.subject_data_api import OwnData
 from services.platform.workload import Workloads
 from services.telematics.broker import connect_broker
+from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -116,7 +120,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
 
     key_uses = KeyUseLog(lambda uses: database.write(lambda c: store.note_key_uses(c, uses)), CLOCK.now)
-    routes, workloads = Routes(), Workloads()
+    routes, workloads, models = Routes(), Workloads(), VehicleModels(settings.vehicle_models)
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
@@ -202,6 +206,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate_cases, CLOCK.now)).register(
             server
         )
+        CaseServicer(CaseOverviews(case_record, settings.cases, CLOCK.now), models).register(server)
 
     rpc = GrpcServer(
         settings,
@@ -231,6 +236,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             regularly("tell_looks", TELL_LOOKS_SECONDS, decisions.tell),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
             *persons.jobs(),
+            regularly("reread_vehicle_models", REREAD_SECONDS, models.refresh),
             regularly("tell_proofs", TELL_PROOFS_SECONDS, shared_proofs.tell),
             *([keys.run()] if isinstance(keys, DiscoveredKeys) else []),
         )
@@ -279,6 +285,7 @@ class _Persons:
         self.servicers = (
             ConsentServicer(Consents(store.SqlConsents(database), invalidate, CLOCK.now, ASKED)),
             LegalHoldServicer(self._holds),
+            PersonVehicleServicer(PersonVehicles(store.SqlPersonGrants(database), CLOCK.now)),
             PersonalDataServicer(
                 PersonalData(record, CLOCK.now, settings.erasure_waiting), sources, CLOCK.now
             ),

@@ -16,6 +16,7 @@ from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
 from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
 from services.command.adapters.dispatch import CommandDispatcher
+from services.command.adapters.failure_server import FAILURE_POLICY, FAILURE_SERVICE, DoorFailureServicer
 from services.command.adapters.kept import kept_tables
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
@@ -26,9 +27,12 @@ from services.command.adapters.session_requests import TELL_SECONDS, SessionRequ
 from services.command.adapters.shown_results import ShownResults
 from services.command.adapters.vehicle_queue import BrokerQueue
 from services.command.adapters.wait_link import BrokerReplicas, note_ended
+from services.command.adapters.wake_up_server import wake_up_api
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
+from services.command.domain.failures import UNKNOWN_MODEL
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
+from services.command.usecases.failures import FailureDependencies, count_failures
 from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import (
@@ -63,10 +67,13 @@ from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
+from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    import grpc
 
     from services.platform.jetstream import Broker
     from services.platform.outbox import OutgoingMessage
@@ -75,6 +82,7 @@ _SWEEP_SECONDS = 0.5
 _PASS_ON_SECONDS = 1.0
 _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
+_COUNT_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
@@ -106,6 +114,15 @@ def _greeted(
 ) -> None:
     advisory_states.greeted(vin, arrived_at)
     known.add(vin)
+
+
+def _model_of(_: str) -> str:
+    return UNKNOWN_MODEL
+
+
+def _register(commands: DoorCommandServicer, failures: DoorFailureServicer, server: grpc.aio.Server) -> None:
+    stubs.add_DoorCommandServiceServicer_to_server(commands, server)
+    failures.register(server)
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -154,7 +171,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         places=[store.audit_rows],
     )
     commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
-    known = await _known_vehicles(commands)
+    known, models = await _known_vehicles(commands), VehicleModels(settings.vehicle_models)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -183,11 +200,15 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         dispatcher,
         advisory_states,
         known,
+        models,
         settings.rules,
         CLOCK.now,
         can_deliver=lambda: health.serves(COMMANDS),
     )
     refused = RefusedRequests(commands, CLOCK.now)
+    failures = FailureDependencies(
+        store.SqlFailureCounts(database), _model_of, settings.fleet_minimum_vehicles, CLOCK.now
+    )
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
@@ -243,15 +264,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     server = GrpcServer(
         settings,
-        [SERVICE],
-        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused, waits)),
-        POLICY,
+        [SERVICE, FAILURE_SERVICE],
+        partial(_register, DoorCommandServicer(deps, refused, waits), DoorFailureServicer(failures)),
+        {**POLICY, **FAILURE_POLICY},
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
         health=health,
         audit=audit.hook,
         besides=[
             dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now)),
+            wake_up_api(deps),
             *own_data.apis,
         ],
     )
@@ -284,7 +306,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly(
                 "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, deps, events.sessions.pass_on)
             ),
+            regularly("count_failures", _COUNT_SECONDS, partial(count_failures, failures)),
             own_data.retention.run(),
+            regularly("reread_vehicle_models", REREAD_SECONDS, models.refresh),
         )
     finally:
         waits.close()  # before calls in flight are waited for
