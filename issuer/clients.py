@@ -40,6 +40,7 @@ SCOPES = (
     "person",
     "person.consents.read",
     "person.consents.write",
+    "person.vehicles.read",
     "person.data.export",
     "person.data.erase",
     "security.watch",

@@ -80,9 +80,10 @@ _OWN: Mapping[str, frozenset[str]] = {
         "COMMAND_WAITS",
         "COMMAND_WAITS_PER_USER",
         "VEHICLE_MODELS",
+        "FLEET_MINIMUM_VEHICLES",
     },
     "config": _INTAKE | {"AUDIT_RETENTION_DAYS", "VEHICLE_MODELS"},
-    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
+    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS"},
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
     "status": _REPORTS
     | {

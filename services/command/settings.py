@@ -27,6 +27,7 @@ class CommandSettings(VehicleServiceSettings):
     status_check_retention_days: int = Field(default=30, ge=0, le=3650)
     status_checks_listed: bool = True
     shown_doors_patience_seconds: float = Field(default=2.0, ge=0, le=5)
+    fleet_minimum_vehicles: int = Field(default=5, ge=2, le=10_000)
     command_waits: int = Field(default=256, ge=0, le=512)
     command_waits_per_user: int = Field(default=4, ge=0, le=512)
     vehicle_models: ModelsFolder | None = None

@@ -17,8 +17,10 @@ from ecarus.remotecontrol.door.v1 import (
     door_config_service_pb2,
     door_diagnostics_service_pb2,
     door_event_service_pb2,
+    door_failure_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    person_vehicle_service_pb2,
     personal_data_service_pb2,
     security_case_service_pb2,
 )
@@ -132,7 +134,9 @@ def _services() -> list[ServiceDescriptor]:
             door_diagnostics_service_pb2,
             door_grant_service_pb2,
             door_event_service_pb2,
+            door_failure_service_pb2,
             consent_service_pb2,
+            person_vehicle_service_pb2,
             personal_data_service_pb2,
             security_case_service_pb2,
             case_service_pb2,
@@ -198,4 +202,4 @@ def _body_of(request: Descriptor, name: str) -> dict[str, Any]:
 
 
 def _pattern_of(template: str) -> re.Pattern[str]:
-    return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]+)", template))
+    return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]+)", template.replace(".", "[.]")))

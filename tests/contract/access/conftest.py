@@ -39,6 +39,7 @@ from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.person_vehicle_server import PersonVehicleServicer
 from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
@@ -60,6 +61,7 @@ from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.consents import Consents
 from services.access.usecases.customer_cases import CaseCheck, CaseOverviews, CustomerCases
 from services.access.usecases.holds import LegalHoldDecisions
+from services.access.usecases.person_vehicles import PersonVehicles
 from services.access.usecases.personal_data import Erasures, PersonalData
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -209,6 +211,7 @@ def _personal_servicers(
     sources = {"access": own.subject_data.rows, **others.sources}
     return [
         ConsentServicer(Consents(store.SqlConsents(audited), invalidate, utc_now, asked)),
+        PersonVehicleServicer(PersonVehicles(store.SqlPersonGrants(audited), utc_now)),
         LegalHoldServicer(LegalHoldDecisions(store.SqlHolds(database), others, utc_now, alone=False)),
         PersonalDataServicer(PersonalData(record, utc_now, timedelta(0)), sources, utc_now),
     ]

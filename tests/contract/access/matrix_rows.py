@@ -16,11 +16,14 @@ PUBLIC = {
     "DoorCommandService.CancelCommand": DRIVERS,
     "DoorCommandService.GetCommand": DRIVERS,
     "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorFailureService.GetDoorFailures": "owner agent shared",
+    "DoorFailureService.GetDoorFailuresTable": "owner agent shared",
     "DoorAuditService.ListDoorAudit": "owner agent shared",
     "DoorAuditService.GetCommandReceipt": DRIVERS,
     "DoorConfigService.GetDoorConfig": "owner agent shared",
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
+    "DoorDiagnosticsService.GetDoorDiagnosticsTrend": "owner agent",
     "DoorStatusService.GetDoorStatus": DRIVERS,
     "DoorStatusService.GetDoorCapabilities": DRIVERS,
     "DoorStatusService.WatchDoorUpdates": "owner agent shared key",
@@ -48,6 +51,7 @@ ABOUT_CALLER = frozenset(
         "ConsentService.GetConsent",
         "ConsentService.GiveConsent",
         "ConsentService.WithdrawConsent",
+        "PersonVehicleService.ListVehicles",
         *(
             f"PersonalDataService.{name}"
             for name in (

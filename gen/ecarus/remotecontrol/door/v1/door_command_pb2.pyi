@@ -219,7 +219,7 @@ Global___CommandSource: _TypeAlias = CommandSource  # noqa: Y015
 
 @_typing.final
 class FailureReason(_message.Message):
-    """Why a command did not do what was asked."""
+    """Why a command did not do what was asked. Each value says in English and Korean what that means and what to do."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
