@@ -70,6 +70,7 @@ from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
 from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
+from services.vehicle_models.model import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,8 +119,9 @@ def _greeted(
     known.add(vin)
 
 
-def _model_of(_: str) -> str:
-    return UNKNOWN_MODEL
+def _model_of(models: VehicleModels, vin: str) -> str:
+    model = models.of(vin)
+    return UNKNOWN_MODEL if model is DEFAULT_MODEL else model.name
 
 
 def _register(
@@ -178,8 +180,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         refused_kind=COMMAND_REFUSED,
         places=[store.audit_rows],
     )
-    commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
-    known, models = await _known_vehicles(commands), VehicleModels(settings.vehicle_models)
+    models = VehicleModels(settings.vehicle_models)
+    commands = store.SqlCommands(
+        database, CommandAuditEntries(audit.ids) if audit.ids else None, partial(_model_of, models)
+    )
+    known = await _known_vehicles(commands)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -219,7 +224,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     refused = RefusedRequests(commands, CLOCK.now)
     failures = FailureDependencies(
-        store.SqlFailureCounts(database), _model_of, settings.fleet_minimum_vehicles, CLOCK.now
+        store.SqlFailureCounts(database),
+        partial(_model_of, models),
+        settings.fleet_minimum_vehicles,
+        CLOCK.now,
     )
     to_vehicles = OutboxRelay(
         database,
