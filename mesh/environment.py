@@ -120,6 +120,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         )
     },
     "vehicles": frozenset({"LOG_LEVEL"}),
+    "phones": frozenset({"LOG_LEVEL"}),
     "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),
 }
 """The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""
