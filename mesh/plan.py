@@ -136,6 +136,7 @@ class Planner:
             "enrolment": self._enrolment_settings,
             "signer": self._signer_settings,
             "audit": self._audit_settings,
+            "notification": self._notification_settings,
         }.get(service.name, dict[str, str])
         settings = {**self._server(service.name), **self._vehicle_settings(service), **particular()}
         if service.needs_broker:
@@ -301,6 +302,12 @@ class Planner:
             "DOORS_AUDIT_ORIGIN": AUDIT_ORIGIN,
             "DOORS_AUDIT_FOLDER": _absolute(self._sandbox.audit_folder),
             "DOORS_AUDIT_SECOND_PLACE": _absolute(self._sandbox.audit_second_place),
+        }
+
+    def _notification_settings(self) -> dict[str, str]:
+        return {
+            "DOORS_ACCESS_TARGET": self._target("access"),
+            "DOORS_COMMAND_TARGET": self._target("command"),
         }
 
     def _envoy(self) -> MeshComponent:

@@ -25,6 +25,7 @@ def kept_by_service() -> Mapping[str, Sequence[KeptTable]]:
     from services.config.adapters import kept as config  # noqa: PLC0415
     from services.diagnostics.adapters import kept as diagnostics  # noqa: PLC0415
     from services.enrolment.adapters import kept as enrolment  # noqa: PLC0415
+    from services.notification.adapters import kept as notification  # noqa: PLC0415
     from services.status.adapters import kept as status  # noqa: PLC0415
 
     rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
@@ -35,6 +36,7 @@ def kept_by_service() -> Mapping[str, Sequence[KeptTable]]:
         "config": config.kept_tables(_LETTERS),
         "diagnostics": diagnostics.kept_tables(_LETTERS),
         "enrolment": enrolment.kept_tables(),
+        "notification": notification.kept_tables(_LETTERS, timedelta(days=270)),
     }
 
 

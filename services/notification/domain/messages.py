@@ -25,7 +25,8 @@ class PushDevice:
 
     `token` is FCM's registration token, APNs' device token in hex, or the URL of the Web Push endpoint (RFC 8030).
     `p256dh` (65 bytes, an uncompressed point of P-256) and `auth` (16 bytes) are a Web Push subscription's (RFC 8291),
-    and empty for the others. `app` is which of the maker's apps it is, an APNs topic for instance; empty for the default.
+    and empty for the others. `app` is which of the maker's apps it is, an APNs topic for instance; empty for the
+    default.
     """
 
     id: str
@@ -40,10 +41,10 @@ class PushDevice:
 class PushMessage:
     """What one device shows.
 
-    `id` is a UUID in canonical form, and stays the same for this event and device however often it is sent. `event` is
-    the kind of notification. `data` holds what an app needs to ask for more (`commandId`, `kind`) and nothing sensitive:
-    no VIN, no name, no place. After `expires_at` (UTC) it is worth nothing. Of messages with the same `collapse` (at most
-    32 characters of base64url) a device shows the last.
+    `id` is a UUID in canonical form, and stays the same for this event and device however often it is sent. `event`
+    is the kind of notification. `data` holds what an app needs to ask for more (`commandId`, `kind`) and nothing
+    sensitive: no VIN, no name, no place. After `expires_at` (UTC) it is worth nothing. Of messages with the same
+    `collapse` (at most 32 characters of base64url) a device shows the last.
     """
 
     id: str
@@ -56,7 +57,7 @@ class PushMessage:
     collapse: str
 
 
-class Outcome(Enum):
+class PushOutcome(Enum):
     """What became of sending a message."""
 
     DELIVERED = "DELIVERED"
@@ -70,12 +71,12 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class PushResult:
     """The outcome, and with LATER how many seconds the push service wants to be left alone (None: it did not say).
 
     `reason` is the push service's own word for it, for logs: at most 64 characters, never a token.
     """
 
-    outcome: Outcome
+    outcome: PushOutcome
     retry_after: float | None = None
     reason: str = ""

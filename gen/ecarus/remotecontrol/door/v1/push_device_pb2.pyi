@@ -310,7 +310,7 @@ class IgnoredPlace(_message.Message):
     VEHICLE_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The caller's own name for it; shown to nobody else."""
+    """The caller's own name for it, one line of printable characters; shown to nobody else."""
     vehicle: _builtins.str
     """Which vehicle stands there."""
     @_builtins.property
