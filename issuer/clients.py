@@ -42,6 +42,8 @@ SCOPES = (
     "person.consents.write",
     "person.data.export",
     "person.data.erase",
+    "person.notifications.read",
+    "person.notifications.write",
     "security.watch",
     "security.act",
 )

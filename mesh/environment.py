@@ -81,6 +81,11 @@ _OWN: Mapping[str, frozenset[str]] = {
     },
     "config": _INTAKE | {"AUDIT_RETENTION_DAYS"},
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
+    "notification": _SERVICE
+    | {
+        *("DEVICES_PER_PERSON", "REMINDER_MINUTES", "PUSH_DEVICE_DAYS", "PUSH_SECONDS", "PUSH_CONCURRENCY"),
+        *("DEAD_LETTER_BYTES", "DEAD_LETTERS_PER_VEHICLE", "DEAD_LETTER_DAYS"),
+    },
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
     "status": _REPORTS
     | {

@@ -320,7 +320,11 @@ class Planner:
         }
 
     def _notification_settings(self) -> dict[str, str]:
-        return self._sandbox.push_senders.settings(self._ports, self._sandbox.pki / "ca.crt")
+        return {
+            "DOORS_ACCESS_TARGET": self._target("access"),
+            "DOORS_COMMAND_TARGET": self._target("command"),
+            **self._sandbox.push_senders.settings(self._ports, self._sandbox.pki / "ca.crt"),
+        }
 
     def _phones(self) -> MeshComponent:
         environment = {

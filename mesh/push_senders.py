@@ -111,6 +111,7 @@ class PushSenders:
         url = push_url(ports)
         return {
             "DOORS_FCM_SERVICE_ACCOUNT": str(self.service_account.resolve()),
+            "DOORS_FCM_PROJECT": _PROJECT,
             "DOORS_FCM_URL": url,
             "DOORS_APNS_KEY": str(self.apns_key.resolve()),
             "DOORS_APNS_KEY_ID": APNS_KEY_ID,

@@ -34,6 +34,7 @@ from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
+from services.access.adapters.people_server import VehiclePeopleServicer
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.published_key import PUBLISHED_KEY
@@ -193,6 +194,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         DoorGrantServicer(shared, severed, abnormal, agents).register(server)
         DoorEventServicer(gate).register(server)
+        VehiclePeopleServicer(record, CLOCK.now).register(server)
         for servicer in persons.servicers:
             servicer.register(server)
         SecurityCaseServicer(abnormal, record, authorizer.invalidate, CLOCK.now).register(server)

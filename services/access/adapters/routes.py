@@ -19,6 +19,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_grant_service_pb2,
     door_status_service_pb2,
     personal_data_service_pb2,
+    push_device_service_pb2,
     security_case_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
@@ -133,6 +134,7 @@ def _services() -> list[ServiceDescriptor]:
             door_event_service_pb2,
             consent_service_pb2,
             personal_data_service_pb2,
+            push_device_service_pb2,
             security_case_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()

@@ -19,6 +19,7 @@ from services.access.adapters import (
     grant_server,
     grant_translate,
     hold_server,
+    people_server,
     personal_data_server,
     security_server,
     translate,
@@ -56,6 +57,7 @@ SERVICES = (
     personal_data_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
+    people_server.SERVICE,
 )
 DEFAULT_PAGE = 50
 MOST_LOCK_REASON = 256
@@ -78,6 +80,7 @@ POLICY: Policy = {
     **personal_data_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
+    **people_server.POLICY,
 }
 
 

@@ -6,8 +6,12 @@ CONSENTS_READ = "person.consents.read"
 CONSENTS_WRITE = "person.consents.write"
 DATA_EXPORT = "person.data.export"
 DATA_ERASE = "person.data.erase"
-ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE, DATA_EXPORT, DATA_ERASE})
-UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE})
+NOTIFICATIONS_READ = "person.notifications.read"
+NOTIFICATIONS_WRITE = "person.notifications.write"
+ACTIONS = frozenset(
+    {CONSENTS_READ, CONSENTS_WRITE, DATA_EXPORT, DATA_ERASE, NOTIFICATIONS_READ, NOTIFICATIONS_WRITE}
+)
+UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE, NOTIFICATIONS_READ})
 """What they may ask for while their account is restricted: nobody gets anything of theirs by it."""
 
 

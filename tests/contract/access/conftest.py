@@ -37,6 +37,7 @@ from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
+from services.access.adapters.people_server import VehiclePeopleServicer
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.routes import Routes
@@ -338,7 +339,7 @@ async def build_room(
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
             DoorEventServicer(gate).register(server)
-            for servicer in personal:
+            for servicer in (*personal, VehiclePeopleServicer(record, utc_now)):
                 servicer.register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
             customer_cases = CustomerCases(case_record, authorizer.invalidate_cases, utc_now)

@@ -48,6 +48,13 @@ ABOUT_CALLER = frozenset(
         "ConsentService.GiveConsent",
         "ConsentService.WithdrawConsent",
         *(
+            f"PushDeviceService.{name}"
+            for name in (
+                *("ListPushDevices", "RegisterPushDevice", "DeletePushDevice"),
+                *("GetNotificationPreferences", "UpdateNotificationPreferences"),
+            )
+        ),
+        *(
             f"PersonalDataService.{name}"
             for name in (
                 *("RequestDataExport", "GetDataExport", "StreamDataExport"),
@@ -98,8 +105,19 @@ INTERNAL = {
     "AuditReadingService.ListEntries": PERSONS,
     "AuditIntakeService.RecordEntries": " ".join(
         f"room/{name}"
-        for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
+        for name in (
+            "access",
+            "command",
+            "config",
+            "status",
+            "diagnostics",
+            "enrolment",
+            "signer",
+            "notification",
+        )
     ),
+    "VehiclePeopleService.ListVehiclePeople": "room/notification",
+    "CommandOriginService.ListCommandOrigins": "room/notification",
     **{
         f"AccessService.{name}": PERSONS
         for name in (
@@ -150,6 +168,9 @@ SOUND: dict[str, dict[str, Any]] = {
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
     "GetConsent": {"purpose": "LOCATION"},
+    "RegisterPushDevice": {"device_id": "phone", "device": {"kind": 1, "token": "a-token-of-a-phone"}},
+    "DeletePushDevice": {"device_id": "phone"},
+    "UpdateNotificationPreferences": {"preferences": {"language": "ko"}},
     "GetDataExport": {"export_id": "ex-1"},
     "StreamDataExport": {"export_id": "ex-1"},
     "RequestErasure": {"wish": {"confirmation": "ERASE MY DATA"}},

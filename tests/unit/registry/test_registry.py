@@ -27,7 +27,7 @@ from services.registry import SERVICES, ServiceDescriptor
 
 PUBLISHED_PORTS = {
     "access": 511, "command": 512, "status": 513, "config": 514, "diagnostics": 515, "enrolment": 516, "signer": 517,
-    "audit": 518,
+    "audit": 518, "notification": 519,
 }  # fmt: skip
 """Operators have these in their configuration: none is ever another's."""
 

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from services.platform.clock import Clock
 
 
+def web_push_server_key(settings: PushSettings) -> str | None:
+    """Return what browsers subscribe under (`applicationServerKey`); None where Web Push is not set up. Raises
+    SettingsError.
+    """
+    from services.notification.adapters.senders.opening import server_key  # noqa: PLC0415
+
+    return server_key(settings)
+
+
 def open_senders(settings: PushSettings, clock: Clock) -> Mapping[PushKind, PushSender]:
     """Return a sender for each push service that is set up. Raises SettingsError naming a file that is not what it
     should be. No connection is made before the first message.

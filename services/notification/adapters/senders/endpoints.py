@@ -59,6 +59,14 @@ class EndpointRules:
         if not self._allows(host, port):
             raise EndpointRefusedError("is at no push service that is known here")
 
+    def fault_in(self, url: str) -> str:
+        """Return what is wrong with a URL as an endpoint; empty when nothing is."""
+        try:
+            self.require(url)
+        except EndpointRefusedError as refused:
+            return str(refused)
+        return ""
+
     def _allows(self, host: str, port: int) -> bool:
         if (host, port) in self.hosts:
             return True

@@ -16,12 +16,14 @@ from services.notification.adapters.senders.google_tokens import GoogleAccessTok
 from services.notification.adapters.senders.peer import PushPeer
 from services.notification.adapters.senders.public_network import PublicNetwork
 from services.notification.adapters.senders.settings import topics_in
-from services.notification.adapters.senders.vapid import VapidHeaders
+from services.notification.adapters.senders.vapid import VapidHeaders, application_server_key
 from services.notification.adapters.senders.web_push import WebPushSender
 from services.notification.domain.messages import PushKind
 from services.platform.settings import SettingsError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from services.notification.adapters.senders.settings import PushSettings
     from services.notification.usecases.ports import PushSender
     from services.platform.clock import Clock
@@ -39,6 +41,19 @@ def opened(settings: PushSettings, clock: Clock) -> dict[PushKind, PushSender]:
     if settings.web_push_key is not None:
         senders[PushKind.WEB_PUSH] = _web_push(settings, trust, clock)
     return senders
+
+
+def server_key(settings: PushSettings) -> str | None:
+    """Return the public half of the application server's key, base64url. Raises SettingsError."""
+    return application_server_key(_web_push_key(settings)) if settings.web_push_key is not None else None
+
+
+def _web_push_key(settings: PushSettings) -> EllipticCurvePrivateKey:
+    assert settings.web_push_key is not None  # noqa: S101  # the caller looked
+    try:
+        return read_p256_key(settings.web_push_key)
+    except CredentialError as error:
+        raise SettingsError(f"DOORS_WEB_PUSH_KEY: {error}") from error
 
 
 def _peer(settings: PushSettings, trust: ssl.SSLContext) -> PushPeer:
@@ -73,11 +88,7 @@ def _apns(settings: PushSettings, trust: ssl.SSLContext, clock: Clock) -> ApnsSe
 
 
 def _web_push(settings: PushSettings, trust: ssl.SSLContext, clock: Clock) -> WebPushSender:
-    assert settings.web_push_key is not None  # noqa: S101  # the caller looked
-    try:
-        key = read_p256_key(settings.web_push_key)
-    except CredentialError as error:
-        raise SettingsError(f"DOORS_WEB_PUSH_KEY: {error}") from error
+    key = _web_push_key(settings)
     peer = PushPeer(
         trust,
         seconds=settings.push_seconds,
