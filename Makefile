@@ -19,7 +19,7 @@ TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
-	conformance-mutants fuzz audit-tampering check generate generate-check baseline bench bench-compare load pin
+	conformance-mutants fuzz audit-tampering check generate generate-check baseline bench bench-sockets bench-compare load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -133,6 +133,9 @@ baseline: $(TEST_READY) ## accept today's contract as the one not to break (at a
 
 bench: $(TEST_READY) ## measure the running mesh beside the bare limit of this machine
 	$(BIN)/python -m bench
+
+bench-sockets: $(TEST_READY) ## measure 2,000 WebSocket clients alone
+	$(BIN)/python -m bench sockets
 
 bench-compare: $(TEST_READY) ## CPU of a command and a read here and in another checkout, in turn: make bench-compare TREE=../before [ROUNDS=8]
 	$(BIN)/python -m bench.compare $(TREE) $(if $(ROUNDS),--rounds "$(ROUNDS)")

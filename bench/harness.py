@@ -35,6 +35,12 @@ _SETTINGS = {
     # One owner watches with all the readers that there are.
     "DOORS_MAX_STREAMS_PER_USER": "5000",
     "DOORS_MAX_STREAMS_PER_VEHICLE": "5000",
+    # The WebSockets come from one address, which may take a fifth of these.
+    "DOORS_EDGE_CONNECTIONS": "12500",
+    "DOORS_WEBSOCKET_CONNECTIONS_PER_USER": "5000",
+    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "5000",
+    "DOORS_MAX_WATCHES_PER_USER": "5000",
+    "DOORS_MAX_WATCHES_PER_VEHICLE": "5000",
 }
 
 

@@ -7,9 +7,10 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
@@ -26,7 +27,7 @@ from bench.http_client import (
 from bench.nats_wire import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from bench.greeting import Reception
     from bench.nats_wire import BrokerAccount
@@ -243,17 +244,29 @@ class Deliveries:
     cpu_seconds: float
 
 
+class ReaderConnection(Protocol):
+    """What is open and can be closed."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+OpenReader = Callable[[Callable[[bytes], None]], Coroutine[None, None, ReaderConnection]]
+"""Opens one reader, which calls what it is given with each message."""
+
+
 async def fan_out(
-    port: int,
-    token: str,
+    open_reader: OpenReader,
     account: BrokerAccount,
     reception: Reception,
     speaker: Speaker,
     *,
     readers: int,
     rounds: int,
+    note: Callable[[], None] = lambda: None,
 ) -> Deliveries:
-    """`readers` streams of one vehicle, which says hello and then opens or closes a door `rounds` times.
+    """`readers` of one vehicle, which says hello and then opens or closes a door `rounds` times. `note` is called
+    before and after these, while all are open.
 
     Raises BenchFailedError when a stream is refused, TimeoutError when an event does not reach everyone.
     """
@@ -267,18 +280,17 @@ async def fan_out(
                 everyone.set()
 
     began = time.perf_counter()
-    streams: list[EventStream] = []
+    streams: list[ReaderConnection] = []
     while len(streams) < readers:
         several = min(_OPEN_AT_ONCE, readers - len(streams))
-        streams += await asyncio.gather(
-            *(EventStream.open(port, speaker.vin, token, received) for _ in range(several))
-        )
+        streams += await asyncio.gather(*(open_reader(received) for _ in range(several)))
     open_seconds = time.perf_counter() - began
     publisher = await Publisher.connect(account)
     await publisher.publish([speaker.hello(datetime.now(UTC))])
     await publisher.confirmed()
     await reception.until_greeted([speaker.vin], _EVENT_SECONDS)
     latencies: list[float] = []
+    note()
     cpu = time.process_time()
     for number in range(rounds + 1):  # the first says where the doors are and warms up
         arrivals.clear()
@@ -291,6 +303,7 @@ async def fan_out(
             if number:
                 await everyone.wait()
                 latencies += [(at - published) * 1_000 for at in arrivals]
+    note()
     publisher.close()
     for stream in streams:
         stream.close()

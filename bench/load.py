@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ import uvloop
 from bench.greeting import Reception
 from bench.http_client import OK, BenchFailedError, command_request, drive, get_request
 from bench.ingest import ingest
-from bench.live import command_rounds, fan_out, paced_commands
+from bench.live import Deliveries, EventStream, command_rounds, fan_out, paced_commands
 from bench.nats_wire import BrokerAccount
+from bench.sockets import SocketClient
 from bench.speakers import Speaker, read_speakers
+from bench.usage import cpu_seconds, resident_mib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -65,14 +68,47 @@ async def readers(job: dict[str, Any]) -> DataclassInstance:
     """Return one vehicle's events to many readers."""
     (watched,) = _speakers(job)
     return await fan_out(
-        job["port"],
-        job["token"],
+        partial(EventStream.open, job["port"], watched.vin, job["token"]),
         _account(job),
         _reception(job),
         watched,
         readers=job["readers"],
         rounds=job["rounds"],
     )
+
+
+@dataclasses.dataclass(slots=True)
+class SocketDeliveries:
+    """Deliveries over WebSockets, and of each process the memory in MiB and the CPU used in seconds: before they were
+    opened, when all were, and after the last event.
+    """
+
+    deliveries: Deliveries
+    memory: list[dict[str, float]]
+    cpu: list[dict[str, float]]
+
+
+async def sockets(job: dict[str, Any]) -> DataclassInstance:
+    """Return one vehicle's events to many WebSockets."""
+    (watched,) = _speakers(job)
+    memory: list[dict[str, float]] = []
+    cpu: list[dict[str, float]] = []
+
+    def measure() -> None:
+        memory.append({name: resident_mib(pid) for name, pid in job["pids"].items()})
+        cpu.append({name: cpu_seconds(pid) for name, pid in job["pids"].items()})
+
+    measure()
+    deliveries = await fan_out(
+        partial(SocketClient.open, job["port"], watched.vin, job["token"]),
+        _account(job),
+        _reception(job),
+        watched,
+        readers=job["readers"],
+        rounds=job["rounds"],
+        note=measure,
+    )
+    return SocketDeliveries(deliveries, memory, cpu)
 
 
 async def reports(job: dict[str, Any]) -> DataclassInstance:
@@ -101,6 +137,7 @@ JOBS: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, DataclassInstance
     "rounds": rounds,
     "paced": paced,
     "readers": readers,
+    "sockets": sockets,
     "reports": reports,
 }
 

@@ -35,11 +35,13 @@ _PARALLEL_ROUNDS = 8
 _REPORT_ROUNDS = 24
 _READERS = 1_000
 _READER_ROUNDS = 20
+_SOCKETS = 2_000
 _HALF = 0.5
 _LONGEST_JOB_SECONDS = 70.0
 
 MOST_SERIAL_MS = 4.0
 MOST_ROUND_MS = 25.0
+MOST_DELIVERY_MS = 100.0
 LEAST_INGEST = 10_000
 LEAST_READS = 1_500
 
@@ -103,6 +105,7 @@ class Measurements:
         await self.whole_commands()
         await self.reads()
         await self.readers()
+        await self.sockets()
         await self.ingest()
         await self.acceptance()
         self._memory()
@@ -162,6 +165,44 @@ class Measurements:
             spread(result["latencies_ms"]),
             f"vehicle's report published to received by each, {_READER_ROUNDS} events; "
             f"opened in {result['open_seconds']:.1f} s",
+        )
+
+    async def sockets(self) -> None:
+        """One vehicle's event to many WebSockets, and what each takes of memory."""
+        result, _ = await self._job(
+            "sockets",
+            vins=[self._fleet.watched],
+            readers=_SOCKETS,
+            rounds=_READER_ROUNDS,
+            pids=self._harness.pids,
+            **self._speaking(),
+        )
+        told = result["deliveries"]
+        p99 = percentile(told["latencies_ms"], 99)
+        self._add(
+            f"{_SOCKETS:,} WebSocket clients, one event",
+            spread(told["latencies_ms"]),
+            f"vehicle's report published to received by each, {_READER_ROUNDS} events; "
+            f"opened and subscribed in {told['open_seconds']:.1f} s",
+            f"p99 <= {MOST_DELIVERY_MS:.0f} ms",
+            p99 <= MOST_DELIVERY_MS,
+        )
+        _, began, ended = result["cpu"]
+        deliveries = _SOCKETS * (_READER_ROUNDS + 1)
+        used = {"load": told["cpu_seconds"], **{name: ended[name] - began[name] for name in began}}
+        dearest = sorted(used.items(), key=lambda item: -item[1])[:5]
+        self._add(
+            "  CPU per delivery",
+            f"{1e6 * sum(used.values()) / deliveries:.0f} us",
+            ", ".join(f"{name} {1e6 * seconds / deliveries:.0f} us" for name, seconds in dearest),
+        )
+        before, _, opened = result["memory"]
+        each = {name: 1_024 * (opened[name] - before[name]) / _SOCKETS for name in before}
+        parts = ", ".join(f"{name} {each[name]:.0f}" for name in ("gateway", "envoy", "status", "access"))
+        self._add(
+            "  memory per WebSocket client",
+            f"{sum(each.values()):.0f} KiB",
+            f"RSS of all processes with {_SOCKETS:,} open less before, KiB each: {parts}; the client's not counted",
         )
 
     async def ingest(self) -> None:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from ecarus.remotecontrol.audit.v1 import audit_log_service_pb2 as contract
 
-from doorctl.log_files import CHECKPOINT, LogTrust, Verdict, tile_reader, verify_log
+from doorctl.log_files import LogTrust, Verdict, tile_reader, verify_log
 from doorctl.operator_channel import OperationError, Operator
 from doorctl.text import complain, fail, printable
-from tlog.checkpoints import CheckpointError, open_checkpoint, unverified
+from doorctl.verifier_keys import read_verifier_keys
+from tlog.checkpoints import CHECKPOINT, CheckpointError, open_checkpoint, unverified
 from tlog.hashing import ProofError, inclusion_proof, leaf_hash
-from tlog.notes import COSIGNATURE, ED25519, NoteError, NoteKey
+from tlog.notes import COSIGNATURE
 from tlog.proof_files import ProofFile, ProofFileError, read_proof
-from tlog.signed_tables import SIGNED_TABLES
+from tlog.signed_tables import SIGNED_TABLES, is_table_path
 from tlog.tiles import ENTRIES, WIDTH, Tile, TileError, TileNodes, leaves_of, tile_of
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ def verify(
     """
     try:
         trust = LogTrust(
-            _keys(key, ED25519),
+            read_verifier_keys(key),
             None if saved is None else saved.read_bytes(),
-            _keys(witness or [], COSIGNATURE),
+            read_verifier_keys(witness or [], COSIGNATURE),
             quorum,
         )
         report = verify_log(folder, trust, tables=tables)
@@ -164,7 +165,7 @@ def verify_proof(
     proof: Annotated[Path, typer.Argument(help="a proof with its leaf (.tlog-proof)")], key: Keys
 ) -> None:
     """Verify a proof offline, and print its leaf. Exit status: 0 it is in the log, 1 it is not, 2 not a proof."""
-    keys = _keys(key, ED25519)
+    keys = read_verifier_keys(key)
     try:
         found = read_proof(proof.read_bytes())
     except ProofFileError as error:
@@ -220,32 +221,12 @@ def _files(
 
 def _checked_path(path: str) -> str:
     """Return the path of a file of a log: whoever answers does not choose where else we write."""
-    table = path.removesuffix(".jsonl").replace("table/", "tile/0/", 1)
     try:
-        if path not in {CHECKPOINT, SIGNED_TABLES}:
-            tile_of(table if path.startswith("table/") and path.endswith(".jsonl") else path)
+        if path not in {CHECKPOINT, SIGNED_TABLES} and not is_table_path(path):
+            tile_of(path)
     except TileError as error:
         fail(f"the service sends something else than a log: {error}")
     return path
-
-
-def _keys(texts: list[str], kind: int) -> list[NoteKey]:
-    """Return the verifier keys, of files or as they are."""
-    keys = []
-    for text in texts:
-        path = Path(text)
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
-            keys += [NoteKey.of_vkey(line) for line in lines if line.strip()]
-        except (NoteError, OSError, UnicodeDecodeError) as error:
-            complain(f"{text}: {error}")
-            raise typer.Exit(Verdict.INCOMPLETE) from error
-    if any(key.kind != kind for key in keys) or len({key.name for key in keys}) > (
-        1 if kind == ED25519 else len(keys)
-    ):
-        complain("these are not the keys of one log, or not of witnesses")
-        raise typer.Exit(Verdict.INCOMPLETE)
-    return keys
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, TypeVar
 
 import typer
 from ecarus.remotecontrol.access.v1 import legal_hold_service_pb2 as contract
 from google.protobuf.message import Message
 
-from doorctl.access import AsJson, show, vin_in
-from doorctl.operator_channel import OperationError, Operator
+from doorctl.access import AsJson, asked, show, vin_in
 from doorctl.text import complain, fail, moment
 
 commands = typer.Typer(no_args_is_help=True, help="Legal holds: what they are on is not deleted.")
@@ -56,12 +54,7 @@ def _shown(rpc: str, request: Message, *, as_json: bool) -> None:
 
 
 def _asked(rpc: str, request: Message, answer: type[Answer]) -> Answer:
-    try:
-        return (
-            Operator.from_environment(os.environ).as_person().ask("access", f"{_RPC}/{rpc}", request, answer)
-        )
-    except OperationError as failed:
-        fail(str(failed))
+    return asked(rpc, request, answer, as_person=True, service=_RPC)
 
 
 def _line(hold: contract.LegalHold) -> str:

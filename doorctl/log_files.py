@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from tlog.checkpoints import CheckpointError, SignedCheckpoint, open_checkpoint
+from tlog.checkpoints import CHECKPOINT, CheckpointError, SignedCheckpoint, open_checkpoint
 from tlog.hashing import HASH_BYTES, leaf_hash, tree_root
 from tlog.leaves import Disclosure, Leaf, LeafError, canonical, decode, unbase64url
 from tlog.notes import MAX_NOTE_BYTES, NoteError
-from tlog.signed_tables import SIGNED_TABLES, open_signed_tables
+from tlog.signed_tables import SIGNED_TABLES, open_signed_tables, table_path
 from tlog.tiles import ENTRIES, WIDTH, Tile, TileError, TileNodes, grown, leaves_of, tiles_between
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from tlog.notes import NoteKey
 
-CHECKPOINT = "checkpoint"
 TABLE = "table"
 _ROW = {"index", "leaf_sha256", "problems", "erased", "lost"}
 
@@ -302,11 +301,6 @@ def _check_signed_tables(
         report.tampered.append("the tables do not say what was signed")
     else:
         report.notes.append(f"the tables are those of {found.time}")
-
-
-def table_path(leaf_index: int) -> str:
-    """Return the file with the row of this leaf."""
-    return f"{Tile(0, leaf_index // WIDTH).path.replace('tile/0/', f'{TABLE}/')}.jsonl"
 
 
 def _table_row(line: bytes, index: int) -> dict[str, Any]:

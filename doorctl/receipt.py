@@ -12,11 +12,11 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.protobuf.message import DecodeError
 
 from doorctl.text import complain, printable
+from doorctl.verifier_keys import read_verifier_keys
 from key_files.pem import KeyFileError, read_car_public, read_public
 from protocol.faults import MessageRefusedError
 from protocol.signed_answers import prove_answer, read_answer
 from tlog.checkpoints import unverified
-from tlog.notes import NoteError, NoteKey
 from tlog.receipts import ReceiptError, ReceiptForgedError, read_receipt
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def verify(
     Exit status: 0 it holds; 1 it is forged, or of another log, vehicle or command, or log and vehicle contradict each
     other; 2 it cannot be checked: no receipt, no key, or with --vehicle-key no answer of the vehicle.
     """
-    log_keys = _log_keys(key)
+    log_keys = read_verifier_keys([key])
     try:
         receipt = read_receipt(_read(file))
     except ReceiptError as error:
@@ -169,20 +169,6 @@ def _outcome_of(answer: session_pb2.SignedAnswer) -> str:
             return report_pb2.CancelOutcome.Name(answer.cancel.outcome).removeprefix("CANCEL_OUTCOME_")
         case other:
             return str(other).upper()
-
-
-def _log_keys(text: str) -> list[NoteKey]:
-    if "+" not in text:
-        try:
-            with open(text, encoding="utf-8") as found:  # noqa: PTH123  # what was given may be no path at all
-                text = found.read(4_096)
-        except (OSError, ValueError) as error:
-            _cannot(f"{text}: {error}")
-    try:
-        keys = [NoteKey.of_vkey(line) for line in text.splitlines() if line.strip()]
-    except NoteError as error:
-        _cannot(f"the log's key: {error}")
-    return keys or _cannot("the log's key: there is none")
 
 
 def _read(file: Path) -> bytes:

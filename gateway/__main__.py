@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.page_server import PageServer
 from gateway.server import WebSocketServer
 from gateway.settings import GatewaySettings
 from gateway.watches import WatchAuthorizer, WatchFeed
@@ -15,7 +16,6 @@ from services.platform.health import Health
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
 
 NAME = "gateway"
 
@@ -30,25 +30,21 @@ async def main(settings: GatewaySettings, stop: asyncio.Event) -> None:
     feed = WatchFeed(to_status, authorizer, health.condition("watches", patience_seconds=patience))
     verifier = CapabilityVerifier(settings.capability_jwks)
     server = WebSocketServer(settings, feed, authorizer, verifier, health, CLOCK.seconds)
+    pages = PageServer(settings) if settings.pages_listen else None
     await server.start()
+    if pages is not None:
+        pages.start()
     try:
         await boot.run_until(
             stop,
             feed.run(),
-            health.keep(_nobody),
+            health.keep(),
             watch_channel(to_access, health.condition("access", patience_seconds=patience)),
+            *([pages.run()] if pages is not None else []),
         )
     finally:
-        await _close(server.stop, to_access.close, to_status.close)
-
-
-async def _nobody() -> None:
-    """Tell nobody: whoever wants to know asks."""
-
-
-async def _close(*closing: Callable[[], Awaitable[None]]) -> None:
-    for close in closing:
-        await close()
+        stopping = [pages.stop] if pages is not None else []
+        await boot.close_all(*stopping, server.stop, to_access.close, to_status.close)
 
 
 if __name__ == "__main__":

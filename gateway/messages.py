@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
+
+from services.platform import strict_json
 
 TYPES = frozenset({"DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE", "SYSTEM_ALERT"})
 MOST_VEHICLES = 100
@@ -51,11 +53,9 @@ class Unsubscribe:
 def read(text: str) -> Subscribe | Unsubscribe:
     """Return what a client's message asks for. Raises MessageError."""
     try:
-        document = json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        document = strict_json.members(text.encode())
+    except strict_json.NotStrictJsonError as error:
         raise MessageError("a message is one JSON object, with no member twice") from error
-    if not isinstance(document, dict):
-        raise MessageError("a message is one JSON object")
     request_id = document.pop("requestId", "")
     if request_id != "" and not (isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id)):
         raise MessageError("requestId is 1-64 of A-Z a-z 0-9 . _ -")
@@ -116,17 +116,6 @@ def _list(document: dict[str, Any], name: str) -> list[Any]:
 def _nothing_more(document: dict[str, Any]) -> None:
     if document:
         raise MessageError(f"there is no member {next(iter(document))[:64]!a}")
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a member twice")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def subscribed(request_id: str, vin: str, event_id: str) -> bytes:

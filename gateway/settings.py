@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from services.platform.settings import ServerSettings, Target
 
@@ -26,6 +27,23 @@ def origins_in(text: str) -> frozenset[str]:
 def _checked_origins(text: str) -> str:
     origins_in(text)
     return text
+
+
+def _checked_issuer(text: str) -> str:
+    if not text:
+        return text
+    parts = urlsplit(text)
+    is_here = parts.hostname in {"localhost", "127.0.0.1"}
+    if not _ORIGIN.fullmatch(f"{parts.scheme}://{parts.netloc}") or parts.query or parts.fragment:
+        raise ValueError("must be the issuer's URL, as its metadata name it")
+    if parts.scheme != "https" and not is_here:
+        raise ValueError("must be https://, but for an issuer on this machine")
+    return text
+
+
+_CLIENT = r"^[\x21-\x7e]{0,128}$"
+_WORDS = r"^[\x21\x23-\x5b\x5d-\x7e ]{0,512}$"
+"""Scopes and classes of sign-ins, with spaces between (RFC 6749, 3.3)."""
 
 
 class GatewaySettings(ServerSettings):
@@ -53,6 +71,25 @@ class GatewaySettings(ServerSettings):
     websocket_pong_seconds: float = Field(default=20.0, ge=0.1, le=120)
     websocket_idle_seconds: float = Field(default=60.0, ge=0.1, le=3_600)
     """How long a connection may be without a subscription."""
+
+    pages_listen: str = Field(default="", pattern=r"^([^:]+:\d{1,5})?$")
+    """Where the pages at /app/ and /console/ are served to the edge; without, they are not."""
+    pages_issuer: Annotated[str, AfterValidator(_checked_issuer)] = Field(default="", max_length=256)
+    pages_app_client: str = Field(default="", pattern=_CLIENT)
+    pages_console_client: str = Field(default="", pattern=_CLIENT)
+    pages_app_scope: str = Field(default="door person", pattern=_WORDS)
+    pages_console_scope: str = Field(default="door security.watch security.act", pattern=_WORDS)
+    pages_console_acr_values: str = Field(default="urn:ecarus:acr:2fa", pattern=_WORDS)
+
+    @model_validator(mode="after")
+    def _pages_know_who_signs_in(self) -> Self:
+        if self.pages_listen and not (
+            self.pages_issuer and self.pages_app_client and self.pages_console_client
+        ):
+            raise ValueError(
+                "DOORS_PAGES_LISTEN needs DOORS_PAGES_ISSUER, DOORS_PAGES_APP_CLIENT and DOORS_PAGES_CONSOLE_CLIENT"
+            )
+        return self
 
     @property
     def origins(self) -> frozenset[str]:

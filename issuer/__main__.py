@@ -46,7 +46,7 @@ def build(
 
     Raises ValueError for somebody who is named as a client is: whose `sub` a token has could not be told.
     """
-    limits, clients = FailureLimits(now), sandbox_clients(seed["clients"])
+    limits, clients = FailureLimits(now), sandbox_clients(seed["clients"], settings.page_origins)
     for name in seed["accounts"].keys() & clients.keys():
         raise ValueError(f"{name} is a client, and no name for an account")
     rp_id = urlsplit(settings.issuer_url).hostname or ""
@@ -79,6 +79,7 @@ def build(
         sessions=BrowserSessions(store, now),
         rates=RequestRates(time.monotonic),
         now=now,
+        page_origins=settings.page_origins,
     )
 
 

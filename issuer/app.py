@@ -23,7 +23,7 @@ from issuer.dpop import ALGORITHMS as PROOF_ALGORITHMS
 from issuer.dpop import ProofRefusedError
 from issuer.exchange_types import TOKEN_EXCHANGE
 from issuer.forms import RequestRefusedError, address_of, read_form
-from issuer.hardening import RequestBounds
+from issuer.hardening import PageOrigins, RequestBounds
 from issuer.keys import IssuerKeysUnusableError
 from issuer.mandates import SPOKEN_SECONDS, Mandate, MandateRefusedError
 from issuer.pushed_requests import PUSHED_SECONDS
@@ -58,6 +58,7 @@ class IssuerApp:
     sessions: BrowserSessions
     rates: RequestRates
     now: Callable[[], float]
+    page_origins: tuple[str, ...] = ()
 
     def routes(self) -> Starlette:
         """Return the application."""
@@ -80,6 +81,7 @@ class IssuerApp:
             ],
             middleware=[
                 Middleware(RequestBounds, rates=self.rates),
+                Middleware(PageOrigins, origins=self.page_origins),
                 Middleware(TrustedHostMiddleware, allowed_hosts=[host, "127.0.0.1"]),
             ],
             exception_handlers={IssuerKeysUnusableError: _keys_unusable, RequestRefusedError: _unreadable},

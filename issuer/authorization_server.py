@@ -284,7 +284,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
     """Token exchange (RFC 8693): an agent's own token and a mandate for one that is about the customer."""
 
     GRANT_TYPE = TOKEN_EXCHANGE
-    TOKEN_ENDPOINT_AUTH_METHODS: ClassVar[list[str]] = SECRET_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS: ClassVar[list[str]] = AUTH_METHODS
 
     def validate_token_request(self) -> None:
         """Take the mandate. Raises OAuth2Error."""
@@ -304,8 +304,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
         agent = parts.reader.claims(form.get("actor_token", ""))
         if agent is None or agent.get("client_id") != request.client.client_id or "act" in agent:
             raise InvalidGrantError("The token of the agent is not good.")
-        if agent.get("cnf", {}).get("jkt") not in {None, request.jkt}:
-            raise InvalidGrantError("The token of the agent is bound to a key; send a proof of it.")
+        self._check_key(agent)
         if parts.accounts.kind_of(agent["sub"]) != AGENT:
             raise InvalidGrantError("Only an agent acts for somebody else.")
         if not _scopes_in(agent).issuperset(asked.split()):
@@ -323,6 +322,16 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
         request.user = TokenSubject(
             sign_in, actor=agent["sub"], vin=mandate.vin, case=mandate.case, jkt=request.jkt
         )
+
+    def _check_key(self, agent: Mapping[str, Any]) -> None:
+        """Raise InvalidGrantError unless the sender holds the key of the agent's token. A client without a secret has
+        nothing else to show that it is the agent's, so there the token must have one.
+        """
+        key, shown = agent.get("cnf", {}).get("jkt"), self.request.jkt
+        if key is None and self.request.client.secret_hash is None:
+            raise InvalidGrantError("A client without a secret exchanges tokens that are bound to a key.")
+        if key not in {None, shown}:
+            raise InvalidGrantError("The token of the agent is bound to a key; send a proof of it.")
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[Any]]:
         """Return the customer's token in which the agent acts."""

@@ -1,10 +1,11 @@
-"""The sandbox's OAuth clients: the five that the access service knows."""
+"""The sandbox's OAuth clients: those that the access service knows."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from authlib.oauth2.rfc6749 import ClientMixin
 from authlib.oauth2.rfc6749.errors import InvalidScopeError
@@ -12,6 +13,9 @@ from typing_extensions import override
 
 from issuer.accounts import AGENT, CUSTOMER, EMPLOYEE
 from issuer.exchange_types import TOKEN_EXCHANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SCOPES = (
     "door",
@@ -116,13 +120,27 @@ class OAuthClient(ClientMixin):
         return grant_type in self.grant_types
 
 
-def sandbox_clients(secrets: dict[str, str]) -> dict[str, OAuthClient]:
-    """Return the clients by id; `secrets` are those of the confidential ones."""
+def sandbox_clients(secrets: dict[str, str], page_origins: Iterable[str] = ()) -> dict[str, OAuthClient]:
+    """Return the clients by id; `secrets` are those of the confidential ones, `page_origins` where the pages are."""
     hashes = {name: hashlib.sha256(secret.encode()).digest() for name, secret in secrets.items()}
-    people = frozenset({_CODE, _REFRESH})
+    people, origins = frozenset({_CODE, _REFRESH}), tuple(page_origins)
     clients = (
         OAuthClient("mobile-app", ("http://localhost:9000/callback", "com.ecarus.app:/callback"), people),
-        OAuthClient("web", ("http://localhost:9000/callback", "https://localhost:8443/callback"), people),
+        OAuthClient(
+            "web",
+            (
+                "http://localhost:9000/callback",
+                "https://localhost:8443/callback",
+                *(f"{origin}/app/" for origin in origins),
+            ),
+            people,
+        ),
+        OAuthClient(
+            "agent-console",
+            tuple(f"{origin}/console/" for origin in origins),
+            people | {TOKEN_EXCHANGE},
+            people=AGENT,
+        ),
         OAuthClient(
             "voice-assistant",
             ("http://localhost:9000/callback",),

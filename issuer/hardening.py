@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from issuer.limits import RequestRates
@@ -18,6 +22,36 @@ _HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
 }
+
+
+_FOR_SCRIPTS = re.compile(r"/\.well-known/.*|/token|/par|/revoke|/mandates/.*")
+"""What a page's script calls; everything else people see, and no page of another origin reads it."""
+_PREFLIGHT_SECONDS = 600
+
+
+class PageOrigins:
+    """Middleware: lets the scripts of listed origins ask for tokens (CORS), without the browser's cookies."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+        self._shared = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "DPoP"),
+            expose_headers=("Retry-After",),
+            max_age=_PREFLIGHT_SECONDS,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        is_shared = (
+            scope["type"] == "http"
+            and Headers(scope=scope).get("origin") in self._origins
+            and _FOR_SCRIPTS.fullmatch(scope["path"]) is not None
+        )
+        await (self._shared if is_shared else self._app)(scope, receive, send)
 
 
 class RequestBounds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "DOORS_"
+_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1)(:\d{1,5})?")
 SANDBOX = "sandbox"
 
 
@@ -31,6 +33,8 @@ class IssuerSettings(BaseModel):
     issuer_seed: FilePath
     issuer_database: str = Field(min_length=1)
     token_audience: str = Field(min_length=1)
+    issuer_page_origins: str = Field(default="", max_length=4_096)
+    """The origins whose pages may ask for tokens, with commas between."""
     issuer_token_seconds: int = Field(default=600, ge=60, le=3_600)
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -40,6 +44,19 @@ class IssuerSettings(BaseModel):
         if value != SANDBOX:
             raise ValueError(f"this issuer is for development: it starts with DOORS_PROFILE={SANDBOX} only")
         return value
+
+    @field_validator("issuer_page_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for each in filter(None, value.split(",")):
+            if not _ORIGIN.fullmatch(each):
+                raise ValueError("must be origins (http://localhost:PORT) with commas between")
+        return value
+
+    @property
+    def page_origins(self) -> tuple[str, ...]:
+        """The origins whose pages may ask for tokens."""
+        return tuple(filter(None, self.issuer_page_origins.split(",")))
 
     @field_validator("issuer_url")
     @classmethod

@@ -100,6 +100,7 @@ def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits 
         "MTLS_PORT": ports.mtls,
         "ADMIN_SOCKET": admin,
         "GATEWAY_PORT": ports.gateway,
+        "PAGES_PORT": ports.pages,
         "PKI_DIR": pki_folder,
         "GATEWAY_DIR": ROOT / "gateway",
         "GEN_DIR": ROOT / "gen",

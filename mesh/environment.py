@@ -123,6 +123,13 @@ MAY_SET: Mapping[str, frozenset[str]] = {
             *("MESSAGE_BYTES", "MESSAGES_PER_MINUTE", "VEHICLES_PER_MINUTE", "FRAMES_PER_MINUTE"),
             *("WAITING_BYTES", "BEHIND_SECONDS", "PING_SECONDS", "PONG_SECONDS", "IDLE_SECONDS"),
         )
+    }
+    | {
+        f"PAGES_{name}"
+        for name in (
+            *("ISSUER", "APP_CLIENT", "APP_SCOPE"),
+            *("CONSOLE_CLIENT", "CONSOLE_SCOPE", "CONSOLE_ACR_VALUES"),
+        )
     },
     "vehicles": frozenset({"LOG_LEVEL"}),
     "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),

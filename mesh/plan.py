@@ -19,7 +19,7 @@ from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
 from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
-from mesh.tokens import AUDIENCE
+from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
 from services.registry import SERVICES, WITH_DATABASE
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 _WIDE = {
     "DOORS_WEBSOCKET_CONNECTIONS_PER_USER": "500",
     "DOORS_WEBSOCKET_CONNECTIONS_PER_ADDRESS": "4000",
-    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "5000",
+    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "2000",
     "DOORS_WEBSOCKET_VEHICLES_PER_MINUTE": "10000",
 }
 """The sandbox is one address and few people."""
@@ -138,7 +138,11 @@ class Planner:
             "audit": self._audit_settings,
             "notification": self._notification_settings,
         }.get(service.name, dict[str, str])
-        settings = {**self._server(service.name), **self._vehicle_settings(service), **particular()}
+        settings = {
+            **self._server(service.name, self._ports.service(service.name)),
+            **self._vehicle_settings(service),
+            **particular(),
+        }
         if service.needs_broker:
             settings |= self._broker(service.name)
             settings["DOORS_AUDIT_TARGET"] = self._target("audit")
@@ -158,10 +162,10 @@ class Planner:
             is_alive=GrpcAlive(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
         )
 
-    def _server(self, name: str) -> dict[str, str]:
+    def _server(self, name: str, port: int) -> dict[str, str]:
         pair = self._pair(name)
         return {
-            "DOORS_LISTEN": "" if name == GATEWAY else self._target(name),
+            "DOORS_LISTEN": f"{LOOPBACK}:{port}",
             "DOORS_TLS_CERT": _absolute(pair.cert),
             "DOORS_TLS_KEY": _absolute(pair.key),
             "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
@@ -232,6 +236,7 @@ class Planner:
             "DOORS_ISSUER_JWKS": _absolute(self._sandbox.issuer_jwks),
             "DOORS_ISSUER_SEED": _absolute(self._sandbox.issuer_seed),
             "DOORS_ISSUER_DATABASE": _absolute(self._sandbox.issuer_database),
+            "DOORS_ISSUER_PAGE_ORIGINS": ",".join(self._ports.page_origins),
             "DOORS_TOKEN_AUDIENCE": AUDIENCE,
         }
         return MeshComponent(
@@ -245,19 +250,14 @@ class Planner:
         )
 
     def _gateway(self) -> MeshComponent:
-        origins = ",".join(
-            f"{scheme}://{host}:{port}"
-            for scheme, port in (("http", self._ports.http), ("https", self._ports.https))
-            for host in ("localhost", LOOPBACK)
-        )
         environment = {
             **self._python,
             **_USUAL,
             **_WIDE,
-            "DOORS_WEBSOCKET_ORIGINS": origins,
+            "DOORS_WEBSOCKET_ORIGINS": ",".join(self._ports.page_origins),
+            **self._page_settings(),
             **of_the_user(self._environment, GATEWAY),
-            **self._server(GATEWAY),
-            "DOORS_LISTEN": f"{LOOPBACK}:{self._ports.gateway}",
+            **self._server(GATEWAY, self._ports.gateway),
             "DOORS_ACCESS_TARGET": self._target("access"),
             "DOORS_STATUS_TARGET": self._target("status"),
         }
@@ -272,6 +272,17 @@ class Planner:
                 self._ports.gateway, "/healthz", self._sandbox.pki / "ca.crt", self._pair("edge")
             ),
         )
+
+    def _page_settings(self) -> dict[str, str]:
+        """Return where people sign in: at the sandbox's issuer, or at the one that the user named for the pages."""
+        if self._own_issuer and not self._environment.get("DOORS_PAGES_ISSUER"):
+            return {}
+        return {
+            "DOORS_PAGES_LISTEN": f"{LOOPBACK}:{self._ports.pages}",
+            "DOORS_PAGES_ISSUER": issuer_url(self._ports),
+            "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
+            "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
+        }
 
     def _status_settings(self) -> dict[str, str]:
         return {"DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key)}

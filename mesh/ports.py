@@ -72,6 +72,20 @@ class Ports:
         """The WebSocket, behind Envoy, over mutual TLS."""
         return self.base + 580
 
+    @property
+    def pages(self) -> int:
+        """The pages at /app/ and /console/, behind Envoy, over mutual TLS."""
+        return self.base + 581
+
+    @property
+    def page_origins(self) -> tuple[str, ...]:
+        """Where a browser here finds the pages: the edge by its names. The first is the one to tell people."""
+        return tuple(
+            f"{scheme}://{host}:{port}"
+            for scheme, port in (("http", self.http), ("https", self.https))
+            for host in ("localhost", LOOPBACK)
+        )
+
     def service(self, name: str) -> int:
         """Return the gRPC port of a service."""
         return self.base + descriptor_of(name).port_distance
@@ -83,6 +97,7 @@ class Ports:
             (self.mqtt, "nats (MQTT)"),
             *((self.service(each.name), each.name) for each in SERVICES),
             (self.gateway, "gateway"),
+            (self.pages, "gateway (pages)"),
             (self.http, "envoy (HTTP)"),
             (self.https, "envoy (HTTPS)"),
             (self.mtls, "envoy (mTLS gRPC)"),

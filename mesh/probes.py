@@ -79,6 +79,8 @@ def _https(
     port: int, path: str, ca: Path, pair: Pair, seconds: float, is_good: Callable[[httpx.Response], bool]
 ) -> Callable[[], Awaitable[bool]]:
     async def probe() -> bool:
+        if _nobody_listens(port):
+            return False
         tls = ssl.create_default_context(cafile=str(ca))
         tls.load_cert_chain(pair.cert, pair.key)
         async with httpx.AsyncClient(trust_env=False, timeout=seconds, verify=tls) as client:

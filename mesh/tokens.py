@@ -22,7 +22,9 @@ ONE_FACTOR = "urn:ecarus:acr:1fa"
 TWO_FACTORS = "urn:ecarus:acr:2fa"
 """The classes of a sign-in (`acr`), as the access service's step-up table names them."""
 _METHODS = {ONE_FACTOR: ["pwd"], TWO_FACTORS: ["mfa", "otp", "pwd"]}
-CLIENTS = ("mobile-app", "call-center", "web", "voice-assistant", "operations")
+APP_CLIENT, CONSOLE_CLIENT = "web", "agent-console"
+"""Those of the pages at /app/ and /console/."""
+CLIENTS = ("mobile-app", "call-center", APP_CLIENT, "voice-assistant", "operations", CONSOLE_CLIENT)
 """The clients registered with the access service; a command's source follows from them."""
 EMPLOYEES = "operations"
 """The client of employees, who watch over access and command nothing."""

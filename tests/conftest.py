@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from tests.support.described_answers import described_answers
 from tests.support.groups import GroupScheduling, tell_groups
 from tests.support.postgres import stop_shared_postgres
 from tests.support.run import begin_run, end_run, keep_compiled_code
@@ -153,7 +154,10 @@ def _fixtures(item: pytest.Item) -> list[str]:
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     # So that what a withdrawn key opened ends while a test waits for it.
-    with running_mesh(
-        tmp_path_factory.mktemp("doors"), DOORS_KEYS_REREAD_SECONDS="2", DOORS_ALERT_DAMPING_SECONDS="6"
-    ) as running:
+    with (
+        running_mesh(
+            tmp_path_factory.mktemp("doors"), DOORS_KEYS_REREAD_SECONDS="2", DOORS_ALERT_DAMPING_SECONDS="6"
+        ) as running,
+        described_answers(running.ports.http, running.ports.https),
+    ):
         yield running

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tlog.notes import NoteKey, SignedNote
 
+CHECKPOINT = "checkpoint"
+"""The path of the last one in a log (c2sp.org/tlog-tiles), and in a copy."""
 _SIZE = re.compile(r"0|[1-9]\d{0,18}")
 
 

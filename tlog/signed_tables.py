@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tlog.notes import NoteError, open_note, unbase64
+from tlog.tiles import WIDTH, Tile, TileError, tile_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SIGNED_TABLES = "table/signed"
 """The file's path in a copy."""
+_TABLE_TILES, _TILES = "table/", "tile/0/"
 _FORM = re.compile(r"tables of ([^\s]+)\n(0|[1-9]\d{0,18})\n(\S+)\n(\S+)\n(0|[1-9]\d{0,13})\n")
 
 
@@ -59,3 +61,19 @@ def open_signed_tables(data: bytes, origin: str, keys: Iterable[NoteKey]) -> Sig
     if found is None or found[1] != origin:
         raise NoteError("it says nothing of the tables of this log")
     return SignedTables(origin, int(found[2]), unbase64(found[3]), unbase64(found[4]), int(found[5]))
+
+
+def table_path(leaf_index: int) -> str:
+    """Return the path in a copy of the file with the row of this leaf: a file has those of one tile's leaves."""
+    return f"{Tile(0, leaf_index // WIDTH).path.replace(_TILES, _TABLE_TILES, 1)}.jsonl"
+
+
+def is_table_path(path: str) -> bool:
+    """Return whether there may be a file with rows at this path."""
+    if not path.startswith(_TABLE_TILES) or not path.endswith(".jsonl"):
+        return False
+    try:
+        tile_of(path.removesuffix(".jsonl").replace(_TABLE_TILES, _TILES, 1))
+    except TileError:
+        return False
+    return True

@@ -49,11 +49,6 @@ class Tile:
         level = "entries" if self.level == ENTRIES else str(self.level)
         return f"tile/{level}/{name}" + ("" if self.width == WIDTH else f".p/{self.width}")
 
-    @property
-    def first_leaf(self) -> int:
-        """Return the first leaf below it."""
-        return self.number << (_HEIGHT * (max(self.level, 0) + 1))
-
 
 def tile_of(path: str) -> Tile:
     """Return the tile at this path. Raise TileError for a path of none."""
@@ -65,11 +60,6 @@ def tile_of(path: str) -> Tile:
     if tile.level > _MAX_LEVEL or tile.path != path:
         raise TileError(f"{path[:80]!r} is no tile's path in its one form")
     return tile
-
-
-def tiles_of(size: int) -> Iterator[Tile]:
-    """Yield the tiles and bundles of a tree of this size."""
-    return tiles_between(0, size)
 
 
 def tiles_between(old: int, new: int) -> Iterator[Tile]:

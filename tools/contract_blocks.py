@@ -90,7 +90,7 @@ class Contract:
 
     def __init__(self, image: FileDescriptorSet, options: Any, http: Any, grpc_codes: Any) -> None:
         files = [file for file in image.file if file.package == DOOR_PACKAGE]
-        self._options, self._http, self._grpc_codes = options, http, grpc_codes
+        self.options, self._http, self._grpc_codes = options, http, grpc_codes
         self._messages = {f".{f.package}.{m.name}": m for f in files for m in f.message_type}
         self.rpcs = [rpc for file in files for rpc in self._rpcs_of(file)]
         self.refusals = {r.code: r for file in files for r in self._refusals_of(file)}
@@ -99,7 +99,7 @@ class Contract:
         comments = _comments_of(file)
         for i, service in enumerate(file.service):
             for j, method in enumerate(service.method):
-                access = method.options.Extensions[self._options.access]
+                access = method.options.Extensions[self.options.access]
                 rule = method.options.Extensions[self._http]
                 verb = rule.WhichOneof("pattern")
                 path = getattr(rule, verb) if verb else None
@@ -107,7 +107,7 @@ class Contract:
                     service=f"{file.package}.{service.name}",
                     name=method.name,
                     action=access.action,
-                    served_by=service.options.Extensions[self._options.served_by],
+                    served_by=service.options.Extensions[self.options.served_by],
                     streams=method.server_streaming,
                     reaches_vehicle=access.reaches_vehicle,
                     may_wait=access.may_wait,
@@ -126,7 +126,7 @@ class Contract:
         comments = _comments_of(file)
         for i, enum in enumerate(file.enum_type):
             for j, value in enumerate(enum.value):
-                problem = value.options.Extensions[self._options.problem]
+                problem = value.options.Extensions[self.options.problem]
                 if problem.http_status:
                     yield ProblemEntry(
                         code=value.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class Standard:
     rows: tuple[SecurityRequirement, ...]
 
 
+@cache
 def read(root: Path = ROOT, source: Path = SOURCE) -> dict[str, Standard]:
     """Return the standards by their key. Raises RequirementRefusedError."""
     standards = {

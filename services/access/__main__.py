@@ -151,10 +151,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate, authorizer.invalidate_cases)
     await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
-    (sessions, gate), people = (
-        _sessions_of(database, issuer),
-        _people_of(audit.database, relay, authorizer.invalidate, settings),
-    )
+    sessions, gate = _sessions_of(database, issuer)
+    shared, severed, abnormal = _people_of(audit.database, relay, authorizer.invalidate, settings)
     persons = _Persons(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate)
 
     watch = KeyWatch(
@@ -186,20 +184,20 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
                 None if settings.is_sandbox else SqlPendingApiKeys(audit.database),
                 trusts=keys.ring.trusts,
                 hash_key=partial(key_hash, pepper),
-                severed=people[1],
-                abnormal=people[2],
+                severed=severed,
+                abnormal=abnormal,
                 watches=SessionWatches(
                     verifier, authorizer, sessions, keys.ring.trusts, workloads.is_name_revoked, CLOCK.now
                 ),
             ),
             server,
         )
-        DoorGrantServicer(*people, agents).register(server)
+        DoorGrantServicer(shared, severed, abnormal, agents).register(server)
         DoorEventServicer(gate).register(server)
         VehiclePeopleServicer(record, CLOCK.now).register(server)
         for servicer in persons.servicers:
             servicer.register(server)
-        SecurityCaseServicer(people[2], record, authorizer.invalidate, CLOCK.now).register(server)
+        SecurityCaseServicer(abnormal, record, authorizer.invalidate, CLOCK.now).register(server)
         CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate_cases, CLOCK.now)).register(
             server
         )
@@ -227,7 +225,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
-            regularly("look_at_access", LOOK_SECONDS, partial(signals.look, people[2].look_at)),
+            regularly("look_at_access", LOOK_SECONDS, partial(signals.look, abnormal.look_at)),
             audit.run(),
             regularly("tell_looks", TELL_LOOKS_SECONDS, decisions.tell),
             regularly("note_key_uses", WRITE_SECONDS, key_uses.write),
@@ -239,8 +237,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         fetching = [keys.close] if isinstance(keys, DiscoveredKeys) else []
         await rpc.stop()
         decisions.tell_all()
-        for close in (audit.close, *fetching, persons.data.close, broker.close, database.close):
-            await close()
+        await boot.close_all(audit.close, *fetching, persons.data.close, broker.close, database.close)
 
 
 class _Persons:

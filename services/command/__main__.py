@@ -65,7 +65,7 @@ from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from services.platform.jetstream import Broker
@@ -93,11 +93,6 @@ async def _command_waits(broker: Broker, settings: CommandSettings) -> CommandWa
     waits = CommandWaits(replicas, settings.command_waits, settings.command_waits_per_user)
     await replicas.listen(waits)
     return waits
-
-
-async def _close(*closing: Callable[[], Awaitable[None]]) -> None:
-    for close in closing:
-        await close()
 
 
 async def _known_vehicles(commands: store.SqlCommands) -> SessionsKnown:
@@ -292,10 +287,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         )
     finally:
         waits.close()  # before calls in flight are waited for
-        await _close(
+        await boot.close_all(
             server.stop, *(each.close for each in (refused, audit, gateway, to_signer, to_enrolment))
         )
-        await _close(broker.close, database.close)
+        await boot.close_all(broker.close, database.close)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import structlog
 
 from services.platform.audit import log_call
 from services.platform.audit_entry import AuditRecord, DecisionOutcome, EntryIds, case_in, encoded, factors_of
+from services.platform.policy import service
 from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ what is so already.
 """
 _BATCH = 500
 _RETRY_SECONDS = 0.5
-_SERVICES = "spiffe://ecarus/room/"
+_SERVICES = service("")
 _log = structlog.get_logger()
 
 

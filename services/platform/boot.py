@@ -79,6 +79,12 @@ async def _until_signalled(
     running.result()
 
 
+async def close_all(*closing: Callable[[], Awaitable[None]]) -> None:
+    """Close one after the other."""
+    for close in closing:
+        await close()
+
+
 class BackgroundTaskDiedError(Exception):
     """A loop that should never end has ended; the text says which and why."""
 

@@ -107,13 +107,13 @@ class Health:
         self._failing = failing
         self._failing_groups = frozenset[str]().union(*(condition.needed_by for condition in bad))
 
-    async def keep(self, tell: Callable[[], Awaitable[None]]) -> None:
-        """Look until cancelled, and `tell` whenever something has changed."""
+    async def keep(self, tell: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Look until cancelled, and `tell` whenever something has changed, where somebody is to be told."""
         told: tuple[bool, frozenset[str]] | None = None
         while True:
             self.look()
             state = (not self._failing, self._failing_groups)
-            if state != told:
+            if tell is not None and state != told:
                 await tell()
                 told = state
             await asyncio.sleep(LOOK_SECONDS)

@@ -24,7 +24,7 @@ from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.preferences import PREFER
 from services.platform.session import SESSION_KEY
-from services.platform.step_up import BEARER
+from services.platform.step_up import BEARER, CHALLENGE
 from services.platform.storage import CommitUncertainError, StorageUnavailableError
 from services.platform.validation import violations_of
 from services.product import ACTION_NOT_GRANTED_DETAIL, RESOURCE, RESOURCE_NOT_FOUND_DETAIL
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from services.platform.workload import Workload, Workloads
 
 CORRELATION_ID = "x-correlation-id"
-CHALLENGE = "www-authenticate"
 ORIGINAL_PATH = "x-envoy-original-path"
 LONGEST_CALL_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 30.0

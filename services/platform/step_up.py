@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import Descriptor
 
+CHALLENGE = "www-authenticate"
+"""The header of a challenge (RFC 9110, 11.6.1)."""
 BEARER = "Bearer"
 """The scheme of a token that whoever has it may use (RFC 6750)."""
 
@@ -46,26 +48,30 @@ class StepUpState:
         """Return the refusal of `what` ("To weaken a setting") where it is not."""
         if not self.acr_values:
             return not_made_for(what)
-        refusal = challenge(self.acr_values, self.max_age_seconds, what)
-        told = refusal.headers["www-authenticate"].removeprefix(BEARER)
-        more = f", {self.parameters}" if self.parameters else ""
-        refusal.headers = {**refusal.headers, "www-authenticate": f"{self.scheme}{told}{more}"}
-        return refusal
+        return challenge(self.acr_values, self.max_age_seconds, what, self.scheme, self.parameters)
 
 
-def challenge(acr_values: Sequence[str], max_age_seconds: int, what: str) -> Refusal:
-    """Return the refusal that asks for a newer token, with the challenge as RFC 9470 writes it."""
+def challenge(
+    acr_values: Sequence[str], max_age_seconds: int, what: str, scheme: str = BEARER, parameters: str = ""
+) -> Refusal:
+    """Return the refusal that asks for a newer token, with the challenge as RFC 9470 writes it.
+
+    It begins with `scheme`, and ends with what else is said of it.
+    """
     words = " ".join(acr_values)
+    said = [
+        'error="insufficient_user_authentication"',
+        'error_description="A stronger or more recent authentication is required"',
+        f'acr_values="{words}"',
+        f'max_age="{max_age_seconds}"',
+        *([parameters] if parameters else []),
+    ]
     return Refusal(
         errors.STEP_UP_REQUIRED,
         f"{what} needs a sign-in of class {' or '.join(acr_values)} that is at most {max_age_seconds} s old; "
         "sign in again and send the same request, under the same X-Correlation-ID, with the new token.",
         facts={"acrValues": words, "maxAge": max_age_seconds},
-        headers={
-            "www-authenticate": f'{BEARER} error="insufficient_user_authentication", '
-            'error_description="A stronger or more recent authentication is required", '
-            f'acr_values="{words}", max_age="{max_age_seconds}"'
-        },
+        headers={CHALLENGE: f"{scheme} {', '.join(said)}"},
     )
 
 

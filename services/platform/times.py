@@ -47,6 +47,11 @@ def shown_time(at: datetime) -> Timestamp:
     return timestamp
 
 
+def shown_time_or_none(at: datetime | None) -> Timestamp | None:
+    """Return the millisecond that holds `at`, as answers show it; None where there is no time."""
+    return None if at is None else shown_time(at)
+
+
 def exact_time(at: datetime) -> Timestamp:
     """Return `at` to the microsecond: what services tell each other, and compare."""
     timestamp = Timestamp()

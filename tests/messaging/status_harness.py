@@ -39,6 +39,7 @@ from services.status.usecases.advisories import AdvisoryFilter
 from services.status.usecases.door_status import watch_updates
 from services.status.usecases.hub import Hub, Watcher
 from services.status.usecases.presence import LostVehicles
+from services.status.usecases.streams import Streams
 from services.telematics.broker import connect_broker
 from services.telematics.quotas import VehicleQuotas
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
@@ -203,7 +204,7 @@ async def running_room(
         ShownResultsPublisher(broker, relay).publish,
         now_us,
     )
-    hub = Hub(time.monotonic, time.time)
+    hub = Hub(time.monotonic, time.time, shared=Streams(50, 50, 50))
     updates = StreamTail(
         broker,
         DOOR_UPDATES,

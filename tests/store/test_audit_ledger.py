@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 
-from services.audit.adapters.store import SqlLedger
+from services.audit.adapters.store import SqlLedger, SqlLedgerReading
 from services.audit.domain.entries import RejectedFor
 from services.platform.database import open_database
 from tests.support.audit_entries import HOUSE_KEY, T0, VIN, entry, migrated_audit, opened_ledger
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 async def ledger(database_url: str) -> AsyncIterator[SqlLedger]:
     async with opened_ledger(database_url) as ledger:
         yield ledger
+
+
+@pytest.fixture
+async def reading(ledger: SqlLedger, database_url: str) -> AsyncIterator[SqlLedgerReading]:  # noqa: ARG001  # it is made
+    database = await open_database(database_url)
+    yield SqlLedgerReading(database, HOUSE_KEY)
+    await database.close()
 
 
 async def test_replicas_take_turns_and_leave_no_gap(database_url: str) -> None:
@@ -61,15 +68,17 @@ async def test_the_same_person_twice_cannot_be_seen_in_the_leaves(ledger: SqlLed
 async def test_another_content_under_an_id_is_rejected_alone(ledger: SqlLedger) -> None:
     await ledger.append([entry(1)])
     changed = entry(1, rule="SHARED")
-    rejected = await ledger.append([entry(2), changed, entry(3), entry(3, subject="user-456")])
+    rejected, size = await ledger.append([entry(2), changed, entry(3), entry(3, subject="user-456")])
     assert [(each.entry_id, each.reason) for each in rejected] == [
         ("command-1", RejectedFor.ID_REUSED),
         ("command-3", RejectedFor.ID_REUSED),
     ]
-    assert await ledger.size() == 3
+    assert size == 3
 
 
-async def test_what_is_found_by_vehicle_person_and_command(ledger: SqlLedger) -> None:
+async def test_what_is_found_by_vehicle_person_and_command(
+    ledger: SqlLedger, reading: SqlLedgerReading
+) -> None:
     other = "KMHSH81C7LU654321"
     await ledger.append(
         [entry(1), entry(2, vin=other), entry(3, actor=""), entry(4, subject="user-9", command_id="cmd-1")]
@@ -78,13 +87,20 @@ async def test_what_is_found_by_vehicle_person_and_command(ledger: SqlLedger) ->
     def numbers(found: list[object]) -> list[int]:
         return [each.leaf_index for each in found]  # type: ignore[attr-defined]  # entries
 
-    assert numbers([*await ledger.entries_of_vehicle(VIN)]) == [3, 2, 0]
-    assert numbers([*await ledger.entries_of_vehicle(VIN, before=3, limit=1)]) == [2]
-    assert numbers([*await ledger.entries_of_vehicle(other)]) == [1]
-    assert numbers([*await ledger.entries_of_person("user-123")]) == [2, 1, 0]
-    assert numbers([*await ledger.entries_of_person("agent-7")]) == [3, 1, 0]
-    assert await ledger.entries_of_person("nobody") == []
-    assert await ledger.leaf_indexes_of("cmd-1") == [0, 3]
+    async def of_vehicle(vin: str, before: int | None = None, limit: int = 100) -> list[int]:
+        asked: dict[str, Any] = {"since": None, "of_person": None}
+        return numbers([*await reading.entries_of_vehicle(vin, before=before, limit=limit, **asked)])
+
+    async def of_person(principal: str) -> list[int]:
+        return numbers([*await reading.entries_of_person(principal, before=None, limit=100)])
+
+    assert await of_vehicle(VIN) == [3, 2, 0]
+    assert await of_vehicle(VIN, before=3, limit=1) == [2]
+    assert await of_vehicle(other) == [1]
+    assert await of_person("user-123") == [2, 1, 0]
+    assert await of_person("agent-7") == [3, 1, 0]
+    assert await of_person("nobody") == []
+    assert numbers([*await reading.entries_of_command("cmd-1")]) == [0, 3]
     assert await ledger.entry(4) is None
 
 
@@ -106,8 +122,8 @@ async def test_what_comes_late_about_a_forgotten_person_is_forgotten_too(ledger:
     await ledger.append([entry(1)])
     await ledger.destroy_key("user-123")
     later = entry(4, at=T0 + timedelta(days=2))
-    assert await ledger.append([entry(1), entry(1, rule="nobody can tell any more"), entry(3), later]) == []
-    assert await ledger.size() == 3
+    again = [entry(1), entry(1, rule="nobody can tell any more"), entry(3), later]
+    assert await ledger.append(again) == ([], 3)
     _, late, new = await ledger.entries_from(0, 10)
     assert (late.erased, late.members.keys()) == ({"subject"}, {"actor"})
     assert new.value("subject") == "user-123"

@@ -117,7 +117,7 @@ async def test_rows_from_before_get_their_decision(database_url: str) -> None:
 
 
 def _taken_back(connection: Any) -> None:
-    for name in ("of_vehicle", "of_vehicle_decided", "of_subject", "of_actor"):
+    for name in ("of_vehicle", "of_vehicle_decided", "of_subject", "of_actor", "of_vehicle_since"):
         connection.execute(text(f"DROP INDEX ledger_entry_{name}"))
     connection.execute(text("ALTER TABLE ledger_entry DROP COLUMN decision"))
     for column in ("vehicle", "subject", "actor"):
@@ -125,28 +125,54 @@ def _taken_back(connection: Any) -> None:
     connection.execute(text("UPDATE alembic_version SET version_num = '0003_row_macs'"))
 
 
-async def test_no_page_is_sorted_nor_walks_through_the_ledger(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.sqlite3"
-    await migrated_audit(url)
-    database = await open_database(url)
-    ledger, reading = SqlLedger(database, HOUSE_KEY, lambda: T0), SqlLedgerReading(database, HOUSE_KEY)
-    await ledger.append([entry(1)])
-    watch = Watch(database._engine)  # type: ignore[attr-defined]  # SQLite's
-    for person in (None, "user-123"):
-        for decision in (None, AuditDecision.ALLOWED):
-            await reading.entries_of_vehicle(
-                VIN, before=9, limit=5, since=T0, of_person=person, decision=decision
-            )
-    await reading.entries_of_person("user-123", before=None, limit=5)
-    await ledger.entries_of_person("user-123", before=5)
-    paging = {said: values for said, values in watch.ran.items() if "LIMIT" in said}
-    plans = await database.read(
+async def plans_of(database: Database, ran: dict[str, Any]) -> list[str]:
+    """How SQLite looks for pages: a line for each step of each statement."""
+    paging = {said: values for said, values in ran.items() if "LIMIT" in said}
+    return await database.read(
         lambda c: [
             row[-1]
             for said, values in paging.items()
             for row in c.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}", values)
         ]
     )
+
+
+@pytest.fixture
+async def ledger_on_sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite:///{tmp_path}/ledger.sqlite3"
+    await migrated_audit(url)
+    database = await open_database(url)
+    await SqlLedger(database, HOUSE_KEY, lambda: T0).append([entry(1)])
+    yield database
     await database.close()
-    assert len(paging) >= 8
+
+
+async def test_no_page_is_sorted_nor_walks_through_the_ledger(ledger_on_sqlite: Database) -> None:
+    reading = SqlLedgerReading(ledger_on_sqlite, HOUSE_KEY)
+    watch = Watch(ledger_on_sqlite._engine)  # type: ignore[attr-defined]  # SQLite's
+    for person in (None, "user-123"):
+        for decision in (None, AuditDecision.ALLOWED):
+            await reading.entries_of_vehicle(
+                VIN, before=9, limit=5, since=None, of_person=person, decision=decision
+            )
+    await reading.entries_of_person("user-123", before=None, limit=5)
+    await SqlLedger(ledger_on_sqlite, HOUSE_KEY, lambda: T0).entries_of_person("user-123", before=5)
+    plans = await plans_of(ledger_on_sqlite, watch.ran)
+    assert len(plans) >= 8
     assert [plan for plan in plans if "SCAN" in plan or "TEMP B-TREE" in plan] == []
+
+
+async def test_of_what_is_older_than_was_asked_for_nothing_is_looked_at(ledger_on_sqlite: Database) -> None:
+    reading = SqlLedgerReading(ledger_on_sqlite, HOUSE_KEY)
+    watch = Watch(ledger_on_sqlite._engine)  # type: ignore[attr-defined]  # SQLite's
+    for person in (None, "user-123"):
+        for decision in (None, AuditDecision.ALLOWED):
+            await reading.entries_of_vehicle(
+                VIN, before=9, limit=5, since=T0, of_person=person, decision=decision
+            )
+    plans = [
+        plan for plan in await plans_of(ledger_on_sqlite, watch.ran) if "TEMP B-TREE FOR ORDER BY" not in plan
+    ]
+    by_time = "COVERING INDEX ledger_entry_of_vehicle_since (vehicle=? AND at>?)"
+    assert len(plans) >= 7
+    assert [plan for plan in plans if by_time not in plan] == []

@@ -13,7 +13,6 @@ from sqlalchemy import text, update
 
 from services.audit.adapters.log_key import LogKeys
 from services.audit.adapters.publication import LogPublication
-from services.audit.adapters.second_place import CHECKPOINT
 from services.audit.adapters.store import SqlLedger
 from services.audit.adapters.store.tables import tree as tree_size
 from services.audit.domain.history import HistoryBrokenError, SignedTree
@@ -22,9 +21,9 @@ from services.audit.usecases.signing import SecondPlaceError, look_at_history, s
 from tests.support.audit_entries import HOUSE_KEY, entry
 from tests.support.audit_log import KEYS, ORIGIN, AuditLog, opened_log
 from tests.unit.tlog import naive_tree as naive
-from tlog.checkpoints import open_checkpoint
+from tlog.checkpoints import CHECKPOINT, open_checkpoint
 from tlog.hashing import leaf_hash, verify_consistency, verify_inclusion
-from tlog.tiles import TileError, leaves_of, tile_of, tiles_of
+from tlog.tiles import TileError, leaves_of, tile_of, tiles_between
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,7 +39,7 @@ async def log(database_url: str, tmp_path: Path) -> AsyncIterator[AuditLog]:
 async def test_the_tree_is_that_of_the_leaves_and_proves_them(log: AuditLog) -> None:
     roots = {}
     for end in (1, 7, 260, 300):
-        await log.grow(await log.ledger.size(), end)
+        await log.grow(await log.tree.size(), end)
         head = await log.tree.head()
         assert head.size == end
         roots[end] = head.root
@@ -265,8 +264,8 @@ async def test_the_log_is_published_as_files_that_are_written_once(log: AuditLog
     await log.ledger.append([entry(number) for number in range(100, 300)])
     await log.sequencer.step()
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert there == {".lock", CHECKPOINT, *(tile.path for tile in tiles_of(300))}
-    for tile in tiles_of(300):
+    assert there == {".lock", CHECKPOINT, *(tile.path for tile in tiles_between(0, 300))}
+    for tile in tiles_between(0, 300):
         assert (folder / tile.path).read_bytes() == await log.tree.content_of(tile)
 
 
@@ -364,4 +363,4 @@ async def test_a_database_that_lost_leaves_while_it_is_served_takes_nothing_more
         await record_entries(other, log.history, [entry(9)])
     await roll_back(5)  # a later copy was restored
     assert await record_entries(log.ledger, log.history, [entry(9)]) == []
-    assert await log.ledger.size() == 6
+    assert await log.tree.size() == 6

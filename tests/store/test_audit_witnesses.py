@@ -9,11 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from structlog.testing import capture_logs
 
-from services.audit.adapters.second_place import CHECKPOINT
 from services.audit.adapters.witnesses import WitnessRound, read_witnesses
 from tests.support.audit_log import KEYS, ORIGIN, AuditLog, opened_log
 from tests.support.tlog_witness import TIME, TrueWitness, serving
-from tlog.checkpoints import open_checkpoint
+from tlog.checkpoints import CHECKPOINT, open_checkpoint
 from tlog.hashing import leaf_hash
 from tlog.notes import MAX_SIGNATURES, NoteError, NoteKey, cosignature_line, split
 
@@ -54,7 +53,7 @@ async def test_each_checkpoint_is_cosigned_and_published_so(
     await asking.ask()
     assert witness.asked == []
     for end in (1, 5, 300):
-        await log.grow(await log.ledger.size(), end)
+        await log.grow(await log.tree.size(), end)
         assert await latest(log, witness) == []
         await asking.ask()
         assert await latest(log, witness) == [witness.name]

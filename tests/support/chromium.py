@@ -72,6 +72,10 @@ class ChromiumPage:
             value = value[name]
         return value
 
+    def forget_events(self) -> None:
+        """Have `event` return none that was before."""
+        self._events.clear()
+
     async def _read(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads((await self._reader.readuntil(b"\0"))[:-1])
         return message

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.access.v1 import abnormal_pb2, access_service_pb2, account_pb2, severance_pb2
 
 from services.access.adapters import grant_translate, translate
-from services.access.adapters.translate import timestamp
 from services.access.domain import key_scopes
 from services.access.domain.abnormal import Consequence
 from services.access.domain.accounts import ApiKey, NewApiKey, PendingApiKey, Source
 from services.access.domain.severance import NewSeverance
+from services.platform.times import shown_time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,9 @@ def account_message(account: Account) -> account_pb2.Account:
     """Return an account as it is told."""
     return account_pb2.Account(
         principal=account.principal,
-        locked_at=timestamp(account.locked_at),
+        locked_at=shown_time_or_none(account.locked_at),
         reason=account.reason,
-        restricted_at=timestamp(account.restricted_at),
+        restricted_at=shown_time_or_none(account.restricted_at),
         restriction_reason=account.restriction_reason,
         restore_requested_by=account.restore_requested_by,
     )
@@ -42,9 +42,9 @@ def case_message(case: AbnormalCase) -> abnormal_pb2.AbnormalCase:
         principal=case.finding.principal,
         evidence=case.finding.evidence,
         restricted=case.finding.consequence is Consequence.RESTRICT,
-        raised_at=timestamp(case.raised_at),
+        raised_at=shown_time_or_none(case.raised_at),
         acknowledged_by=case.acknowledged_by,
-        acknowledged_at=timestamp(case.acknowledged_at),
+        acknowledged_at=shown_time_or_none(case.acknowledged_at),
         times=case.times,
     )
 
@@ -69,16 +69,16 @@ def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb
     return account_pb2.ApiKey(
         key_id=key.key_id,
         principal=key.principal,
-        created_at=timestamp(key.created_at),
-        expires_at=timestamp(key.expires_at),
-        revoked_at=timestamp(key.revoked_at),
+        created_at=shown_time_or_none(key.created_at),
+        expires_at=shown_time_or_none(key.expires_at),
+        revoked_at=shown_time_or_none(key.revoked_at),
         name=key.name,
         source=key.source.value if key.source else "",
         requested_by=pending.requested_by if pending else "",
         approved_by=(pending.approved_by or "") if pending else "",
         scopes=key.scopes or key_scopes.UNLESS_NAMED,
         vins=key.vins,
-        last_used_at=timestamp(key.last_used_at),
+        last_used_at=shown_time_or_none(key.last_used_at),
     )
 
 
@@ -138,11 +138,11 @@ def vehicle_severance(severance: AccessSeverance) -> severance_pb2.VehicleSevera
         requested_by=asked.requested_by,
         on_behalf_of=asked.on_behalf_of,
         evidence=asked.evidence,
-        requested_at=timestamp(severance.requested_at),
-        due_at=timestamp(severance.due_at),
-        completed_at=timestamp(severance.completed_at),
+        requested_at=shown_time_or_none(severance.requested_at),
+        due_at=shown_time_or_none(severance.due_at),
+        completed_at=shown_time_or_none(severance.completed_at),
         reversal_requested_by=severance.reversal_requested_by,
         reversal_reason=severance.reversal_reason,
         reversed_by=severance.reversed_by,
-        reversed_at=timestamp(severance.reversed_at),
+        reversed_at=shown_time_or_none(severance.reversed_at),
     )

@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from services.access.adapters import strict_json
+from services.platform import strict_json
 
 _PARTS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 

@@ -12,10 +12,10 @@ from ecarus.remotecontrol.access.v1 import (
 )
 from typing_extensions import override
 
-from services.access.adapters.translate import timestamp
 from services.access.domain.customer_cases import NewCase
 from services.platform.call import current_call
 from services.platform.policy import policy_of
+from services.platform.times import shown_time_or_none
 
 if TYPE_CHECKING:
     from services.access.domain.customer_cases import CustomerCase
@@ -64,7 +64,7 @@ def _message(case: CustomerCase) -> customer_case_pb2.CustomerCase:
         customer=case.asked.customer,
         vin=case.asked.vin,
         opened_by=case.opened_by,
-        opened_at=timestamp(case.opened_at),
+        opened_at=shown_time_or_none(case.opened_at),
         closed_by=case.closed_by,
-        closed_at=timestamp(case.closed_at),
+        closed_at=shown_time_or_none(case.closed_at),
     )

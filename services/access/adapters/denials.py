@@ -14,7 +14,7 @@ from services.access.usecases.authorization import (
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.platform.interceptor import resource_not_found
-from services.platform.step_up import challenge, not_made_for
+from services.platform.step_up import CHALLENGE, challenge, not_made_for
 from services.product import ACTION_NOT_GRANTED_DETAIL
 
 _WHAT = {
@@ -65,7 +65,7 @@ def refusal_of_denial(denied: AccessDeniedError) -> Refusal:
         f"The token's scope does not include {action}; sign in for the scope {scope}.",
         facts={"action": action},
         headers={
-            "www-authenticate": f'Bearer realm="remote-door-control", error="insufficient_scope", scope="{scope}"'
+            CHALLENGE: f'Bearer realm="remote-door-control", error="insufficient_scope", scope="{scope}"'
         },
     )
 
@@ -91,7 +91,7 @@ def _refusal_of_case() -> Refusal:
         errors.TOKEN_INVALID,
         "The token was not accepted: its case is closed, or is about another customer or vehicle. Open another case.",
         headers={
-            "www-authenticate": 'Bearer realm="remote-door-control", error="invalid_token", '
+            CHALLENGE: 'Bearer realm="remote-door-control", error="invalid_token", '
             'error_description="the case is not open"'
         },
     )

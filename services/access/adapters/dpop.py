@@ -21,6 +21,7 @@ from services.access.adapters.recent import ExpiringCache
 from services.access.adapters.token_claims import is_name, is_time
 from services.platform import errors
 from services.platform.errors import Refusal
+from services.platform.step_up import CHALLENGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,11 +146,11 @@ def origin_of(url: str) -> str:
 
 def challenge_as_asked(refusal: Refusal, authorization: str | None) -> None:
     """Let a challenge of `Bearer` be one of `DPoP` for who has sent a token so (RFC 9449, 7.1)."""
-    told = refusal.headers.get("www-authenticate", "")
+    told = refusal.headers.get(CHALLENGE, "")
     asked = (authorization or "").strip().partition(" ")[0].lower()
     if asked == "dpop" and told.startswith("Bearer "):
         challenge = f"{DPOP} {told.removeprefix('Bearer ')}, {PARAMETERS}"
-        refusal.headers = {**refusal.headers, "www-authenticate": challenge}
+        refusal.headers = {**refusal.headers, CHALLENGE: challenge}
 
 
 def bound_elsewhere(why: str) -> Refusal:
@@ -164,7 +165,7 @@ def proof_invalid(why: str) -> Refusal:
 
 def _refused(reason: errors.Reason, error: str, detail: str) -> Refusal:
     challenge = f'{DPOP} error="{error}", error_description="{detail.removesuffix(".")}", {PARAMETERS}'
-    return Refusal(reason, detail, headers={"www-authenticate": challenge})
+    return Refusal(reason, detail, headers={CHALLENGE: challenge})
 
 
 def _key_in(header: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from services.access.adapters.strict_json import Object
+from services.platform.strict_json import Object
 
 if TYPE_CHECKING:
     from collections.abc import Collection

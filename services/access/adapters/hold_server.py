@@ -22,13 +22,10 @@ from services.platform.call import current_call
 from services.platform.errors import Refusal, Violation
 from services.platform.legal_holds import MOST_HOLDS
 from services.platform.policy import policy_of
-from services.platform.times import shown_time
+from services.platform.times import shown_time, shown_time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.access.domain.holds import HoldDecision
     from services.access.usecases.holds import LegalHoldDecisions
@@ -105,14 +102,10 @@ def _message(decision: HoldDecision, untold: Sequence[str]) -> contract.LegalHol
         requested_by=decision.requested_by,
         requested_at=shown_time(decision.requested_at),
         approved_by=decision.approved_by,
-        set_at=_time(decision.set_at),
+        set_at=shown_time_or_none(decision.set_at),
         lift_requested_by=decision.lift_requested_by,
-        lift_requested_at=_time(decision.lift_requested_at),
+        lift_requested_at=shown_time_or_none(decision.lift_requested_at),
         lifted_by=decision.lifted_by,
-        lifted_at=_time(decision.lifted_at),
+        lifted_at=shown_time_or_none(decision.lifted_at),
         untold_services=untold,
     )
-
-
-def _time(at: datetime | None) -> Timestamp | None:
-    return None if at is None else shown_time(at)

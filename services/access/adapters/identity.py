@@ -12,6 +12,7 @@ from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.recent import ExpiringCache
 from services.platform import errors
 from services.platform.errors import Refusal
+from services.platform.step_up import CHALLENGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,7 @@ def _bearer_in(authorization: str | None) -> tuple[str, str]:
         raise Refusal(
             errors.AUTHENTICATION_REQUIRED,
             "Send a token or a key as 'Authorization: Bearer ...'.",
-            headers={"www-authenticate": _CHALLENGE},
+            headers={CHALLENGE: _CHALLENGE},
         )
     bearer = bearer.strip(" ")
     if len(bearer) > _MAX_BEARER or not _BEARER.fullmatch(bearer):
@@ -148,5 +149,5 @@ def _challenged(refusal: Refusal) -> Refusal:
     """Return the same with the challenge that RFC 6750 asks for."""
     description = "expired" if refusal.reason is errors.TOKEN_EXPIRED else "not accepted"
     challenge = f'{_CHALLENGE}, error="invalid_token", error_description="the token is {description}"'
-    refusal.headers = {"www-authenticate": challenge.replace("is expired", "has expired")}
+    refusal.headers = {CHALLENGE: challenge.replace("is expired", "has expired")}
     return refusal

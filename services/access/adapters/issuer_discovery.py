@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from services.access.adapters import strict_json
 from services.access.adapters.issuer_keys import ALGORITHMS, KeyRing, keys_in
+from services.platform import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

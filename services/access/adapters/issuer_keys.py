@@ -17,7 +17,7 @@ import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from services.access.adapters import strict_json
+from services.platform import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ CONTENT_TYPE = "application/vnd.ecarus.personal-data+json"
 FORMAT = "ecarus-personal-data/1"
 MOST_BYTES = 64 * 1024 * 1024
 MOST_AT_ONCE = 4
+EXPORT_SECONDS = 600.0
+"""A file is read within this: enough for the largest over a slow line, and whoever reads none of it lets others in."""
 _CHUNK_CHARACTERS = 32 * 1024
 _WAITS = {
     ACCOUNT_STOPPED: "Your account is locked or restricted: nothing is erased until it is yours again, nor for seven "
@@ -80,7 +83,7 @@ class PersonalDataServicer(personal_data_service_pb2_grpc.PersonalDataServiceSer
         self._data = data
         self._sources = sources
         self._now = now
-        self._running = 0
+        self._running: set[str] = set()
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add this servicer to `server`."""
@@ -102,16 +105,17 @@ class PersonalDataServicer(personal_data_service_pb2_grpc.PersonalDataServiceSer
     async def StreamDataExport(
         self, request: personal_data_service_pb2.StreamDataExportRequest, context: Context
     ) -> AsyncIterator[HttpBody]:
-        if self._running >= MOST_AT_ONCE:
+        person = _caller()
+        if person in self._running or len(self._running) >= MOST_AT_ONCE:
             raise TooManyExportsError
-        self._running += 1
+        self._running.add(person)
         try:
-            person = _caller()
-            await self._data.fetch(person, request.export_id)
-            async for chunk in self._file(person, request.export_id):
-                yield HttpBody(content_type=CONTENT_TYPE, data=chunk.encode())
+            async with asyncio.timeout(EXPORT_SECONDS):
+                await self._data.fetch(person, request.export_id)
+                async for chunk in self._file(person, request.export_id):
+                    yield HttpBody(content_type=CONTENT_TYPE, data=chunk.encode())
         finally:
-            self._running -= 1
+            self._running.discard(person)
 
     @override
     async def RequestErasure(
@@ -182,7 +186,7 @@ def refusal_of(error: Exception) -> Refusal | None:
         detail = "The erasure is being done, or is done: it cannot be taken back."
         return Refusal(errors.REASONS["ERASURE_BEGUN"], detail)
     if isinstance(error, TooManyExportsError):
-        detail = "As many files are being made as may be at once; try again shortly."
+        detail = "Your file is being fetched already, or as many as may be at once; try again shortly."
         return Refusal(errors.RATE_LIMITED, detail, retry_after_seconds=30)
     return None
 

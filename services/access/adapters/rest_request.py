@@ -13,8 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf import json_format
 
-from services.access.adapters import strict_json
-from services.platform import errors
+from services.platform import errors, strict_json
 from services.platform.errors import Refusal, Violation
 from services.platform.validation import violations_of
 

@@ -9,7 +9,6 @@ from ecarus.remotecontrol.door.v1 import security_case_pb2, security_case_servic
 from typing_extensions import override
 
 from services.access.adapters import grant_translate
-from services.access.adapters.translate import timestamp
 from services.access.domain import watching
 from services.access.domain.abnormal import Consequence
 from services.access.usecases.grants import lock_account
@@ -17,6 +16,7 @@ from services.platform import errors
 from services.platform.call import current_call
 from services.platform.errors import Refusal
 from services.platform.policy import policy_of
+from services.platform.times import shown_time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,9 +130,9 @@ def _case_message(case: AbnormalCase) -> security_case_pb2.SecurityCase:
         principal=case.finding.principal,
         evidence=case.finding.evidence,
         restricted=case.finding.consequence is Consequence.RESTRICT,
-        raised_at=timestamp(case.raised_at),
+        raised_at=shown_time_or_none(case.raised_at),
         acknowledged_by=case.acknowledged_by,
-        acknowledged_at=timestamp(case.acknowledged_at),
+        acknowledged_at=shown_time_or_none(case.acknowledged_at),
         times=min(case.times, _MOST_TIMES),
     )
 
@@ -142,9 +142,9 @@ def _standing(account: Account) -> security_case_pb2.PrincipalStanding:
     return security_case_pb2.PrincipalStanding(
         principal=account.principal,
         state=_STATES.LOCKED if account.locked_at is not None else state,
-        restricted_at=timestamp(account.restricted_at),
+        restricted_at=shown_time_or_none(account.restricted_at),
         restriction_reason=account.restriction_reason,
-        locked_at=timestamp(account.locked_at),
+        locked_at=shown_time_or_none(account.locked_at),
         lock_reason=account.reason,
         restore_requested_by=account.restore_requested_by,
     )

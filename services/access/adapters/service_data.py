@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _TELL_SECONDS = 3.0
 _ERASE_SECONDS = 60.0
+_ROWS_SECONDS = 300.0
 _log = structlog.get_logger()
 
 
@@ -78,7 +79,7 @@ class ServiceData:
     async def rows(self, name: str, person: str) -> AsyncIterator[tuple[str, str]]:
         """Yield table and row of all that one of them keeps about a person. Raises grpc.aio.AioRpcError."""
         request = subject_data_service_pb2.ExportSubjectDataRequest(subject=person)
-        async for each in self._subject_data[name].ExportSubjectData(request):
+        async for each in self._subject_data[name].ExportSubjectData(request, timeout=_ROWS_SECONDS):
             yield each.table, each.row
 
     async def look(self, name: str, person: str, erasure_id: str) -> str:

@@ -14,6 +14,7 @@ from services.access.usecases.authorization import AccessDeniedError
 from services.access.usecases.sessions import WatchRequest
 from services.platform import errors
 from services.platform.errors import Refusal
+from services.platform.step_up import CHALLENGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ class SessionGate:
             raise Refusal(
                 errors.TOKEN_INVALID,
                 "The ticket is none, was used or is too old; ask for another one.",
-                headers={"www-authenticate": 'Bearer realm="remote-door-control", error="invalid_token"'},
+                headers={CHALLENGE: 'Bearer realm="remote-door-control", error="invalid_token"'},
             ) from None
 
     async def ticket_for(self, session: Session) -> str:

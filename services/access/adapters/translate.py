@@ -46,7 +46,7 @@ from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import CORRELATION_ID
 from services.platform.outbox import OutgoingMessage
 from services.platform.session import SESSION_KEY
-from services.platform.times import exact_time, milliseconds, shown_time
+from services.platform.times import exact_time, milliseconds, shown_time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -204,9 +204,9 @@ def grant_message(grant: Grant, pending: PendingGrant | None = None) -> grant_pb
         vin=asked.vin,
         role=_ROLE_NUMBERS[asked.role],
         actions=sorted(grant.actions),
-        created_at=timestamp(grant.created_at),
-        expires_at=timestamp(grant.expires_at),
-        revoked_at=timestamp(grant.revoked_at),
+        created_at=shown_time_or_none(grant.created_at),
+        expires_at=shown_time_or_none(grant.expires_at),
+        revoked_at=shown_time_or_none(grant.revoked_at),
     )
 
 
@@ -239,11 +239,6 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
 
 def _moment(seconds: float) -> Timestamp | None:
     return None if seconds == math.inf else exact_time(datetime.fromtimestamp(seconds, UTC))
-
-
-def timestamp(at: datetime | None) -> Timestamp | None:
-    """Return a moment as it is told; None where there is none."""
-    return None if at is None else shown_time(at)
 
 
 def refusal_of(error: Exception) -> Refusal | None:

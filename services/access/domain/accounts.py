@@ -27,6 +27,7 @@ SANDBOX_CLIENTS = {
     "call-center": Source.CALL_CENTER,
     "web": Source.WEB,
     "voice-assistant": Source.VOICE_ASSISTANT,
+    "agent-console": Source.CALL_CENTER,
 }
 """The sandbox's OAuth clients, by the client id of a token."""
 SANDBOX_EMPLOYEE_CLIENTS = frozenset({"operations"})

@@ -32,7 +32,7 @@ class ErasureBegunError(Exception):
 
 
 class TooManyExportsError(Exception):
-    """As many files are being made as may be at once."""
+    """A file of this person's is being made, or as many as may be at once."""
 
 
 @dataclass(frozen=True, slots=True)

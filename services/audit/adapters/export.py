@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from services.audit.domain.history import HistoryBrokenError, NothingSignedError
 from services.platform.times import milliseconds
+from tlog.checkpoints import CHECKPOINT
 from tlog.leaves import base64url, canonical
-from tlog.signed_tables import SIGNED_TABLES, SignedTables
-from tlog.tiles import WIDTH, Tile, TileError, tiles_between
+from tlog.signed_tables import SIGNED_TABLES, SignedTables, table_path
+from tlog.tiles import TileError, tiles_between
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,7 +59,7 @@ class LogExport:
         HistoryBrokenError, StorageUnavailableError.
         """
         latest = await self.checkpoint()
-        yield "checkpoint", latest.note
+        yield CHECKPOINT, latest.note
         for tile in tiles_between(0, latest.head.size):
             try:
                 data = await self.tree.content_of(tile)
@@ -76,11 +77,6 @@ class LogExport:
             self.keys.origin, latest.head.size, latest.head.root, digest.digest(), milliseconds(began)
         )
         yield SIGNED_TABLES, self.keys.sign_text(signed.text())
-
-
-def table_path(leaf_index: int) -> str:
-    """Return the file with the line of this leaf."""
-    return f"{Tile(0, leaf_index // WIDTH).path.replace('tile/0/', 'table/')}.jsonl"
 
 
 def _line(row: InspectedRow, *, with_members: bool) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.audit.adapters.second_place import CHECKPOINT, locked, replace_file
+from services.audit.adapters.second_place import locked, replace_file
 from services.audit.domain.history import HistoryBrokenError
-from tlog.checkpoints import CheckpointError, unverified
+from tlog.checkpoints import CHECKPOINT, CheckpointError, unverified
 from tlog.tiles import WIDTH, TileError, tiles_between
 
 if TYPE_CHECKING:

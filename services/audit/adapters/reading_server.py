@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from ecarus.remotecontrol.audit.v1 import audit_reading_service_pb2_grpc
 from ecarus.remotecontrol.door.v1 import door_audit_service_pb2_grpc
 from google.api.httpbody_pb2 import HttpBody
 from typing_extensions import override
 
 from services.audit.adapters import reading_translate as translate
+from services.audit.domain.history import HistoryBrokenError
 from services.audit.usecases import reading
 from services.platform.call import current_call
 from services.platform.policy import policy_of
@@ -31,6 +33,7 @@ DOOR_SERVICE = "ecarus.remotecontrol.door.v1.DoorAuditService"
 READING_SERVICE = "ecarus.remotecontrol.audit.v1.AuditReadingService"
 READING_POLICY = {**policy_of(DOOR_SERVICE), **policy_of(READING_SERVICE)}
 RECEIPT_TYPE = "text/plain; charset=utf-8"
+_log = structlog.get_logger()
 
 
 class DoorAuditServicer(door_audit_service_pb2_grpc.DoorAuditServiceServicer):
@@ -66,9 +69,13 @@ class DoorAuditServicer(door_audit_service_pb2_grpc.DoorAuditServiceServicer):
         self, request: door_audit_service_pb2.GetCommandReceiptRequest, context: Context
     ) -> HttpBody:
         reader = translate.reader_of(current_call())
-        receipt = await reading.command_receipt(
-            self._ledger, self._receipts, reader, request.vin, request.command_id
-        )
+        try:
+            receipt = await reading.command_receipt(
+                self._ledger, self._receipts, reader, request.vin, request.command_id
+            )
+        except HistoryBrokenError as error:  # why is for operators, whom health tells too
+            _log.error("receipt_not_proven", reason=str(error))
+            raise translate.nothing_proven() from error
         return HttpBody(content_type=RECEIPT_TYPE, data=receipt)
 
 

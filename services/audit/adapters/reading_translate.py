@@ -184,6 +184,15 @@ def _read_entry(entry: LedgerEntry) -> audit_reading_service_pb2.ReadEntry:
     return message
 
 
+def nothing_proven() -> Refusal:
+    """Return what people are told of a ledger whose history is broken."""
+    return Refusal(
+        errors.DEPENDENCY_UNAVAILABLE,
+        "The audit's ledger can neither take nor prove anything now; its operators are told. Ask again later.",
+        retry_after_seconds=30,
+    )
+
+
 def any_refusal_of(error: Exception) -> Refusal | None:
     """Return how a refusal of this service is told; None for what is not one."""
     return refusal_of(error) or reading_refusal_of(error)

@@ -14,7 +14,7 @@ import httpx
 
 from services.audit.domain.history import HistoryBrokenError, SignedTree, TreeHead
 from services.audit.usecases.signing import SecondPlaceError
-from tlog.checkpoints import CheckpointError, open_checkpoint
+from tlog.checkpoints import CHECKPOINT, CheckpointError, open_checkpoint
 from tlog.notes import MAX_NOTE_BYTES
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from tlog.notes import NoteKey
 
-CHECKPOINT = "checkpoint"
 _SECONDS = 5.0
 _NOT_FOUND = 404
 _PRECONDITION_FAILED = 412

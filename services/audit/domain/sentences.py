@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from services.audit.domain.entries import AuditDecision
@@ -19,6 +20,10 @@ _LOOKED = {
     "door.updates.read": "followed the live updates",
     "door.grants.read": "looked at who has which right",
     "door.access.sever": "looked at a severance",
+    "person.consents.read": "looked at what was consented to",
+    "person.data.export": "looked at, or took, a copy of their data",
+    "person.data.erase": "looked at how far the erasure of their data is",
+    "security.watch": "looked at cases of abnormal access",
 }
 _WANTED = {
     "door.unlock": "unlock the doors",
@@ -37,6 +42,12 @@ _WANTED = {
     "door.grants.end": "end a right",
     "door.access.sever": "sever somebody's access",
     "door.account.restore": "restore an account",
+    "person.consents.read": "look at what was consented to",
+    "person.consents.write": "give or withdraw a consent",
+    "person.data.export": "have a copy of their data",
+    "person.data.erase": "have their data erased, or look at that, or take it back",
+    "security.watch": "look at cases of abnormal access",
+    "security.act": "act on abnormal access",
 }
 _BECAUSE = {
     "VEHICLE_NOT_FOUND": "there was no right to this vehicle",
@@ -109,13 +120,16 @@ def sentence_of(entry: LedgerEntry, reader: AuditReader | None = None) -> str:
     if entry.kind == "ACCESS_ALLOWED":
         action = entry.value("action")
         looked = _LOOKED.get(action, "was allowed " + (action or "to look"))
-        count = entry.detail().get("count")
-        return f"{who} {looked}{f' ({count} more times)' if count else ''}."
+        return f"{who} {looked}{_again(entry.detail().get('count', ''))}."
     about = _about(entry, reader)
     if entry.kind not in _DONE:
         return f"{who}: {_words(entry.kind)}{about}{_in_brackets(entry)}."
     told = _DONE[entry.kind].format(wanted=_wanted(entry), about=about)
     return f"{who} {told}{_in_brackets(entry)}."
+
+
+def _again(count: str) -> str:
+    return {"": "", "1": " (once more)"}.get(count, f" ({count} more times)")
 
 
 def _who(entry: LedgerEntry, reader: AuditReader | None) -> str:
@@ -161,4 +175,5 @@ def _in_brackets(entry: LedgerEntry) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").lower()
+    """Return the words of a name in snake case or camel case."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()

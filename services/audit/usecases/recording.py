@@ -17,8 +17,11 @@ AT_ONCE = 64
 class LedgerRecord(Protocol):
     """Where the ledger is kept."""
 
-    async def append(self, entries: Sequence[AuditEntry], at_least: int = 0) -> Sequence[RejectedEntry]:
-        """Keep those that are not there yet, each at the next place; return those that are another's id.
+    async def append(
+        self, entries: Sequence[AuditEntry], at_least: int = 0
+    ) -> tuple[Sequence[RejectedEntry], int]:
+        """Keep those that are not there yet, each at the next place; return those that are another's id, and how many
+        leaves there are then.
 
         When this returns they are on the disk. Raises StorageUnavailableError, and HistoryBrokenError where there are
         fewer leaves than `at_least`.
@@ -36,5 +39,7 @@ async def record_entries(
     history.check()
     rejected: list[RejectedEntry] = []
     for first in range(0, len(entries), AT_ONCE):
-        rejected += await ledger.append(entries[first : first + AT_ONCE], history.largest)
+        these, size = await ledger.append(entries[first : first + AT_ONCE], history.largest)
+        history.saw(size)  # it is committed: until then another could be told of it in vain
+        rejected += these
     return rejected

@@ -132,14 +132,14 @@ class Hub:
         *,
         max_behind_seconds: float = 10.0,
         max_waiting_bytes: int = 1_048_576,
-        shared: Streams | None = None,
+        shared: Streams,
     ) -> None:
         self._monotonic = monotonic
         self._now = now
         self._max_behind_seconds = max_behind_seconds
         self._max_waiting_bytes = max_waiting_bytes
         self._streams = Streams(max_watchers, max_per_user, max_per_vehicle)
-        self._shared = shared or Streams(50_000, 5_000, 5_000)
+        self._shared = shared
         self._ended_rights = EndedRightCache()
         self._ends: list[tuple[float, int, Watcher]] = []
         self._numbers = itertools.count()
@@ -266,9 +266,9 @@ class Hub:
                 self.trust(key_ids)
 
     def beat(self) -> None:
-        """Show idle readers that their stream lives; one that has something to read knows."""
+        """Show idle readers that their stream lives; one that has something to read knows. What is shared has none."""
         now = self._monotonic()
-        for watcher in self._all():
+        for watcher in self._streams.all():
             if watcher.heartbeats and not watcher.waiting:
                 watcher.put(_HEARTBEAT, now)
 

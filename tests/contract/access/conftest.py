@@ -72,6 +72,7 @@ from services.platform.subject_data_api import OwnData
 from services.platform.workload import Workloads
 from tests.contract.access.door_of_rights import DoorOfRights
 from tests.contract.access.other_services import OtherServices
+from tests.contract.access.personal_data_door import person  # noqa: F401  # a fixture
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _personal_servicers(
         utc_now,
         outbox=store.outbox,
         audit_outbox=store.audit_outbox,
-        besides=lambda c, person, _pseudonym: store.erased(c, person, utc_now()),
+        besides=lambda c, whom, _pseudonym: store.erased(c, whom, utc_now()),
     )
     record = store.SqlPersonalData(audited, PEPPER, AccessMessages(), sent.extend, own.subject_data)
     others.erasures = Erasures(record, others, invalidate, utc_now, others.done.append)

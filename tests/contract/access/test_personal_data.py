@@ -1,12 +1,9 @@
-"""A person's rights about their data, and legal holds, as people and operators ask for them."""
+"""A person's erasure, and legal holds, as people and operators ask for them."""
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import json
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,25 +12,18 @@ import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2
 from ecarus.remotecontrol.access.v1 import legal_hold_service_pb2 as holds
 from ecarus.remotecontrol.access.v1.legal_hold_service_pb2_grpc import LegalHoldServiceStub
-from ecarus.remotecontrol.door.v1 import personal_data_pb2
 from ecarus.remotecontrol.door.v1 import personal_data_service_pb2 as rpc
-from ecarus.remotecontrol.door.v1.personal_data_service_pb2_grpc import PersonalDataServiceStub
 from sqlalchemy import update
 
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.store.person_rows import hold_decisions
-from services.access.adapters.store.tables import SEVERANCES
 from services.access.domain.approvals import APPROVAL_TIME
-from services.platform.capability import METADATA_KEY
 from tests.contract.access.access_service import (
     ALICE,
     BOB,
     FOREIGN,
     VIN,
-    CheckEdge,
-    TokenIssuer,
     acting,
-    headers_of,
     problem_in,
     revocations,
 )
@@ -44,62 +34,7 @@ if TYPE_CHECKING:
     from tests.contract.access.door_of_rights import DoorOfRights
     from tests.contract.access.other_services import OtherServices
 
-BASE = "/api/v1/remotecontrol/data"
-EXPORTS, ERASURES = personal_data_pb2.DataExportState, personal_data_pb2.ErasureState
-WISH = personal_data_pb2.ErasureWish(confirmation="ERASE MY DATA")
-PATHS = {
-    "RequestDataExport": ("POST", "exports"),
-    "GetDataExport": ("GET", "exports/{export_id}"),
-    "StreamDataExport": ("GET", "exports/{export_id}/file"),
-    "RequestErasure": ("POST", "erasures"),
-    "GetErasure": ("GET", "erasures/{erasure_id}"),
-    "CancelErasure": ("POST", "erasures/{erasure_id}/cancel"),
-}
-
-
-@dataclass
-class Person:
-    """REST as Envoy does it, for whoever is signed in."""
-
-    check: CheckEdge
-    stub: PersonalDataServiceStub
-    issuer: TokenIssuer
-
-    async def admitted(self, request: Any, who: str = "user-123", bearer: str = "", **claims: Any) -> Any:
-        name = type(request).__name__.removesuffix("Request")
-        method, path = PATHS[name]
-        ids = {field.name: value for field, value in request.ListFields() if isinstance(value, str)}
-        headers = {"authorization": f"Bearer {bearer or self.issuer.token(who, **claims)}"}
-        body: dict[str, Any] = {}
-        if name == "RequestErasure":
-            headers["content-type"] = "application/json"
-            body["raw_body"] = json.dumps({"confirmation": request.wish.confirmation}).encode()
-        return await self.check(f"{BASE}/{path.format(**ids)}", method=method, headers=headers, **body)
-
-    async def ask(self, request: Any, who: str = "user-123", **claims: Any) -> Any:
-        answer = await self.admitted(request, who, **claims)
-        assert answer.HasField("ok_response"), problem_in(answer)
-        token = headers_of(answer.ok_response.headers)[METADATA_KEY]
-        metadata = ((METADATA_KEY, token), ("x-correlation-id", "c"))
-        method = getattr(self.stub, type(request).__name__.removesuffix("Request"))
-        if isinstance(request, rpc.StreamDataExportRequest):
-            pieces = [piece.data async for piece in method(request, metadata=metadata, timeout=20)]
-            return json.loads(b"".join(pieces))
-        return await method(request, metadata=metadata, timeout=20)
-
-    async def file(self, who: str = "user-123") -> Any:
-        export = await self.ask(rpc.RequestDataExportRequest(), who)
-        return await self.ask(rpc.StreamDataExportRequest(export_id=export.export_id), who)
-
-    async def erasure(self, erasure_id: str, who: str = "user-123") -> Any:
-        return await self.ask(rpc.GetErasureRequest(erasure_id=erasure_id), who)
-
-
-@pytest.fixture
-async def person(access: Any, check: CheckEdge, token_issuer: TokenIssuer) -> AsyncIterator[Person]:
-    service, _ = access
-    async with service.channel("edge") as channel:
-        yield Person(check, PersonalDataServiceStub(channel), token_issuer)
+from tests.contract.access.personal_data_door import ERASURES, PATHS, WISH, Person
 
 
 @pytest.fixture
@@ -107,40 +42,6 @@ async def hold_stubs(access: Any) -> AsyncIterator[tuple[LegalHoldServiceStub, L
     service, _ = access
     async with service.channel(ALICE) as one, service.channel(BOB) as other:
         yield LegalHoldServiceStub(one), LegalHoldServiceStub(other)
-
-
-async def test_an_export_asked_for_twice_at_once_is_the_same_and_has_everything(
-    person: Person, others: OtherServices, rights: DoorOfRights
-) -> None:
-    await rights.accepted(principal="user-789", label="Of user-123")
-    others.kept = [{"user_id": "user-123", "action": "UNLOCK"}, {"user_id": "user-456", "action": "LOCK"}]
-    one, two = await asyncio.gather(*(person.ask(rpc.RequestDataExportRequest()) for _ in range(2)))
-    assert one == two
-    assert (one.state, one.downloads_left) == (EXPORTS.READY, 3)
-    document = await person.file()
-    assert (document["subject"], document["complete"], document["missing"]) == ("user-123", True, [])
-    tables = {(each["service"], each["table"]) for each in document["rows"]}
-    assert {("command", "history"), ("access", "access_grant"), ("access", "audit_entry")} <= tables
-    assert {("access", "api_key"), ("access", "data_export")} <= tables
-    text = json.dumps(document)
-    assert "user-456" not in text
-    assert PUBLISHED_KEY not in text
-
-
-async def test_an_export_is_its_persons_and_short_lived(person: Person, others: OtherServices) -> None:
-    export_id = (await person.ask(rpc.RequestDataExportRequest())).export_id
-    for request in (rpc.GetDataExportRequest, rpc.StreamDataExportRequest):
-        with pytest.raises(grpc.aio.AioRpcError, match="no export or erasure of this id"):
-            await person.ask(request(export_id=export_id), "user-456")
-    for _ in range(3):
-        await person.ask(rpc.StreamDataExportRequest(export_id=export_id))
-    with pytest.raises(grpc.aio.AioRpcError, match="can be fetched no longer"):
-        await person.ask(rpc.StreamDataExportRequest(export_id=export_id))
-    assert (await person.ask(rpc.GetDataExportRequest(export_id=export_id))).state == EXPORTS.EXPIRED
-    assert (await person.ask(rpc.RequestDataExportRequest())).export_id != export_id
-    others.is_away = True
-    document = await person.file("user-456")
-    assert (document["complete"], document["missing"]) == (False, ["command: away; ask again"])
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -405,18 +306,3 @@ async def test_what_is_no_hold_is_refused(hold_stubs: Any, request_: Any, match:
     call = alice.LiftLegalHold if isinstance(request_, holds.LiftLegalHoldRequest) else alice.SetLegalHold
     with pytest.raises(grpc.aio.AioRpcError, match=match):
         await call(request_, timeout=5)
-
-
-async def test_whose_access_was_severed_is_not_told_by_an_export(
-    person: Person, rights: DoorOfRights, operators: Any
-) -> None:
-    await rights.accepted(principal="severed")
-    alice, _ = operators
-    sever = access_service_pb2.SeverVehicleAccessRequest(
-        severance_id="s-1", vin=VIN, person="severed", evidence="file 1", on_behalf_of="user-123"
-    )
-    await alice.SeverVehicleAccess(sever, timeout=5)
-    document = await person.file("severed")
-    text = json.dumps(document)
-    assert not [act for act in (*SEVERANCES, "severance", "file 1") if act in text]
-    assert not [each for each in document["rows"] if each["table"] == "access_grant"]

@@ -19,6 +19,7 @@ from services.audit.adapters.reading_server import AuditReadingServicer, DoorAud
 from services.audit.adapters.reading_translate import reading_refusal_of
 from services.audit.adapters.store import SqlLedger, SqlLedgerReading
 from services.audit.domain.entries import AuditDecision, AuditEntry
+from services.audit.domain.history import HistoryBrokenError
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from tests.support.audit_entries import HOUSE_KEY, VIN, migrated_audit
@@ -49,8 +50,11 @@ class FakeReceipts:
 
     def __init__(self) -> None:
         self.size = 0
+        self.broken = ""
 
     async def receipt(self, leaf_index: int) -> bytes | None:
+        if self.broken:
+            raise HistoryBrokenError(self.broken)
         return f"receipt of leaf {leaf_index}\n".encode() if leaf_index < self.size else None
 
 
@@ -79,7 +83,7 @@ class AuditHarness:
             correlation_id=f"c-{self._number}",
         )
         entry = replace(made, **more)
-        assert not await self.ledger.append([entry])
+        assert not (await self.ledger.append([entry]))[0]
         return entry
 
     def metadata(self, who: str, action: str = "door.audit.read") -> Any:
@@ -123,7 +127,7 @@ def room_name() -> str:
 @pytest.fixture
 def build_room(unserved: AuditHarness) -> Any:
     async def record(entry: AuditEntry) -> None:
-        assert not await unserved.ledger.append([entry])
+        assert not (await unserved.ledger.append([entry]))[0]
 
     numbers = iter(range(1, 1_000))
 
@@ -360,3 +364,17 @@ async def test_an_operator_reads_on_the_record(house: AuditHarness, grpc_create_
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await AuditReadingServiceStub(channel).ListEntries(about, timeout=30)
     assert code_of(caught) == "CALLER_NOT_ALLOWED"
+
+
+async def test_people_are_not_told_what_is_wrong_with_a_ledger(
+    house: AuditHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await house.keep("COMMAND_SUCCESS", command_id="cmd-1", decision="NONE")
+    house.receipts.broken = "the checkpoint of 12 leaves was changed: it is of another tree"
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await house.receipt("cmd-1")
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert refused.value.details() == (
+        "The audit's ledger can neither take nor prove anything now; its operators are told. Ask again later."
+    )
+    assert house.receipts.broken in capsys.readouterr().out

@@ -38,6 +38,7 @@ from services.status.adapters.watch_server import DoorWatchServer
 from services.status.domain.rights import EndingCause, RightEnding
 from services.status.domain.updates import LogPosition
 from services.status.usecases.hub import Hub
+from services.status.usecases.streams import Streams
 from tests.contract.status.conftest import IDS, NOW_US, FakeLog
 from tests.support.ports import free_port
 
@@ -131,7 +132,7 @@ class GatewayHarness:
     feed: Any = None
     health: Health = field(default_factory=Health)
     access: Any = None
-    hub: Hub = field(default_factory=lambda: Hub(time.monotonic, time.time))
+    hub: Hub = field(default_factory=lambda: Hub(time.monotonic, time.time, shared=Streams(50, 50, 50)))
     _closing: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 AUDIENCE = "remote-door-control"
 CALLBACK = "http://localhost:9000/callback"
 TWO_FACTORS, ONE_FACTOR = "urn:ecarus:acr:2fa", "urn:ecarus:acr:1fa"
+PAGE_ORIGIN = "http://localhost:9080"
+"""Where the pages for people are."""
 VERIFIER = "v" * 64
 _TLS = ssl.create_default_context()
 """Made once: each client of its own would read all CAs anew."""
@@ -187,22 +189,22 @@ class Browser:
             # A code is good once: the next one is shown half a minute later.
             self.harness.at += 30
             page = self.totp(name)
-        return answer_in(page)
+        return answer_in(page, asked.get("redirect_uri", CALLBACK))
 
     def _follow(self, answer: httpx.Response) -> httpx.Response:
         while answer.is_redirect and not answer.headers["location"].startswith(
-            ("http://localhost:9000", "com.")
+            ("http://localhost:9000", "com.", PAGE_ORIGIN)
         ):
             answer = self.http.get(answer.headers["location"])
         self.page = answer
         return answer
 
 
-def answer_in(page: httpx.Response) -> dict[str, str]:
+def answer_in(page: httpx.Response, redirect_uri: str = CALLBACK) -> dict[str, str]:
     """The answer to the client in a redirect."""
     assert page.is_redirect, page.text
     location = page.headers["location"]
-    assert location.startswith(CALLBACK + "?")
+    assert location.startswith(redirect_uri + "?")
     return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
 
 
@@ -224,6 +226,7 @@ def running_issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IssuerH
         issuer_seed=folder / "seed.json",
         issuer_database=str(folder / "issuer.db"),
         token_audience=AUDIENCE,
+        issuer_page_origins=f"{PAGE_ORIGIN},https://localhost:9443",
     )
     store = IssuerStore(folder / "issuer.db", harness.now)
     app = build(settings, store, harness.seed, harness.now)

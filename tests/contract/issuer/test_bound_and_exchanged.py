@@ -188,7 +188,7 @@ def test_what_is_not_a_mandate_gives_nothing(issuer: IssuerHarness) -> None:
     ):
         answer = exchange(issuer, agent, code, client="call-center", **changed)
         assert answer.status_code == 400, changed
-    assert exchange(issuer, agent, code, client="mobile-app").json()["error"] == "invalid_client"
+    assert exchange(issuer, agent, code, client="mobile-app").json()["error"] == "unauthorized_client"
     # What was wrong with a request has used nothing up.
     assert exchange(issuer, agent, code, client="call-center").status_code == 200
     late = spoken(issuer)

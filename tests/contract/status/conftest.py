@@ -25,6 +25,7 @@ from services.status.adapters.status_read_log import StatusReadLog
 from services.status.domain.updates import Bounds, LogPosition, Update
 from services.status.usecases.hub import Hub
 from services.status.usecases.presence import LostVehicles, Reachability
+from services.status.usecases.streams import Streams
 from tests.contract.conftest import ServedRoom
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def served() -> ServedRoom:
 def unserved(signer: Any) -> StatusRpcHarness:
     """The service's parts, and nobody who asks them."""
     store = FakeStore()
-    hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000)
+    hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000, shared=Streams(50, 50, 50))
     hub.start_at(LogPosition("e1", 0))
     checks = StatusReadLog(store, translate.checks_message, lambda: NOW_US)
     return StatusRpcHarness(FakeReader(), store, checks, hub, FakeLog(hub), LostVehicles(), None, signer)

@@ -15,6 +15,7 @@ from mesh.ports import Ports
 from mesh.sandbox import Sandbox
 from services import registry
 from services.platform.settings import ServerSettings
+from services.status.__main__ import StatusSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -242,3 +243,12 @@ def test_the_vehicles_are_given_what_they_read(components: dict[str, Mapping[str
         "DOORS_CONTROL_PORT",
         "DOORS_LOG_LEVEL",
     }
+
+
+def test_a_user_may_subscribe_to_no_more_than_status_watches_for_them(sandbox: Sandbox) -> None:
+    plan = Planner(Ports(), sandbox, {}).plan()
+    assert plan.gateway is not None
+    (status,) = (each for each in plan.services if each.name == "status")
+    name = "DOORS_MAX_WATCHES_PER_USER"
+    watched = int(status.environment.get(name, StatusSettings.model_fields["max_watches_per_user"].default))
+    assert int(plan.gateway.environment["DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER"]) <= watched

@@ -10,7 +10,7 @@ import pytest
 
 from mesh import probes
 from mesh.pki import CertificateIdentity, Pki
-from mesh.probes import grpc_serving, http_ok
+from mesh.probes import grpc_serving, http_ok, https_ok
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -26,13 +26,15 @@ async def test_where_nobody_listens_no_client_is_made(pki: Pki, monkeypatch: pyt
     def no_client(*_args: object, **_options: object) -> None:
         raise AssertionError("a client was made")
 
+    edge = pki.ensure(CertificateIdentity("edge", server=False))
     asked = [
-        grpc_serving(free_port(), pki.ca, pki.ensure(CertificateIdentity("edge", server=False))),
+        grpc_serving(free_port(), pki.ca, edge),
         http_ok(free_port(), "/healthz"),
+        https_ok(free_port(), "/healthz", pki.ca, edge),
     ]
     monkeypatch.setattr(probes.grpc.aio, "secure_channel", no_client)
     monkeypatch.setattr(probes.httpx, "AsyncClient", no_client)
-    assert [await probe() for probe in asked] == [False, False]
+    assert [await probe() for probe in asked] == [False, False, False]
 
 
 @pytest.mark.parametrize(("said", "ready"), [("200 OK", True), ("503 Service Unavailable", False)])

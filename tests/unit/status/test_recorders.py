@@ -22,6 +22,7 @@ from services.status.domain.updates import LogPosition
 from services.status.usecases.advisories import AdvisoryFilter, StatusAdvisory
 from services.status.usecases.hub import Hub
 from services.status.usecases.presence import LostVehicles, SilentVehicles
+from services.status.usecases.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -186,7 +187,8 @@ def timeout(*, may_have_succeeded: bool, late: bool = False) -> bytes:
 
 def test_a_command_without_an_answer_tells_of_a_lost_vehicle_and_no_other_update_does() -> None:
     told: list[tuple[str, int]] = []
-    lost, hub = LostVehicles(publish=lambda vin, at: told.append((vin, at))), Hub(lambda: 0.0, lambda: 0.0)
+    lost = LostVehicles(publish=lambda vin, at: told.append((vin, at)))
+    hub = Hub(lambda: 0.0, lambda: 0.0, shared=Streams(50, 50, 50))
     for sequence, payload in enumerate(
         (
             timeout(may_have_succeeded=False),  # nothing was sent, or the vehicle says that it did nothing

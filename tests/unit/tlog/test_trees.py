@@ -30,7 +30,6 @@ from tlog.tiles import (
     tile_of,
     tiles_at_edge,
     tiles_between,
-    tiles_of,
 )
 
 SIZES = st.one_of(st.integers(1, 40), st.integers(250, 270), st.sampled_from([511, 512, 513, 700]))
@@ -67,7 +66,7 @@ def test_a_log_that_grows_in_steps_has_the_tiles_of_one_that_grew_at_once(steps:
     log = Log(*steps)
     assert log.tiles == Log(size).tiles
     assert tree_root(size, log.nodes()) == naive.mth(log.leaves)
-    assert {(t.level, t.number): t.width * 32 for t in tiles_of(size) if t.level != ENTRIES} == {
+    assert {(t.level, t.number): t.width * 32 for t in tiles_between(0, size) if t.level != ENTRIES} == {
         place: len(data) for place, data in log.tiles.items()
     }
 
@@ -167,20 +166,20 @@ def test_the_trees_of_the_rfcs_test_vectors() -> None:
 
 
 def test_the_tiles_of_seventy_thousand_leaves_are_those_of_the_page() -> None:
-    tiles = list(tiles_of(70_000))
+    tiles = list(tiles_between(0, 70_000))
     of = {level: [t for t in tiles if t.level == level] for level in (0, 1, 2)}
     assert ([t.width for t in of[0]].count(256), of[0][-1].width) == (273, 112)
     assert [t.width for t in of[1]] == [256, 17]
     assert [t.width for t in of[2]] == [1]
-    assert [t.width for t in tiles_of(256) if t.level != ENTRIES] == [256, 1]
+    assert [t.width for t in tiles_between(0, 256) if t.level != ENTRIES] == [256, 1]
     assert [t.width for t in tiles_at_edge(256)] == [256, 1]
-    assert list(tiles_of(0)) == []
+    assert list(tiles_between(0, 0)) == []
 
 
 @given(old=st.integers(0, 1_000), more=st.integers(0, 1_000))
 def test_what_is_new_in_a_tree_that_grew(old: int, more: int) -> None:
     assert list(tiles_between(old, old + more)) == [
-        tile for tile in tiles_of(old + more) if tile not in set(tiles_of(old))
+        tile for tile in tiles_between(0, old + more) if tile not in set(tiles_between(0, old))
     ]
 
 

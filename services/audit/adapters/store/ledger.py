@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from services.platform.database import Database
     from tlog.leaves import Disclosure
 
-_SIZE = select(tree.c.size).where(tree.c.number == 1)
-
 
 @dataclass(frozen=True, slots=True)
 class OpenEntry:
@@ -70,41 +68,24 @@ class SqlLedger:
         self._database = database
         self._house = house
         self._now = now
-        self._largest = 0
-        """So many leaves this process was told that are on the disk."""
 
-    async def append(self, entries: Sequence[AuditEntry], at_least: int = 0) -> Sequence[RejectedEntry]:
-        """Keep those that are not there yet, each at the next place; return those that are another's id.
+    async def append(
+        self, entries: Sequence[AuditEntry], at_least: int = 0
+    ) -> tuple[Sequence[RejectedEntry], int]:
+        """Keep those that are not there yet, each at the next place; return those that are another's id, and how many
+        leaves there are then.
 
         When this returns they are on the disk. Raises StorageUnavailableError, and HistoryBrokenError where there are
-        fewer leaves than `at_least`, or than there were when this was called before: what was kept behind them would
-        be taken back with them.
+        fewer leaves than `at_least`: what was kept behind them would be taken back with them.
         """
         now = self._now()
 
         def work(connection: Connection) -> tuple[list[RejectedEntry], int]:
             size = hold(connection)
-            check_size(size, max(at_least, self._largest))
+            check_size(size, at_least)
             return _append(connection, self._house, entries, now, size)
 
-        rejected, size = await self._database.write(work)
-        self._largest = max(
-            self._largest, size
-        )  # it is committed: until then another could be told of it in vain
-        return rejected
-
-    async def size(self) -> int:
-        """Return how many entries there are. Raises StorageUnavailableError."""
-        return await self._database.read(lambda connection: int(connection.execute(_SIZE).scalar() or 0))
-
-    async def entries_of_vehicle(
-        self, vin: str, before: int | None = None, limit: int = 100
-    ) -> list[OpenEntry]:
-        """Return at most `limit` entries about this vehicle, newest first, of those before this leaf.
-
-        Raises StorageUnavailableError.
-        """
-        return await self._page(EntryFilter(vin=vin, before=before), limit)
+        return await self._database.write(work)
 
     async def entries_of_person(
         self, principal: str, before: int | None = None, limit: int = 100
@@ -126,12 +107,6 @@ class SqlLedger:
         """Return the entry at this place. Raises StorageUnavailableError."""
         found = await self.entries_from(leaf_index, 1)
         return found[0] if found and found[0].leaf_index == leaf_index else None
-
-    async def leaf_indexes_of(self, command_id: str) -> list[int]:
-        """Return the places of a command's entries, in order. Raises StorageUnavailableError."""
-        about = _entries.c.command == self._house.lookup("command", command_id)
-        query = select(_entries.c.leaf_index).where(about).order_by(_entries.c.leaf_index)
-        return await self._database.read(lambda c: [int(row.leaf_index) for row in c.execute(query)])
 
     async def destroy_key(self, principal: str) -> int:
         """Destroy the person's key: nobody opens what was sealed under it any more. Return how many keys were.

@@ -1,4 +1,8 @@
-"""Pages of entries, newest first, each read in an index's order: what one costs does not grow with the ledger."""
+"""Pages of entries, newest first: what one costs does not grow with the ledger.
+
+Without `since` a page is read in an index's order. With it that order would lead through all that is older wherever
+a page does not fill; so the vehicle's entries since then are looked at, by an index of their times, and sorted.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,8 @@ if TYPE_CHECKING:
 class EntryFilter:
     """Which entries: about a vehicle, about or by a person, not older than `since`, of one decision, before a leaf.
 
-    A vehicle or a person must be given. With `decision` also rows that do not say theirs: those that a replica of an
-    earlier version wrote.
+    A vehicle or a person must be given, and a vehicle with `since`. With `decision` also rows that do not say theirs:
+    those that a replica of an earlier version wrote.
     """
 
     vin: str = ""
@@ -43,9 +47,10 @@ def newest_rows(
     Each way in which an entry may be meant is a query of its own, because no index has the order of two of them.
     """
     places: set[int] = set()
+    place = _place(asked)
     for way in _ways(connection, house, asked):
         newest = select(entries.c.leaf_index).where(*way, *_bounds(asked))
-        newest = newest.order_by(entries.c.leaf_index.desc()).limit(limit)
+        newest = newest.order_by(place.desc()).limit(limit)
         places.update(connection.execute(newest).scalars())
     if not places:
         return []
@@ -75,4 +80,9 @@ def _bounds(asked: EntryFilter) -> Iterator[ColumnElement[bool]]:
     if asked.since is not None:
         yield entries.c.at >= asked.since
     if asked.before is not None:
-        yield entries.c.leaf_index < asked.before
+        yield _place(asked) < asked.before
+
+
+def _place(asked: EntryFilter) -> ColumnElement[int]:
+    """Return an entry's place, to sort and compare by: with `since` as a number that no index is in the order of."""
+    return entries.c.leaf_index if asked.since is None else entries.c.leaf_index + 0

@@ -13,7 +13,7 @@ from services.platform.database import Instant
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
-HEAD = "0004_pages"
+HEAD = "0005_pages_since"
 
 
 class AuditModel(SQLModel):
@@ -53,6 +53,7 @@ class LedgerEntryRow(AuditModel, table=True):
         Index("ledger_entry_of_vehicle_decided", "vehicle", "decision", "leaf_index", "at"),
         Index("ledger_entry_of_subject", "subject", "leaf_index", "vehicle", "decision", "at"),
         Index("ledger_entry_of_actor", "actor", "leaf_index", "vehicle", "decision", "at"),
+        Index("ledger_entry_of_vehicle_since", "vehicle", "at", "leaf_index", "decision", "subject", "actor"),
     )
 
     leaf_index: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))

@@ -10,6 +10,7 @@ import pytest
 from services.status.domain.rights import WatchRight
 from services.status.domain.updates import Bounds, LogPosition, Update
 from services.status.usecases.hub import Hub, Watcher
+from services.status.usecases.streams import Streams
 
 VIN = "KMHSH81C7LU123456"
 
@@ -56,7 +57,14 @@ class FakeLog:
 @pytest.fixture
 def hub() -> Hub:
     clock = Clock()
-    hub = Hub(clock, clock, max_watchers=3, max_behind_seconds=10, max_waiting_bytes=1_000)
+    hub = Hub(
+        clock,
+        clock,
+        max_watchers=3,
+        max_behind_seconds=10,
+        max_waiting_bytes=1_000,
+        shared=Streams(50, 50, 50),
+    )
     hub.start_at(LogPosition("e", 0))
     return hub
 

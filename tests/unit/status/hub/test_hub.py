@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from services.status.domain.rights import WatchRight
 from services.status.domain.updates import (
     Heartbeat,
     LogPosition,
@@ -19,7 +20,8 @@ from services.status.domain.updates import (
     Update,
 )
 from services.status.usecases.door_status import watch_updates
-from services.status.usecases.hub import Hub
+from services.status.usecases.hub import Hub, Watcher
+from services.status.usecases.streams import Streams
 from tests.unit.status.hub.conftest import OTHER, VIN, Clock, FakeLog, watcher
 
 
@@ -116,7 +118,7 @@ async def test_one_user_keeps_nobody_out(hub: Hub) -> None:
 
 async def test_a_user_and_a_vehicle_have_limits_of_their_own() -> None:
     clock = Clock()
-    hub = Hub(clock, clock, max_watchers=100, max_per_user=3, max_per_vehicle=4)
+    hub = Hub(clock, clock, max_watchers=100, max_per_user=3, max_per_vehicle=4, shared=Streams(50, 50, 50))
     with contextlib.ExitStack() as stack:
         guests = [stack.enter_context(hub.watching(watcher(principal="guest"))) for _ in range(4)]
         assert [each.ended for each in guests] == [True, False, False, False]
@@ -140,7 +142,7 @@ async def test_a_user_and_a_vehicle_have_limits_of_their_own() -> None:
 
 async def test_an_agents_streams_push_out_none_of_the_persons() -> None:
     clock = Clock()
-    hub = Hub(clock, clock, max_per_user=2)
+    hub = Hub(clock, clock, max_per_user=2, shared=Streams(50, 50, 50))
     with contextlib.ExitStack() as stack:
         mine = stack.enter_context(hub.watching(watcher()))
         agents = [stack.enter_context(hub.watching(watcher(actor="agent-7"))) for _ in range(3)]
@@ -154,6 +156,35 @@ async def test_a_heartbeat_is_for_the_idle(hub: Hub) -> None:
         hub.beat()
         assert isinstance(await idle.next(), Heartbeat)
         assert (idle.waiting, busy.waiting) == (0, 1)
+
+
+class SharedWatcher(Watcher):
+    is_shared = True
+
+
+def shared(principal: str, vin: str = VIN) -> SharedWatcher:
+    return SharedWatcher(vin, WatchRight(principal, principal), heartbeats=True)
+
+
+async def test_shared_watches_have_the_limits_that_they_are_given() -> None:
+    clock = Clock()
+    hub = Hub(clock, clock, shared=Streams(most=3, per_user=2, per_vehicle=2))
+    mine = [shared("a", vin) for vin in (VIN, OTHER, "KMHSH81C7LU999999")]
+    for each in mine:
+        hub.join(each)
+    assert [each.ended for each in mine] == [True, False, False]
+    hub.join(shared("b", OTHER))
+    with pytest.raises(TooManyStreamsError):
+        hub.join(shared("c", OTHER))  # both who are there have one watch of it
+    assert hub.watcher_count == 3
+
+
+async def test_what_is_shared_has_no_heartbeats(hub: Hub) -> None:
+    watch = shared("a")
+    hub.join(watch)
+    with hub.watching(watcher()) as idle:
+        hub.beat()
+        assert (idle.waiting, watch.waiting) == (1, 0)
 
 
 async def test_closing_ends_every_stream_and_takes_no_new_one(hub: Hub) -> None:

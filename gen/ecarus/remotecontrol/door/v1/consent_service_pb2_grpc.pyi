@@ -31,8 +31,9 @@ class ConsentServiceStub:
     """What a person agrees that is collected about them, purpose by purpose. It is asked and said by the person who is signed
     in, for themselves: neither an agent nor an API key says it for them, and of both the person's own consent counts.
 
-    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
-    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),
+    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
+    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT
+    (INVALID_REQUEST),
     RESOURCE_EXHAUSTED (RATE_LIMITED), UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
@@ -61,8 +62,9 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """What a person agrees that is collected about them, purpose by purpose. It is asked and said by the person who is signed
     in, for themselves: neither an agent nor an API key says it for them, and of both the person's own consent counts.
 
-    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
-    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),
+    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
+    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT
+    (INVALID_REQUEST),
     RESOURCE_EXHAUSTED (RATE_LIMITED), UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
@@ -87,8 +89,9 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a person agrees that is collected about them, purpose by purpose. It is asked and said by the person who is signed
     in, for themselves: neither an agent nor an API key says it for them, and of both the person's own consent counts.
 
-    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
-    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),
+    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
+    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT
+    (INVALID_REQUEST),
     RESOURCE_EXHAUSTED (RATE_LIMITED), UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """

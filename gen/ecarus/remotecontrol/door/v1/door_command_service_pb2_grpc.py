@@ -38,8 +38,8 @@ class DoorCommandServiceStub:
     GetCommand answers. Where the time is up, or too many wait, it is PENDING (202) as without. `preference-applied` in the
     initial metadata says that it was waited. The call's own deadline must be longer than that.
 
-    Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
-    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
+    Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
+    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), NOT_FOUND
     (VEHICLE_NOT_FOUND), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED),
     UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE), DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
@@ -89,8 +89,8 @@ class DoorCommandServiceServicer:
     GetCommand answers. Where the time is up, or too many wait, it is PENDING (202) as without. `preference-applied` in the
     initial metadata says that it was waited. The call's own deadline must be longer than that.
 
-    Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
-    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
+    Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
+    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), NOT_FOUND
     (VEHICLE_NOT_FOUND), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED),
     UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE), DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
@@ -100,6 +100,7 @@ class DoorCommandServiceServicer:
         with GetCommand, the update stream and the history.
 
         UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
+        PERMISSION_DENIED (APPROVAL_REQUIRED): an agent's EMERGENCY needs a second agent's approval.
         ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
         FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
@@ -201,8 +202,8 @@ class DoorCommandService:
     GetCommand answers. Where the time is up, or too many wait, it is PENDING (202) as without. `preference-applied` in the
     initial metadata says that it was waited. The call's own deadline must be longer than that.
 
-    Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
-    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
+    Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
+    PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), NOT_FOUND
     (VEHICLE_NOT_FOUND), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED),
     UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE), DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """

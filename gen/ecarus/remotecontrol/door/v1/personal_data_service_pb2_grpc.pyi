@@ -32,7 +32,8 @@ class PersonalDataServiceStub:
     """A person's rights about what is kept of them: to have it, and to have it erased. Asked by the person who is signed in,
     freshly and with a second factor; neither an agent nor an API key asks for it.
 
-    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, STEP_UP_REQUIRED),
+    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID,
+    STEP_UP_REQUIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT
     (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED), UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
@@ -75,7 +76,8 @@ class PersonalDataServiceAsyncStub(PersonalDataServiceStub):
     """A person's rights about what is kept of them: to have it, and to have it erased. Asked by the person who is signed in,
     freshly and with a second factor; neither an agent nor an API key asks for it.
 
-    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, STEP_UP_REQUIRED),
+    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID,
+    STEP_UP_REQUIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT
     (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED), UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
@@ -114,7 +116,8 @@ class PersonalDataServiceServicer(metaclass=_abc_1.ABCMeta):
     """A person's rights about what is kept of them: to have it, and to have it erased. Asked by the person who is signed in,
     freshly and with a second factor; neither an agent nor an API key asks for it.
 
-    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, STEP_UP_REQUIRED),
+    Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID,
+    STEP_UP_REQUIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, ACCOUNT_RESTRICTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT
     (INVALID_REQUEST), RESOURCE_EXHAUSTED (RATE_LIMITED), UNAVAILABLE (DEPENDENCY_UNAVAILABLE, STORAGE_UNAVAILABLE),
     DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).

@@ -1,0 +1,6 @@
+/** The alerts that stand after one more: what is cleared goes. Pure. */
+export function standingAlerts(alerts, { data, timestamp }) {
+  const key = (each) => `${each.code} ${each.componentId ?? ""}`;
+  const others = alerts.filter((each) => key(each) !== key(data));
+  return data.cleared ? others : [{ ...data, timestamp }, ...others];
+}

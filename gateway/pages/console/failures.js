@@ -1,0 +1,84 @@
+/** Why commands to this car failed: by cause, door and time, beside the fleet, with the likely cause and what to tell the customer. */
+
+import { Chart } from "../parts/charts.js";
+import { clear, el } from "../parts/dom.js";
+import { formatNumber, formatTime, language, t, word } from "../parts/words.js";
+import { button } from "./notice.js";
+import { Panel } from "./panel.js";
+import { bucketSeries } from "./series.js";
+
+const PERIODS = ["24h", "7d", "30d", "90d"];
+
+export class FailuresPanel extends Panel {
+  /** @param {{api: Object, vin: string}} options */
+  constructor(root, options) {
+    super(root);
+    Object.assign(this, options);
+    this._period = "7d";
+    this._chart = null;
+  }
+
+  async read() {
+    return (await this.api.get(`${this.api.door(this.vin)}/failures`, { query: { period: this._period, language: language() } })).data;
+  }
+
+  draw() {
+    const report = this.data;
+    this._chart?.close();
+    const chart = el("div", {});
+    const chosen = (event) => { this._period = event.target.value; this.refresh(); };
+    clear(this.root).append(el("div", { class: "stack" },
+      el("div", { class: "row end" },
+        el("div", { class: "field" }, el("label", { for: "failures-period" }, t("history.period")),
+          el("select", { id: "failures-period", onchange: chosen }, PERIODS.map((period) => el("option", { value: period, selected: period === this._period }, word("period", period))))),
+        button("refresh", () => this.refresh(), { kind: "small" })),
+      el("dl", { class: "figures" }, this._figures(report)),
+      this._likely(report.likelyCause),
+      el("div", { class: "columns" }, chart, this._causes(report.causes ?? []))));
+    this._chart = new Chart(chart, { title: "failures.over", kind: "bars" });
+    this._chart.show(bucketSeries(report, (reason) => (reason === "all" ? t("failures.failed") : word("failure", reason))));
+  }
+
+  close() {
+    this._chart?.close();
+    super.close();
+  }
+
+  _figures({ commands = 0, failures = 0, failureRate, fleet }) {
+    const rows = [
+      ["failures.commands", formatNumber(commands)],
+      ["failures.failed", formatNumber(failures)],
+      ["failures.rate", failureRate === undefined ? "–" : percent(failureRate)],
+      ["failures.fleet", fleet ? percent(fleet.failureRate) : t("failures.tooFew")],
+    ];
+    return rows.map(([key, value]) => el("div", {}, el("dt", {}, t(key)), el("dd", {}, value)));
+  }
+
+  _likely(likely) {
+    if (!likely) return el("p", { class: "alert good" }, t("failures.none"));
+    return el("div", { class: "alert warn" }, el("div", { class: "text" },
+      el("strong", {}, `${word("certainty", likely.certainty)}: ${likely.title}`),
+      el("p", {}, [likely.doorId && word("door", likely.doorId), likely.cause].filter(Boolean).join(": ")),
+      el("p", {}, el("b", {}, `${t("failures.say")} `), likely.guidance),
+      likely.aboveFleet && el("p", { class: "small" }, t("failures.above"))));
+  }
+
+  _causes(causes) {
+    if (!causes.length) return null;
+    const columns = ["failures.cause", "failures.failed", "failures.share", "failures.fleetShare", "history.doors", "failures.seen"];
+    const rows = causes.map((each) => el("tr", {},
+      el("th", { scope: "row" }, each.title ?? word("failure", each.failureReason), each.guidance && el("p", { class: "small muted" }, each.guidance)),
+      el("td", { class: "number" }, formatNumber(each.failures)),
+      el("td", { class: "number" }, percent(each.share)),
+      el("td", { class: "number" }, each.fleetShare === undefined ? "–" : percent(each.fleetShare)),
+      el("td", {}, (each.doors ?? []).map((door) => `${word("door", door.doorId)} (${door.failures})`).join(", ") || "–"),
+      el("td", {}, each.lastSeen ? formatTime(each.lastSeen) : "–")));
+    return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("failures.causes") },
+      el("table", { class: "data", data: { part: "causes" } }, el("caption", {}, t("failures.causes")),
+        el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)));
+  }
+}
+
+function percent(share) {
+  return formatNumber(share, { style: "percent", maximumFractionDigits: 0 });
+}

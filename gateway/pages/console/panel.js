@@ -1,0 +1,55 @@
+/** One area of the console that reads something: shows that it is loading, what came, or why nothing did. */
+
+import { clear, el } from "../parts/dom.js";
+import { onLanguage } from "../parts/words.js";
+import { problemNotice, button } from "./notice.js";
+
+export class Panel {
+  /** @param {HTMLElement} root is emptied and filled */
+  constructor(root) {
+    this.root = root;
+    this.data = null;
+    this._asked = 0;
+    this._isClosed = false;
+    this._stopped = onLanguage(() => this.data !== null && this.draw());
+  }
+
+  /** Read what the panel shows. Subclasses: @returns {Promise<Object>} */
+  async read() {
+    throw new TypeError("a panel says what it reads");
+  }
+
+  /** Show `this.data` in `this.root`. Subclasses. */
+  draw() {
+    throw new TypeError("a panel says how it looks");
+  }
+
+  /** Read if nothing was read yet. */
+  async open() {
+    if (this.data === null) await this.refresh();
+  }
+
+  /** Read anew. What was asked for later is what is shown, whichever answer comes first. */
+  async refresh() {
+    const asked = ++this._asked;
+    if (this.data === null) clear(this.root).append(el("p", { class: "skeleton", "aria-busy": "true" }));
+    try {
+      const data = await this.read();
+      if (asked !== this._asked || this._isClosed) return;
+      this.data = data;
+      this.draw();
+    } catch (error) {
+      if (!("code" in error)) throw error;
+      if (asked !== this._asked || this._isClosed) return;
+      this.data = null;
+      clear(this.root).append(problemNotice(error, button("refresh", () => this.refresh(), { kind: "small" })));
+    }
+  }
+
+  close() {
+    this._isClosed = true;
+    this.data = null;
+    this._stopped();
+    clear(this.root);
+  }
+}

@@ -1,0 +1,81 @@
+/** What was abnormal about the customer's access, with its evidence: seen, acknowledged, and the account restricted. */
+
+import { isStepUp } from "../parts/api.js";
+import { clear, el } from "../parts/dom.js";
+import { formatNumber, formatTime, t, word } from "../parts/words.js";
+import { button, confirmed, notice, problemNotice } from "./notice.js";
+import { Panel } from "./panel.js";
+
+const PATH = "/security";
+
+export class SecurityPanel extends Panel {
+  /** @param {{api: Object, session: Object}} options */
+  constructor(root, options) {
+    super(root);
+    Object.assign(this, options);
+    this._openOnly = false;
+    this._said = el("div", {});
+  }
+
+  async read() {
+    return (await this.api.get(`${PATH}/cases`, { query: { openOnly: this._openOnly || undefined } })).data;
+  }
+
+  draw() {
+    const cases = this.data.cases ?? [];
+    const toggle = (event) => { this._openOnly = event.target.checked; this.refresh(); };
+    clear(this.root).append(el("div", { class: "stack" },
+      el("div", { class: "row" },
+        el("label", { class: "choice" }, el("input", { type: "checkbox", checked: this._openOnly, onchange: toggle }), t("security.openOnly")),
+        el("span", { class: "grow" }), button("refresh", () => this.refresh(), { kind: "small" })),
+      this._said,
+      cases.length ? this._table(cases) : el("p", { class: "alert good" }, t("security.none")),
+      this._restriction()));
+  }
+
+  _table(cases) {
+    const columns = ["security.kind", "security.evidence", "security.raised", "history.status", "security.act"];
+    return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("security.cases") },
+      el("table", { class: "data", data: { part: "security" } }, el("caption", {}, t("security.cases")),
+        el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, cases.map((each) => this._row(each)))));
+  }
+
+  _row(each) {
+    return el("tr", { data: { case: each.caseId } },
+      el("th", { scope: "row" }, word("abnormal", each.kind)),
+      el("td", { lang: "en" }, each.evidence ?? ""),
+      el("td", {}, each.raisedAt ? formatTime(each.raisedAt) : "–", each.times > 1 && el("span", { class: "muted small" }, ` ×${formatNumber(each.times)}`)),
+      el("td", {}, each.restricted && el("span", { class: "badge bad" }, t("security.restricted")), " ",
+        el("span", { class: `badge ${each.acknowledgedBy ? "good" : "warn"}` }, each.acknowledgedBy ? t("security.seen", { who: each.acknowledgedBy }) : t("security.unseen"))),
+      el("td", {}, !each.acknowledgedBy && button("security.acknowledge", () => this._act(`${PATH}/cases/${encodeURIComponent(each.caseId)}/acknowledge`, {}, "security.acknowledged"), { kind: "small" })));
+  }
+
+  _restriction() {
+    const restrict = async (event) => {
+      event.preventDefault();
+      const reason = event.target.elements.reason.value.trim();
+      if (!reason || !(await confirmed(t("security.restrict"), t("security.restrict.text"), t("security.restrict")))) return;
+      await this._act(`${PATH}/accounts/restrict`, { principal: this.session.case?.customer, reason }, "security.done");
+    };
+    return el("details", {}, el("summary", {}, t("security.restrict")),
+      el("form", { class: "stack tight", onsubmit: restrict },
+        el("p", { class: "muted small" }, t("security.restrict.text")),
+        el("div", { class: "field" }, el("label", { for: "restrict-reason" }, t("reason")),
+          el("input", { id: "restrict-reason", name: "reason", required: true, maxlength: "200", autocomplete: "off" })),
+        el("div", { class: "row" }, el("button", { class: "danger small" }, t("security.restrict")))),
+      el("p", { class: "muted small" }, t("security.restore.text")));
+  }
+
+  async _act(path, body, done) {
+    try {
+      await this.api.send("POST", path, body);
+      clear(this._said).append(notice("good", t(done)));
+      await this.refresh();
+    } catch (error) {
+      if (!("code" in error)) throw error;
+      const { case: number, customer, vin } = this.session.case ?? {};
+      const act = isStepUp(error) ? [button("command.confirmIdentity", () => this.session.stepUp(error, null, { case: number, customer, vin }), { kind: "primary small" })] : [];
+      clear(this._said).append(problemNotice(error, ...act));
+    }
+  }
+}

@@ -1,0 +1,95 @@
+"""Whether what REST answers is what the OpenAPI document says: looked at in every test that asks a running mesh."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from jsonschema import Draft202012Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "gen" / "openapi.json"
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document as it is committed."""
+    read: dict[str, Any] = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    return read
+
+
+@cache
+def _operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    found = []
+    for path, operations in document()["paths"].items():
+        pattern = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)))
+        found.append((pattern, operations))
+    return found
+
+
+@cache
+def _validator(path: str, method: str, status: str, media_type: str) -> Draft202012Validator | str:
+    operation = next(found for pattern, found in _operations() if pattern.fullmatch(path))[method]
+    response = operation["responses"].get(status)
+    if response is None:
+        return f"no status {status} is described; those are: {', '.join(operation['responses'])}"
+    content = response["content"].get(media_type)
+    if content is None:
+        return f"{status} is described as {', '.join(response['content'])}, not as {media_type!r}"
+    schema = {**content["schema"], "components": document()["components"]}
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def fault_of(response: httpx.Response) -> str | None:
+    """What is not as described in an answer that was read; None where all is, or nothing describes its request."""
+    request = response.request
+    path, method = request.url.path, request.method.lower()
+    operations = next((found for pattern, found in _operations() if pattern.fullmatch(path)), None)
+    if operations is None or method not in operations:
+        return None
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    validator = _validator(re.sub(r"[^/]+", _stand_in, path), method, str(response.status_code), media_type)
+    if isinstance(validator, str):
+        return validator
+    if not media_type.endswith("json") or media_type.startswith("application/vnd."):
+        return None
+    return next(
+        (f"{error.json_path}: {error.message}" for error in validator.iter_errors(response.json())), None
+    )
+
+
+def _stand_in(part: re.Match[str]) -> str:
+    """A path's part, where it is no word of the contract: so that what is remembered is few."""
+    return part[0] if any(f"/{part[0]}" in path for path in document()["paths"]) else "x"
+
+
+@contextmanager
+def described_answers(*ports: int) -> Iterator[None]:
+    """Have every answer from these ports that httpx reads whole checked. Raises AssertionError where it was asked."""
+    send, send_soon = httpx.Client.send, httpx.AsyncClient.send
+
+    def check(response: httpx.Response) -> httpx.Response:
+        if response.is_closed and response.request.url.port in ports:
+            fault = fault_of(response)
+            asked = f"{response.request.method} {response.request.url.path}: {response.status_code}"
+            assert fault is None, f"not as the OpenAPI document says: {asked}: {fault}; {response.text[:600]}"
+        return response
+
+    def sent(self: httpx.Client, *args: Any, **kwargs: Any) -> httpx.Response:
+        return check(send(self, *args, **kwargs))
+
+    async def sent_soon(self: httpx.AsyncClient, *args: Any, **kwargs: Any) -> httpx.Response:
+        return check(await send_soon(self, *args, **kwargs))
+
+    httpx.Client.send, httpx.AsyncClient.send = sent, sent_soon  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        httpx.Client.send, httpx.AsyncClient.send = send, send_soon  # type: ignore[method-assign]
