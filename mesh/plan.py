@@ -18,6 +18,7 @@ from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
+from mesh.push_senders import PHONES
 from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
 from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
 from services.registry import SERVICES, WITH_DATABASE
@@ -56,6 +57,7 @@ class Plan:
     gateway: MeshComponent | None = None
     issuer: MeshComponent | None = None
     """None where the user named an issuer of their own."""
+    phones: MeshComponent | None = None
 
 
 class Planner:
@@ -83,12 +85,14 @@ class Planner:
 
     def plan(self) -> Plan:
         """Write the configuration files and describe every component."""
+        self._sandbox.push_senders.ensure(self._ports)
         return Plan(
             nats=self._nats(),
             services=tuple(self._service(each) for each in SERVICES),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
             gateway=self._gateway(),
+            phones=self._phones(),
             issuer=None if self._own_issuer else self._issuer(),
         )
 
@@ -319,7 +323,25 @@ class Planner:
         return {
             "DOORS_ACCESS_TARGET": self._target("access"),
             "DOORS_COMMAND_TARGET": self._target("command"),
+            **self._sandbox.push_senders.settings(self._ports, self._sandbox.pki / "ca.crt"),
         }
+
+    def _phones(self) -> MeshComponent:
+        environment = {
+            **self._python,
+            "DOORS_LOG_LEVEL": "INFO",
+            **of_the_user(self._environment, PHONES),
+            **self._sandbox.push_senders.phones_settings(self._ports, self._pair(PHONES)),
+        }
+        return MeshComponent(
+            name=PHONES,
+            command=(sys.executable, "-m", "phones"),
+            environment=environment,
+            log=self._log(PHONES),
+            probe=lambda: http_ok(self._ports.phones, "/healthz"),
+            is_alive=http_ok(self._ports.phones, "/healthz"),
+            stop_seconds=2.0,
+        )
 
     def _envoy(self) -> MeshComponent:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"

@@ -50,7 +50,10 @@ def kept_by_service() -> Mapping[str, Sequence[KeptTable]]:
         "config": config.kept_tables(letters, _default(ConfigSettings, "audit_retention_days")),
         "diagnostics": diagnostics.kept_tables(letters),
         "enrolment": enrolment.kept_tables(),
-        "notification": notification.kept_tables(letters, _default(NotificationSettings, "push_device_days")),
+        "notification": notification.kept_tables(
+            _default(NotificationSettings, "dead_letter_days"),
+            _default(NotificationSettings, "push_device_days"),
+        ),
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS
 from services.notification.adapters import server, store, translate
 from services.notification.adapters.kept import kept_tables
 from services.notification.adapters.people import PeopleClient
 from services.notification.adapters.rounds import JobRounds
+from services.notification.adapters.senders import open_senders, web_push_server_key
 from services.notification.adapters.texts import TextCatalogue
 from services.notification.adapters.update_link import AccessChangeHandler, DoorUpdates, subscriptions
 from services.notification.domain.devices import DeviceRules
@@ -37,12 +37,6 @@ from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import consumers
 from services.telematics.broker import connect_broker
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from services.notification.domain.messages import PushKind
-    from services.notification.usecases.ports import PushSender
-
 NAME = "notification"
 _REMIND_SECONDS = 1.0
 
@@ -50,7 +44,7 @@ _REMIND_SECONDS = 1.0
 async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     texts = TextCatalogue.read()
-    senders: Mapping[PushKind, PushSender] = {}
+    senders = open_senders(settings, CLOCK)
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(
         migrate, settings.database_url, migrations, store.HEAD, store.NotificationModel.metadata
@@ -83,9 +77,13 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
         CLOCK.now,
         audit_outbox=store.audit_outbox,
     )
-    rules = DeviceRules(frozenset(senders), settings.devices_per_person, lambda _url: "is not set up here")
+    rules = DeviceRules(frozenset(senders), settings.devices_per_person, settings.web_push_endpoints.fault_in)
     servicer = server.PushDeviceServicer(
-        store.SqlDevices(database), rules, settings.reminder_minutes, CLOCK.now
+        store.SqlDevices(database),
+        rules,
+        settings.reminder_minutes,
+        CLOCK.now,
+        application_server_key=web_push_server_key(settings),
     )
     rpc = GrpcServer(
         settings,

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from services.notification.adapters.senders.settings import PushSettings
 from services.platform.dead_letters import LetterLimits
 from services.platform.settings import ServiceSettings, Target
 
 
-class NotificationSettings(ServiceSettings):
-    """Besides what every service needs: whom it asks, and bounds."""
+class NotificationSettings(ServiceSettings, PushSettings):
+    """Besides what every service needs: whom it asks, the push services, and bounds."""
 
     access_target: Target
     command_target: Target

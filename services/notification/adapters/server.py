@@ -29,15 +29,24 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PushDeviceServicer(push_device_service_pb2_grpc.PushDeviceServiceServicer):
-    """Serves PushDeviceService: whose devices they are says the capability, never the request."""
+    """Serves PushDeviceService: whose devices they are says the capability, never the request.
+
+    Browsers subscribe under `application_server_key`.
+    """
 
     def __init__(
-        self, record: DeviceRecord, rules: DeviceRules, usual_minutes: int, now: Callable[[], datetime]
+        self,
+        record: DeviceRecord,
+        rules: DeviceRules,
+        usual_minutes: int,
+        now: Callable[[], datetime],
+        application_server_key: str | None = None,
     ) -> None:
         self._record = record
         self._rules = rules
         self._usual_minutes = usual_minutes
         self._now = now
+        self._server_key = application_server_key
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add this servicer to `server`."""
@@ -47,7 +56,7 @@ class PushDeviceServicer(push_device_service_pb2_grpc.PushDeviceServiceServicer)
     async def ListPushDevices(
         self, request: push_device_service_pb2.ListPushDevicesRequest, context: Context
     ) -> push_device_pb2.PushDeviceList:
-        return translate.device_list(await self._record.listed(_caller()))
+        return translate.device_list(await self._record.listed(_caller()), self._server_key)
 
     @override
     async def RegisterPushDevice(
@@ -62,7 +71,8 @@ class PushDeviceServicer(push_device_service_pb2_grpc.PushDeviceServiceServicer)
     async def DeletePushDevice(
         self, request: push_device_service_pb2.DeletePushDeviceRequest, context: Context
     ) -> push_device_pb2.PushDeviceList:
-        return translate.device_list(await self._record.delete(_caller(), request.device_id))
+        left = await self._record.delete(_caller(), request.device_id)
+        return translate.device_list(left, self._server_key)
 
     @override
     async def GetNotificationPreferences(

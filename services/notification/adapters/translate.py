@@ -101,9 +101,13 @@ def device_message(device: RegisteredDevice) -> push_device_pb2.PushDevice:
     return message
 
 
-def device_list(devices: Sequence[RegisteredDevice]) -> push_device_pb2.PushDeviceList:
+def device_list(
+    devices: Sequence[RegisteredDevice], application_server_key: str | None
+) -> push_device_pb2.PushDeviceList:
     """Return the public resource."""
-    return push_device_pb2.PushDeviceList(devices=map(device_message, devices))
+    return push_device_pb2.PushDeviceList(
+        devices=map(device_message, devices), application_server_key=application_server_key
+    )
 
 
 def preferences(wanted: push_device_pb2.NotificationPreferences) -> Preferences:

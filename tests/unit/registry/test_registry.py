@@ -53,4 +53,4 @@ def test_who_has_an_account_at_the_broker_has_passages_and_settings() -> None:
     assert {passage.user for passage in passages(registry.ON_THE_BROKER, "prefix")} >= {
         f"SERVICE_{name.upper()}" for name in registry.ON_THE_BROKER
     }
-    assert MAY_SET.keys() == {*registry.NAMES, "gateway", "vehicles", "issuer"}
+    assert MAY_SET.keys() == {*registry.NAMES, "gateway", "vehicles", "issuer", "phones"}

@@ -105,18 +105,26 @@ class PushDeviceList(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEVICES_FIELD_NUMBER: _builtins.int
+    APPLICATION_SERVER_KEY_FIELD_NUMBER: _builtins.int
+    application_server_key: _builtins.str
+    """What a browser subscribes under (`applicationServerKey` of the Push API, RFC 8292): a point of P-256, base64url. Absent
+    where the operator has not set up Web Push.
+    """
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PushDevice]: ...
     def __init__(
         self,
         *,
         devices: _abc.Iterable[Global___PushDevice] | None = ...,
+        application_server_key: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_application_server_key", b"_application_server_key", "application_server_key", b"application_server_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_application_server_key", b"_application_server_key", "application_server_key", b"application_server_key", "devices", b"devices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__application_server_key: _TypeAlias = _typing.Literal["application_server_key"]  # noqa: Y015
+    _WhichOneofArgType__application_server_key: _TypeAlias = _typing.Literal["_application_server_key", b"_application_server_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__application_server_key) -> _WhichOneofReturnType__application_server_key | None: ...
 
 Global___PushDeviceList: _TypeAlias = PushDeviceList  # noqa: Y015
 
