@@ -46,7 +46,11 @@ async def test_what_is_not_set_up_has_no_sender(senders: PushSenders) -> None:
     assert not open_senders(load(PushSettings, {}), FakeClock())
     assert open_senders(settings_of(senders), FakeClock()).keys() == set(PushKind)
     some = settings_of(
-        senders, DOORS_FCM_SERVICE_ACCOUNT=None, DOORS_WEB_PUSH_KEY=None, DOORS_WEB_PUSH_CONTACT=None
+        senders,
+        DOORS_FCM_SERVICE_ACCOUNT=None,
+        DOORS_FCM_PROJECT=None,
+        DOORS_WEB_PUSH_KEY=None,
+        DOORS_WEB_PUSH_CONTACT=None,
     )
     opened = open_senders(some, FakeClock())
     assert opened.keys() == {PushKind.APNS}
