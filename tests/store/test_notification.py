@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select, update
 
+from services.notification.adapters.kept import kept_tables
 from services.notification.adapters.store.tables import (
     conditions,
     devices,
+    holds,
     notices,
     places,
     pushes,
@@ -22,7 +24,9 @@ from services.notification.domain.messages import PushKind, PushOutcome, PushRes
 from services.notification.domain.notices import NoticeKind
 from services.notification.domain.preferences import IgnoredPlace, Preferences, QuietHours
 from services.notification.usecases import sending as sending_module
+from services.platform.retention import Retention
 from services.platform.storage import StorageUnavailableError
+from services.platform.subject_data import SubjectData
 from tests.support.notification_harness import (
     OWNER,
     SHARER,
@@ -508,3 +512,54 @@ async def test_a_store_that_is_away_loses_nothing(
     await house.later(minutes=1)
     first, second = house.fcm.shown
     assert first[1].id == second[1].id  # sent twice, shown once
+
+
+async def test_a_person_is_handed_what_is_kept_of_them_and_erased(house: NotificationHarness) -> None:
+    for person in (OWNER, SHARER):
+        await house.phone(person, f"token-of-{person}", device_id="phone")
+        await house.devices.set_preferences(person, Preferences(places=(IgnoredPlace("Home", OTHER_VIN),)))
+    house.fcm.says[f"token-of-{OWNER}"] = PushResult(PushOutcome.LATER)
+    await house.door("trunk", open=True, locked=True)
+    await house.later(minutes=10)
+    lines = kept_tables(timedelta(days=30), timedelta(days=270))
+
+    async def scrubbed() -> None:
+        """There is no file to look at here."""
+
+    data = SubjectData(house.database, lines, holds, scrubbed)
+    rows = [row async for row in data.rows(OWNER)]
+    assert {table for table, _ in rows} == {
+        "push_device",
+        "preference",
+        "ignored_place",
+        "notice",
+        "push",
+        "reminder",
+    }
+    assert "token-of" not in "".join(row for _, row in rows)
+    done = await data.erase(OWNER, "er-1")
+    assert done.rows.keys() == {table for table, _ in rows}
+    assert [row async for row in data.rows(OWNER)] == []
+    assert len([row async for row in data.rows(SHARER)]) > 3
+    await house.later(hours=1)
+    assert house.fcm.titles(f"token-of-{OWNER}") == []
+
+
+async def test_what_is_over_is_deleted(house: NotificationHarness) -> None:
+    await house.phone(OWNER, "phone")
+    await house.command("cmd-1", "SUCCESS")
+    house.fcm.says["phone"] = PushResult(PushOutcome.LATER)
+    await house.settle()
+    lines = kept_tables(timedelta(days=30), timedelta(days=270))
+    retention = Retention(house.database, lines, holds, house.clock.now)
+    await retention.run_once()
+    assert (await count(house, notices), await count(house, pushes)) == (1, 1)
+    house.clock.advance(timedelta(minutes=11).total_seconds())
+    await retention.run_once()
+    assert (await count(house, notices), await count(house, pushes)) == (1, 0)
+    house.clock.advance(timedelta(days=8).total_seconds())
+    await retention.run_once()
+    assert (await count(house, notices), await count(house, devices)) == (0, 1)
+    house.clock.advance(timedelta(days=270).total_seconds())
+    await retention.run_once()
+    assert await count(house, devices) == 0
