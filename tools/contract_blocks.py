@@ -250,7 +250,7 @@ def _base_of(path: str) -> str:
 def _matching(paths: Sequence[str]) -> str:
     """Return one regular expression for these path templates, which have one base."""
     base = _base_of(paths[0])
-    ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(base + "/")) for path in paths]
+    ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(base + "/").replace(".", "[.]")) for path in paths]
     tail = ends[0] if len(ends) == 1 else f"({'|'.join(ends)})"
     return f'safe_regex: {{regex: "{base.replace("{vin}", "[^/]+")}/{tail}"}}'
 

@@ -16,6 +16,7 @@ from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
 from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
 from services.command.adapters.dispatch import CommandDispatcher
+from services.command.adapters.failure_server import FAILURE_POLICY, FAILURE_SERVICE, DoorFailureServicer
 from services.command.adapters.kept import kept_tables
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
@@ -27,9 +28,12 @@ from services.command.adapters.session_requests import TELL_SECONDS, SessionRequ
 from services.command.adapters.shown_results import ShownResults
 from services.command.adapters.vehicle_queue import BrokerQueue
 from services.command.adapters.wait_link import BrokerReplicas, note_ended
+from services.command.adapters.wake_up_server import wake_up_api
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
+from services.command.domain.failures import UNKNOWN_MODEL
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
+from services.command.usecases.failures import FailureDependencies, count_failures
 from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import (
@@ -42,6 +46,7 @@ from services.command.usecases.waiting import CommandWaits
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
+from services.platform.broker_erasure import BrokerErasure
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
 from services.platform.clock import CLOCK
@@ -63,10 +68,13 @@ from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
+from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    import grpc
 
     from services.platform.jetstream import Broker
     from services.platform.outbox import OutgoingMessage
@@ -75,6 +83,7 @@ _SWEEP_SECONDS = 0.5
 _PASS_ON_SECONDS = 1.0
 _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
+_COUNT_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
@@ -106,6 +115,15 @@ def _greeted(
 ) -> None:
     advisory_states.greeted(vin, arrived_at)
     known.add(vin)
+
+
+def _model_of(_: str) -> str:
+    return UNKNOWN_MODEL
+
+
+def _register(commands: DoorCommandServicer, failures: DoorFailureServicer, server: grpc.aio.Server) -> None:
+    stubs.add_DoorCommandServiceServicer_to_server(commands, server)
+    failures.register(server)
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -154,7 +172,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         places=[store.audit_rows],
     )
     commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
-    known = await _known_vehicles(commands)
+    known, models = await _known_vehicles(commands), VehicleModels(settings.vehicle_models)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -183,11 +201,15 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         dispatcher,
         advisory_states,
         known,
+        models,
         settings.rules,
         CLOCK.now,
         can_deliver=lambda: health.serves(COMMANDS),
     )
     refused = RefusedRequests(commands, CLOCK.now)
+    failures = FailureDependencies(
+        store.SqlFailureCounts(database), _model_of, settings.fleet_minimum_vehicles, CLOCK.now
+    )
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
@@ -238,12 +260,14 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit_outbox=store.audit_outbox,
         in_the_way=partial(store.in_the_way_of_erasure, relayed=audit.ids is not None),
         besides=store.erase_messages,
+        told=BrokerErasure(broker, streams.DOOR_UPDATES, {}, CLOCK.monotonic).erase,
+        words=partial(store.words_of, now=CLOCK.now),
     )
     server = GrpcServer(
         settings,
-        [SERVICE],
-        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused, waits)),
-        POLICY,
+        [SERVICE, FAILURE_SERVICE],
+        partial(_register, DoorCommandServicer(deps, refused, waits), DoorFailureServicer(failures)),
+        {**POLICY, **FAILURE_POLICY},
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
         health=health,
@@ -251,6 +275,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         besides=[
             dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now)),
             CommandOriginServicer(commands).api,
+            wake_up_api(deps),
             *own_data.apis,
         ],
     )
@@ -283,7 +308,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly(
                 "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, deps, events.sessions.pass_on)
             ),
+            regularly("count_failures", _COUNT_SECONDS, partial(count_failures, failures)),
             own_data.retention.run(),
+            regularly("reread_vehicle_models", REREAD_SECONDS, models.refresh),
         )
     finally:
         waits.close()  # before calls in flight are waited for

@@ -47,6 +47,7 @@ class DiagnosticsSettings(ReportSettings):
     """What this service needs besides."""
 
     alert_damping_seconds: int = Field(default=600, ge=1, le=86_400)
+    health_trend_days: int = Field(default=400, ge=30, le=3_650)
 
 
 async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
@@ -71,7 +72,10 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         set_aside=dead_letter_writer.set_aside,
     )
     damping = timedelta(seconds=settings.alert_damping_seconds)
-    record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, CLOCK.now, damping=damping)
+    trend_kept = timedelta(days=settings.health_trend_days)
+    record = store.DiagnosisStore(
+        database, relay, vehicle_link.outgoing, CLOCK.now, damping=damping, trend_kept=trend_kept
+    )
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, CLOCK.monotonic)
     report_keys = read_open_keys(settings.cloud_report_keys)
@@ -92,7 +96,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     own_data = OwnData(
         audit.database,
         settings.database_url,
-        kept_tables(settings.letter_limits.keep),
+        kept_tables(settings.letter_limits.keep, trend_kept),
         store.holds,
         CLOCK.now,
         outbox=store.outbox,
@@ -101,7 +105,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     rpc = GrpcServer(
         settings,
         [server.SERVICE],
-        server.DoorDiagnosticsServicer(record).register,
+        server.DoorDiagnosticsServicer(record, CLOCK.now).register,
         server.POLICY,
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,

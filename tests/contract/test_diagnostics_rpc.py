@@ -1,12 +1,15 @@
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import GetDoorDiagnosticsRequest
+from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import (
+    GetDoorDiagnosticsRequest,
+    GetDoorDiagnosticsTrendRequest,
+)
 from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorDiagnosticsServiceStub
 from google.protobuf import json_format
 
@@ -47,7 +50,7 @@ def room_name() -> str:
 @pytest.fixture
 def build_room(record: store.DiagnosisStore) -> Any:
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
-        servicer = server.DoorDiagnosticsServicer(record)
+        servicer = server.DoorDiagnosticsServicer(record, lambda: T0 + timedelta(days=20))
         return GrpcServer(
             settings, [server.SERVICE], servicer.register, server.POLICY, verifier, translate.refusal_of
         )
@@ -124,3 +127,62 @@ async def test_it_takes_the_right_to_read_diagnostics(service: Any, signer: Any,
         )
 
     assert problem(refused.value)["code"] == "ACTION_NOT_GRANTED"
+
+
+async def trend(service: Any, signer: Any, **query: Any) -> dict[str, Any]:
+    request = GetDoorDiagnosticsTrendRequest(vin=VIN, **query)
+    answer = await service.GetDoorDiagnosticsTrend(
+        request, metadata=metadata(signer, "door.diagnostics.read")
+    )
+    return json_format.MessageToDict(answer, always_print_fields_with_no_presence=True)
+
+
+async def test_the_trend_shows_points_change_and_what_falls(
+    service: Any, signer: Any, record: store.DiagnosisStore
+) -> None:
+    module = ComponentHealth("lock_module_01", "Door Lock Module", ComponentStatus.ACTIVE, None, None, ())
+    for day in range(11):
+        actuator = ComponentHealth("a_01", "Actuator", ComponentStatus.ACTIVE, 98 - 2 * day, None, ())
+        at = T0 + timedelta(days=day)
+        await record.ingest([SelfCheck(VIN, at, "boot", day, (actuator, module), b"e", 1, day)])
+    told = await trend(service, signer)
+    assert (told["vin"], told["period"]) == (VIN, "30d")
+    falling, unknown = told["components"]
+    assert (falling["id"], falling["name"], falling["change"], falling["falling"]) == (
+        "a_01",
+        "Actuator",
+        -20,
+        True,
+    )
+    assert falling["changePerMonth"] == -60.0
+    assert [each["health"] for each in falling["points"]] == list(range(98, 77, -2))
+    assert falling["points"][0]["time"] == "2026-01-12T14:30:00Z"
+    assert "health" not in unknown["points"][0]
+    assert "change" not in unknown
+    one = await trend(service, signer, component="a_01", points=3, period="90d")
+    assert [each["id"] for each in one["components"]] == ["a_01"]
+    assert [each["health"] for each in one["components"][0]["points"]] == [92, 86, 78]
+    assert (await trend(service, signer, component="nothing"))["components"] == []
+    alerts = json_format.MessageToDict(
+        await service.GetDoorDiagnostics(
+            GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.diagnostics.read")
+        )
+    )["alerts"]
+    assert [(each["code"], each["componentId"]) for each in alerts] == [("COMPONENT_HEALTH_FALLING", "a_01")]
+
+
+async def test_a_vehicle_that_never_reported_has_no_trend(service: Any, signer: Any, problem: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await trend(service, signer)
+    assert problem(refused.value)["code"] == "NOT_YET_REPORTED"
+
+
+@pytest.mark.parametrize(
+    "query", [{"period": "1h"}, {"points": 1}, {"points": 201}, {"component": ""}, {"component": "a b"}]
+)
+async def test_another_period_or_number_of_points_is_a_field_violation(
+    service: Any, signer: Any, problem: Any, query: dict[str, Any]
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await trend(service, signer, **query)
+    assert [each["field"] for each in problem(refused.value)["errors"]] == list(query)

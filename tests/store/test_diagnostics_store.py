@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 import services.diagnostics
 from services.diagnostics.adapters import store, vehicle_link
+from services.diagnostics.adapters.kept import kept_tables
 from services.diagnostics.domain.diagnosis import (
     AlertChange,
     ComponentHealth,
@@ -23,6 +24,7 @@ from services.diagnostics.domain.diagnosis import (
 from services.platform.database import Database, open_database
 from services.platform.migration import config_for
 from services.platform.outbox import OutboxRelay, OutgoingMessage
+from services.platform.retention import Retention
 from tests.support.clocks import FakeClock
 from tests.support.databases import migrated
 
@@ -236,3 +238,66 @@ async def test_a_vehicle_with_ever_new_alerts_fills_nothing(database: Database) 
         await record.ingest([check(replace(FAILED, error_codes=codes), number)])
     kept = await database.read(lambda c: c.execute(select(store.told_alerts.table)).all())
     assert len(kept) == store.MOST_TOLD_ALERTS
+
+
+async def trend_of(record: store.DiagnosisStore, vin: str = VIN) -> dict[str, list[int | None]]:
+    _, trends = await record.trend(vin, None)
+    return {each.component_id: [point.health for point in each.points] for each in trends}
+
+
+async def report(record: store.DiagnosisStore, place: int, *components: ComponentHealth) -> None:
+    at = T0 + timedelta(days=place)
+    await record.ingest([SelfCheck(VIN, at, "boot", place, components, b"e", 1, place)])
+
+
+async def test_falling_health_is_told_and_told_to_be_over(
+    record: store.DiagnosisStore, database: Database
+) -> None:
+    for day in range(9):
+        await report(record, day, replace(GOOD, health=98 - day))
+    assert await told(database) == [("COMPONENT_HEALTH_FALLING", False)]
+    for day in range(9, 45):
+        await report(record, day, replace(GOOD, health=90))
+    assert await told(database) == [("COMPONENT_HEALTH_FALLING", False), ("COMPONENT_HEALTH_FALLING", True)]
+    found = await record.find(VIN)
+    assert found is not None
+    assert found.alerts == ()
+
+
+async def test_maintenance_that_is_due_is_told_and_told_to_be_done(
+    record: store.DiagnosisStore, database: Database
+) -> None:
+    await report(record, 1, GOOD)
+    await report(record, 2, replace(GOOD, status=ComponentStatus.MAINTENANCE_REQUIRED))
+    await report(record, 3, GOOD)
+    assert await told(database) == [
+        ("COMPONENT_MAINTENANCE_REQUIRED", False),
+        ("COMPONENT_MAINTENANCE_REQUIRED", True),
+    ]
+
+
+async def test_an_older_self_check_makes_no_point(record: store.DiagnosisStore) -> None:
+    await report(record, 5, GOOD)
+    await report(record, 4, replace(GOOD, health=1))
+    assert await trend_of(record) == {"driver_actuator_01": [98]}
+
+
+async def test_a_vehicle_with_ever_new_components_keeps_a_bounded_trend(record: store.DiagnosisStore) -> None:
+    for place in range(5):
+        names = [replace(GOOD, component_id=f"part_{place:02}_{each:02}") for each in range(32)]
+        await report(record, place, *names)
+    kept = await trend_of(record)
+    assert len(kept) == 64
+    assert "part_04_31" in kept
+    assert "part_00_00" not in kept
+
+
+async def test_points_of_a_silent_vehicle_go_with_their_time(
+    record: store.DiagnosisStore, database: Database
+) -> None:
+    await report(record, 0, GOOD)
+    line = next(each for each in kept_tables(timedelta(days=30)) if each.name == "health_trend")
+    for days, left in ((399, 1), (401, 0)):
+        at = T0 + timedelta(days=days)
+        await Retention(database, [line], store.holds, lambda at=at: at).run_once()  # type: ignore[misc]
+        assert len(await trend_of(record)) == left

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
+    case_service_pb2,
     consent_service_pb2,
     door_audit_service_pb2,
     door_command_service_pb2,
     door_config_service_pb2,
     door_diagnostics_service_pb2,
     door_event_service_pb2,
+    door_failure_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    person_vehicle_service_pb2,
     personal_data_service_pb2,
     push_device_service_pb2,
     security_case_service_pb2,
@@ -132,10 +135,13 @@ def _services() -> list[ServiceDescriptor]:
             door_diagnostics_service_pb2,
             door_grant_service_pb2,
             door_event_service_pb2,
+            door_failure_service_pb2,
             consent_service_pb2,
+            person_vehicle_service_pb2,
             personal_data_service_pb2,
             push_device_service_pb2,
             security_case_service_pb2,
+            case_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
@@ -198,4 +204,4 @@ def _body_of(request: Descriptor, name: str) -> dict[str, Any]:
 
 
 def _pattern_of(template: str) -> re.Pattern[str]:
-    return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]+)", template))
+    return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]+)", template.replace(".", "[.]")))

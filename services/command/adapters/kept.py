@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, or_, select
 
+from services.command.adapters.store.failure_counts import (
+    FLEET_KEPT,
+    counted_until,
+    failure_count,
+    fleet_count,
+)
 from services.command.adapters.store.tables import (
     audit,
     audit_outbox,
@@ -108,6 +114,26 @@ def kept_tables(rules: Rules, letters: timedelta, *, relayed: bool = True) -> li
             persons=("subject",),
             resource="vin",
             on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            failure_count,
+            "how often requests failed, and why, by the hour",
+            "finding the causes of failures: ACCESS_HISTORY: consent",
+            days,
+            over=lambda at: failure_count.c.hour < at - rules.retention,
+            persons=("subject",),
+            resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            fleet_count,
+            "how often requests failed, and why, by the day and model: of no vehicle and nobody",
+            "finding what fails in many vehicles",
+            f"{FLEET_KEPT.days} days",
+            over=lambda at: fleet_count.c.day < at - FLEET_KEPT,
+        ),
+        KeptTable(
+            counted_until, "up to where these were counted", "counting everything once", "always: one row"
         ),
         *order_lines(sessions),
         inbox_line(inbox, IDEMPOTENCY_KEPT, "24 h"),

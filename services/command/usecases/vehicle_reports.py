@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from protocol.faults import MessageRefusedError
-from services.command.domain import lifecycle
+from services.command.domain import lifecycle, wake_budget
 from services.command.domain.changes import CommandState, ReportRejection
 from services.command.domain.endings import not_accepted
 from services.command.domain.reports import OrderRefusal, ReportedResult
@@ -194,6 +194,13 @@ async def pass_on_to_the_silent(deps: CommandDependencies, pass_on: Callable[[st
 async def count_wake_up(deps: CommandDependencies, command_id: str) -> bool:
     """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
     return await commit(deps, partial(_wake, deps.outbox_messages, command_id, deps.now()))
+
+
+async def next_wake_up(deps: CommandDependencies, vin: str, subject: str, *, by_owner: bool) -> datetime:
+    """Return when this vehicle may be sent its next wake-up for this person's command."""
+    now = deps.now()
+    earlier = await deps.commands.wake_ups(vin, now - WAKES_REMEMBERED)
+    return wake_budget.next_wake_up(earlier, subject, by_owner=by_owner, now=now)
 
 
 def _wake(

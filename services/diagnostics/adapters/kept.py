@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from services.diagnostics.adapters.store import (
     DiagnosticsModel,
     audit_outbox,
     dead_letters,
+    health_trends,
     holds,
     outbox,
     sessions,
@@ -19,13 +21,12 @@ from services.telematics.kept import session_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
 
 _SHOWING = "showing it to those who may: contract"
 
 
-def kept_tables(letters: timedelta) -> Sequence[KeptTable]:
-    """Return a line for each table. `letters` is how long dead letters are kept."""
+def kept_tables(letters: timedelta, trend: timedelta = timedelta(days=400)) -> Sequence[KeptTable]:
+    """Return a line for each table. `letters` is how long dead letters are kept, `trend` points of health."""
     tables = DiagnosticsModel.metadata.tables
     return [
         KeptTable(
@@ -47,6 +48,14 @@ def kept_tables(letters: timedelta) -> Sequence[KeptTable]:
             "what was told of alerts",
             "telling what flaps once",
             "until it has been quiet for DOORS_ALERT_DAMPING_SECONDS",
+            resource="vin",
+        ),
+        KeptTable(
+            health_trends.table,
+            "how the health of each part goes: points in time, and nobody's name",
+            "seeing that a part wears before it fails: contract",
+            f"each point {trend.days} days (DOORS_HEALTH_TREND_DAYS), all of them with the part's last",
+            over=lambda at: health_trends.table.c.updated_at < at - trend,
             resource="vin",
         ),
         session_line(sessions, "reading a vehicle's reports"),

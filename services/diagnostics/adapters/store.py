@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.diagnostics.adapters.alert_budget import AlertBudget
+from services.diagnostics.adapters.health_trends import HealthTrends
 from services.diagnostics.adapters.told_alerts import ToldAlerts
 from services.diagnostics.domain.damping import changed, due
 from services.diagnostics.domain.diagnosis import (
@@ -51,10 +52,11 @@ if TYPE_CHECKING:
 
     from services.diagnostics.domain.damping import ToldAlert
     from services.diagnostics.domain.diagnosis import AlertChange, AlertKey
+    from services.diagnostics.domain.trend import ComponentTrend
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0009_wide_audit_outbox"
+HEAD = "0010_health_trend"
 MOST_TOLD_ALERTS = 256
 """What was reported of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 
@@ -99,6 +101,7 @@ audit_outbox = AuditOutbox(DiagnosticsModel.metadata)
 dead_letters = DeadLetters(DiagnosticsModel.metadata, sender_of)
 sessions = VehicleSessions(DiagnosticsModel.metadata, issues_orders=False)
 told_alerts = ToldAlerts(DiagnosticsModel.metadata)
+health_trends = HealthTrends(DiagnosticsModel.metadata)
 holds = LegalHolds(DiagnosticsModel.metadata)
 
 _checks: Table = DiagnosticsModel.metadata.tables["last_check"]
@@ -118,7 +121,9 @@ class DiagnosisStore:
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = CLOCK.monotonic,
         damping: timedelta = timedelta(seconds=600),
+        trend_kept: timedelta = timedelta(days=400),
     ) -> None:
+        self._trend_kept = trend_kept
         self._budget = AlertBudget(monotonic)
         self._damping = damping
         self._database = database
@@ -130,6 +135,16 @@ class DiagnosisStore:
         """Return the vehicle's diagnosis; None before its first report."""
         return await self._database.read(lambda connection: _find(connection, vin))
 
+    async def trend(
+        self, vin: str, component_id: str | None
+    ) -> tuple[Diagnosis | None, list[ComponentTrend]]:
+        """Return the vehicle's diagnosis, None before its first report, and the trend of its components, or of one."""
+
+        def work(connection: Connection) -> tuple[Diagnosis | None, list[ComponentTrend]]:
+            return _find(connection, vin), health_trends.of_vehicle(connection, vin, component_id)
+
+        return await self._database.read(work)
+
     async def ingest(self, checks: Sequence[SelfCheck]) -> None:
         """Keep the newest of each vehicle, and tell of alerts that came and went, in one commit."""
         at = self._now()
@@ -137,7 +152,7 @@ class DiagnosisStore:
         def work(connection: Connection) -> list[OutgoingMessage]:
             messages = [
                 message
-                for changes in _ingest(connection, checks)
+                for changes in _ingest(connection, checks, self._trend_kept)
                 for message in self._tell(connection, changes, at)
             ]
             outbox.add(connection, messages)
@@ -207,13 +222,18 @@ def _find(connection: Connection, vin: str) -> Diagnosis | None:
     return Diagnosis(_check(rows[0]), tuple(_alert(row) for row in rows if row.code is not None))
 
 
-def _ingest(connection: Connection, checks: Sequence[SelfCheck]) -> list[list[AlertChange]]:
+def _ingest(
+    connection: Connection, checks: Sequence[SelfCheck], trend_kept: timedelta
+) -> list[list[AlertChange]]:
     """Keep the newest; the changes that each check made."""
     told: list[list[AlertChange]] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
     for check in sorted(checks, key=lambda item: item.vin):
         previous = _locked(connection, check)
-        followed = follow(previous, check)
+        if previous is not None and not check.is_newer_than(previous.check):
+            continue
+        falling = health_trends.take(connection, previous, check, trend_kept)
+        followed = follow(previous, check, falling)
         if followed is None:
             continue
         diagnosis, changes = followed

@@ -16,6 +16,7 @@ from services.diagnostics.domain.diagnosis import (
     DiagnosisNotYetReportedError,
     SelfCheck,
 )
+from services.diagnostics.usecases import TrendQuery
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.platform.free_text import readable
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from ecarus.remotecontrol.door.v1 import door_diagnostics_service_pb2 as service_pb2
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from protocol.reports import OpenedReport
     from services.diagnostics.domain.diagnosis import Alert, AlertChange, Diagnosis
+    from services.diagnostics.domain.trend import ComponentTrend, HealthPoint
 
 _RETRY_AFTER_SECONDS = 5
 _MAX_SEQUENCE = 2**63 - 1
@@ -159,6 +162,65 @@ def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnosti
         alerts=[_door_alert(each) for each in diagnosis.alerts],
     )
     set_time(message.last_check, check.observed_at)
+    return message
+
+
+_PERIODS = {
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "90d": timedelta(days=90),
+    "365d": timedelta(days=365),
+}
+DEFAULT_PERIOD = "30d"
+DEFAULT_POINTS = 100
+
+
+def trend_query(request: service_pb2.GetDoorDiagnosticsTrendRequest, now: datetime) -> TrendQuery:
+    """Return which part of the trend is asked for."""
+    return TrendQuery(
+        request.vin,
+        now,
+        _PERIODS[_period_of(request)],
+        request.component if request.HasField("component") else None,
+        request.points if request.HasField("points") else DEFAULT_POINTS,
+    )
+
+
+def _period_of(request: service_pb2.GetDoorDiagnosticsTrendRequest) -> str:
+    return request.period if request.HasField("period") else DEFAULT_PERIOD
+
+
+def door_diagnostics_trend(
+    request: service_pb2.GetDoorDiagnosticsTrendRequest, query: TrendQuery, trends: Iterable[ComponentTrend]
+) -> door_diagnostics_pb2.DoorDiagnosticsTrend:
+    """Return the public resource."""
+    message = door_diagnostics_pb2.DoorDiagnosticsTrend(
+        vin=query.vin, period=_period_of(request), components=map(_component_trend, trends)
+    )
+    set_time(getattr(message, "from"), query.since)
+    set_time(message.to, query.now)
+    return message
+
+
+def _component_trend(trend: ComponentTrend) -> door_diagnostics_pb2.ComponentTrend:
+    per_month = trend.change_per_window
+    return door_diagnostics_pb2.ComponentTrend(
+        id=trend.component_id,
+        name=trend.name,
+        points=map(_health_point, trend.points),
+        change=trend.change,
+        change_per_month=None if per_month is None else round(per_month, 1),
+        falling=trend.is_falling,
+    )
+
+
+def _health_point(point: HealthPoint) -> door_diagnostics_pb2.HealthPoint:
+    message = door_diagnostics_pb2.HealthPoint(
+        health=point.health,
+        lowest=point.lowest,
+        status=door_diagnostics_pb2.ComponentStatus.Value.Value(point.status.value),
+    )
+    set_time(message.time, point.at)
     return message
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+HEALTH_FALLING = "COMPONENT_HEALTH_FALLING"
 LOW_HEALTH = 50
 """Below this score a component needs a look even where it calls itself active."""
 MOST_ALERTS = 64
@@ -79,6 +80,11 @@ _KNOWN = {
             "COMPONENT_HEALTH_LOW",
             Severity.WARNING,
             "{component} is worn and may fail. Have it checked at the next service.",
+        ),
+        DiagnosticFinding(
+            HEALTH_FALLING,
+            Severity.WARNING,
+            "The health of {component} is falling. It still works; have it checked at the next service.",
         ),
     )
 }
@@ -247,12 +253,22 @@ class DiagnosisNotYetReportedError(Exception):
     """The vehicle has never reported a self-check."""
 
 
-def diagnose(check: SelfCheck, standing: Sequence[Alert] = ()) -> Diagnosis:
-    """Return the diagnosis of `check`; alerts that were `standing` keep the time they were raised."""
+def diagnose(
+    check: SelfCheck, standing: Sequence[Alert] = (), falling: frozenset[str] = frozenset()
+) -> Diagnosis:
+    """Return the diagnosis of `check`; alerts that were `standing` keep the time they were raised. `falling` are the
+    components whose health is.
+    """
     since = {alert.key: alert.raised_at for alert in standing}
     found: dict[AlertKey, Alert] = {}
     for component in check.components:
-        for each in _findings(component):
+        key = (component.component_id, HEALTH_FALLING)
+        is_new = component.component_id in falling and key not in since
+        findings = list(_findings(component))
+        # A fault explains why health fell; what was told before stays until it is over.
+        if component.component_id in falling and not (is_new and component.error_codes):
+            findings.append(finding(HEALTH_FALLING))
+        for each in findings:
             alert = _alert(component, each, since, check.observed_at)
             found.setdefault(alert.key, alert)
     alerts = list(found.values())
@@ -261,15 +277,17 @@ def diagnose(check: SelfCheck, standing: Sequence[Alert] = ()) -> Diagnosis:
     return Diagnosis(check, tuple(alerts))
 
 
-def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, list[AlertChange]] | None:
+def follow(
+    previous: Diagnosis | None, check: SelfCheck, falling: frozenset[str] = frozenset()
+) -> tuple[Diagnosis, list[AlertChange]] | None:
     """Return the diagnosis after `check` and what changed; None when it is not newer than what is known."""
     if previous is None:
-        current = diagnose(check)
+        current = diagnose(check, falling=falling)
         return current, list(_changes(check, (), current.alerts))
     if not check.is_newer_than(previous.check):
         return None
     check = check.with_rest_of(previous.check)
-    current = diagnose(check, previous.alerts)
+    current = diagnose(check, previous.alerts, falling)
     return current, list(_changes(check, previous.alerts, current.alerts))
 
 

@@ -16,12 +16,16 @@ PUBLIC = {
     "DoorCommandService.CancelCommand": DRIVERS,
     "DoorCommandService.GetCommand": DRIVERS,
     "DoorCommandService.ListCommandHistory": "owner agent shared",
+    "DoorFailureService.GetDoorFailures": "owner agent shared",
+    "DoorFailureService.GetDoorFailuresTable": "owner agent shared",
     "DoorAuditService.ListDoorAudit": "owner agent shared",
     "DoorAuditService.GetCommandReceipt": DRIVERS,
     "DoorConfigService.GetDoorConfig": "owner agent shared",
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
+    "DoorDiagnosticsService.GetDoorDiagnosticsTrend": "owner agent",
     "DoorStatusService.GetDoorStatus": DRIVERS,
+    "DoorStatusService.GetDoorCapabilities": DRIVERS,
     "DoorStatusService.WatchDoorUpdates": "owner agent shared key",
     "DoorStatusService.StreamDoorUpdates": "owner agent shared key",
     "DoorGrantService.ListGrants": HOLDERS,
@@ -47,6 +51,7 @@ ABOUT_CALLER = frozenset(
         "ConsentService.GetConsent",
         "ConsentService.GiveConsent",
         "ConsentService.WithdrawConsent",
+        "PersonVehicleService.ListVehicles",
         *(
             f"PushDeviceService.{name}"
             for name in (
@@ -72,6 +77,7 @@ WATCHING = {
     "SecurityCaseService.RestrictPrincipal": "employee watching-agent",
     "SecurityCaseService.LockPrincipal": "employee",
     "SecurityCaseService.RestorePrincipal": "employee",
+    "CaseService.GetCase": "employee watching-agent agent",
 }
 """Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
 or an agent.
@@ -150,6 +156,7 @@ INTERNAL = {
     "OrderSigningService.SignOrders": "room/command room/config",
     "OrderSigningService.ReviewOrders": "room/command room/config",
     "OrderSigningService.SignSessionRequests": "room/command",
+    "WakeUpService.GetNextWakeUp": "room/status",
     "VehicleEnrolmentService.EnrolVehicle": "operator",
     "VehicleEnrolmentService.RevokeVehicle": "operator",
     "VehicleEnrolmentService.ListVehicles": "operator",
@@ -167,6 +174,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetCase": {"case_number": "case-1"},
     "GetConsent": {"purpose": "LOCATION"},
     "RegisterPushDevice": {"device_id": "phone", "device": {"kind": 1, "token": "a-token-of-a-phone"}},
     "DeletePushDevice": {"device_id": "phone"},

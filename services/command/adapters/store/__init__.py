@@ -2,11 +2,12 @@
 
 `tables` are the tables; `requests` writes new commands and cancellations, `changes` what happened to them, `queries`
 is what is read; `transaction` is the record while it is changed, `commands` runs the use cases' work in one; `orders`
-keeps what is issued to vehicles.
+keeps what is issued to vehicles; `failure_counts` what failed and how often.
 """
 
 from services.command.adapters.store.commands import SqlCommands
-from services.command.adapters.store.erasure import erase_messages, in_the_way_of_erasure
+from services.command.adapters.store.erasure import erase_messages, in_the_way_of_erasure, words_of
+from services.command.adapters.store.failure_counts import FLEET_KEPT, SqlFailureCounts
 from services.command.adapters.store.orders import SqlOrders
 from services.command.adapters.store.tables import (
     HEAD,
@@ -19,9 +20,11 @@ from services.command.adapters.store.tables import (
 )
 
 __all__ = [
+    "FLEET_KEPT",
     "HEAD",
     "CommandModel",
     "SqlCommands",
+    "SqlFailureCounts",
     "SqlOrders",
     "audit_outbox",
     "audit_rows",
@@ -30,4 +33,5 @@ __all__ = [
     "holds",
     "in_the_way_of_erasure",
     "outbox",
+    "words_of",
 ]

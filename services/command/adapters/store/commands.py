@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select, update
 
-from services.command.adapters.store import history_entries, queries
+from services.command.adapters.store import failure_counts, history_entries, queries
 from services.command.adapters.store.audit import AuditWriter
 from services.command.adapters.store.tables import (
     cancellation,
@@ -14,6 +14,8 @@ from services.command.adapters.store.tables import (
     sessions,
 )
 from services.command.adapters.store.transaction import SqlTransaction
+from services.command.domain.commands import Status
+from services.command.domain.failures import UNKNOWN_MODEL, EndedRequest
 from services.platform.call import call_being_served
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         StatusCheck,
     )
     from services.command.domain.history import HistoryPage, HistoryQuery, RefusedRequest
+    from services.command.domain.wake_budget import WakeUp
     from services.command.usecases.ports import CommandTransaction, PriorRequest
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
@@ -42,8 +45,14 @@ T = TypeVar("T")
 class SqlCommands:
     """`ports.Commands` over a service's database."""
 
-    def __init__(self, database: Database, audit_entries: CommandAuditEntries | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        audit_entries: CommandAuditEntries | None = None,
+        model_of: Callable[[str], str] = lambda _: UNKNOWN_MODEL,
+    ) -> None:
         self._database = database
+        self._model_of = model_of
         self._audit = AuditWriter(audit_entries)
         self._is_relayed = audit_entries is not None
 
@@ -74,6 +83,10 @@ class SqlCommands:
         statement = select(sessions.sessions.c.vin).where(sessions.sessions.c.vin == vin)
         found = await self._database.read(lambda connection: connection.execute(statement).scalar())
         return found is not None
+
+    async def wake_ups(self, vin: str, after: datetime) -> list[WakeUp]:
+        """Return the wake-ups that this vehicle was sent after that time."""
+        return await self._database.read(lambda connection: queries.wake_ups_of(connection, vin, after))
 
     async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
         """Return which of them are still alive. They are marked: from now on none of them surely never left."""
@@ -171,6 +184,16 @@ class SqlCommands:
         await self._database.write(lambda connection: history_entries.add(connection, rows, at))
 
     async def add_refused(self, refused: Sequence[RefusedRequest], at: datetime) -> None:
-        """Keep these in the history; those that are there already stay as they are."""
-        rows = [history_entries.refused_row(each) for each in refused]
-        await self._database.write(lambda connection: history_entries.add(connection, rows, at))
+        """Keep these in the history, and count them; those that are there already stay as they are."""
+
+        def work(connection: Connection) -> None:
+            new = history_entries.add_refused(connection, refused, at)
+            failure_counts.add(connection, map(_as_ended, new), self._model_of)
+
+        await self._database.write(work)
+
+
+def _as_ended(refused: RefusedRequest) -> EndedRequest:
+    return EndedRequest(
+        refused.vin, refused.requester.subject, refused.action, Status.FAILED, refused.at, refused.reason
+    )

@@ -134,6 +134,20 @@ def add(connection: Connection, rows: Sequence[dict[str, object]], at: datetime)
     _ADD.for_each(connection, [{**row, "recorded_at": recorded[str(row["vin"])]} for row in in_order])
 
 
+def add_refused(
+    connection: Connection, refused: Sequence[RefusedRequest], at: datetime
+) -> list[RefusedRequest]:
+    """Keep requests that were refused at once, as `add` does; return those that were not there already."""
+    rows = {each.entry_id: refused_row(each) for each in refused}
+    if connection.dialect.name == "postgresql":  # who keeps the same at this moment has committed then
+        _lock(connection, sorted({each.vin for each in refused}))
+    known = set(
+        connection.execute(select(history.c.entry_id).where(history.c.entry_id.in_(list(rows)))).scalars()
+    )
+    add(connection, list(rows.values()), at)
+    return [each for each in refused if each.entry_id not in known]
+
+
 def _told(connection: Connection, vins: list[str]) -> list[str] | str:
     return vins if connection.dialect.name == "postgresql" else json.dumps(vins)
 

@@ -158,7 +158,9 @@ class DiagnosticsAlert(_message.Message):
     COMPONENT_ID_FIELD_NUMBER: _builtins.int
     RAISED_AT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """The vehicle's fault code."""
+    """The vehicle's fault code; or what follows from a component's condition: COMPONENT_ERROR, COMPONENT_INACTIVE,
+    COMPONENT_MAINTENANCE_REQUIRED, COMPONENT_HEALTH_LOW, COMPONENT_HEALTH_FALLING.
+    """
     severity: _door_update_pb2.AlertSeverity.Value.ValueType
     message: _builtins.str
     """For people: what it is and what to do."""
@@ -225,3 +227,129 @@ class DoorDiagnostics(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DoorDiagnostics: _TypeAlias = DoorDiagnostics  # noqa: Y015
+
+@_typing.final
+class HealthPoint(_message.Message):
+    """A component's health in an hour or longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    LOWEST_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    health: _builtins.int
+    """Score, 0-100, as it was then. Absent where the vehicle told none."""
+    lowest: _builtins.int
+    """The lowest of that time."""
+    status: Global___ComponentStatus.Value.ValueType
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the vehicle checked itself last in it, UTC."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        health: _builtins.int | None = ...,
+        lowest: _builtins.int | None = ...,
+        status: Global___ComponentStatus.Value.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_health", b"_health", "_lowest", b"_lowest", "health", b"health", "lowest", b"lowest", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_health", b"_health", "_lowest", b"_lowest", "health", b"health", "lowest", b"lowest", "status", b"status", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__health: _TypeAlias = _typing.Literal["health"]  # noqa: Y015
+    _WhichOneofArgType__health: _TypeAlias = _typing.Literal["_health", b"_health"]  # noqa: Y015
+    _WhichOneofReturnType__lowest: _TypeAlias = _typing.Literal["lowest"]  # noqa: Y015
+    _WhichOneofArgType__lowest: _TypeAlias = _typing.Literal["_lowest", b"_lowest"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__health) -> _WhichOneofReturnType__health | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lowest) -> _WhichOneofReturnType__lowest | None: ...
+
+Global___HealthPoint: _TypeAlias = HealthPoint  # noqa: Y015
+
+@_typing.final
+class ComponentTrend(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    CHANGE_PER_MONTH_FIELD_NUMBER: _builtins.int
+    FALLING_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Stable within the vehicle: driver_actuator_01."""
+    name: _builtins.str
+    change: _builtins.int
+    """What became of its health over the period. Absent with fewer than two points."""
+    change_per_month: _builtins.float
+    """What it loses or gains in 30 days, by the straight line nearest to the points. Absent where they are within a day."""
+    falling: _builtins.bool
+    """The alert COMPONENT_HEALTH_FALLING stands."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthPoint]:
+        """Oldest first; empty where nothing was reported in the period."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        points: _abc.Iterable[Global___HealthPoint] | None = ...,
+        change: _builtins.int | None = ...,
+        change_per_month: _builtins.float | None = ...,
+        falling: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_change", b"_change", "_change_per_month", b"_change_per_month", "change", b"change", "change_per_month", b"change_per_month"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_change", b"_change", "_change_per_month", b"_change_per_month", "change", b"change", "change_per_month", b"change_per_month", "falling", b"falling", "id", b"id", "name", b"name", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__change: _TypeAlias = _typing.Literal["change"]  # noqa: Y015
+    _WhichOneofArgType__change: _TypeAlias = _typing.Literal["_change", b"_change"]  # noqa: Y015
+    _WhichOneofReturnType__change_per_month: _TypeAlias = _typing.Literal["change_per_month"]  # noqa: Y015
+    _WhichOneofArgType__change_per_month: _TypeAlias = _typing.Literal["_change_per_month", b"_change_per_month"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__change) -> _WhichOneofReturnType__change | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__change_per_month) -> _WhichOneofReturnType__change_per_month | None: ...
+
+Global___ComponentTrend: _TypeAlias = ComponentTrend  # noqa: Y015
+
+@_typing.final
+class DoorDiagnosticsTrend(_message.Message):
+    """How the health of the door system went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    period: _builtins.str
+    """7d, 30d, 90d or 365d."""
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentTrend]:
+        """In the order of their ids."""
+
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        period: _builtins.str = ...,
+        to: _timestamp_pb2.Timestamp | None = ...,
+        components: _abc.Iterable[Global___ComponentTrend] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "from", b"from", "period", b"period", "to", b"to", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DoorDiagnosticsTrend: _TypeAlias = DoorDiagnosticsTrend  # noqa: Y015

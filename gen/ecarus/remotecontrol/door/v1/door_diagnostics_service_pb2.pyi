@@ -35,3 +35,46 @@ class GetDoorDiagnosticsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetDoorDiagnosticsRequest: _TypeAlias = GetDoorDiagnosticsRequest  # noqa: Y015
+
+@_typing.final
+class GetDoorDiagnosticsTrendRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    """17 characters, no I, O or Q; upper-cased on entry."""
+    period: _builtins.str
+    """How far back from now: 7d, 30d, 90d or 365d. Default 30d."""
+    component: _builtins.str
+    """Only this component. Default all."""
+    points: _builtins.int
+    """At most so many points of each component, 2-200; of many components fewer. Default 100."""
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        period: _builtins.str | None = ...,
+        component: _builtins.str | None = ...,
+        points: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "_period", b"_period", "_points", b"_points", "component", b"component", "period", b"period", "points", b"points"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_component", b"_component", "_period", b"_period", "_points", b"_points", "component", b"component", "period", b"period", "points", b"points", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__component: _TypeAlias = _typing.Literal["component"]  # noqa: Y015
+    _WhichOneofArgType__component: _TypeAlias = _typing.Literal["_component", b"_component"]  # noqa: Y015
+    _WhichOneofReturnType__period: _TypeAlias = _typing.Literal["period"]  # noqa: Y015
+    _WhichOneofArgType__period: _TypeAlias = _typing.Literal["_period", b"_period"]  # noqa: Y015
+    _WhichOneofReturnType__points: _TypeAlias = _typing.Literal["points"]  # noqa: Y015
+    _WhichOneofArgType__points: _TypeAlias = _typing.Literal["_points", b"_points"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__component) -> _WhichOneofReturnType__component | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__period) -> _WhichOneofReturnType__period | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__points) -> _WhichOneofReturnType__points | None: ...
+
+Global___GetDoorDiagnosticsTrendRequest: _TypeAlias = GetDoorDiagnosticsTrendRequest  # noqa: Y015

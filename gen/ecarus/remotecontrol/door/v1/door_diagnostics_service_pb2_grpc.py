@@ -46,6 +46,11 @@ class DoorDiagnosticsServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnostics.FromString,
                 _registered_method=True)
+        self.GetDoorDiagnosticsTrend = channel.unary_unary(
+                '/ecarus.remotecontrol.door.v1.DoorDiagnosticsService/GetDoorDiagnosticsTrend',
+                request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsTrendRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnosticsTrend.FromString,
+                _registered_method=True)
 
 
 class DoorDiagnosticsServiceServicer:
@@ -66,6 +71,16 @@ class DoorDiagnosticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDoorDiagnosticsTrend(self, request, context):
+        """How the health of each component went: a point is kept of each hour in which the vehicle reported, fewer of what is
+        longer ago.
+
+        UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DoorDiagnosticsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +88,11 @@ def add_DoorDiagnosticsServiceServicer_to_server(servicer, server):
                     servicer.GetDoorDiagnostics,
                     request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnostics.SerializeToString,
+            ),
+            'GetDoorDiagnosticsTrend': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDoorDiagnosticsTrend,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsTrendRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnosticsTrend.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -108,6 +128,33 @@ class DoorDiagnosticsService:
             '/ecarus.remotecontrol.door.v1.DoorDiagnosticsService/GetDoorDiagnostics',
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnostics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDoorDiagnosticsTrend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.door.v1.DoorDiagnosticsService/GetDoorDiagnosticsTrend',
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsTrendRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnosticsTrend.FromString,
             options,
             channel_credentials,
             insecure,

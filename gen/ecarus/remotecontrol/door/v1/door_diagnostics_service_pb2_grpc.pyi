@@ -45,6 +45,12 @@ class DoorDiagnosticsServiceStub:
 
     UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
     """
+    GetDoorDiagnosticsTrend: _grpc.UnaryUnaryMultiCallable[_door_diagnostics_service_pb2.GetDoorDiagnosticsTrendRequest, _door_diagnostics_pb2.DoorDiagnosticsTrend]
+    """How the health of each component went: a point is kept of each hour in which the vehicle reported, fewer of what is
+    longer ago.
+
+    UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
+    """
 
 @_typing.type_check_only
 class DoorDiagnosticsServiceAsyncStub(DoorDiagnosticsServiceStub):
@@ -59,6 +65,12 @@ class DoorDiagnosticsServiceAsyncStub(DoorDiagnosticsServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDoorDiagnostics: _aio.UnaryUnaryMultiCallable[_door_diagnostics_service_pb2.GetDoorDiagnosticsRequest, _door_diagnostics_pb2.DoorDiagnostics]  # type: ignore[assignment]
     """The vehicle's last self-check.
+
+    UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
+    """
+    GetDoorDiagnosticsTrend: _aio.UnaryUnaryMultiCallable[_door_diagnostics_service_pb2.GetDoorDiagnosticsTrendRequest, _door_diagnostics_pb2.DoorDiagnosticsTrend]  # type: ignore[assignment]
+    """How the health of each component went: a point is kept of each hour in which the vehicle reported, fewer of what is
+    longer ago.
 
     UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
     """
@@ -79,6 +91,18 @@ class DoorDiagnosticsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_door_diagnostics_pb2.DoorDiagnostics, _abc.Awaitable[_door_diagnostics_pb2.DoorDiagnostics]]:
         """The vehicle's last self-check.
+
+        UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDoorDiagnosticsTrend(
+        self,
+        request: _door_diagnostics_service_pb2.GetDoorDiagnosticsTrendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_door_diagnostics_pb2.DoorDiagnosticsTrend, _abc.Awaitable[_door_diagnostics_pb2.DoorDiagnosticsTrend]]:
+        """How the health of each component went: a point is kept of each hour in which the vehicle reported, fewer of what is
+        longer ago.
 
         UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
         """

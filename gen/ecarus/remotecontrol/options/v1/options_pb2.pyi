@@ -233,10 +233,69 @@ class Problem(_message.Message):
 
 Global___Problem: _TypeAlias = Problem  # noqa: Y015
 
+@_typing.final
+class FailureText(_message.Message):
+    """A failure in words, in each language that people are told in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EN_FIELD_NUMBER: _builtins.int
+    KO_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def en(self) -> Global___FailureWords:
+        """English, which is also for whoever reads neither."""
+
+    @_builtins.property
+    def ko(self) -> Global___FailureWords: ...
+    def __init__(
+        self,
+        *,
+        en: Global___FailureWords | None = ...,
+        ko: Global___FailureWords | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["en", b"en", "ko", b"ko"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["en", b"en", "ko", b"ko"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailureText: _TypeAlias = FailureText  # noqa: Y015
+
+@_typing.final
+class FailureWords(_message.Message):
+    """A failure in the words of one language: what an agent can read out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    GUIDANCE_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """What happened, in a few words."""
+    cause: _builtins.str
+    """Why, most likely."""
+    guidance: _builtins.str
+    """What to do about it."""
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        guidance: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "guidance", b"guidance", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailureWords: _TypeAlias = FailureWords  # noqa: Y015
+
 SERVED_BY_FIELD_NUMBER: _builtins.int
 ACCESS_FIELD_NUMBER: _builtins.int
 WEAKENS_FIELD_NUMBER: _builtins.int
 PROBLEM_FIELD_NUMBER: _builtins.int
+FAILURE_TEXT_FIELD_NUMBER: _builtins.int
 served_by: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOptions, _builtins.str]
 """The service of ours that serves it: `command`. Where it is absent any service may (health, dead letters)."""
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
@@ -245,3 +304,5 @@ weakens: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions,
 """Of a setting: which changes of it weaken security, and so need a stronger authentication."""
 problem: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___Problem]
 """How a value of ErrorReason is answered."""
+failure_text: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___FailureText]
+"""What people are told about a value of FailureReason: the one catalogue, for every service that tells them."""
