@@ -1,4 +1,4 @@
-"""notification"""
+"""The tables of the notification service."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -112,6 +112,11 @@ def upgrade() -> None:
         sa.Column("reminder_minutes", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("person"),
     )
+    with op.batch_alter_table("preference", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_preference_reminder_minutes"), ["reminder_minutes"], unique=False
+        )
+
     op.create_table(
         "push",
         sa.Column("event_id", sa.String(length=64), nullable=False),

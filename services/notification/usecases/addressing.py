@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -74,8 +75,11 @@ class NoticeAddressing:
     async def step(self) -> bool:
         """Address some; return whether there may be more. Raises StorageUnavailableError."""
         waiting = await self._record.waiting(self._now(), AT_ONCE)
-        for each in waiting:
-            await self._address(each)
+        # Side by side: where one of the services that are asked hangs, what needs the other goes on.
+        done = await asyncio.gather(*map(self._address, waiting), return_exceptions=True)
+        for each in done:
+            if isinstance(each, BaseException):
+                raise each
         return len(waiting) == AT_ONCE
 
     async def _address(self, waiting: WaitingNotice) -> None:
@@ -83,6 +87,9 @@ class NoticeAddressing:
         if notice is None:
             _log.error("notice_unreadable", notice=waiting.event_id)
             await self._record.set_aside(waiting.event_id, self._now(), "its row says nothing")
+            return
+        if notice.expires_at <= self._now():
+            await self._record.set_aside(waiting.event_id, self._now(), "no news any more")
             return
         try:
             told = await people_told(self._people, notice)

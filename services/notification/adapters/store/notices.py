@@ -115,7 +115,8 @@ class SqlNotices:
 
     async def set_push_aside(self, push: DuePush, reason: str) -> None:
         """Send it no more; it goes when its time is up."""
-        values = {"set_aside": reason[:MOST_REASON]}
+        # Not due before it is deleted: nobody looks at it again and again until then.
+        values = {"set_aside": reason[:MOST_REASON], "due_at": pushes.c.expires_at}
         await self._database.write(lambda c: c.execute(update(pushes).where(_is(push)).values(values)))
 
     async def device_gone(self, device: PushDevice) -> None:
@@ -158,7 +159,7 @@ def _is(push: DuePush) -> ColumnElement[bool]:
 def _waiting(connection: Connection, at: datetime, most: int) -> list[WaitingNotice]:
     query = (
         select(notices)
-        .where(notices.c.addressed_at.is_(None), notices.c.next_look_at <= at, notices.c.expires_at > at)
+        .where(notices.c.addressed_at.is_(None), notices.c.next_look_at <= at)
         .order_by(notices.c.next_look_at)
         .limit(most)
         .with_for_update(skip_locked=True)

@@ -66,7 +66,7 @@ preferences = Table(
     Column("time_zone", String(64), nullable=False),
     Column("quiet_begins", Integer),
     Column("quiet_until", Integer),
-    Column("reminder_minutes", Integer),
+    Column("reminder_minutes", Integer, index=True),
 )
 """What people want, one row each; who registers a device has one, by which they are locked."""
 
