@@ -116,6 +116,7 @@ def _configuration(settings: GatewaySettings, app: str) -> bytes:
         "scope": scope,
         "acrValues": acr_values,
         "apiBase": API_BASE,
+        "pushKey": settings.pages_push_key if app == "app" else "",
     }
     return json.dumps(document).encode()
 

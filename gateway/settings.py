@@ -79,6 +79,8 @@ class GatewaySettings(ServerSettings):
     pages_console_client: str = Field(default="", pattern=_CLIENT)
     pages_app_scope: str = Field(default="door person", pattern=_WORDS)
     pages_console_scope: str = Field(default="door security.watch security.act", pattern=_WORDS)
+    pages_push_key: str = Field(default="", pattern=r"^([A-Za-z0-9_-]{87})?$")
+    """Under which browsers subscribe to notifications (VAPID's public key, base64url); without, none is offered."""
     pages_console_acr_values: str = Field(default="urn:ecarus:acr:2fa", pattern=_WORDS)
 
     @model_validator(mode="after")

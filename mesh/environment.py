@@ -131,7 +131,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     | {
         f"PAGES_{name}"
         for name in (
-            *("ISSUER", "APP_CLIENT", "APP_SCOPE"),
+            *("ISSUER", "APP_CLIENT", "APP_SCOPE", "PUSH_KEY"),
             *("CONSOLE_CLIENT", "CONSOLE_SCOPE", "CONSOLE_ACR_VALUES"),
         )
     },

@@ -103,6 +103,7 @@ async def test_an_app_is_at_its_own_name_and_knows_where_people_sign_in(edge: ht
         "scope": "door person",
         "acrValues": "",
         "apiBase": "/api/v1/remotecontrol",
+        "pushKey": "",
     }
 
 
@@ -268,7 +269,7 @@ class TestSettings:
         settings = make_settings(
             pages_app_scope="door.read", pages_console_scope="door", pages_console_acr_values="urn:x"
         )
-        app, console = (json.loads(_config(settings, each)) for each in APPS)
+        app, console = (json.loads(_configuration(settings, each)) for each in APPS)
         assert (app["scope"], app["acrValues"]) == ("door.read", "")
         assert (console["scope"], console["acrValues"], console["clientId"]) == (
             "door",
@@ -276,12 +277,18 @@ class TestSettings:
             "agent-console",
         )
 
+    def test_a_push_key_is_a_point_and_is_the_driver_s(
+        self, make_settings: Callable[..., GatewaySettings]
+    ) -> None:
+        settings = make_settings(pages_push_key="B" * 87)
+        app, console = (json.loads(_configuration(settings, each)) for each in APPS)
+        assert (app["pushKey"], console["pushKey"]) == ("B" * 87, "")
+        for wrong in ("B" * 86, "B" * 88, "+" * 87):
+            with pytest.raises(ValidationError, match="pages_push_key"):
+                make_settings(pages_push_key=wrong)
+
     def test_without_a_listener_nothing_is_needed(
         self, make_settings: Callable[..., GatewaySettings]
     ) -> None:
         settings = make_settings(pages_listen="", pages_issuer="", pages_app_client="")
         assert settings.pages_listen == ""
-
-
-def _config(settings: GatewaySettings, app: str) -> bytes:
-    return _configuration(settings, app)
