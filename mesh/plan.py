@@ -288,6 +288,7 @@ class Planner:
             return {}
         return {
             "DOORS_PAGES_LISTEN": f"{LOOPBACK}:{self._ports.pages}",
+            "DOORS_PAGES_PUSH_KEY": self._sandbox.push_senders.application_server_key,
             "DOORS_PAGES_ISSUER": issuer_url(self._ports),
             "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
             "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,

@@ -86,7 +86,6 @@ class PushSenders:
             "token_uri": f"{push_url(ports)}/token",
         }
         write_private_json(self.service_account, account)
-        point = web_push.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         public = {
             "fcm": {
                 "project": _PROJECT,
@@ -100,9 +99,14 @@ class PushSenders:
                 "topics": APNS_TOPICS,
                 "publicKey": _public_pem(apns),
             },
-            "webPush": {"applicationServerKey": base64.urlsafe_b64encode(point).rstrip(b"=").decode()},
+            "webPush": {"applicationServerKey": _point(web_push)},
         }
         write_private_json(self.public, public)
+
+    @property
+    def application_server_key(self) -> str:
+        """What browsers subscribe under: the public half of `web_push_key`, base64url."""
+        return _point(_p256_key(self.web_push_key))
 
     def settings(self, ports: Ports, ca: Path) -> dict[str, str]:
         """Return what the notification service is told: the push services of the simulated phones, and who it is to
@@ -154,6 +158,11 @@ def _p256_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{path} is not a P-256 key")  # noqa: TRY004  # wrong content, not a wrong argument
     return key
+
+
+def _point(key: ec.EllipticCurvePrivateKey) -> str:
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return base64.urlsafe_b64encode(point).rstrip(b"=").decode()
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
