@@ -160,7 +160,7 @@ def test_a_phone_in_trouble_is_told_later_and_a_dead_one_is_forgotten(
     with owner.phone("FCM") as slow, owner.phone("APNS") as dead, owner.phone("WEB_PUSH") as well:
         slow.fail("THROTTLED", retryAfterSeconds=1)
         slow.fail("UNAVAILABLE", retryAfterSeconds=1)
-        dead.fail("GONE")
+        dead.fail("GONE", times=10)
         command_id = ordered(mesh, "unlock")
         assert well.message(command_id)["title"] == "Unlocked"
         assert slow.message(command_id)["title"].startswith("Unlocked")

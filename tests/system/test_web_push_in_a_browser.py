@@ -68,16 +68,19 @@ class Worker:
 
     async def run(self, script: str) -> Any:
         """Run it in the worker."""
-        targets = (await self._page.command("Target.getTargets"))["targetInfos"]
+        browser = self._page._browser
+        targets = (await browser.command("Target.getTargets"))["targetInfos"]
         (worker,) = [each for each in targets if each["type"] == "service_worker"]
-        attached = await self._page.command(
-            "Target.attachToTarget", targetId=worker["targetId"], flatten=True
+        attached = await browser.command("Target.attachToTarget", targetId=worker["targetId"], flatten=True)
+        answer = await browser.command(
+            "Runtime.evaluate",
+            attached["sessionId"],
+            expression=script,
+            awaitPromise=True,
+            returnByValue=True,
         )
-        session, self._page._session = self._page._session, attached["sessionId"]
-        try:
-            return await self._page.run(script)
-        finally:
-            self._page._session = session
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +89,12 @@ async def driver_page(mesh: Mesh, profile: Path) -> AsyncIterator[tuple[Chromium
     assert BINARY is not None
     origin = f"http://localhost:{mesh.ports.http}"
     async with chromium_page(BINARY, profile) as page:
-        await page.command("Browser.grantPermissions", origin=origin, permissions=["notifications"])
+        await page._browser.command(
+            "Browser.grantPermissions",
+            origin=origin,
+            permissions=["notifications"],
+            browserContextId=page._context,
+        )
         await page.command("ServiceWorker.enable")
         await page.open(f"{origin}/app/")
         assert await page.run(REGISTERED) == f"{origin}/app/"
@@ -97,12 +105,13 @@ async def registration_of(page: ChromiumPage, scope: str) -> str:
     """The id of the registration with this scope, once the browser has told of it."""
     async with asyncio.timeout(COMMAND_SECONDS):
         while True:
-            for event in page._events:
+            for event in page.events:
                 if event["method"] == "ServiceWorker.workerRegistrationUpdated":
                     for each in event["params"]["registrations"]:
                         if each["scopeURL"] == scope:
                             return str(each["registrationId"])
-            page._events.append(await page._read())
+            page._news.clear()
+            await page._news.wait()
 
 
 async def test_the_worker_shows_what_was_pushed_for_a_command(mesh: Mesh, tmp_path: Path) -> None:
@@ -126,7 +135,7 @@ async def test_the_worker_shows_what_was_pushed_for_a_command(mesh: Mesh, tmp_pa
 async def test_whatever_is_pushed_something_is_shown_and_a_click_leads_to_the_page_alone(
     mesh: Mesh, tmp_path: Path
 ) -> None:
-    async with driver_page(mesh, tmp_path / "profile") as (_page, worker):
+    async with driver_page(mesh, tmp_path / "profile") as (page, worker):
         for at, pushed in enumerate(("", "nonsense", "[]", "null", '{"title": 7, "body": {}, "data": 3}')):
             await worker.push(pushed)
             shown = await worker.shown(at + 1)
@@ -152,4 +161,4 @@ async def test_whatever_is_pushed_something_is_shown_and_a_click_leads_to_the_pa
             })()"""
         )
         assert opened == [f"http://localhost:{mesh.ports.http}/app/"]
-        assert not [each for each in await worker.shown(5) if each["tag"] == "one"]
+        await page.until(f'{SHOWN}.then((all) => !all.some(({{ tag }}) => tag === "one"))')
