@@ -157,7 +157,8 @@ def test_a_phone_in_trouble_is_told_later_and_a_dead_one_is_forgotten(
     mesh: Mesh, owner: PhoneOwner, car: Car
 ) -> None:
     assert car.vin == SAMPLE
-    with owner.phone("FCM") as slow, owner.phone("APNS") as dead, owner.phone("WEB_PUSH") as well:
+    # The last one to be registered: it is told of no other before it dies.
+    with owner.phone("FCM") as slow, owner.phone("WEB_PUSH") as well, owner.phone("APNS") as dead:
         slow.fail("THROTTLED", retryAfterSeconds=1)
         slow.fail("UNAVAILABLE", retryAfterSeconds=1)
         dead.fail("GONE", times=10)
