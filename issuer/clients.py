@@ -43,6 +43,8 @@ SCOPES = (
     "person.vehicles.read",
     "person.data.export",
     "person.data.erase",
+    "person.notifications.read",
+    "person.notifications.write",
     "security.watch",
     "security.act",
     "case.read",

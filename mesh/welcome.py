@@ -53,6 +53,7 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
         f"curl -X POST {control}/{SAMPLE_VIN}/doors/driver/open",
         f"curl -X POST {control}/{SAMPLE_VIN}/leave-coverage      and enter-coverage",
         f"curl {control}/{SAMPLE_VIN}/actuations            what they really did",
+        f"http://{LOOPBACK}:{ports.phones}/    what the simulated phones received (README: push notifications)",
         "",
         f"TLS on {ports.https}, gRPC over mutual TLS on {ports.mtls} (CA and keys: {sandbox.pki})",
         "Which certificate is which car: bin/doorctl vehicle list",

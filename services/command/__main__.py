@@ -21,6 +21,7 @@ from services.command.adapters.failure_server import FAILURE_POLICY, FAILURE_SER
 from services.command.adapters.kept import kept_tables
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
+from services.command.adapters.origin_server import CommandOriginServicer
 from services.command.adapters.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
 from services.command.adapters.refusals import refusal_of
 from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
@@ -298,6 +299,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit=audit.hook,
         besides=[
             dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now)),
+            CommandOriginServicer(commands).api,
             wake_up_api(deps),
             *own_data.apis,
         ],
