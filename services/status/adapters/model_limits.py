@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
     from services.vehicle_models.catalogue import VehicleModels
-    from services.vehicle_models.model import DoorEquipment, VehicleModel
+    from services.vehicle_models.model import VehicleModel
 
 _MOST_KEPT = 1_024
 _MEMBERS = {
@@ -30,7 +30,7 @@ class ModelLimits:
 
     def __init__(self, models: VehicleModels) -> None:
         self._models = models
-        self._doors: dict[int, tuple[VehicleModel, Mapping[int, DoorEquipment]]] = {}
+        self._doors: dict[int, tuple[VehicleModel, Mapping[int, tuple[str, ...]]]] = {}
 
     def leave_out(self, vin: str, report: report_pb2.StatusReport) -> list[str]:
         """Change `report` so, and return the members that it told all the same."""
@@ -46,7 +46,7 @@ class ModelLimits:
                 beyond.append(f"doors.{DOOR_NAMES[each.door - 1]}")
                 continue
             kept.append(each)
-            if door is not None:
+            if door:
                 beyond += _without(each, door)
         if len(kept) < len(report.doors):
             # Copied: what is cleared is not there any more.
@@ -88,28 +88,33 @@ class ModelLimits:
         model = self._models.of(vin)
         if model is DEFAULT_MODEL:
             return True
-        door = self._doors_of(model).get(observation.door)
-        if door is not None:
-            _without(observation, door)
-        return door is not None
+        lacking = self._doors_of(model).get(observation.door)
+        if lacking:
+            _without(observation, lacking)
+        return lacking is not None
 
-    def _doors_of(self, model: VehicleModel) -> Mapping[int, DoorEquipment]:
-        """Return its doors by their number in reports."""
+    def _doors_of(self, model: VehicleModel) -> Mapping[int, tuple[str, ...]]:
+        """Return of each of its doors, by their number in reports, the members that it cannot tell."""
         known = self._doors.get(id(model))
         if known is not None:
             return known[1]
         if len(self._doors) >= _MOST_KEPT:  # of models that were read anew
             self._doors.clear()
-        doors = {DOOR_NAMES.index(door.door_id) + 1: door for door in model.doors}
+        doors = {
+            DOOR_NAMES.index(door.door_id) + 1: tuple(
+                member for member, needs in _MEMBERS.items() if not getattr(door, needs)
+            )
+            for door in model.doors
+        }
         self._doors[id(model)] = (model, doors)  # with the model: its id is not another's while it is kept
         return doors
 
 
-def _without(observation: body_pb2.DoorObservation, door: DoorEquipment) -> list[str]:
+def _without(observation: body_pb2.DoorObservation, lacking: tuple[str, ...]) -> list[str]:
     """Leave out of it what the door cannot tell, and return that."""
     beyond = []
-    for member, needs in _MEMBERS.items():
-        if not getattr(door, needs) and observation.HasField(member):  # type: ignore[arg-type]  # the names of its fields
+    for member in lacking:
+        if observation.HasField(member):  # type: ignore[arg-type]  # the names of its fields
             observation.ClearField(member)  # type: ignore[arg-type]  # the names of its fields
-            beyond.append(f"doors.{door.door_id}.{member}")
+            beyond.append(f"doors.{DOOR_NAMES[observation.door - 1]}.{member}")
     return beyond
