@@ -71,12 +71,11 @@ $(COMPILED): $(TEST_READY)
 	@touch $@
 
 # Side by side, and then what must have the machine for itself. Both are run, and either failure is one.
-test: $(TEST_READY) $(COMPILED) ## all tests, several at a time, with the coverage of the fast ones: make test [WORKERS=8]
+test: $(TEST_READY) $(COMPILED) ## all tests, several at a time: make test [WORKERS=8] [COVERAGE=1: with that of the fast ones, and its floor]
 	@status=0; \
-	$(call played,together,$(TOGETHER) --cov --cov-report=,-m "not alone"); \
+	$(call played,together,$(TOGETHER) $(if $(COVERAGE),--cov --cov-report=),-m "not alone"); \
 	$(call played,alone,-m alone,-m alone); \
-	$(BIN)/coverage report --skip-covered --show-missing >$(VENV)/coverage.txt || status=$$?; \
-	tail -n 1 $(VENV)/coverage.txt; \
+	$(if $(COVERAGE),$(BIN)/coverage report --skip-covered --show-missing >$(VENV)/coverage.txt || status=$$?; tail -n 1 $(VENV)/coverage.txt;) \
 	exit $$status
 
 test-unit: $(TEST_READY) ## rules and parts, in milliseconds

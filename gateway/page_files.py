@@ -143,7 +143,7 @@ def headers_of_every_page(issuer: str) -> list[tuple[bytes, bytes]]:
     )
     nothing = ", ".join(
         f"{feature}=()"
-        for feature in ("camera", "microphone", "geolocation", "payment", "usb", "serial", "bluetooth", "hid")
+        for feature in ("camera", "microphone", "geolocation", "payment", "usb", "serial", "hid")
     )
     named = {
         "content-security-policy": policy,

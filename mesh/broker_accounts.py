@@ -161,7 +161,7 @@ def _subscribe(user: str, owner: str, *subjects: str) -> list[Passage]:
     return [Passage(owner, user, PassageKind.STREAM, subject) for subject in subjects]
 
 
-def _api(user: str, verb: str, stream: str, rest: str = "") -> list[Passage]:
+def _api(user: str, verb: str, stream: str, rest: str = "", *, many: bool = False) -> list[Passage]:
     """Of JetStream's interface. An account without streams answers itself below `$JS.API`, that it has none."""
     question = f"{verb}.{stream}{rest}"
     return [
@@ -170,9 +170,15 @@ def _api(user: str, verb: str, stream: str, rest: str = "") -> list[Passage]:
             user,
             PassageKind.SERVICE,
             f"$JS.API.{question}",
+            many,
             local=f"{STORE_API}.{question}",
         )
     ]
+
+
+def _erase(user: str, stream: str) -> list[Passage]:
+    """Return what erasing a person takes: reading what is kept, and having messages written over."""
+    return [*_api(user, "DIRECT.GET", stream, many=True), *_api(user, "STREAM.MSG.DELETE", stream)]
 
 
 def _tell(user: str, service: str) -> Passage:
@@ -251,7 +257,11 @@ def _consuming(service: str, prefix: str) -> list[Passage]:
 
 def _access(user: str) -> list[Passage]:
     # Owners who watch a vehicle are told of changes in who may do what with it.
-    return [*_ask(user, SERVICE_STORE, "room.access.>"), _tell(user, "access")]
+    found = [*_ask(user, SERVICE_STORE, "room.access.>"), _tell(user, "access"), *_erase(user, ROOM_EVENTS)]
+    for consumer in CONSUMERS.values():
+        if consumer.stream == ROOM_EVENTS:  # nothing is erased that a service has not heard yet
+            found += _api(user, "CONSUMER.INFO", ROOM_EVENTS, f".{consumer.name}")
+    return found
 
 
 def _command(user: str) -> list[Passage]:
@@ -265,6 +275,7 @@ def _command(user: str) -> list[Passage]:
         *_api(user, "STREAM.PURGE", MQTT_MESSAGES),
         *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
         _tell(user, "command"),
+        *_erase(user, DOOR_UPDATES),
         *_ask(user, SERVICE_STORE, "room.command.>"),
         *_subscribe(
             user, account_of("status"), advisory_subject("*"), refused_subject("*"), SHOWN_RESULTS_SUBJECT
@@ -285,7 +296,7 @@ def _status(user: str) -> list[Passage]:
         *_api(user, "CONSUMER.CREATE", ROOM_EVENTS),
         *_subscribe(user, UPDATE_STORE, "_INBOX.status.>"),
         *_subscribe(user, SERVICE_STORE, "_INBOX.status.>"),
-        *_api(user, "DIRECT.GET", DOOR_UPDATES),
+        *_api(user, "DIRECT.GET", DOOR_UPDATES, many=True),
     ]
 
 

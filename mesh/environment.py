@@ -67,6 +67,7 @@ _OWN: Mapping[str, frozenset[str]] = {
         "RIGHTS_RETENTION_DAYS",
         "AUDIT_RETENTION_DAYS",
         "ERASURE_WAITING_SECONDS",
+        "VEHICLE_MODELS",
     },
     "command": _INTAKE
     | {
@@ -78,9 +79,10 @@ _OWN: Mapping[str, frozenset[str]] = {
         "SHOWN_DOORS_PATIENCE_SECONDS",
         "COMMAND_WAITS",
         "COMMAND_WAITS_PER_USER",
+        "VEHICLE_MODELS",
         "FLEET_MINIMUM_VEHICLES",
     },
-    "config": _INTAKE | {"AUDIT_RETENTION_DAYS"},
+    "config": _INTAKE | {"AUDIT_RETENTION_DAYS", "VEHICLE_MODELS"},
     "diagnostics": _REPORTS
     | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS", "SELF_CHECK_DAYS", "SELF_CHECKS_PER_MINUTE"},
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
@@ -104,6 +106,7 @@ _OWN: Mapping[str, frozenset[str]] = {
         "HINT_AGAIN_SECONDS",
         "HINT_VEHICLES",
         "DOUBT_SECONDS",
+        "VEHICLE_MODELS",
     },
 }
 """Of the services that have settings of their own."""

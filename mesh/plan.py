@@ -11,7 +11,7 @@ from mesh.broker_accounts import STORE_API
 from mesh.broker_health import SystemAccount, broker_healthy
 from mesh.component import MeshComponent
 from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
-from mesh.environment import of_python, of_the_machine, of_the_user
+from mesh.environment import MAY_SET, of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.issuer_seed import issuer_url
 from mesh.nats_config import render_nats
@@ -36,6 +36,9 @@ BROKER_ALIVE_SECONDS = 10.0
 """How long the running broker may take to answer a new connection: a fleet that reconnects comes first."""
 _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 """Unless the user says otherwise."""
+MODELS = ROOT / "mesh" / "vehicle_models"
+"""Those of the sandbox's vehicles, unless the user has a folder of their own."""
+_WITH_MODELS = frozenset(name for name, allowed in MAY_SET.items() if "VEHICLE_MODELS" in allowed)
 _WIDE = {
     "DOORS_WEBSOCKET_CONNECTIONS_PER_USER": "500",
     "DOORS_WEBSOCKET_CONNECTIONS_PER_ADDRESS": "4000",
@@ -151,7 +154,9 @@ class Planner:
 
     def _serving(self, name: str, settings: Mapping[str, str]) -> MeshComponent:
         port = self._ports.service(name)
-        environment = {**self._python, **_USUAL, **of_the_user(self._environment, name), **settings}
+        may_set = of_the_user(self._environment, name)
+        usual = {**_USUAL, **({"DOORS_VEHICLE_MODELS": _absolute(MODELS)} if name in _WITH_MODELS else {})}
+        environment = {**self._python, **usual, **may_set, **settings}
         return MeshComponent(
             name=name,
             command=(sys.executable, "-m", f"services.{name}"),
@@ -286,7 +291,10 @@ class Planner:
         }
 
     def _status_settings(self) -> dict[str, str]:
-        return {"DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key)}
+        return {
+            "DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key),
+            "DOORS_COMMAND_TARGET": self._target("command"),
+        }
 
     def _signer_settings(self) -> dict[str, str]:
         """Return the signer's component: it holds the one key that moves doors, and is given what it needs and

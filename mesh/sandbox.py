@@ -24,6 +24,7 @@ from mesh.signing_keys import ensure_signing_key
 from services.registry import ON_THE_BROKER, SERVICES, descriptor_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from mesh.ports import Ports
@@ -33,13 +34,35 @@ DOOR_TIME_SECONDS = 0.4
 SAMPLE_VIN = "KMHSH81C7LU123456"
 ASLEEP_VIN = "KMHSH81C7LU123457"
 MQTT_VIN = "KMHSH81C7LU123458"
+COUPE_VIN = "KMHSC21C7LU123459"
+VAN_VIN = "KMFVN31C7LU123460"
 OWNERS = {
     SAMPLE_VIN: "user-123",
     ASLEEP_VIN: "user-123",
     MQTT_VIN: "user-123",
+    COUPE_VIN: "user-123",
+    VAN_VIN: "user-123",
     "KMHSH81C7LU654321": "user-456",
 }
 """The sandbox's vehicles and who owns each."""
+
+EQUIPMENT: Mapping[str, dict[str, list[str]]] = {
+    COUPE_VIN: {
+        "doors": ["driver", "passenger", "trunk", "hood"],
+        "windowSensors": [],
+        "childLocks": [],
+        "keyOnly": ["trunk"],
+    },
+    VAN_VIN: {
+        "doors": ["driver", "passenger", "rearLeft", "rearRight", "trunk"],
+        "doorSwitches": ["driver", "passenger", "rearLeft", "rearRight"],
+        "childLocks": ["rearLeft", "rearRight"],
+        "keyOnly": ["driver", "passenger", "rearLeft", "rearRight", "trunk"],
+    },
+}
+"""What those of them are built with that have not everything (vehicle/README.md), as their models say
+(mesh/vehicle_models).
+"""
 
 _LONGEST_SOCKET_NAME = 107
 """What the kernel takes, without the closing zero byte (unix(7))."""
@@ -344,6 +367,7 @@ class Sandbox:
             "link": "mqtt" if vin == MQTT_VIN else "nats",
             "certFile": str(self._pair_of(vin).cert),
             "keyFile": str(self._pair_of(vin).key),
+            **({"equipment": EQUIPMENT[vin]} if vin in EQUIPMENT else {}),
             **self.ceremony.car_settings(vin),
         }
 

@@ -18,6 +18,7 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
     base = f"http://{LOOPBACK}:{ports.http}"
     door = f"{base}/api/v1/remotecontrol/vehicles/{SAMPLE_VIN}/door"
     control = f"http://{LOOPBACK}:{ports.control}/vehicles"
+    pages = ports.page_origins[0]
     auth = f'-H "Authorization: Bearer {SAMPLE_KEY}"'
     json_type = '-H "Content-Type: application/json"'
 
@@ -40,6 +41,11 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
         send("PUT", "config", '{"unlockMode": "ALL"}'),
         get("config"),
         f"{get('updates/stream')} -N      Ctrl-C ends it",
+        "",
+        "In a browser:",
+        f"{pages}/app/       a driver's page: sign in as user-123 or user-456",
+        f"{pages}/console/   the agents' console: sign in as agent-7 or agent-8",
+        f"  passwords: {sandbox.issuer_seed}; a second factor's code: .venv/bin/python -m issuer code user-123",
         "",
         "The cars:",
         f"curl {control}                                    all of them",

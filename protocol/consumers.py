@@ -88,6 +88,16 @@ CONSUMERS = {
 """By name."""
 
 
+def readers_of(stream: str) -> dict[str, list[str]]:
+    """Return the names of the consumers of each subject of this stream that has any."""
+    found: dict[str, list[str]] = {}
+    for consumer in CONSUMERS.values():
+        if consumer.stream == stream:
+            for subject in consumer.subjects:
+                found.setdefault(subject, []).append(consumer.name)
+    return found
+
+
 def consumers_of(service: str) -> list[DurableConsumer]:
     """Return those that this service reads."""
     return [consumer for consumer in CONSUMERS.values() if consumer.service == service]

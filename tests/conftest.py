@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ATTACKS = HERE / "attacks"
-WAITING = ("system", "attacks", "messaging")
+WAITING = ("system", "browser", "attacks", "messaging")
 """The levels whose tests wait for other programs most of their time: they begin first."""
-UNMEASURED = ("system", "attacks", "messaging")
+UNMEASURED = ("system", "browser", "attacks", "messaging")
 """The levels that measure no coverage: what they run is in other processes, or would be late by it."""
 WORKERS_PER_CPU = 3
 MOST_WORKERS = 12

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,6 @@ class Standard:
     rows: tuple[SecurityRequirement, ...]
 
 
-@cache
 def read(root: Path = ROOT, source: Path = SOURCE) -> dict[str, Standard]:
     """Return the standards by their key. Raises RequirementRefusedError."""
     standards = {

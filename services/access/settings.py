@@ -17,6 +17,7 @@ from services.access.domain.sharing import GrantLimits
 from services.access.domain.step_up import SANDBOX, STRICT, table_in
 from services.platform.settings import ServiceSettings, grpc_target
 from services.registry import WITH_DATABASE
+from services.vehicle_models.catalogue import ModelsFolder  # noqa: TC001  # pydantic reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,7 @@ class AccessSettings(ServiceSettings):
     audit_retention_days: int = Field(default=1_095, ge=1, le=3_650)
     erasure_waiting_seconds: int | None = Field(default=None, ge=0, le=2_592_000)
     subject_data_targets: str = Field(default="", max_length=8_192)
+    vehicle_models: ModelsFolder | None = None
 
     @field_validator("token_clients")
     @classmethod

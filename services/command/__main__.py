@@ -28,8 +28,8 @@ from services.command.adapters.session_requests import TELL_SECONDS, SessionRequ
 from services.command.adapters.shown_results import ShownResults
 from services.command.adapters.vehicle_queue import BrokerQueue
 from services.command.adapters.wait_link import BrokerReplicas, note_ended
+from services.command.adapters.wake_up_server import wake_up_api
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
-from services.command.domain.failures import UNKNOWN_MODEL
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
 from services.command.usecases.failures import FailureDependencies, count_failures
@@ -46,6 +46,7 @@ from services.command.usecases.waiting import CommandWaits
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
+from services.platform.broker_erasure import BrokerErasure
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
 from services.platform.clock import CLOCK
@@ -67,6 +68,7 @@ from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
+from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,10 +115,6 @@ def _greeted(
 ) -> None:
     advisory_states.greeted(vin, arrived_at)
     known.add(vin)
-
-
-def _model_of(_: str) -> str:
-    return UNKNOWN_MODEL
 
 
 def _register(
@@ -175,7 +173,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         refused_kind=COMMAND_REFUSED,
         places=[store.audit_rows],
     )
-    commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
+    models = VehicleModels(settings.vehicle_models)
+    commands = store.SqlCommands(
+        database, CommandAuditEntries(audit.ids) if audit.ids else None, models.name_of
+    )
     known = await _known_vehicles(commands)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
@@ -209,13 +210,14 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         dispatcher,
         advisory_states,
         known,
+        models,
         settings.rules,
         CLOCK.now,
         can_deliver=lambda: health.serves(COMMANDS),
     )
     refused = RefusedRequests(commands, CLOCK.now)
     failures = FailureDependencies(
-        store.SqlFailureCounts(database), _model_of, settings.fleet_minimum_vehicles, CLOCK.now
+        store.SqlFailureCounts(database), models.name_of, settings.fleet_minimum_vehicles, CLOCK.now
     )
     to_vehicles = OutboxRelay(
         database,
@@ -267,6 +269,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit_outbox=store.audit_outbox,
         in_the_way=partial(store.in_the_way_of_erasure, relayed=audit.ids is not None),
         besides=store.erase_messages,
+        told=BrokerErasure(broker, streams.DOOR_UPDATES, {}, CLOCK.monotonic).erase,
+        words=partial(store.words_of, now=CLOCK.now),
     )
     server = GrpcServer(
         settings,
@@ -284,6 +288,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit=audit.hook,
         besides=[
             dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now)),
+            wake_up_api(deps),
             *own_data.apis,
         ],
     )
@@ -318,6 +323,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             ),
             regularly("count_failures", _COUNT_SECONDS, partial(count_failures, failures)),
             own_data.retention.run(),
+            regularly("reread_vehicle_models", REREAD_SECONDS, models.refresh),
         )
     finally:
         waits.close()  # before calls in flight are waited for

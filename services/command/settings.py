@@ -9,6 +9,7 @@ from pydantic import DirectoryPath, Field, FilePath
 from services.command.domain.rules import Rules
 from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.telematics.settings import VehicleServiceSettings
+from services.vehicle_models.catalogue import ModelsFolder  # noqa: TC001  # pydantic reads the annotations
 
 
 class CommandSettings(VehicleServiceSettings):
@@ -29,6 +30,7 @@ class CommandSettings(VehicleServiceSettings):
     fleet_minimum_vehicles: int = Field(default=5, ge=2, le=10_000)
     command_waits: int = Field(default=256, ge=0, le=512)
     command_waits_per_user: int = Field(default=4, ge=0, le=512)
+    vehicle_models: ModelsFolder | None = None
 
     @property
     def rules(self) -> Rules:

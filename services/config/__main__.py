@@ -16,6 +16,7 @@ from services.config.adapters import dispatch, right_link, server, store, transl
 from services.config.adapters.kept import kept_tables
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
+from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
 from services.platform.clock import CLOCK
@@ -38,6 +39,7 @@ from services.telematics.links import over_each_link
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.settings import VehicleServiceSettings
+from services.vehicle_models.catalogue import REREAD_SECONDS, ModelsFolder, VehicleModels
 
 NAME = "config"
 
@@ -50,6 +52,7 @@ class ConfigSettings(VehicleServiceSettings):
     cloud_seal_keys: FilePath
     order_mac_key: FilePath
     audit_retention_days: int = Field(default=1_095, ge=1, le=3_650)
+    vehicle_models: ModelsFolder | None = None
 
 
 async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
@@ -96,6 +99,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         audit.database, relay, dispatch.outgoing, partial(translate.stamp, mac), translate.weakened
     )
 
+    models = VehicleModels(settings.vehicle_models)
     reader = AnswerReader(open_keys, keys, vehicle_rules.check)
     events = vehicle_link.ConfigEventHandler(record, reader, keys, CLOCK.now)
     settings_cancellations = store.SettingsCancellationStore(
@@ -122,7 +126,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     rpc = GrpcServer(
         settings,
         [server.SERVICE],
-        server.DoorConfigServicer(record, CLOCK.now).register,
+        server.DoorConfigServicer(record, CLOCK.now, models).register,
         server.POLICY,
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
@@ -147,6 +151,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
             keeper.run(),
             own_data.retention.run(),
             audit.run(),
+            regularly("reread_vehicle_models", REREAD_SECONDS, models.refresh),
             *taking,
         )
     finally:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from services.config.domain.models import check_available
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from protocol.cloud_side import ReplayGuard, SessionSlot
     from protocol.faults import MessageRefusedError
     from services.config.domain.config import ChangeRequest, ConfigRightEnded, DoorConfig, News, Push
+    from services.config.domain.models import SettableModel
 
 KEEP_NEWS = timedelta(days=8)
 """Longer than the broker keeps a vehicle's events, and so longer than one can be delivered again."""
@@ -102,11 +105,12 @@ async def read_config(record: ConfigRecord, now: Callable[[], datetime], vin: st
 
 
 async def change_config(
-    record: ConfigRecord, now: Callable[[], datetime], request: ChangeRequest
+    record: ConfigRecord, now: Callable[[], datetime], request: ChangeRequest, model: SettableModel
 ) -> DoorConfig:
-    """Return the settings after the change. Raises CorrelationIdReusedError, ReadOnlyChangedError,
-    WeakeningNotAllowedError.
+    """Return the settings after the change. Raises SettingNotAvailableError, CorrelationIdReusedError,
+    ReadOnlyChangedError, WeakeningNotAllowedError.
     """
+    check_available(request.change, model)
     return await record.change(request, now())
 
 

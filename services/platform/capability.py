@@ -36,6 +36,8 @@ LONGEST_SECONDS = 60
 CLOCK_SKEW_SECONDS = 5
 UNRECORDED = "unrecorded"
 """The claim of Capability.unrecorded_since."""
+NARROWED = "only"
+"""The claim of Capability.narrowed_to."""
 EMERGENCY = "EMERGENCY"
 """The one mode that a capability names: what goes past safeguards is for those who asked for it."""
 REREAD_SECONDS = 30.0
@@ -85,6 +87,8 @@ class Capability:
     """When they did, in seconds since 1970."""
     case: str = ""
     """Where somebody acts for the subject: the number of the case because of which they do."""
+    narrowed_to: str = ""
+    """Where it is about no resource, and somebody acts for the subject: the one that their token is good for."""
     scheme: str = BEARER
     """The scheme in which its caller's token came, and is challenged."""
     scheme_parameters: str = ""
@@ -226,6 +230,7 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         acr=str(claims.get("acr", "")),
         authenticated_at=float(claims["auth_time"]) if "auth_time" in claims else None,
         case=str(claims.get("case", "")),
+        narrowed_to=str(claims.get(NARROWED, "")),
         scheme=str(claims.get("scheme", BEARER)),
         scheme_parameters=str(claims.get("scheme_parameters", "")),
         step_up=state_in(claims),

@@ -85,6 +85,7 @@ class Broker:
         store_prefix: str = "",
     ) -> None:
         self.client = client
+        self.api_prefix = api_prefix
         self._replicas = replicas
         self.jetstream: JetStreamContext = client.jetstream(prefix=api_prefix)
         self._layout = BrokerLayout(self.jetstream, configs, replicas, store_prefix, provisions=provisions)

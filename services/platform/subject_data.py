@@ -43,6 +43,11 @@ def nothing_besides(_connection: Connection, _person: str, _pseudonym: str) -> N
     """Do nothing."""
 
 
+def no_words(_connection: Connection, _person: str) -> Sequence[str]:
+    """Return none."""
+    return ()
+
+
 def pseudonym_of(erasure_id: str) -> str:
     """Return what stands in the place of an erased person's name: it says nothing of them."""
     return f"erased-{erasure_id}"[:64]
@@ -51,6 +56,8 @@ def pseudonym_of(erasure_id: str) -> str:
 class SubjectData:
     """All tables of a service, by their lines. `in_the_way` says what must end first; `besides` does what no line says,
     in the same transaction and before the tables; `scrub` makes sure that nothing is left in the database's files.
+    `told` erases what the broker still keeps of what this service told, before the tables are touched, by the person's
+    name and by the `words` that they chose; it says what stands in the way until nothing is left.
     """
 
     def __init__(
@@ -64,6 +71,8 @@ class SubjectData:
         audit_outbox: AuditOutbox | None = None,
         in_the_way: Callable[[Connection, str], str] = nothing_in_the_way,
         besides: Callable[[Connection, str, str], None] = nothing_besides,
+        told: Callable[[str, str, Sequence[str]], Awaitable[str]] | None = None,
+        words: Callable[[Connection, str], Sequence[str]] = no_words,
     ) -> None:
         self._database = database
         self._tables = tables
@@ -73,6 +82,8 @@ class SubjectData:
         self._audit_outbox = audit_outbox
         self._in_the_way = in_the_way
         self._besides = besides
+        self._told = told
+        self._words = words
 
     async def rows(self, person: str) -> AsyncIterator[tuple[str, str]]:
         """Yield table and row, as a JSON object, of all that is about a person."""
@@ -106,16 +117,35 @@ class SubjectData:
             rows = {kept.name: erase(connection, kept, person, pseudonym) for kept in self._tables}
             return ErasedRows(rows={name: count for name, count in rows.items() if count})
 
+        if stands := await self._erase_told(person, erasure_id):
+            return ErasedRows(stands)
         done = await self._database.write(work)
         if not done.in_the_way:
             await self._scrub()
         return done
 
+    async def unsent(self, person: str) -> str:
+        """Return MESSAGES_WAITING while messages that name them wait to leave; empty when none does."""
+        return await self._database.read(lambda connection: self._what_waits(connection, person))
+
+    async def _erase_told(self, person: str, erasure_id: str) -> str:
+        """Erase what the broker keeps, unless something else stands in the way; what does."""
+        if self._told is None:
+            return ""
+
+        def work(connection: Connection) -> tuple[str, Sequence[str]]:
+            stands = self._what_stands(connection, person)
+            return stands, () if stands else self._words(connection, person)
+
+        stands, words = await self._database.read(work)
+        return stands or await self._told(erasure_id, person, words)
+
     def _what_stands(self, connection: Connection, person: str) -> str:
         if self._holds.of(connection, person):
             return LEGAL_HOLD
-        if stands := self._in_the_way(connection, person):
-            return stands
+        return self._in_the_way(connection, person) or self._what_waits(connection, person)
+
+    def _what_waits(self, connection: Connection, person: str) -> str:
         if self._outbox is not None:
             columns = self._outbox.table.c
             if _waits(connection, columns.payload, columns.sent_at, person):

@@ -37,12 +37,14 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
+from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import consumers
 from services.status.adapters import store, translate
 from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
 from services.status.adapters.event_ids import EventIds
 from services.status.adapters.kept import kept_tables
+from services.status.adapters.model_limits import ModelLimits
 from services.status.adapters.refusals import refusal_of
 from services.status.adapters.revocations import Revocations
 from services.status.adapters.server import POLICY, SERVICE, DoorStatusServer
@@ -56,6 +58,7 @@ from services.status.adapters.vehicle_link import (
     listen_for_losses,
     publish_update,
 )
+from services.status.adapters.wake_up_link import CommandWakeUps
 from services.status.adapters.watch_server import DoorWatchServer
 from services.status.domain.rights import LONGEST_CAPABILITY_SECONDS
 from services.status.usecases.advisories import AdvisoryFilter
@@ -68,6 +71,7 @@ from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
 from services.telematics.reports import HelloIntake, ReportReader, ReportSettings
+from services.vehicle_models.catalogue import REREAD_SECONDS, ModelsFolder, VehicleModels
 
 if TYPE_CHECKING:
     from services.platform.jetstream import Broker
@@ -99,6 +103,9 @@ class StatusSettings(ReportSettings):
     hint_again_seconds: float = Field(default=5.0, gt=0, le=60)
     doubt_seconds: float = Field(default=10.0, gt=0, le=300)
     hint_vehicles: int = Field(default=100_000, ge=1, le=10_000_000)
+    vehicle_models: ModelsFolder | None = None
+    command_target: Target | None = None
+    """Where it is asked when vehicles may be woken; without one nobody is told."""
 
     @property
     def partitions(self) -> range:
@@ -124,7 +131,7 @@ async def _find_the_silent(advisories: AdvisoryFilter) -> None:
 
 async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then end the streams, drain, and keep what was looked at."""
-    ids = EventIds.read(settings.update_id_key)
+    ids, models = EventIds.read(settings.update_id_key), VehicleModels(settings.vehicle_models)
     await asyncio.to_thread(
         migrate,
         settings.database_url,
@@ -162,6 +169,9 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     lost = LostVehicles(settings.hint_vehicles, advisories.lost)
     await listen_for_losses(broker, lost, CLOCK.microseconds)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
+    budgets = CommandWakeUps(
+        open_channel(settings, settings.command_target, "command") if settings.command_target else None
+    )
     directory = VehicleKeyDirectory(channel, CLOCK.monotonic)
     answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     reports = ReportReader(
@@ -183,6 +193,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         hellos,
         ShownResultsPublisher(broker, relay).publish,
         CLOCK.microseconds,
+        limits=ModelLimits(models),
     )
     batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the service may be asked to replay.
@@ -228,6 +239,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         Reachability(lost, lambda: broker.connected),
         ids,
         CLOCK.microseconds,
+        models=models,
+        budgets=budgets,
     )
     own_data = OwnData(
         database,
@@ -279,6 +292,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             hub.beat_regularly(settings.heartbeat_seconds),
             hub.end_regularly(trusted),
             regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, advisories)),
+            regularly("reread_vehicle_models", REREAD_SECONDS, models.refresh),
             ConfirmationSweeper(records, CLOCK.microseconds, settings.doubt_seconds).run(),
             *(
                 consumer.run()
@@ -294,10 +308,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         hub.close()
         await rpc.stop()
         await checks.flush()
-        await audit.close()
-        await broker.close()
-        await channel.close()
-        await database.close()
+        for close in (audit.close, broker.close, channel.close, budgets.close, database.close):
+            await close()
 
 
 def cli() -> None:

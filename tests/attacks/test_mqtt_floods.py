@@ -15,6 +15,7 @@ from tests.attacks.test_floods import (
     CUT_SECONDS,
     EVENT_BYTES,
     FLOOD_SECONDS,
+    control_lines,
     flood_of,
     lines,
     serves,
@@ -103,3 +104,17 @@ def test_a_flood_of_events_over_nats_is_nothing_to_a_car_on_mqtt(
         flood = flood_of(hostile_car).begin(lines(hostile_car.vin, kind), FLOOD_SECONDS)
         assert cut_after(flood) < CUT_SECONDS
     assert ended_connections(mesh, mqtt_bystander.vin) == before
+
+
+def test_who_subscribes_over_nats_without_end_slows_no_car_on_mqtt_down(
+    mesh: Mesh, mqtt_bystander: BystanderProbe, hostile_car: HostileCar
+) -> None:
+    """The sessions of cars on MQTT are the broker's subscriptions: those of another car come and go beside them."""
+    with mqtt_bystander.undisturbed():
+        lines_of_it = control_lines(hostile_car.vin, "subscription")
+        flood = flood_of(hostile_car).begin(lines_of_it, CONTROL_FLOOD_SECONDS)
+        while flood.poll() is None:
+            assert serves(mesh), "the enrolment service does not serve"
+            time.sleep(0.1)
+        said, _ = flood.communicate()
+    logging.getLogger(__name__).info("subscription: %s", said)

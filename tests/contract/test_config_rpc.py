@@ -24,7 +24,9 @@ from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
 from services.platform.settings import ServiceSettings
 from services.telematics.order_mac import OrderMac
+from services.vehicle_models.catalogue import VehicleModels
 from tests.support.databases import migrated
+from tests.support.vehicle_models import COUPE, MODELS, VAN
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
 VIN = "KMHSH81C7LU123456"
@@ -63,7 +65,7 @@ def room_name() -> str:
 @pytest.fixture
 def build_room(record: store.ConfigStore) -> Any:
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
-        servicer = server.DoorConfigServicer(record, lambda: T0)
+        servicer = server.DoorConfigServicer(record, lambda: T0, VehicleModels(MODELS))
         return GrpcServer(
             settings, [server.SERVICE], servicer.register, server.POLICY, verifier, translate.refusal_of
         )
@@ -303,3 +305,45 @@ async def test_what_cannot_step_up_or_says_nothing_of_it_weakens_nothing(
             update(parking_auto_unlock=True, auto_lock_delay=31), metadata=metadata
         )
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def of(vin: str, **settings: Any) -> door_config_service_pb2.UpdateDoorConfigRequest:
+    change = update(**settings)
+    change.vin = vin
+    return change
+
+
+@pytest.mark.parametrize(
+    ("vin", "settings", "function", "setting"),
+    [
+        (COUPE, {"child_lock_enabled": True}, "CHILD_LOCK", "childLockEnabled"),
+        (COUPE, {"unlock_mode": 3, "auto_lock_enabled": True}, "UNLOCK_MODE_SEQUENCE", "unlockMode"),
+        (VAN, {"parking_auto_unlock": True}, "PARKING_UNLOCK", "parkingAutoUnlock"),
+    ],
+)
+async def test_a_setting_that_the_model_lacks_is_refused_and_nothing_is_changed(
+    service: Any, rest: Any, vin: str, settings: dict[str, Any], function: str, setting: str
+) -> None:
+    before = await service.GetDoorConfig(read(vin), metadata=rest("door.config.read", vin=vin))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.UpdateDoorConfig(of(vin, **settings), metadata=rest("door.config.write", vin=vin))
+    problem = json.loads(dict(caught.value.trailing_metadata() or ())["x-problem"])
+    assert (problem["status"], problem["code"]) == (409, "FUNCTION_NOT_AVAILABLE")
+    assert (problem["function"], problem["settings"]) == (function, [setting])
+    assert before == await service.GetDoorConfig(read(vin), metadata=rest("door.config.read", vin=vin))
+
+
+async def test_what_the_model_lacks_is_shown_off_and_can_be_sent_back(service: Any, rest: Any) -> None:
+    shown = await service.GetDoorConfig(read(VAN), metadata=rest("door.config.read", vin=VAN))
+    assert (shown.parking_auto_unlock, shown.auto_lock_enabled) == (False, True)
+    names = ("auto_lock_enabled", "unlock_mode", "child_lock_enabled", "speed_based_lock_enabled")
+    sent_back = {name: getattr(shown, name) for name in (*names, "parking_auto_unlock")}
+    changed = await service.UpdateDoorConfig(
+        of(VAN, **sent_back, auto_lock_delay=60), metadata=rest("door.config.write", vin=VAN)
+    )
+    assert (changed.auto_lock_delay, changed.parking_auto_unlock) == (60, False)
+    child_locks = of(VAN, child_lock_enabled=True)
+    changed = await service.UpdateDoorConfig(
+        child_locks, metadata=rest("door.config.write", vin=VAN, correlation_id="c-2")
+    )
+    assert changed.child_lock_enabled

@@ -24,6 +24,7 @@ from services.platform.outbox import OutboxRelay
 from services.platform.subscriptions import consumers
 from services.status.adapters import store, translate
 from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
+from services.status.adapters.model_limits import ModelLimits
 from services.status.adapters.revocations import Revocations
 from services.status.adapters.update_feed import JetStreamLog, StreamTail
 from services.status.adapters.vehicle_link import (
@@ -45,7 +46,9 @@ from services.telematics.quotas import VehicleQuotas
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
 from services.telematics.senders import VehicleSenders
+from services.vehicle_models.catalogue import VehicleModels
 from tests.support.databases import migrated
+from tests.support.vehicle_models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -203,6 +206,7 @@ async def running_room(
         fleet.hellos(database, store.sessions, reader),
         ShownResultsPublisher(broker, relay).publish,
         now_us,
+        limits=ModelLimits(VehicleModels(MODELS)),
     )
     hub = Hub(time.monotonic, time.time, shared=Streams(50, 50, 50))
     updates = StreamTail(

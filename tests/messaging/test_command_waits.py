@@ -55,8 +55,9 @@ async def test_a_replica_that_ends_a_command_tells_the_one_at_which_somebody_wai
     here, there = [await process(client) for client in clients[:2]]
     told = await clients[2].subscribe(COMMAND_ENDED_SUBJECT)
     await clients[2].flush()
-    with here.waiting("cmd-a1", "user-1") as wait:
+    with here.waiting("user-1") as wait:
         assert wait
+        here.follow(wait, "cmd-a1")
         await heard(there)
         there.committed(["cmd-b2", "cmd-a1"])
         assert await wait.until_ended(WAIT_SECONDS)

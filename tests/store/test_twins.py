@@ -39,6 +39,7 @@ from services.platform.migration import migrate
 from services.platform.outbox import OutgoingMessage
 from services.platform.retention import Retention
 from services.platform.storage import StorageUnavailableError
+from services.vehicle_models.catalogue import VehicleModels
 from tests.support.command_store_harness import (
     MAC,
     MIGRATIONS,
@@ -79,6 +80,7 @@ class Replica:
             FakeDispatch(),
             FakeConditions(),
             FakeKnownVehicles(),
+            VehicleModels(),
             rules,
             lambda: self.now,
         )

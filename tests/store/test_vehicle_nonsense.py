@@ -35,9 +35,11 @@ from services.platform.database import open_database
 from services.platform.outbox import OutboxRelay
 from services.status.adapters import store as status_store
 from services.status.adapters import translate as status_translate
+from services.status.adapters.model_limits import ModelLimits
 from services.status.adapters.vehicle_link import VehicleIntake
 from services.status.usecases.advisories import AdvisoryFilter
 from services.telematics import rules as vehicle_rules
+from services.vehicle_models.catalogue import VehicleModels
 from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch, FakeKnownVehicles
 from tests.support.databases import migrated
 from tests.support.nonsense import fill, source, spoil
@@ -182,6 +184,7 @@ def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
         FakeDispatch(),
         FakeConditions(),
         FakeKnownVehicles(),
+        VehicleModels(),
         rules,
         lambda: START,
     )
@@ -230,6 +233,7 @@ def status_room(database: Database, fleet: Fleet) -> NonsenseHarness:
         hellos,
         lambda _: None,
         lambda: round(START.timestamp() * 1_000_000),
+        limits=ModelLimits(VehicleModels()),
     )
     handlers: dict[tuple[Domain, ...], Handle] = {
         (Domain.HELLO,): hellos.handle,

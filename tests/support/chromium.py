@@ -1,8 +1,11 @@
-"""A real Chromium, driven over its debugging pipe (Chrome DevTools Protocol), with an authenticator of its own."""
+"""A real Chromium, driven over its debugging pipe (Chrome DevTools Protocol): pages with cookies of their own,
+each with an authenticator.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -25,9 +28,11 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--no-proxy-server",
-    # Nothing but the issuer of the test is opened, and a container's root has no other way.
+    "--lang=en",
+    # Nothing but what the test serves is opened, and a container's root has no other way.
     "--no-sandbox",
 )
+_REFUSED_BY_POLICY = ("Content Security Policy", "TrustedScript", "TrustedHTML", "Permissions policy")
 
 
 def browser_binary() -> str | None:
@@ -35,38 +40,84 @@ def browser_binary() -> str | None:
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-class ChromiumPage:
-    """One page. Commands are those of the protocol, in the page's session."""
+class ChromiumBrowser:
+    """The browser: one pipe, over which commands go out and answers and events of all pages come in."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: int) -> None:
         self._reader = reader
         self._writer = writer
         self._count = 0
-        self._session: str | None = None
-        self._events: list[dict[str, Any]] = []
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._pages: dict[str, ChromiumPage] = {}
+        self._reading = asyncio.create_task(self._read())
 
-    async def command(self, method: str, **parameters: Any) -> dict[str, Any]:
+    async def command(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Send one command and return its result."""
         self._count += 1
         message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
+        if session is not None:
+            message["sessionId"] = session
+        answer = self._answers[self._count] = asyncio.get_running_loop().create_future()
         os.write(self._writer, json.dumps(message).encode() + b"\0")
-        async with asyncio.timeout(COMMAND_SECONDS):
-            while True:
-                answer = await self._read()
-                if "method" in answer:
-                    self._events.append(answer)
-                if answer.get("id") == self._count:
-                    assert "error" not in answer, answer
-                    result: dict[str, Any] = answer["result"]
-                    return result
+        told = await asyncio.wait_for(answer, COMMAND_SECONDS)
+        assert "error" not in told, told
+        result: dict[str, Any] = told["result"]
+        return result
+
+    async def new_page(self) -> ChromiumPage:
+        """A page as of another person: no cookies or storage of the others'."""
+        context = await self.command("Target.createBrowserContext")
+        target = await self.command(
+            "Target.createTarget", url="about:blank", browserContextId=context["browserContextId"]
+        )
+        attached = await self.command("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        page = ChromiumPage(self, attached["sessionId"], context["browserContextId"])
+        self._pages[attached["sessionId"]] = page
+        await page.attach()
+        return page
+
+    async def end(self) -> None:
+        """Stop reading."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while True:
+            message: dict[str, Any] = json.loads((await self._reader.readuntil(b"\0"))[:-1])
+            waiting = self._answers.pop(message.get("id", 0), None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message)
+            page = self._pages.get(message.get("sessionId", ""))
+            if page is not None and "method" in message:
+                page.happened(message)
+
+
+class ChromiumPage:
+    """One page. Commands are those of the protocol, in the page's session."""
+
+    def __init__(self, browser: ChromiumBrowser, session: str, context: str) -> None:
+        self._browser = browser
+        self._session = session
+        self._context = context
+        self._news = asyncio.Event()
+        self.events: list[dict[str, Any]] = []
+        """What happened, oldest first."""
+
+    async def command(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send one command and return its result."""
+        return await self._browser.command(method, self._session, **parameters)
+
+    def happened(self, event: dict[str, Any]) -> None:
+        """Note an event."""
+        self.events.append(event)
+        self._news.set()
 
     async def event(self, method: str, *path: str) -> Any:
         """What an event says at this path, once it has happened."""
         async with asyncio.timeout(COMMAND_SECONDS):
-            while not (seen := [each for each in self._events if each["method"] == method]):
-                self._events.append(await self._read())
+            while not (seen := [each for each in self.events if each["method"] == method]):
+                self._news.clear()
+                await self._news.wait()
         value: Any = seen[0]["params"]
         for name in path:
             value = value[name]
@@ -74,18 +125,12 @@ class ChromiumPage:
 
     def forget_events(self) -> None:
         """Have `event` return none that was before."""
-        self._events.clear()
-
-    async def _read(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads((await self._reader.readuntil(b"\0"))[:-1])
-        return message
+        self.events.clear()
 
     async def attach(self) -> None:
-        """Open the page, with an authenticator whose user always agrees and is verified."""
-        target = await self.command("Target.createTarget", url="about:blank")
-        attached = await self.command("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        self._session = attached["sessionId"]
-        await self.command("WebAuthn.enable")
+        """Have it tell what it logs, and give it an authenticator whose user always agrees and is verified."""
+        for domain in ("Page", "Runtime", "Log", "Network", "WebAuthn"):
+            await self.command(f"{domain}.enable")
         await self.command(
             "WebAuthn.addVirtualAuthenticator",
             options={
@@ -115,11 +160,48 @@ class ChromiumPage:
                     return value
             await asyncio.sleep(0.1)
         shown = await self.run("location.href + ' ' + document.documentElement.innerText")
-        raise TimeoutError(f"{script} was not so; the page shows: {shown}")
+        raise TimeoutError(f"{script} was not so; the page shows: {shown}; it said: {self.complaints()}")
 
     async def open(self, url: str) -> None:
         await self.command("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def complaints(self) -> list[str]:
+        """Every exception that nobody caught, and what the policy of a page refused."""
+        found = []
+        for event in self.events:
+            said = event["params"]
+            if event["method"] == "Runtime.exceptionThrown":
+                details = said["exceptionDetails"]
+                found.append(details.get("exception", {}).get("description", details["text"]))
+            elif event["method"] == "Log.entryAdded":
+                entry = said["entry"]
+                if any(words in entry["text"] for words in _REFUSED_BY_POLICY):
+                    found.append(entry["text"])
+        return found
+
+    async def is_offline(self, *, offline: bool) -> None:
+        """Cut it off from the network, or no longer."""
+        await self.command(
+            "Network.emulateNetworkConditions",
+            offline=offline,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
+    async def screenshot(self, width: int, height: int = 900, *, dark: bool = False) -> bytes:
+        """The whole page as PNG, on a screen so wide."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        await self.command("Emulation.setEmulatedMedia", features=scheme)
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        await self.command("Emulation.setDeviceMetricsOverride", **screen)
+        taken = await self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return base64.b64decode(taken["data"])
+
+    async def close(self) -> None:
+        """Close it, and forget its cookies."""
+        await self._browser.command("Target.disposeBrowserContext", browserContextId=self._context)
 
 
 def _started(binary: str, profile: Path, commands_read: int, answers_write: int) -> subprocess.Popen[bytes]:
@@ -141,24 +223,31 @@ def _started(binary: str, profile: Path, commands_read: int, answers_write: int)
 
 
 @contextlib.asynccontextmanager
-async def chromium_page(binary: str, profile: Path) -> AsyncIterator[ChromiumPage]:
-    """A page of a browser with a profile of its own, which ends with it."""
+async def chromium(binary: str, profile: Path) -> AsyncIterator[ChromiumBrowser]:
+    """A browser with a profile of its own, which ends with it."""
     commands_read, commands_write = os.pipe()
     answers_read, answers_write = os.pipe()
 
     process = _started(binary, profile, commands_read, answers_write)
     os.close(commands_read)
     os.close(answers_write)
-    reader = asyncio.StreamReader(limit=1 << 24)
+    reader = asyncio.StreamReader(limit=1 << 26)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(answers_read, "rb")
     )
+    browser = ChromiumBrowser(reader, commands_write)
     try:
-        page = ChromiumPage(reader, commands_write)
-        await page.attach()
-        yield page
+        yield browser
     finally:
         process.kill()
         process.wait()
+        await browser.end()
         transport.close()
         os.close(commands_write)
+
+
+@contextlib.asynccontextmanager
+async def chromium_page(binary: str, profile: Path) -> AsyncIterator[ChromiumPage]:
+    """A page of a browser with a profile of its own, which ends with it."""
+    async with chromium(binary, profile) as browser:
+        yield await browser.new_page()

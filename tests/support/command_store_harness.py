@@ -39,6 +39,7 @@ from services.platform.database import open_database
 from services.platform.retention import Retention
 from services.platform.storage import StorageUnavailableError
 from services.telematics.order_mac import OrderMac
+from services.vehicle_models.catalogue import VehicleModels
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class CommandStoreHarness:
             self.dispatch,
             self.advisory_states,
             FakeKnownVehicles(),
+            VehicleModels(),
             rules,
             lambda: self.now,
         )

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from ecarus.remotecontrol.access.v1 import grant_pb2
+from typer.testing import CliRunner
 
+from doorctl.__main__ import app as doorctl
+from mesh.broker_accounts import store_of
+from mesh.sandbox import Sandbox
+from protocol.streams import DOOR_UPDATES, ROOM_EVENTS
 from tests.support.app import ANSWER_SECONDS, App, Car, eventually
 from tests.system.test_rights import grant, operator
 
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
+EVENTS, UPDATES = (
+    f"nats/jetstream/{store_of(name)}/streams/{name}/msgs" for name in (ROOM_EVENTS, DOOR_UPDATES)
+)
 
 
 def data(app: App, method: str, path: str, body: Any = None) -> httpx.Response:
@@ -32,13 +40,30 @@ def data(app: App, method: str, path: str, body: Any = None) -> httpx.Response:
     )
 
 
-def databases_with(mesh: Mesh, words: str) -> list[str]:
-    """The databases' files, logs of their changes included, that hold these words."""
-    return sorted(path.name for path in (mesh.data / "data").iterdir() if _holds(path, words))
+def files_with(mesh: Mesh, words: str) -> set[str]:
+    """The files that hold these words, below the mesh's folder, but for the processes' logs: databases and the logs of
+    their changes, what the broker keeps, the audit log's tiles and its second place.
+    """
+    files = [path for path in mesh.data.rglob("*") if path.is_file() and path.parent.name != "logs"]
+    assert {"command.db", "command.db-wal", "1.blk", "checkpoint"} <= {path.name for path in files}
+    return {str(path.relative_to(mesh.data)) for path in files if _holds(path, words)}
 
 
 def _holds(path: Path, words: str) -> bool:
-    return path.is_file() and words.encode() in path.read_bytes()
+    try:
+        return words.encode() in path.read_bytes()
+    except FileNotFoundError:  # a part of the log that the next one takes the place of
+        return False
+
+
+def audit_verified(mesh: Mesh, folder: Path) -> str:
+    """What `doorctl audit verify` says of a copy that was made now, and of the tables behind it."""
+    sandbox = Sandbox(mesh.data)
+    words = ["--key", str(sandbox.audit_log_public), "--tables"]
+    for command in (["export", str(folder)], ["verify", str(folder), *words]):
+        done = CliRunner().invoke(doorctl, ["audit", *command], env={"DOORS_DATA_DIR": str(mesh.data)})
+        assert done.exit_code == 0, done.output
+    return done.output
 
 
 def logged_since(mesh: Mesh, begun: dict[Path, int], words: str) -> list[str]:
@@ -50,6 +75,14 @@ def logged_since(mesh: Mesh, begun: dict[Path, int], words: str) -> list[str]:
     )
 
 
+def assert_receipt_holds(app: App, command_id: str, receipt: Path) -> None:
+    """That the proof of somebody else's command is given, and verifies."""
+    answer = eventually(lambda: (a := app.get(f"commands/{command_id}/receipt")).status_code == 200 and a)
+    receipt.write_bytes(answer.content)
+    words = ["receipt", "verify", str(receipt), "--key", str(Sandbox(app.mesh.data).audit_log_public)]
+    assert CliRunner().invoke(doorctl, words).exit_code == 0
+
+
 def _log_lines(mesh: Mesh) -> list[str]:
     return [
         line
@@ -59,7 +92,7 @@ def _log_lines(mesh: Mesh) -> list[str]:
     ]
 
 
-def test_a_person_gets_all_of_theirs_and_is_erased_without_a_trace(mesh: Mesh) -> None:
+def test_a_person_gets_all_of_theirs_and_is_erased_without_a_trace(mesh: Mesh, tmp_path: Path) -> None:
     who, word = f"canary-{uuid.uuid4()}", f"word-{uuid.uuid4()}"
     app, car = App(mesh, bearer=mesh.token(who)), Car(mesh)
     car.meet()
@@ -75,8 +108,12 @@ def test_a_person_gets_all_of_theirs_and_is_erased_without_a_trace(mesh: Mesh) -
     app.end_of(ordered.json()["commandId"])
     app.get("status")
     eventually(lambda: len(app.history()["history"]) == 2)
-    kept_by = {"access.db", "command.db"}
-    eventually(lambda: {name.split("-")[0] for name in databases_with(mesh, who)} >= kept_by)
+    kept_by = {"data/access.db", "data/command.db", f"{EVENTS}/1.blk", f"{UPDATES}/1.blk"}
+    eventually(lambda: {name.split("-")[0] for name in files_with(mesh, who)} >= kept_by)
+    assert f"{UPDATES}/1.blk" in files_with(mesh, word)
+    owner = App(mesh)
+    others = owner.order("lock", correlation_id=f"others-{uuid.uuid4()}").json()["commandId"]
+    owner.end_of(others)
 
     export = data(app, "POST", "exports")
     assert (export.status_code, export.json()["state"]) == (200, "READY")
@@ -86,8 +123,11 @@ def test_a_person_gets_all_of_theirs_and_is_erased_without_a_trace(mesh: Mesh) -
     document = json.loads(data(app, "GET", f"{path}/file").text)
     assert (document["subject"], document["complete"], document["missing"]) == (who, True, [])
     tables = {(each["service"], each["table"]) for each in document["rows"]}
-    assert {("access", "access_grant"), ("access", "consent"), ("access", "audit_entry")} <= tables
-    assert {("command", "command"), ("command", "history"), ("command", "audit")} <= tables
+    expected = {
+        "access": ("access_grant", "consent", "audit_entry"),
+        "command": ("command", "history", "audit"),
+    }
+    assert {(service, table) for service, kept in expected.items() for table in kept} <= tables
     assert word in json.dumps(document)
 
     asked = data(app, "POST", "erasures", {"confirmation": "ERASE MY DATA"})
@@ -96,14 +136,14 @@ def test_a_person_gets_all_of_theirs_and_is_erased_without_a_trace(mesh: Mesh) -
     assert data(app, "POST", "erasures", {"confirmation": "yes"}).status_code == 400
     # Who asks leaves a trace of it, the erased one too: so the log is asked.
     erased = ('"event": "person_erased"', asked.json()["erasureId"])
-    eventually(lambda: any(all(each in line for each in erased) for line in _log_lines(mesh)), seconds=120)
+    eventually(lambda: any(all(each in line for each in erased) for line in _log_lines(mesh)), seconds=180)
     begun = {each: each.stat().st_size for each in (mesh.data / "logs").iterdir()}
-    assert databases_with(mesh, who) == []
-    assert databases_with(mesh, word) == []
+    assert (files_with(mesh, who), files_with(mesh, word)) == (set(), set())
+    assert "whole and unchanged" in audit_verified(mesh, tmp_path / "copy")
+    assert_receipt_holds(owner, others, tmp_path / "receipt.txt")
     told = data(app, "GET", erasure).json()
     assert (told["state"], told["detail"][:23]) == ("DONE", "Nothing is kept about y")
     assert app.get("status").status_code == 404
-    owner = App(mesh)
     eventually(lambda: owner.get("status").status_code == 200)
     assert ordered.json()["commandId"] not in json.dumps(owner.history(limit=200))
     time.sleep(0.2)  # what is logged of these answers has been

@@ -14,9 +14,11 @@ import aiohttp
 import httpx
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2
+from typer.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from doorctl.__main__ import app as doorctl
 from tests.support.app import ANSWER_SECONDS, FOREIGN, SAMPLE, SECOND, WAIT_SECONDS, App, Car, eventually
 from tests.system.documents import blocks
 from tests.system.test_rights import grant, operator
@@ -202,6 +204,35 @@ def test_the_end_of_a_right_closes_it_with_its_reason(mesh: Mesh) -> None:
             assert subscribe(client, SAMPLE)[SAMPLE]["type"] == "SUBSCRIBED"
             access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=guest), timeout=30)
             assert closed(client) == (4403, "ACTION_NOT_GRANTED")
+
+
+def test_the_end_of_a_case_closes_what_its_agent_has_open(mesh: Mesh) -> None:
+    Car(mesh).meet()
+    case, agent = f"case-{uuid.uuid4()}", f"agent-{uuid.uuid4()}"
+    token = mesh.token("user-123", vin=SAMPLE, actor=agent, case=case)
+    with opened(mesh, token) as client, opened(mesh, token) as idle:
+        assert subscribe(client, SAMPLE)[SAMPLE]["type"] == "SUBSCRIBED"
+        done = CliRunner().invoke(doorctl, ["case", "close", case], env={"DOORS_DATA_DIR": str(mesh.data)})
+        assert done.exit_code == 0, done.output
+        assert closed(client) == (4401, "TOKEN_INVALID")
+        # One over which nothing was told is told nothing any more either.
+        idle.send(json.dumps({"action": "subscribe", "vehicles": [{"vin": SAMPLE}]}))
+        assert closed(idle) == (4401, "TOKEN_INVALID")
+        answer = refused(lambda: opened(mesh, token))
+        assert (answer.status_code, answer.json()["code"]) == (401, "TOKEN_INVALID")
+
+
+def test_an_agent_without_a_case_opens_nothing(mesh: Mesh) -> None:
+    token = mesh.token("user-123", vin=SAMPLE, actor=f"agent-{uuid.uuid4()}", case="")
+    answer = refused(lambda: opened(mesh, token))
+    assert (answer.status_code, answer.json()["code"]) == (401, "TOKEN_INVALID")
+    ticket = httpx.post(
+        f"{mesh.base_url}/events/tickets",
+        headers={"Authorization": f"Bearer {token}"},
+        json={},
+        timeout=ANSWER_SECONDS,
+    )
+    assert (ticket.status_code, ticket.json()["code"]) == (401, "TOKEN_INVALID")
 
 
 def test_the_documents_client_tells_of_its_cars(mesh: Mesh, tmp_path: Path) -> None:

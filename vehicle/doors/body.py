@@ -55,6 +55,15 @@ class Gear(StrEnum):
     D = "D"
 
 
+class RemoteAccess(StrEnum):
+    """Whether the car's people let it be commanded from afar."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+    PRIVACY_MODE = "PRIVACY_MODE"
+    """The same, and it does not tell how it stands."""
+
+
 class LockPosition(StrEnum):
     """Where an actuator can bring a lock."""
 
@@ -107,6 +116,8 @@ class Equipment:
     door_switches: frozenset[DoorName] = frozenset(DoorName)
     window_sensors: frozenset[DoorName] = frozenset(WINDOWED)
     child_locks: frozenset[DoorName] = frozenset(CHILD_LOCKED)
+    key_only: frozenset[DoorName] = frozenset()
+    """Doors whose locks are released with the key alone: neither a command nor the car itself unlocks them."""
 
     def senses(self, name: DoorName) -> bool:
         """Return whether the car can tell anything of this door."""
@@ -132,11 +143,17 @@ class Body:
     battery_percent: int = 90
     failed_actuators: frozenset[DoorName] = frozenset()
     equipment: Equipment = FULL_EQUIPMENT
+    remote_access: RemoteAccess = RemoteAccess.ENABLED
 
     @property
     def lockable(self) -> tuple[DoorName, ...]:
         """The doors of this car with a lock actuator, in the order in which they are actuated."""
         return tuple(name for name in LOCKABLE if name in self.doors)
+
+    @property
+    def unlockable(self) -> tuple[DoorName, ...]:
+        """Those of them that are not unlocked with the key alone."""
+        return tuple(name for name in self.lockable if name not in self.equipment.key_only)
 
     def fitted_with(self, equipment: Equipment) -> Body:
         """Return the same car built with `equipment`: doors that both have stay as they are, new ones are shut
@@ -207,6 +224,10 @@ class Body:
     def parked(self) -> Body:
         """Standing with gear P and the ignition off."""
         return replace(self, ignition=Ignition.OFF, gear=Gear.P, speed_kmh=0.0)
+
+    def with_remote_access(self, remote_access: RemoteAccess) -> Body:
+        """Return the switch for remote access turned."""
+        return replace(self, remote_access=remote_access)
 
     def with_battery(self, percent: int) -> Body:
         """Charge, 0-100 percent. Raises MechanicsError for anything else."""

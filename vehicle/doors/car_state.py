@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vehicle.doors.body import FULL_EQUIPMENT, Body, Door, DoorName, Equipment, Gear, Ignition
+from vehicle.doors.body import FULL_EQUIPMENT, Body, Door, DoorName, Equipment, Gear, Ignition, RemoteAccess
 from vehicle.doors.settings import FACTORY_SETTINGS, DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def _body_into(body: Body) -> dict[str, object]:
         "gear": body.gear.value,
         "speed_kmh": body.speed_kmh,
         "battery_percent": body.battery_percent,
+        "remote_access": body.remote_access.value,
         "failed_actuators": sorted(name.value for name in body.failed_actuators),
     }
 
@@ -106,5 +107,6 @@ def _body_from(kept: dict[str, object]) -> Body:
         gear=Gear(str(kept["gear"])),
         speed_kmh=float(str(kept["speed_kmh"])),
         battery_percent=int(str(kept["battery_percent"])),
+        remote_access=RemoteAccess(str(kept.get("remote_access", RemoteAccess.ENABLED.value))),
         failed_actuators=frozenset(DoorName(name) for name in failed),
     )

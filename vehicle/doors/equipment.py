@@ -1,16 +1,18 @@
-"""A car's equipment as a JSON object says it: five lists of doors, each of which may be left out."""
+"""A car's equipment as a JSON object says it: six lists of doors, each of which may be left out."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from vehicle.doors.body import CHILD_LOCKED, WINDOWED, DoorName, Equipment
+from vehicle.doors.body import CHILD_LOCKED, LOCKABLE, WINDOWED, DoorName, Equipment
 
-_MEMBERS = ("doors", "lockSwitches", "doorSwitches", "windowSensors", "childLocks")
+_MEMBERS = ("doors", "lockSwitches", "doorSwitches", "windowSensors", "childLocks", "keyOnly")
 
 
 def read_equipment(document: Any) -> Equipment:
-    """Return the equipment; what is left out is there for every door that can have it. Raises ValueError."""
+    """Return the equipment; what is left out is there for every door that can have it, and none is
+    unlocked with the key alone. Raises ValueError.
+    """
     if not isinstance(document, dict) or not document.keys() <= set(_MEMBERS):
         raise ValueError(f"equipment is an object of {', '.join(_MEMBERS)}")
     doors = _doors(document, "doors", frozenset(DoorName))
@@ -20,6 +22,9 @@ def read_equipment(document: Any) -> Equipment:
         door_switches=_doors(document, "doorSwitches", doors),
         window_sensors=_doors(document, "windowSensors", doors & frozenset(WINDOWED)),
         child_locks=_doors(document, "childLocks", doors & frozenset(CHILD_LOCKED)),
+        key_only=_doors(document, "keyOnly", doors & frozenset(LOCKABLE))
+        if "keyOnly" in document
+        else frozenset(),
     )
     if DoorName.DRIVER not in doors:
         raise ValueError("equipment: a car has a driver's door")

@@ -28,6 +28,7 @@ _DOOR_FAULTS = {
     CommandFault.DOOR_OPEN: "was opened meanwhile: shut it and lock again",
     CommandFault.VEHICLE_MOVING: "was left alone because the car drove off",
     CommandFault.ENGINE_ON: "was left alone because the engine was started",
+    CommandFault.REMOTE_ACCESS_DISABLED: "was left alone because remote access was switched off in the car",
     CommandFault.LOW_BATTERY: "was left alone to save the battery",
     CommandFault.EXPIRED: "was left alone because the command expired",
     CommandFault.CANCELLED: "was left alone because the command was cancelled",
@@ -57,10 +58,9 @@ class Execution:
         doors = target_doors(command, self._car)
         if command.is_expired(self._clock):
             return self._unmoved(CommandOutcome.REFUSED, CommandFault.EXPIRED, EXPIRED_GUIDANCE, doors)
-        lacking = [door.value for door in doors if door not in self._car.body.doors]
-        if lacking:
-            guidance = f"This car has no door {', '.join(lacking)}. Nothing was moved; name the doors it has, or all."
-            return self._unmoved(CommandOutcome.REFUSED, CommandFault.NOT_SUPPORTED, guidance, doors)
+        beyond = self._beyond(doors)
+        if beyond:
+            return self._unmoved(CommandOutcome.REFUSED, CommandFault.NOT_SUPPORTED, beyond, doors)
         refused = refusal(command.action, command.mode, doors, self._car.body)
         if refused:
             return self._unmoved(CommandOutcome.REFUSED, refused.fault, refused.guidance, doors)
@@ -70,6 +70,23 @@ class Execution:
         )
         self._car.log.sync()
         return self._result(outcomes, started_at)
+
+    @property
+    def _movable(self) -> tuple[DoorName, ...]:
+        body = self._car.body
+        return body.unlockable if self._command.action is LockAction.UNLOCK else body.lockable
+
+    def _beyond(self, doors: tuple[DoorName, ...]) -> str:
+        """Return what to tell of doors that this car lacks, or does not unlock; nothing where it can do it all."""
+        body = self._car.body
+        lacking = [door.value for door in doors if door not in body.doors]
+        if lacking:
+            return f"This car has no door {', '.join(lacking)}. Nothing was moved; name the doors it has, or all."
+        fixed = [door.value for door in doors if door in body.equipment.key_only]
+        if self._command.action is LockAction.UNLOCK and (fixed or not doors):
+            which = ", ".join(fixed) or "its doors"
+            return f"This car unlocks {which} with the key alone. Nothing was moved."
+        return ""
 
     def _fault_for(self, door: DoorName) -> CommandFault | None:
         if self._stop_asked:
@@ -106,7 +123,7 @@ class Execution:
             return (
                 f"The doors are locked. The deadlock of {', '.join(deadlocked)} stays: unlock to release it."
             )
-        if self._command.all_doors and len(outcomes) < len(self._car.body.lockable):
+        if self._command.all_doors and len(outcomes) < len(self._movable):
             if self._car.settings.unlock_mode is UnlockMode.SEQUENCE:
                 return "The driver's door is unlocked, as your settings say. Unlock again for the others."
             return (
@@ -128,7 +145,7 @@ def target_doors(command: Command, car: Car) -> tuple[DoorName, ...]:
         return tuple(door for door in LOCKABLE if door in command.doors)
     if command.action is LockAction.UNLOCK and command.mode is Mode.NORMAL:
         return doors_to_unlock(car.settings.unlock_mode, car.body)
-    return car.body.lockable
+    return car.body.unlockable if command.action is LockAction.UNLOCK else car.body.lockable
 
 
 def cancelled(command_id: str, doors: tuple[DoorName, ...], now: datetime) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vehicle.doors.body import Body, DoorName, Ignition
+from vehicle.doors.body import Body, DoorName, Ignition, RemoteAccess
 from vehicle.doors.command import CommandFault, LockAction, Mode, SafetyRefusal
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ _ENGINE_ON_SECURE = SafetyRefusal(
     "The engine is on, and somebody may be inside: the car cannot be deadlocked. "
     "Switch it off, or lock with mode NORMAL.",
 )
+_DISABLED = SafetyRefusal(
+    CommandFault.REMOTE_ACCESS_DISABLED,
+    "Remote access is switched off in the car. Switch it on there, or use the key.",
+)
 _LOW_BATTERY = SafetyRefusal(
     CommandFault.LOW_BATTERY,
     "The battery is almost empty, and its charge is kept for starting and for locking. "
@@ -32,6 +36,8 @@ _LOW_BATTERY = SafetyRefusal(
 
 def refusal(action: LockAction, mode: Mode, doors: Collection[DoorName], body: Body) -> SafetyRefusal | None:
     """Return why these doors may not be moved now, or None. Nothing moves when it refuses."""
+    if body.remote_access is not RemoteAccess.ENABLED:
+        return _DISABLED
     if action is LockAction.UNLOCK:
         return _unlock_refusal(mode, body)
     return _lock_refusal(mode, doors, body)

@@ -54,5 +54,5 @@ def doors_to_unlock(mode: UnlockMode, body: Body) -> tuple[DoorName, ...]:
     """Return the doors that an unlock of "all" opens, and parking."""
     driver_is_locked = body.doors[DoorName.DRIVER].locked
     if mode is UnlockMode.DRIVER_ONLY or (mode is UnlockMode.SEQUENCE and driver_is_locked):
-        return (DoorName.DRIVER,)
-    return body.lockable
+        return (DoorName.DRIVER,) if DoorName.DRIVER in body.unlockable else ()
+    return body.unlockable

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
 from vehicle.doors import diagnosis
 from vehicle.doors.automation import ActuationCause
-from vehicle.doors.body import REAR, Body, DoorName, Equipment, Gear, Ignition
+from vehicle.doors.body import REAR, Body, DoorName, Equipment, Gear, Ignition, RemoteAccess
 from vehicle.doors.command import (
     Cancellation,
     CancelOutcome,
@@ -61,6 +61,11 @@ _IGNITIONS = {
     Ignition.ON: body_pb2.IGNITION_ON,
 }
 _GEARS = {Gear.P: body_pb2.GEAR_P, Gear.R: body_pb2.GEAR_R, Gear.N: body_pb2.GEAR_N, Gear.D: body_pb2.GEAR_D}
+_REMOTE_ACCESS = {
+    RemoteAccess.ENABLED: body_pb2.REMOTE_ACCESS_ENABLED,
+    RemoteAccess.DISABLED: body_pb2.REMOTE_ACCESS_DISABLED,
+    RemoteAccess.PRIVACY_MODE: body_pb2.REMOTE_ACCESS_PRIVACY_MODE,
+}
 _FAULTS = {
     CommandFault.VEHICLE_MOVING: report_pb2.FAULT_CODE_VEHICLE_MOVING,
     CommandFault.DOOR_OPEN: report_pb2.FAULT_CODE_DOOR_OPEN,
@@ -71,6 +76,7 @@ _FAULTS = {
     CommandFault.INTERRUPTED: report_pb2.FAULT_CODE_INTERRUPTED,
     CommandFault.NOT_SUPPORTED: report_pb2.FAULT_CODE_NOT_SUPPORTED,
     CommandFault.CANCELLED: report_pb2.FAULT_CODE_CANCELLED,
+    CommandFault.REMOTE_ACCESS_DISABLED: report_pb2.FAULT_CODE_REMOTE_ACCESS_DISABLED,
 }
 _OUTCOMES = {
     CommandOutcome.SUCCEEDED: report_pb2.COMMAND_OUTCOME_SUCCEEDED,
@@ -217,18 +223,20 @@ def status_report(
     message = report_pb2.StatusReport(
         boot_id=boot_id,
         sequence=sequence,
-        doors=[
-            _observation(name, body, lock_changes.get(name))
-            for name in body.doors
-            if body.equipment.senses(name)
-        ],
-        ignition=_IGNITIONS[body.ignition],
-        speed_kmh=body.speed_kmh,
-        gear=_GEARS[body.gear],
         reporting_interval_seconds=interval_seconds,
         going_to_sleep=going_to_sleep,
         fitted_doors=[_DOOR_IDS[name] for name in body.doors],
+        remote_access=_REMOTE_ACCESS[body.remote_access],
     )
+    if body.remote_access is not RemoteAccess.PRIVACY_MODE:
+        message.doors.extend(
+            _observation(name, body, lock_changes.get(name))
+            for name in body.doors
+            if body.equipment.senses(name)
+        )
+        message.ignition = _IGNITIONS[body.ignition]
+        message.speed_kmh = body.speed_kmh
+        message.gear = _GEARS[body.gear]
     message.observed_at.FromDatetime(now)
     return message
 
@@ -293,6 +301,8 @@ def _observation(name: DoorName, body: Body, changed: LockChange | None) -> body
 
 def _sensed_lock(name: DoorName, body: Body) -> bool | None:
     if name not in body.doors or name not in body.equipment.lock_switches:
+        return None
+    if body.remote_access is RemoteAccess.PRIVACY_MODE:
         return None
     return body.doors[name].locked
 

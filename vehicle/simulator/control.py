@@ -27,6 +27,7 @@ from vehicle.doors.body import (
     LockPosition,
     MechanicsError,
     NotFittedError,
+    RemoteAccess,
 )
 from vehicle.doors.equipment import read_equipment
 from vehicle.simulator.local_only import LocalOnly
@@ -93,6 +94,7 @@ class _Control:
             "ignition": self._ignition,
             "gear": self._gear,
             "battery": self._battery,
+            "remote-access": self._remote_access,
             "door-time": self._door_time,
             "equipment": self._equipment,
             "sleep": lambda one, _request: one.agent.sleep(),
@@ -194,6 +196,10 @@ class _Control:
         percent = await _number(request, "percent", 0, 100)
         one.car.change(lambda body: body.with_battery(int(percent)), ActuationCause.HAND)
 
+    async def _remote_access(self, one: SimulatedCar, request: Request) -> None:
+        access = await _word(request, "remoteAccess", RemoteAccess)
+        one.car.change(lambda body: body.with_remote_access(access), ActuationCause.HAND)
+
     async def _door_time(self, one: SimulatedCar, request: Request) -> None:
         one.car.door_time_seconds = await _number(request, "seconds", 0, LONGEST_DOOR_TIME_SECONDS)
 
@@ -233,6 +239,7 @@ def _view(one: SimulatedCar) -> dict[str, Any]:
         "gear": body.gear.value,
         "speedKmh": body.speed_kmh,
         "batteryPercent": body.battery_percent,
+        "remoteAccess": body.remote_access.value,
         "failedActuators": sorted(name.value for name in body.failed_actuators),
         "slippingActuators": sorted(name.value for name in car.slipping),
         "doorTimeSeconds": car.door_time_seconds,

@@ -1,6 +1,6 @@
-/** The alerts that stand after one more: what is cleared goes. Pure. */
+/** The alerts that stand after one more: what is cleared goes, and what only informs is news and no alert. Pure. */
 export function standingAlerts(alerts, { data, timestamp }) {
   const key = (each) => `${each.code} ${each.componentId ?? ""}`;
   const others = alerts.filter((each) => key(each) !== key(data));
-  return data.cleared ? others : [{ ...data, timestamp }, ...others];
+  return data.cleared || data.severity === "INFO" ? others : [{ ...data, timestamp }, ...others];
 }

@@ -39,7 +39,7 @@ export class AuditPanel extends Panel {
       el("div", { class: "row end filters" }, pick("period", PERIODS, "period"), pick("decision", DECISIONS, "decision"), button("refresh", () => this.refresh(), { kind: "small" })),
       rows.length
         ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("audit.title") },
-            el("table", { class: "data", data: { part: "audit" } }, el("caption", {}, t("audit.title")),
+            el("table", { class: "data wide", data: { part: "audit" } }, el("caption", {}, t("audit.title")),
               el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)))
         : el("p", { class: "muted" }, t("history.none")),
       this._said,

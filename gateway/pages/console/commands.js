@@ -78,7 +78,7 @@ export class CommandPanel {
   }
 
   _doors() {
-    const fitted = this._capabilities?.doors?.filter((door) => door.remoteControl !== false).map((door) => door.doorId);
+    const fitted = this._capabilities?.doors?.filter((door) => door.remoteLock || door.remoteUnlock).map((door) => door.doorId);
     return fitted ? DOORS.filter((door) => fitted.includes(door)) : DOORS;
   }
 

@@ -43,7 +43,7 @@ class Console {
       clear(this._main).append(...this._said(), el("section", { class: "card stack welcome" },
         mark(), el("h1", {}, t("console.title")), el("p", { class: "muted" }, t("console.welcome")),
         problem && notice("bad", t("console.signInFailed"), [problem.detail || problem.code]),
-        button("console.signIn", () => this._signIn(), { kind: "primary" })));
+        button("console.signIn", () => this._signIn(), { kind: "primary", data: { part: "sign-in" } })));
     };
     draw();
     this._place = { close: onLanguage(draw), tick: () => undefined };
@@ -85,7 +85,7 @@ class Console {
     });
     this._place.offer(this._session.takeReturned());
     this._drawTop();
-    this._main.focus();
+    this._main.focus({ preventScroll: true });
   }
 
   _leaveCase() {
@@ -143,7 +143,7 @@ class Console {
       isIn && el("span", { class: "small muted" }, t("console.person", { person: this._session.person })),
       languageSwitch(),
       button("console.keys", () => this._showKeys(), { kind: "quiet small" }),
-      isIn && button("console.signOut", () => this._signOut(), { kind: "small" })));
+      isIn && button("console.signOut", () => this._signOut(), { kind: "small", data: { part: "sign-out" } })));
     if (this._state) this._showLive(this._state);
     document.title = t("console.title");
     document.documentElement.lang = language();

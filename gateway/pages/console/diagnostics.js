@@ -74,11 +74,11 @@ export class DiagnosticsPanel extends Panel {
     const rows = components.map((each) => el("tr", {},
       el("th", { scope: "row" }, el("span", { lang: "en" }, each.name ?? each.id)),
       el("td", {}, el("span", { class: `badge ${COMPONENT[each.status] ?? ""}` }, word("component", each.status))),
-      el("td", { class: "number" }, each.health === undefined ? t("state.unknown") : `${formatNumber(each.health)} / 100`),
+      el("td", {}, each.health === undefined ? t("state.unknown") : `${formatNumber(each.health)} / 100`),
       el("td", {}, each.lastMaintenance ? formatTime(each.lastMaintenance) : t("state.unknown")),
       el("td", { class: "mono" }, each.errorCodes?.join(", ") || "–")));
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("diagnostics.components") },
-      el("table", { class: "data" }, el("caption", {}, t("diagnostics.components")),
+      el("table", { class: "data wide" }, el("caption", {}, t("diagnostics.components")),
         el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)));
   }
 

@@ -74,7 +74,7 @@ export class FailuresPanel extends Panel {
       el("td", {}, (each.doors ?? []).map((door) => `${word("door", door.doorId)} (${door.failures})`).join(", ") || "–"),
       el("td", {}, each.lastSeen ? formatTime(each.lastSeen) : "–")));
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("failures.causes") },
-      el("table", { class: "data", data: { part: "causes" } }, el("caption", {}, t("failures.causes")),
+      el("table", { class: "data wide", data: { part: "causes" } }, el("caption", {}, t("failures.causes")),
         el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)));
   }
 }

@@ -36,7 +36,7 @@ export class SecurityPanel extends Panel {
   _table(cases) {
     const columns = ["security.kind", "security.evidence", "security.raised", "history.status", "security.act"];
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("security.cases") },
-      el("table", { class: "data", data: { part: "security" } }, el("caption", {}, t("security.cases")),
+      el("table", { class: "data wide", data: { part: "security" } }, el("caption", {}, t("security.cases")),
         el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, cases.map((each) => this._row(each)))));
   }
 

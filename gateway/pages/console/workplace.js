@@ -19,6 +19,7 @@ import { Tabs } from "./tabs.js";
 
 /** When a command that runs is looked at again, in milliseconds after it was asked for: stages that no event tells show so. */
 const LOOKS_MS = [250, 800, 1_600, 3_000, 6_000, 10_000, 15_000, 20_000, 25_000, 31_000, 36_000, 41_000];
+const LATE_MS = 3_000;
 const REACH = { ONLINE: "good", ASLEEP: "unknown", LOST: "warn" };
 
 export class Workplace {
@@ -32,7 +33,7 @@ export class Workplace {
     this._door = api.door(this._vin);
     this._capabilities = null;
     this._case = null;
-    this._wasCut = false;
+    this._hasRead = false;
     this._aborted = new AbortController();
     this._timers = new Set();
     this._build();
@@ -121,7 +122,8 @@ export class Workplace {
       this._live.addEventListener(name, ({ detail }) => detail.retryAfterSeconds === undefined && this._onEnded(detail.code, detail.detail));
     }
     this._live.subscribe(this._vin);
-    this._readStatus();
+    // The status is read once what follows it is sure to come; where that takes long it is better than nothing.
+    this._after(LATE_MS, () => !this._hasRead && this._readStatus());
     this._readCase();
     this._tabs.choose("tab.history");
   }
@@ -147,12 +149,18 @@ export class Workplace {
     this._onLive(detail);
     this._car.setStale(detail.state !== "live" && detail.state !== "connecting");
     if (detail.state === "live") {
-      // Between the status as it was read and the first update nothing may be missing; after a cut the updates come by themselves.
-      this._readStatus();
+      this._firstRead();
       const { command } = this._timeline;
       if (command && !isFinal(command.status)) this._look(command.commandId);
     }
     if (detail.state === "ended") this._onEnded(detail.code, detail.detail);
+  }
+
+  // Each read is an entry of the customer's history: after a cut the updates come by themselves.
+  _firstRead() {
+    if (this._hasRead) return;
+    this._hasRead = true;
+    this._readStatus();
   }
 
   async _readStatus() {

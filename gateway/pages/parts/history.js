@@ -7,7 +7,7 @@ import { formatNumber, formatTime, hasWord, onLanguage, problemText, t, word } f
 const PAGE = 20;
 const FILTERS = {
   period: ["1h", "24h", "7d", "30d"],
-  action: ["", "UNLOCK", "LOCK", "CANCEL", "STATUS_CHECK"],
+  action: ["-STATUS_CHECK", "", "UNLOCK", "LOCK", "CANCEL", "STATUS_CHECK"],
   status: ["", "SUCCESS", "FAILED", "TIMEOUT", "CANCELLED"],
   source: ["", "MOBILE_APP", "CALL_CENTER", "WEB", "VOICE_ASSISTANT"],
 };
@@ -20,7 +20,7 @@ export class History {
   constructor(root, { load }) {
     this._root = root;
     this._load = load;
-    this._query = { period: "24h", action: "", status: "", source: "" };
+    this._query = { period: "24h", action: "-STATUS_CHECK", status: "", source: "" };
     this._offset = 0;
     this._page = null;
     this._asked = 0;
@@ -66,7 +66,10 @@ export class History {
 
   async _read() {
     const asked = ++this._asked;
-    const query = Object.fromEntries(Object.entries({ ...this._query, limit: PAGE, offset: this._offset, asOf: this._page?.asOf }).filter(([, value]) => value));
+    const { action, ...others } = this._query;
+    const which = action.startsWith("-") ? { excludeAction: action.slice(1) } : { action };
+    const wanted = { ...which, ...others, limit: PAGE, offset: this._offset, asOf: this._page?.asOf };
+    const query = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value));
     this._list.setAttribute("aria-busy", "true");
     try {
       const page = await this._load(query);
@@ -93,7 +96,7 @@ export class History {
     }
     const columns = ["history.time", "history.action", "history.doors", "history.status", "reason", "history.by", "history.took"];
     const head = el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))));
-    const table = el("table", { class: "data", data: { part: "history" } },
+    const table = el("table", { class: "data wide", data: { part: "history" } },
       el("caption", {}, t("history.caption", { total: formatNumber(total), time: asOf ? formatTime(asOf) : "" })),
       el("thead", {}, head), el("tbody", {}, history.map(row)));
     const pages = Math.max(1, Math.ceil(total / PAGE));
@@ -113,6 +116,7 @@ export class History {
 
 function label(name, value) {
   if (!value) return t("history.any");
+  if (value === "-STATUS_CHECK") return t("history.noLooks");
   return word({ period: "period", action: "action", status: "status", source: "source" }[name], value);
 }
 

@@ -19,7 +19,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from services.access.adapters.dpop import DPOP, PARAMETERS
 from services.access.adapters.recent import ExpiringCache
 from services.access.domain.step_up import good_until
-from services.platform.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, UNRECORDED, audience_of
+from services.platform.capability import (
+    AUDIENCE,
+    ISSUER,
+    LONGEST_SECONDS,
+    NARROWED,
+    UNRECORDED,
+    audience_of,
+)
 from services.platform.step_up import BEARER, StepUpState, claims_of
 
 if TYPE_CHECKING:
@@ -138,6 +145,11 @@ class CapabilityIssuer:
                 **_what_ends_it(caller, permissions, purpose),
                 **({"cert": certificate} if certificate else {}),
                 **_sign_in(caller, purpose),
+                **(
+                    {NARROWED: min(caller.only_vins)}
+                    if caller.is_agent and caller.only_vins and not vin
+                    else {}
+                ),
                 **({} if unrecorded is None else {UNRECORDED: unrecorded}),
             },
             self._key.private,

@@ -58,6 +58,7 @@ _WAITS = {
     "COMMAND_IN_FLIGHT": "A command of yours is under way; it goes on by itself once that has ended.",
     "SETTINGS_IN_FLIGHT": "A vehicle has not answered to settings of yours; it goes on by itself once it has.",
     "MESSAGES_WAITING": "Messages about you wait to be sent; it goes on by itself.",
+    "MESSAGES_KEPT": "Copies of messages about you are being erased; it goes on by itself.",
     "LEGAL_HOLD": "The law forbids to erase it for now; contact customer support.",
 }
 _STAGES = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
+    case_service_pb2,
     consent_service_pb2,
     door_audit_service_pb2,
     door_command_service_pb2,
@@ -19,6 +20,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_failure_service_pb2,
     door_grant_service_pb2,
     door_status_service_pb2,
+    person_vehicle_service_pb2,
     personal_data_service_pb2,
     security_case_service_pb2,
 )
@@ -134,8 +136,10 @@ def _services() -> list[ServiceDescriptor]:
             door_event_service_pb2,
             door_failure_service_pb2,
             consent_service_pb2,
+            person_vehicle_service_pb2,
             personal_data_service_pb2,
             security_case_service_pb2,
+            case_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]

@@ -9,6 +9,7 @@ from ecarus.remotecontrol.door.v1 import security_case_pb2, security_case_servic
 from typing_extensions import override
 
 from services.access.adapters import grant_translate
+from services.access.adapters.account_states import state_of
 from services.access.domain import watching
 from services.access.domain.abnormal import Consequence
 from services.access.usecases.grants import lock_account
@@ -33,7 +34,6 @@ SERVICE = "ecarus.remotecontrol.door.v1.SecurityCaseService"
 POLICY = policy_of(SERVICE)
 _MOST_NAME = 128
 _MOST_TIMES = 2**31 - 1
-_STATES = security_case_pb2.PrincipalState
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -138,10 +138,9 @@ def _case_message(case: AbnormalCase) -> security_case_pb2.SecurityCase:
 
 
 def _standing(account: Account) -> security_case_pb2.PrincipalStanding:
-    state = _STATES.RESTRICTED if account.restricted_at is not None else _STATES.ACTIVE
     return security_case_pb2.PrincipalStanding(
         principal=account.principal,
-        state=_STATES.LOCKED if account.locked_at is not None else state,
+        state=state_of(account),
         restricted_at=shown_time_or_none(account.restricted_at),
         restriction_reason=account.restriction_reason,
         locked_at=shown_time_or_none(account.locked_at),

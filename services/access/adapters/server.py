@@ -13,12 +13,14 @@ from typing_extensions import override
 from services.access.adapters import (
     account_translate,
     authorization_server,
+    case_server,
     consent_server,
     customer_case_server,
     event_server,
     grant_server,
     grant_translate,
     hold_server,
+    person_vehicle_server,
     personal_data_server,
     security_server,
     translate,
@@ -54,8 +56,10 @@ SERVICES = (
     consent_server.SERVICE,
     hold_server.SERVICE,
     personal_data_server.SERVICE,
+    person_vehicle_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
+    case_server.SERVICE,
 )
 DEFAULT_PAGE = 50
 MOST_LOCK_REASON = 256
@@ -76,8 +80,10 @@ POLICY: Policy = {
     **consent_server.POLICY,
     **hold_server.POLICY,
     **personal_data_server.POLICY,
+    **person_vehicle_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
+    **case_server.POLICY,
 }
 
 

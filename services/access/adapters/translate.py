@@ -27,7 +27,7 @@ from services.access.domain.accounts import (
 )
 from services.access.domain.approvals import SameOperatorError
 from services.access.domain.consents import ConsentTextChangedError
-from services.access.domain.customer_cases import CaseConflictError
+from services.access.domain.customer_cases import CaseConflictError, CustomerCaseUnknownError
 from services.access.domain.ended_rights import EndedKind
 from services.access.domain.grants import (
     ActionsBeyondRoleError,
@@ -245,7 +245,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
     if isinstance(error, GrantConflictError | ConsentTextChangedError):
         return _conflict(error)
-    if isinstance(error, CaseUnknownError | CaseConflictError):
+    if isinstance(error, CaseUnknownError | CaseConflictError | CustomerCaseUnknownError):
         return _case(error)
     if isinstance(error, IssuerUnavailableError):
         return Refusal(
@@ -276,7 +276,12 @@ def _conflict(error: GrantConflictError | ConsentTextChangedError) -> Refusal:
     )
 
 
-def _case(error: CaseUnknownError | CaseConflictError) -> Refusal:
+def _case(error: CaseUnknownError | CaseConflictError | CustomerCaseUnknownError) -> Refusal:
+    if isinstance(error, CustomerCaseUnknownError):
+        return Refusal(
+            errors.REASONS["CASE_NOT_FOUND"],
+            "There is no open case of this number that you may see; check the number.",
+        )
     if isinstance(error, CaseConflictError):
         return Refusal(
             errors.CORRELATION_ID_REUSED, "A case of this number is about something else; use another number."

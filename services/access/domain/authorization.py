@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
-from services.access.domain.watching import WATCH
+from services.access.domain.grants import STATUS_READ
+from services.access.domain.watching import CASE_READ, WATCH
 
 if TYPE_CHECKING:
     from services.access.domain.accounts import Caller
@@ -104,11 +105,20 @@ def denial_of_watcher(permissions: EffectivePermissions, caller: Caller, action:
         return DenialReason.ACCOUNT_LOCKED
     if not (caller.is_employee or caller.is_agent):
         return DenialReason.EMPLOYEES_ONLY
-    if caller.scope is None or action not in caller.scope:
+    if not _is_in_scope_of_watcher(caller, action):
         return DenialReason.OUT_OF_SCOPE
     # An agent's vehicle is the one that their case is about.
     if caller.is_employee and caller.only_vins is not None:
         return DenialReason.FOR_ONE_VEHICLE
-    if permissions.restricted and action != WATCH:
+    if permissions.restricted and action not in {WATCH, CASE_READ}:
         return DenialReason.ACCOUNT_RESTRICTED
     return None
+
+
+def _is_in_scope_of_watcher(caller: Caller, action: str) -> bool:
+    """Return whether the scope of their token names it. An agent looks at their own case by what lets them look at the
+    vehicle.
+    """
+    if action == CASE_READ and caller.is_agent:
+        return caller.scope is None or not caller.scope.isdisjoint({CASE_READ, STATUS_READ})
+    return caller.scope is not None and action in caller.scope

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 CONSENTS_READ = "person.consents.read"
 CONSENTS_WRITE = "person.consents.write"
+VEHICLES_READ = "person.vehicles.read"
 DATA_EXPORT = "person.data.export"
 DATA_ERASE = "person.data.erase"
-ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE, DATA_EXPORT, DATA_ERASE})
-UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE})
+ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, DATA_EXPORT, DATA_ERASE})
+UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ})
 """What they may ask for while their account is restricted: nobody gets anything of theirs by it."""
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from services.access.domain.customer_cases import CaseRule, check_open
+from services.access.domain.customer_cases import CaseOverview, CaseRule, case_for, check_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.access.domain.accounts import Caller
-    from services.access.domain.customer_cases import CustomerCase, NewCase
+    from services.access.domain.accounts import Account, Caller
+    from services.access.domain.customer_cases import CaseReader, CaseVehicle, CustomerCase, NewCase
 
 
 class CaseRecord(Protocol):
@@ -28,6 +28,13 @@ class CaseRecord(Protocol):
 
     async def find(self, case_number: str) -> CustomerCase | None:
         """Return what is kept under this number, as of some seconds ago at most."""
+
+    async def customer(
+        self, customer: str, vin: str, *, at: datetime
+    ) -> tuple[Account, Sequence[CaseVehicle]]:
+        """Return the customer's account, and the vehicles on which they have a right now, by VIN, MOST_VEHICLES at
+        most; with a `vin` that one alone.
+        """
 
     def invalidate(self) -> None:
         """Remember nothing of cases."""
@@ -80,3 +87,18 @@ class CaseCheck:
     def invalidate(self) -> None:
         """Remember nothing of cases."""
         self._record.invalidate()
+
+
+class CaseOverviews:
+    """A case as who works on it sees it."""
+
+    def __init__(self, record: CaseRecord, rule: CaseRule, now: Callable[[], datetime]) -> None:
+        self._record = record
+        self._rule = rule
+        self._now = now
+
+    async def overview(self, reader: CaseReader, case_number: str) -> CaseOverview:
+        """Return the case with its customer's account and vehicles. Raises CustomerCaseUnknownError."""
+        case = case_for(reader, case_number, await self._record.find(case_number), self._rule)
+        account, vehicles = await self._record.customer(case.asked.customer, case.asked.vin, at=self._now())
+        return CaseOverview(case, account, vehicles)

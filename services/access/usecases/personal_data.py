@@ -55,6 +55,9 @@ class PersonalDataRecord(Protocol):
         where it was taken back meanwhile, or somebody has locked or restricted the account.
         """
 
+    async def unsent(self, person: str) -> str:
+        """Return what stands in the way while messages that name them wait to leave; empty when none does."""
+
     async def finish(self, erasure: PersonErasure) -> str:
         """Erase what this service keeps, and their name in the erasure itself, once nothing is in the way: else return
         that.
@@ -167,7 +170,8 @@ class Erasures:
 
     async def _finished(self, erasure: PersonErasure) -> str:
         """Erase everywhere, this service last: it alone knows that there is something to do. What is in the way."""
-        stands = ""
+        # What others must erase at the broker has left this service before they are asked.
+        stands = await self._record.unsent(erasure.person)
         for name in self._services.names:
             stands = await self._services.erase(name, erasure.person, erasure.erasure_id) or stands
         return stands or await self._record.finish(erasure)

@@ -66,6 +66,8 @@ _BECAUSE = {
     "VEHICLE_MOVING": "the vehicle was moving",
     "DOOR_OPEN": "a door stood open",
     "ENGINE_ON": "the ignition was on",
+    "REMOTE_ACCESS_DISABLED": "remote access was switched off in the vehicle",
+    "FUNCTION_NOT_AVAILABLE": "vehicles of this model cannot do that",
 }
 _ENDED = {
     "COMMAND_SUCCESS": "The vehicle did as it was asked to",

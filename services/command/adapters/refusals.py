@@ -10,10 +10,12 @@ from services.command.domain.refusals import (
     CommandInProgressError,
     CommandNotFoundError,
     CorrelationIdReusedError,
+    DoorNotFittedError,
+    FunctionNotAvailableError,
     NotYoursToCancelError,
 )
 from services.platform import errors
-from services.platform.errors import REASONS, Refusal
+from services.platform.errors import REASONS, Refusal, Violation
 
 COMMAND_NOT_FOUND = REASONS["COMMAND_NOT_FOUND"]
 COMMAND_IN_PROGRESS = REASONS["COMMAND_IN_PROGRESS"]
@@ -21,6 +23,8 @@ COMMAND_ALREADY_FINISHED = REASONS["COMMAND_ALREADY_FINISHED"]
 DOOR_OPEN = REASONS["DOOR_OPEN"]
 ENGINE_ON = REASONS["ENGINE_ON"]
 VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
+REMOTE_ACCESS_DISABLED = REASONS["REMOTE_ACCESS_DISABLED"]
+FUNCTION_NOT_AVAILABLE = REASONS["FUNCTION_NOT_AVAILABLE"]
 
 
 def refusal_of(error: Exception) -> Refusal | None:
@@ -48,9 +52,32 @@ def refusal_of(error: Exception) -> Refusal | None:
                 f"The command has ended as {status.value}; there is nothing to cancel.",
                 facts={"commandId": command_id, "commandStatus": status.value},
             )
-        case CommandForbiddenError(reason, doors):
-            return _forbidden(reason, doors)
+        case CommandForbiddenError() | DoorNotFittedError() | FunctionNotAvailableError():
+            return _impossible(error)
     return _cannot_deliver() if isinstance(error, CannotDeliverError) else None
+
+
+def _impossible(error: CommandForbiddenError | DoorNotFittedError | FunctionNotAvailableError) -> Refusal:
+    if isinstance(error, CommandForbiddenError):
+        return _forbidden(error.reason, error.open_doors)
+    if isinstance(error, DoorNotFittedError):
+        there_are = ", ".join(error.there_are) or "none that can be moved from afar"
+        return Refusal(
+            errors.INVALID_REQUEST,
+            f"This vehicle's model has no such door. It has {there_are}; name these, or all. Nothing was sent.",
+            may_have_succeeded=False,
+            violations=[
+                Violation(f"targetDoors[{n}]", f"this vehicle has no {door}") for n, door in error.missing
+            ],
+        )
+    which = f" ({', '.join(error.doors)})" if error.doors else ""
+    return Refusal(
+        FUNCTION_NOT_AVAILABLE,
+        f"Vehicles of this model cannot do that from afar: {error.function}{which}. Nothing was sent; GET "
+        ".../door/capabilities says what this vehicle can do.",
+        may_have_succeeded=False,
+        facts={"function": error.function},
+    )
 
 
 def _cannot_deliver() -> Refusal:
@@ -82,6 +109,11 @@ def _forbidden(reason: FailureReason, doors: tuple[str, ...]) -> Refusal:
         FailureReason.ENGINE_ON: (
             ENGINE_ON,
             "The ignition is on: an unlock needs unlockMode EMERGENCY, a SECURE lock must wait. Nothing was sent.",
+        ),
+        FailureReason.REMOTE_ACCESS_DISABLED: (
+            REMOTE_ACCESS_DISABLED,
+            "Remote access is switched off in the vehicle, or it is in privacy mode. Whoever is at the vehicle can "
+            "switch that; nothing was sent.",
         ),
         FailureReason.VEHICLE_MOVING: (
             VEHICLE_MOVING,

@@ -63,34 +63,38 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     async def _order(
         self, vin: str, door_action: DoorAction, context: Context
     ) -> door_command_pb2.DoorCommand:
+        if seconds := _preferred_wait(context):
+            return await self._order_and_wait(vin, door_action, context, seconds)
+        command = await self._request(vin, door_action, None)
+        await _accepted(context, vin, command.command_id)
+        return translate.first_answer(command)
+
+    async def _request(self, vin: str, door_action: DoorAction, most_seconds: float | None) -> Command:
         call = current_call()
         requester = translate.requester_of(call)
         with self._refused.noting(
             requester, vin, door_action.action, call.correlation_id, door_action.target_doors
         ):
-            seconds = _preferred_wait(context)
-            async with asyncio.timeout(ACCEPT_SECONDS if seconds else None):
-                command = await usecases.request_doors(
+            async with asyncio.timeout(most_seconds):
+                return await usecases.request_doors(
                     self._deps, requester, vin, door_action, call.correlation_id
                 )
-        if seconds:
-            return await self._answer_at_the_end(context, command, seconds)
-        await _accepted(context, vin, command.command_id)
-        return translate.first_answer(command)
 
-    async def _answer_at_the_end(
-        self, context: Context, command: Command, seconds: int
+    async def _order_and_wait(
+        self, vin: str, door_action: DoorAction, context: Context, seconds: int
     ) -> door_command_pb2.DoorCommand:
         """Answer once the command has ended; after so many seconds, or once the right to look at it has ended, as if
         nobody had waited.
         """
         viewer, right = translate.viewer_of(current_call()), translate.wait_right_of(current_call())
-        vin, command_id = command.vin, command.command_id
         ends_at = current_call().granted().ends_at
-        with self._waits.waiting(command_id, viewer.subject, right) as wait:
+        with self._waits.waiting(viewer.subject, right) as wait:
+            command = await self._request(vin, door_action, ACCEPT_SECONDS)
+            command_id = command.command_id
             if wait is None:
                 await _accepted(context, vin, command_id)
                 return translate.first_answer(command)
+            self._waits.follow(wait, command_id)
             current = await self._read_or_none(viewer, vin, command_id)
             if current is not None and not current.status.final:
                 left = ends_at - self._deps.now().timestamp()

@@ -235,7 +235,9 @@ class CommandEventHandler:
         """Raise NotUnderstood as MessageRefusedError: both are the vehicle's fault."""
         opened = self._replay_guard(answer.vin, delivery, odd, store).admit(domain, answer)
         try:
-            return vehicle_translate.report(opened, self._deps.now())
+            return vehicle_translate.report(
+                opened, self._deps.now(), self._deps.models.of(answer.vin).door_ids
+            )
         except vehicle_translate.InconsistentReportError as error:
             raise MessageRefusedError(Fault.MALFORMED, str(error)) from error
 

@@ -15,6 +15,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, s
 from protocol.faults import SYNCHRONISATION, Fault
 from protocol.subjects import is_vin
 from services.command.domain.commands import (
+    ALL_DOORS,
     LOCKABLE_DOORS,
     AdvisoryState,
     Command,
@@ -42,6 +43,8 @@ from services.command.domain.reports import (
 from services.platform.free_text import readable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ecarus.remotecontrol.door.v1 import room_event_pb2
 
     from protocol.cloud_side import OpenedAnswer
@@ -82,6 +85,7 @@ _FAULTS = {
     report_pb2.FAULT_CODE_INTERRUPTED: FailureReason.INTERRUPTED,
     report_pb2.FAULT_CODE_NOT_SUPPORTED: FailureReason.NOT_SUPPORTED,
     report_pb2.FAULT_CODE_CANCELLED: FailureReason.CANCELLED,
+    report_pb2.FAULT_CODE_REMOTE_ACCESS_DISABLED: FailureReason.REMOTE_ACCESS_DISABLED,
 }
 
 
@@ -188,14 +192,18 @@ def right_ended(message: grant_pb2.GrantRevoked) -> CommandRightEnded | None:
     return CommandRightEnded(message.principal, message.vin or None)
 
 
-def report(opened: OpenedAnswer, now: datetime) -> Report:
-    """Return what a vehicle's answer says of a command. Raises InconsistentReportError."""
+def report(opened: OpenedAnswer, now: datetime, fitted: Collection[str] = LOCKABLE_DOORS) -> Report:
+    """Return what a vehicle's answer says of a command, of doors but those that are `fitted` nothing. Raises
+    InconsistentReportError.
+    """
     issued, answer = opened.issued, opened.answer
     match answer:
         case report_pb2.CommandReceived():
             return CommandReceipt(opened.message_id, issued.vin, answer.command_id, now)
         case report_pb2.CommandResult():
-            return ReportedResult(opened.message_id, issued.vin, answer.command_id, _ending(answer, now))
+            return ReportedResult(
+                opened.message_id, issued.vin, answer.command_id, _ending(answer, now, fitted)
+            )
         case report_pb2.CancelResult():
             return _cancel_decided(opened, answer, now)
         case session_pb2.OrderRefused():
@@ -254,18 +262,19 @@ def _cancelled(now: datetime) -> Ending:
     )
 
 
-def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
+def _ending(result: report_pb2.CommandResult, now: datetime, fitted: Collection[str]) -> Ending:
     """Return how the command ended, by the vehicle's signed response. The cloud's clock dates it, as it dated the
     beginning.
     """
-    doors = tuple(_door_result(outcome) for outcome in result.doors if outcome.door in _DOOR_NAMES)
+    told = [each for each in result.doors if _DOOR_NAMES.get(each.door, ALL_DOORS) in {ALL_DOORS, *fitted}]
+    doors = tuple(_door_result(outcome) for outcome in told if outcome.door in _DOOR_NAMES)
     fault = _FAULTS.get(result.fault)
-    whole = bool(doors) and len(doors) == len(result.doors) and all(door.success for door in doors)
+    whole = bool(doors) and len(doors) == len(told) and all(door.success for door in doors)
     match result.outcome:
         case report_pb2.COMMAND_OUTCOME_SUCCEEDED if whole:
             # Which doors "all" meant is the vehicle's to say.
-            told = ", ".join(door.door_id for door in doors)
-            message = readable(result.guidance) or f"Done, as the vehicle reports: {told}."
+            names = ", ".join(door.door_id for door in doors)
+            message = readable(result.guidance) or f"Done, as the vehicle reports: {names}."
             return Ending(Status.SUCCESS, now, message, door_results=doors)
         case report_pb2.COMMAND_OUTCOME_CANCELLED:
             return _cancelled(now)
@@ -314,4 +323,5 @@ def advisory_state(message: room_event_pb2.VehicleCondition) -> AdvisoryState:
         speed_kmh=message.speed_kmh,
         asleep=message.asleep,
         lost=message.lost,
+        remote_access_disabled=message.remote_access_disabled,
     )

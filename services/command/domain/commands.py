@@ -58,6 +58,7 @@ class FailureReason(StrEnum):
     CANCELLED = "CANCELLED"
     SUPERSEDED = "SUPERSEDED"
     NOT_PROVEN = "NOT_PROVEN"
+    REMOTE_ACCESS_DISABLED = "REMOTE_ACCESS_DISABLED"
     COMMAND_IN_PROGRESS = "COMMAND_IN_PROGRESS"
 
 
@@ -343,11 +344,15 @@ class AdvisoryState:
     """It said that it goes to sleep: true until it says something else, however long ago."""
     lost: bool = False
     """It has gone silent, or left a command unanswered: true until it says something."""
+    remote_access_disabled: bool = False
+    """Its people have switched remote access off in it, or privacy mode on."""
 
     def forbids(self, asked: DoorAction, now: datetime) -> FailureReason | None:
         """Return why the vehicle would refuse it; None when it would not, or when this is too old to tell."""
         if now - self.observed_at > ADVISORY_TRUSTED:
             return None
+        if self.remote_access_disabled:
+            return FailureReason.REMOTE_ACCESS_DISABLED
         if self.speed_kmh > 0 and (asked.action is CommandAction.UNLOCK or asked.mode is Mode.SECURE):
             return FailureReason.VEHICLE_MOVING
         hindered = asked.mode is Mode.SECURE or (

@@ -26,6 +26,7 @@ GUIDANCE = {
     FailureReason.NOT_SUPPORTED: "This vehicle does not have that door or function.",
     FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
     FailureReason.NOT_PROVEN: "Nothing was sent. Try again; if that does not help, contact customer support.",
+    FailureReason.REMOTE_ACCESS_DISABLED: "Remote access is off in the vehicle; switch it on there, or use the key.",
     FailureReason.SUPERSEDED: "A later lock took its place. Unlock again once that has ended, if you still want to.",
 }
 """What to do about it, where the vehicle gave no guidance of its own."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-UNKNOWN_MODEL = "unknown"
+UNKNOWN_MODEL = "Unknown"
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 _LIKELY_SHARE = 0.5
@@ -56,6 +56,7 @@ COMPONENT_OF = {
     FailureReason.SUPERSEDED: FailureComponent.REQUEST,
     FailureReason.NOT_PROVEN: FailureComponent.ACCESS,
     FailureReason.COMMAND_IN_PROGRESS: FailureComponent.REQUEST,
+    FailureReason.REMOTE_ACCESS_DISABLED: FailureComponent.ACCESS,
 }
 
 
@@ -344,12 +345,3 @@ def _likely(
 def most_frequent(counts: Counter[T]) -> list[tuple[T, int]]:
     """Return the counts, most frequent first, and in the order of their names where they are equal."""
     return sorted(counts.items(), key=lambda each: (-each[1], str(each[0])))
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFailures:
-    """How the vehicles of a model fared, by what enough of them had."""
-
-    model: str
-    counts: FleetCounts
-    doors: Mapping[tuple[FailureReason, str], int]

@@ -6,11 +6,33 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from services.command.domain.commands import FailureReason, Status
 
 
 class CommandRefusedError(Exception):
     """A request that is not carried out."""
+
+
+class DoorNotFittedError(CommandRefusedError):
+    """The vehicle's model lacks doors that the command names: where each stands in the command, and its name.
+    `there_are` are those that the command could name.
+    """
+
+    def __init__(self, missing: Sequence[tuple[int, str]], there_are: Sequence[str]) -> None:
+        super().__init__(*(door for _, door in missing))
+        self.missing = missing
+        self.there_are = there_are
+
+
+class FunctionNotAvailableError(CommandRefusedError):
+    """Vehicles of this model cannot do that: `function` names it, `doors` those of which it is so, where not of all."""
+
+    def __init__(self, function: str, doors: Sequence[str] = ()) -> None:
+        super().__init__(function)
+        self.function = function
+        self.doors = doors
 
 
 class CorrelationIdReusedError(CommandRefusedError):

@@ -42,5 +42,12 @@ def may_wake(earlier: Sequence[WakeUp], wanted: WakeUp) -> bool:
     return _within(_WAKES_OF_OTHERS, others, wanted.at) and _within(_WAKES_OF_ONE, own, wanted.at)
 
 
+def next_wake_up(earlier: Sequence[WakeUp], subject: str, *, by_owner: bool, now: datetime) -> datetime:
+    """Return when the budgets allow the next wake-up for this person's command, `now` at the earliest."""
+    spans = {span for span, _ in (*_WAKES, *_WAKES_OF_OTHERS, *_WAKES_OF_ONE)}
+    freed = sorted({one.at + span for one in earlier for span in spans if one.at + span > now})
+    return next(at for at in (now, *freed) if may_wake(earlier, WakeUp(at, subject, by_owner)))
+
+
 def _within(budget: Sequence[tuple[timedelta, int]], earlier: Sequence[WakeUp], now: datetime) -> bool:
     return all(sum(one.at > now - span for one in earlier) < most for span, most in budget)

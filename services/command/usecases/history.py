@@ -15,6 +15,8 @@ from services.command.domain.refusals import (
     CommandAlreadyFinishedError,
     CommandForbiddenError,
     CommandInProgressError,
+    DoorNotFittedError,
+    FunctionNotAvailableError,
 )
 from services.platform.isolation import by_halves
 from services.platform.logs import masked_id
@@ -78,6 +80,9 @@ class RefusedRequests:
             yield
         except CommandForbiddenError as refused:
             self._note(requester, vin, action, correlation_id, target_doors, refused.reason)
+            raise
+        except (DoorNotFittedError, FunctionNotAvailableError):
+            self._note(requester, vin, action, correlation_id, target_doors, FailureReason.NOT_SUPPORTED)
             raise
         except CommandInProgressError:
             reason = FailureReason.COMMAND_IN_PROGRESS

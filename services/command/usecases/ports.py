@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StatusCheck,
     )
     from services.command.domain.history import HistoryPage, HistoryQuery, RefusedRequest
+    from services.command.domain.models import VehicleModelLookup
     from services.command.domain.reports import SignedEvidence
     from services.command.domain.rules import Rules
     from services.command.domain.wake_budget import WakeUp
@@ -86,6 +87,9 @@ class Commands(Protocol):
 
     async def unconfirmed(self, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
         """Vehicles that have not confirmed a command that is alive, whoever was woken; the newest first."""
+
+    async def wake_ups(self, vin: str, after: datetime) -> list[WakeUp]:
+        """Return the wake-ups that this vehicle was sent after that time."""
 
     async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:
         """Return a page of finished requests, newest first."""
@@ -254,6 +258,7 @@ class CommandDependencies:
     dispatch: Dispatch
     advisory_states: AdvisoryStates
     known_vehicles: KnownVehicles
+    models: VehicleModelLookup
     rules: Rules
     now: Callable[[], datetime]
     can_deliver: Callable[[], bool] = lambda: True

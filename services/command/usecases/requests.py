@@ -20,12 +20,15 @@ from services.command.domain.commands import (
     Viewer,
 )
 from services.command.domain.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
+from services.command.domain.models import check_available
 from services.command.domain.refusals import (
     CannotDeliverError,
     CommandAlreadyFinishedError,
     CommandForbiddenError,
     CommandNotFoundError,
     CorrelationIdReusedError,
+    DoorNotFittedError,
+    FunctionNotAvailableError,
     NotYoursToCancelError,
 )
 from services.command.usecases.accepting import accept
@@ -49,9 +52,19 @@ async def request_doors(
 ) -> Command:
     """Take in a command. The same request again gives the first command as it was first answered.
 
-    Raises CorrelationIdReusedError, CommandInProgressError, Forbidden, CannotDeliverError.
+    Raises CorrelationIdReusedError, CommandInProgressError, Forbidden, CannotDeliverError, DoorNotFittedError,
+    FunctionNotAvailableError.
     """
     now = deps.now()
+    try:
+        check_available(door_action, deps.models.of(vin))
+    except (DoorNotFittedError, FunctionNotAvailableError):
+        first = await _first_answer(
+            deps, requester, vin, door_action.action.value, correlation_id, door_action.fingerprint()
+        )
+        if first:
+            return first
+        raise
     if not deps.can_deliver():
         first = await _first_answer(
             deps, requester, vin, door_action.action.value, correlation_id, door_action.fingerprint()

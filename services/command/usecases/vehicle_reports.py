@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from protocol.faults import MessageRefusedError
-from services.command.domain import lifecycle
+from services.command.domain import lifecycle, wake_budget
 from services.command.domain.changes import CommandState, ReportRejection
 from services.command.domain.endings import not_accepted
 from services.command.domain.reports import OrderRefusal, ReportedResult
@@ -210,6 +210,13 @@ def _wake_for_check(
         return False, []
     transaction.add_wake_up(vin, wanted)
     return True, []
+
+
+async def next_wake_up(deps: CommandDependencies, vin: str, subject: str, *, by_owner: bool) -> datetime:
+    """Return when this vehicle may be sent its next wake-up for this person's command."""
+    now = deps.now()
+    earlier = await deps.commands.wake_ups(vin, now - WAKES_REMEMBERED)
+    return wake_budget.next_wake_up(earlier, subject, by_owner=by_owner, now=now)
 
 
 def _wake(

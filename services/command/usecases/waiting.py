@@ -42,13 +42,14 @@ class WaitRight:
 
 
 class CommandWait:
-    """Somebody's wait for one command."""
+    """Somebody's wait for one command, which is being accepted as long as it has no id."""
 
     right_ended = False
     """Whether what they waited by has ended: how the command stands is told to them no more."""
 
     def __init__(self, right: WaitRight | None) -> None:
         self.right = right
+        self.command_id = ""
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -70,6 +71,7 @@ class CommandWaits:
         self._replicas = replicas
         self._most = most
         self._most_of_one = most_of_one
+        self._all: dict[CommandWait, None] = {}
         self._waits: dict[str, list[CommandWait]] = {}
         self._by_person: Counter[str] = Counter()
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -77,12 +79,11 @@ class CommandWaits:
         self._closed = False
 
     @contextlib.contextmanager
-    def waiting(
-        self, command_id: str, person: str, right: WaitRight | None = None
-    ) -> Iterator[CommandWait | None]:
-        """Have `person` wait for this command by this right; None where too many do, or the process ends.
+    def waiting(self, person: str, right: WaitRight | None = None) -> Iterator[CommandWait | None]:
+        """Have `person` wait by this right; None where too many do, or the process ends.
 
-        What ended before this began is not told: look at the command once after it has begun.
+        It begins before the command is accepted, so that an end of the right meanwhile is not missed; `follow` says
+        which command it is.
         """
         if (
             self._closed
@@ -93,18 +94,25 @@ class CommandWaits:
             return
         wait = CommandWait(right)
         self._by_person[person] += 1
-        self._waits.setdefault(command_id, []).append(wait)
-        self._replicas.tell_awaited(command_id)
+        self._all[wait] = None
         try:
             yield wait
         finally:
             self._by_person[person] -= 1
             if not self._by_person[person]:
                 del self._by_person[person]
-            waits = self._waits[command_id]
-            waits.remove(wait)
-            if not waits:
-                del self._waits[command_id]
+            del self._all[wait]
+            if wait.command_id:
+                waits = self._waits[wait.command_id]
+                waits.remove(wait)
+                if not waits:
+                    del self._waits[wait.command_id]
+
+    def follow(self, wait: CommandWait, command_id: str) -> None:
+        """Have it wait for this command. What ended before is not told: look at the command once after this."""
+        wait.command_id = command_id
+        self._waits.setdefault(command_id, []).append(wait)
+        self._replicas.tell_awaited(command_id)
 
     def committed(self, command_ids: Iterable[str]) -> None:
         """Note that these have ended, in a commit of this process."""
@@ -122,11 +130,10 @@ class CommandWaits:
 
     def end_rights(self, has_ended: Callable[[WaitRight], bool]) -> None:
         """Let nobody wait any more whose right has ended, as `has_ended` says."""
-        for waits in self._waits.values():
-            for wait in waits:
-                if wait.right is not None and has_ended(wait.right):
-                    wait.right_ended = True
-                    wait.wake()
+        for wait in self._all:
+            if wait.right is not None and has_ended(wait.right):
+                wait.right_ended = True
+                wait.wake()
 
     def awaited(self, command_id: str) -> None:
         """Note that another process waits for the end of this command."""
@@ -138,9 +145,8 @@ class CommandWaits:
     def close(self) -> None:
         """Let nobody wait any more: whoever does is answered with how the command stands."""
         self._closed = True
-        for waits in self._waits.values():
-            for wait in waits:
-                wait.wake()
+        for wait in self._all:
+            wait.wake()
 
 
 def _remember(among: OrderedDict[str, None], command_id: str) -> None:

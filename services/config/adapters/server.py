@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
 
     from services.config.usecases import ConfigRecord
+    from services.vehicle_models.catalogue import VehicleModels
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,9 +35,10 @@ POLICY = policy_of(SERVICE)
 class DoorConfigServicer(DoorConfigServiceServicer):
     """Serves the contract of the same name."""
 
-    def __init__(self, record: ConfigRecord, now: Callable[[], datetime]) -> None:
+    def __init__(self, record: ConfigRecord, now: Callable[[], datetime], models: VehicleModels) -> None:
         self._record = record
         self._now = now
+        self._models = models
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add this servicer to `server`."""
@@ -44,9 +46,12 @@ class DoorConfigServicer(DoorConfigServiceServicer):
 
     async def GetDoorConfig(self, request: GetDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
         """Return all settings, and whether the vehicle has applied them."""
-        return translate.door_config(await usecases.read_config(self._record, self._now, request.vin))
+        model = self._models.of(request.vin)
+        return translate.door_config(await usecases.read_config(self._record, self._now, request.vin), model)
 
     async def UpdateDoorConfig(self, request: UpdateDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
         """Change the named settings."""
         wanted = translate.change_request(request.vin, request.config, current_call(), self._now())
-        return translate.door_config(await usecases.change_config(self._record, self._now, wanted))
+        model = self._models.of(request.vin)
+        changed = await usecases.change_config(self._record, self._now, wanted, model)
+        return translate.door_config(changed, model)

@@ -22,6 +22,7 @@ from services.config.domain.config import (
     ReadOnlyChangedError,
     WeakeningNotAllowedError,
 )
+from services.config.domain.models import SettingNotAvailableError, shown
 from services.config.domain.settings import DoorSettings, LeftOutSettings, SettingsChange, UnlockMode
 from services.platform import errors
 from services.platform.call import current_call
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import IssuedOrder
     from services.config.domain.config import DoorConfig, Push
+    from services.config.domain.models import SettableModel
     from services.platform.call import Call
     from services.platform.capability import Capability
     from services.telematics.order_mac import OrderMac
@@ -156,9 +158,9 @@ def settings_change(update: door_config_pb2.DoorConfigUpdate) -> SettingsChange:
     )
 
 
-def door_config(config: DoorConfig) -> door_config_pb2.DoorConfig:
-    """Return the public resource."""
-    settings = config.settings
+def door_config(config: DoorConfig, model: SettableModel) -> door_config_pb2.DoorConfig:
+    """Return the public resource, of a vehicle of this model."""
+    settings = shown(config.settings, model)
     message = door_config_pb2.DoorConfig(
         vin=config.vin,
         auto_lock_enabled=settings.auto_lock_enabled,
@@ -321,6 +323,16 @@ def refusal_of(error: Exception) -> Refusal | None:
             "The settings are not as the request says that they were read; read them again and go on from that.",
             violations=[Violation(error.member, "is read-only, and differs from what it is now")],
             may_have_succeeded=False,
+        )
+    if isinstance(error, SettingNotAvailableError):
+        setting = _MEMBERS[error.setting]
+        there_are = f" It has {', '.join(error.there_are)}." if error.there_are else ""
+        return Refusal(
+            errors.REASONS["FUNCTION_NOT_AVAILABLE"],
+            f"This vehicle's model does not have what {setting} asks for.{there_are} Nothing was changed; "
+            "GET .../door/capabilities says what it has.",
+            may_have_succeeded=False,
+            facts={"function": error.function, "settings": [setting]},
         )
     if isinstance(error, WeakeningNotAllowedError):
         refusal = _step_up(current_call().granted()).refusal(f"To weaken {', '.join(error.settings)}")

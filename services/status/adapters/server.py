@@ -14,6 +14,8 @@ from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import (
 from services.platform.call import current_call
 from services.platform.policy import policy_of
 from services.status.adapters import translate
+from services.status.adapters.capability_translate import ReportedSigns, capabilities_of
+from services.status.adapters.model_limits import ModelLimits
 from services.status.adapters.rights_of_calls import watch_right
 from services.status.adapters.update_rendering import may_be_told, readable
 from services.status.domain.doors import StatusRead
@@ -23,6 +25,7 @@ from services.status.domain.updates import (
     Reset,
     StreamEndedError,
 )
+from services.status.usecases.capabilities import WakeUpQuestion, read_reach
 from services.status.usecases.door_status import read_status, watch_updates
 from services.status.usecases.hub import Watcher
 
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     import grpc
+    from ecarus.remotecontrol.door.v1.door_capabilities_pb2 import DoorCapabilities
     from ecarus.remotecontrol.door.v1.door_status_pb2 import DoorStatus
     from ecarus.remotecontrol.door.v1.door_status_service_pb2 import (
+        GetDoorCapabilitiesRequest,
         GetDoorStatusRequest,
         StreamDoorUpdatesRequest,
         WatchDoorUpdatesRequest,
@@ -41,13 +46,16 @@ if TYPE_CHECKING:
 
     from services.status.adapters.event_ids import EventIds
     from services.status.domain.updates import LogPosition, Update
+    from services.status.usecases.capabilities import WakeUpBudgets
     from services.status.usecases.door_status import Losses, StatusReader, StatusReadRecorder, UpdateLog
     from services.status.usecases.hub import Hub
+    from services.vehicle_models.catalogue import VehicleModels
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = "ecarus.remotecontrol.door.v1.DoorStatusService"
 LAST_EVENT_ID = "last-event-id"
+OWNER = "OWNER"
 POLICY = policy_of(SERVICE)
 
 
@@ -63,8 +71,15 @@ class DoorStatusServer(DoorStatusServiceServicer):
         lost: Losses,
         ids: EventIds,
         now_us: Callable[[], int],
+        *,
+        models: VehicleModels,
+        budgets: WakeUpBudgets,
     ) -> None:
+        self._models = models
+        self._limits = ModelLimits(models)
+        self._budgets = budgets
         self._reader = reader
+        self._signs = ReportedSigns(reader)
         self._checks = checks
         self._hub = hub
         self._log = log
@@ -98,7 +113,18 @@ class DoorStatusServer(DoorStatusServiceServicer):
             )
         lost = self._lost.is_lost(request.vin, last.received_at_us)
         unanswering = self._lost.is_unanswering(request.vin, last.received_at_us)
-        return translate.status_of(request.vin, last, now_us, lost=lost, unanswering=unanswering)
+        return translate.status_of(
+            request.vin, last, now_us, self._limits, lost=lost, unanswering=unanswering
+        )
+
+    async def GetDoorCapabilities(  # noqa: N802  # the contract's name
+        self, request: GetDoorCapabilitiesRequest, _context: Context
+    ) -> DoorCapabilities:
+        """Return what the vehicle can do, and whether it can be reached."""
+        granted = current_call().granted()
+        question = WakeUpQuestion(request.vin, granted.subject, granted.role == OWNER)
+        reach = await read_reach(self._signs, self._lost, self._budgets, self._now_us, question)
+        return capabilities_of(request.vin, self._models.of(request.vin), reach)
 
     async def WatchDoorUpdates(  # noqa: N802  # the contract's name
         self, request: WatchDoorUpdatesRequest, context: Context

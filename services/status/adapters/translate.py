@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
     from services.status.adapters.event_ids import EventIds
+    from services.status.adapters.model_limits import ModelLimits
     from services.status.domain.doors import StatusRead, Step
     from services.status.domain.judgement import ActuationOutcome
     from services.status.domain.updates import Update
@@ -65,12 +66,14 @@ _SAYS_TIMEOUT = door_update_pb2.CommandStatusChange(status=_TIMEOUT).SerializeTo
 
 
 def status_of(
-    vin: str, last: LastReport, now_us: int, *, lost: bool, unanswering: bool = False
+    vin: str, last: LastReport, now_us: int, limits: ModelLimits, *, lost: bool, unanswering: bool = False
 ) -> door_status_pb2.DoorStatus:
     """Return the answer to a look at the status, from the last report; `lost`: the broker has said since that
     the vehicle's connection broke, or a command of it was not answered (`unanswering`), which may have moved doors.
+    What the vehicle's model does not have is left out, also where it was known before the model was.
     """
     report = report_pb2.StatusReport.FromString(last.payload)
+    limits.leave_out(vin, report)
     received_at_us = last.received_at_us
     observed_at_us = domain.shown_at_us(
         report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000, received_at_us
@@ -90,8 +93,9 @@ def status_of(
         _show_door(status.doors, observation)
     if last.kept:
         for named_at_us, observed in json.loads(last.kept).values():
-            door = _show_door(status.doors, body_pb2.DoorObservation.FromString(bytes.fromhex(observed)))
-            set_microseconds(door.received_at, named_at_us)
+            observation = body_pb2.DoorObservation.FromString(bytes.fromhex(observed))
+            if limits.has(vin, observation):
+                set_microseconds(_show_door(status.doors, observation).received_at, named_at_us)
     set_microseconds(status.timestamp, observed_at_us)
     set_microseconds(status.received_at, received_at_us)
     return status

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from services.platform.consumer import Delivery, Unhandled
     from services.platform.jetstream import Broker
     from services.platform.outbox import OutboxRelay
+    from services.status.adapters.model_limits import ModelLimits
     from services.status.adapters.store import StatusStore
     from services.status.domain.doors import Report
     from services.status.domain.judgement import ReportedActuation
@@ -104,8 +105,11 @@ class VehicleIntake:
         hellos: HelloIntake,
         shown: Callable[[Sequence[tuple[str, int]]], None],
         now_us: Callable[[], int],
+        *,
+        limits: ModelLimits,
     ) -> None:
         self._store = store
+        self._limits = limits
         self._advisories = advisories
         self._reports = reports
         self._answers = answers
@@ -139,7 +143,8 @@ class VehicleIntake:
                 opened_report.counter,
                 delivery.arrived_at_us(now_us),
             )
-            report = report_of(opened_report.vin, status, opened_report.payload, said)
+            beyond = self._limits.leave_out(opened_report.vin, status)
+            report = report_of(opened_report.vin, status, opened_report.payload, said, beyond)
             if report.cut:
                 unhandled.append(left_out(delivery, report.cut))
             accepted.append(report)
@@ -172,8 +177,10 @@ class VehicleIntake:
                 unhandled += disposition(delivery, refused)
                 continue
             said = ReportOrigin(record.epoch, session.order_of(record), 0, delivery.arrived_at_us(now_us))
+            beyond = self._limits.leave_out(answer.vin, result.status)
+            beyond += self._limits.leave_out_results(answer.vin, result)
             payload = result.status.SerializeToString()
-            report = report_of(answer.vin, result.status, payload, said)
+            report = report_of(answer.vin, result.status, payload, said, beyond)
             if report.cut:
                 unhandled.append(left_out(delivery, report.cut))
             reports.append(report)

@@ -30,7 +30,7 @@ from services.status.domain.doors import (
 from services.status.domain.judgement import ReportedActuation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -53,6 +53,13 @@ _MOVING_OUTCOMES = frozenset(
 )
 
 
+_WORDS = {
+    "ignition": body_pb2.IGNITION_ON,
+    "gear": body_pb2.GEAR_D,
+    "remote_access": body_pb2.REMOTE_ACCESS_PRIVACY_MODE,
+}
+"""Members of a report that are words, and the last word that there is."""
+
 _Kept = list[Any]
 """A door as it was named earlier: when that arrived, microseconds since 1970, and the serialized observation in hex."""
 
@@ -68,13 +75,20 @@ class ReportOrigin(NamedTuple):
     received_at_us: int
 
 
-def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: ReportOrigin) -> Report:
-    """Return what a vehicle's report says; `payload` is its serialized form.
+def report_of(
+    vin: str,
+    report: report_pb2.StatusReport,
+    payload: bytes,
+    said: ReportOrigin,
+    beyond: Sequence[str] = (),
+) -> Report:
+    """Return what a vehicle's report says; `payload` is its serialized form. `beyond` names what was left out of
+    `report` since, because the vehicle's model does not have it.
 
     What is not understood in it is left out or put right, and named in `cut`; `report` is changed so. The rules are
     those of the contract (proto/.../vehicle/v1/report.proto).
     """
-    cut: list[str] = []
+    cut: list[str] = list(beyond)
     unsaid: list[str] = []
     received_at_us = said.received_at_us
     observed_at_us = _observed_at_us(report.observed_at)
@@ -94,10 +108,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: R
     if not 0 <= report.reporting_interval_seconds <= _MAX_INTERVAL_SECONDS:
         unclear.append("reporting_interval_seconds")
         unsaid.append("reporting_interval_seconds")
-    if not 0 <= report.ignition <= body_pb2.IGNITION_ON:
-        unclear.append("ignition")
-    if not 0 <= report.gear <= body_pb2.GEAR_D:
-        unclear.append("gear")
+    unclear += [name for name, last in _WORDS.items() if not 0 <= getattr(report, name) <= last]
     for name in unclear:
         report.ClearField(name)  # type: ignore[arg-type]  # the names of its fields
     doors = _flags_of(report.doors)
@@ -124,6 +135,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: R
         tuple(cut),
         lock_moves=partial(_lock_moves, report),
         stale_at_us=stale_at_us(received_at_us, report.reporting_interval_seconds),
+        remote_access_disabled=report.remote_access > body_pb2.REMOTE_ACCESS_ENABLED,
     )
 
 
@@ -313,6 +325,7 @@ def advisory_payload(report: Report, *, ended: bool) -> bytes:
         ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
         speed_kmh=report.speed_kmh,
         asleep=report.asleep,
+        remote_access_disabled=report.remote_access_disabled,
     )
     set_microseconds(condition.observed_at, report.received_at_us)
     return condition.SerializeToString()

@@ -135,6 +135,8 @@ class Report:
     """What it says of how its locks came to stand so, by the doors' places. Asked of few reports: it is read then."""
     stale_at_us: int = 0
     commanded: frozenset[int] = frozenset()
+    remote_access_disabled: bool = False
+    """Whether it refuses commands from afar."""
 
     @property
     def place(self) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 IGNITION_ON = 3
 """As the vehicle contract numbers it."""
 
-_Condition = tuple[tuple[str, ...], bool, bool]
+_Condition = tuple[tuple[str, ...], bool, bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,15 @@ class AdvisoryFilter:
         vin = report.vin
         told = self._told.get(vin)
         running, moving = report.ignition == IGNITION_ON, report.speed_kmh > 0
-        standing = running or moving or any_open(report.doors)
+        disabled = report.remote_access_disabled
+        standing = running or moving or disabled or any_open(report.doors)
         back = vin in woken or (vin in self._lost and self._is_back(report))
         if report.asleep or not standing:
             if not report.asleep and told is None and not back:
                 return None
             self._told.pop(vin, None)  # what sleeps says nothing more that could be told again
             return StatusAdvisory(report, ended=not standing)
-        condition = (open_doors(report.doors), running, moving)
+        condition = (open_doors(report.doors), running, moving, disabled)
         known = told is not None and told[0] == condition and now - told[1] < self._again_seconds
         if known and not back:
             return None

@@ -68,6 +68,9 @@ class Losses(Protocol):
     def is_lost(self, vin: str, received_at_us: int) -> bool:
         """Return whether it did after the vehicle's last report came, microseconds since 1970."""
 
+    def lost_at_us(self, vin: str, received_at_us: int) -> int | None:
+        """Return when its own connection broke, or a command was not answered, after that; None where neither did."""
+
     def is_unanswering(self, vin: str, received_at_us: int) -> bool:
         """Return whether the vehicle left a command unanswered after that: its doors may stand otherwise now."""
 

@@ -40,6 +40,15 @@ class LostVehicles:
         """Return whether the connection broke, or a command was not answered, after the last report came."""
         return self._lost.get(vin, -1) >= received_at_us or self.is_unanswering(vin, received_at_us)
 
+    def lost_at_us(self, vin: str, received_at_us: int) -> int | None:
+        """Return when the connection broke, or a command was not answered, after the last report came; the earlier of
+        both, and None where neither did.
+        """
+        since = [
+            at for among in (self._lost, self._unanswering) if (at := among.get(vin, -1)) >= received_at_us
+        ]
+        return min(since, default=None)
+
     def is_unanswering(self, vin: str, received_at_us: int) -> bool:
         """Return whether a command was not answered after the last report came: it may have moved doors since."""
         return self._unanswering.get(vin, -1) >= received_at_us
@@ -90,6 +99,10 @@ class Reachability:
     def is_lost(self, vin: str, received_at_us: int) -> bool:
         """Return whether the vehicle's connection broke after its last report came, or all of them did."""
         return not self._broker_connected() or self._lost.is_lost(vin, received_at_us)
+
+    def lost_at_us(self, vin: str, received_at_us: int) -> int | None:
+        """Return when its own connection broke, or a command was not answered, after that; None where neither did."""
+        return self._lost.lost_at_us(vin, received_at_us)
 
     def is_unanswering(self, vin: str, received_at_us: int) -> bool:
         """Return whether a command was not answered after the last report came."""

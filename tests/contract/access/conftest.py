@@ -23,6 +23,7 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorization_server import AuthorizationServicer
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.case_server import CaseServicer
 from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
@@ -38,6 +39,7 @@ from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.person_vehicle_server import PersonVehicleServicer
 from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
@@ -57,8 +59,9 @@ from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.consents import Consents
-from services.access.usecases.customer_cases import CaseCheck, CustomerCases
+from services.access.usecases.customer_cases import CaseCheck, CaseOverviews, CustomerCases
 from services.access.usecases.holds import LegalHoldDecisions
+from services.access.usecases.person_vehicles import PersonVehicles
 from services.access.usecases.personal_data import Erasures, PersonalData
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
@@ -69,10 +72,12 @@ from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.subject_data_api import OwnData
 from services.platform.workload import Workloads
+from services.vehicle_models.catalogue import VehicleModels
 from tests.contract.access.door_of_rights import DoorOfRights
 from tests.contract.access.other_services import OtherServices
 from tests.contract.access.personal_data_door import person  # noqa: F401  # a fixture
 from tests.support.databases import migrated
+from tests.support.vehicle_models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -206,8 +211,17 @@ def _personal_servicers(
     sources = {"access": own.subject_data.rows, **others.sources}
     return [
         ConsentServicer(Consents(store.SqlConsents(audited), invalidate, utc_now, asked)),
+        PersonVehicleServicer(PersonVehicles(store.SqlPersonGrants(audited), utc_now)),
         LegalHoldServicer(LegalHoldDecisions(store.SqlHolds(database), others, utc_now, alone=False)),
         PersonalDataServicer(PersonalData(record, utc_now, timedelta(0)), sources, utc_now),
+    ]
+
+
+def _case_servicers(record: Any, rule: CaseRule, invalidate: Any) -> list[Any]:
+    """What the call centre's system and its agents ask about its cases."""
+    return [
+        CustomerCaseServicer(CustomerCases(record, invalidate, utc_now)),
+        CaseServicer(CaseOverviews(record, rule, utc_now), VehicleModels(MODELS)),
     ]
 
 
@@ -338,11 +352,9 @@ async def build_room(
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
             DoorEventServicer(gate).register(server)
-            for servicer in personal:
-                servicer.register(server)
+            for each in (*personal, *_case_servicers(case_record, case_rule, authorizer.invalidate_cases)):
+                each.register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
-            customer_cases = CustomerCases(case_record, authorizer.invalidate_cases, utc_now)
-            CustomerCaseServicer(customer_cases).register(server)
 
         return GrpcServer(
             settings,

@@ -26,6 +26,7 @@ PUBLIC = {
     "DoorDiagnosticsService.GetDoorDiagnosticsTrend": "owner agent",
     "DoorDiagnosticsService.RequestSelfTest": "owner agent",
     "DoorStatusService.GetDoorStatus": DRIVERS,
+    "DoorStatusService.GetDoorCapabilities": DRIVERS,
     "DoorStatusService.WatchDoorUpdates": "owner agent shared key",
     "DoorStatusService.StreamDoorUpdates": "owner agent shared key",
     "DoorGrantService.ListGrants": HOLDERS,
@@ -51,6 +52,7 @@ ABOUT_CALLER = frozenset(
         "ConsentService.GetConsent",
         "ConsentService.GiveConsent",
         "ConsentService.WithdrawConsent",
+        "PersonVehicleService.ListVehicles",
         *(
             f"PersonalDataService.{name}"
             for name in (
@@ -69,6 +71,7 @@ WATCHING = {
     "SecurityCaseService.RestrictPrincipal": "employee watching-agent",
     "SecurityCaseService.LockPrincipal": "employee",
     "SecurityCaseService.RestorePrincipal": "employee",
+    "CaseService.GetCase": "employee watching-agent agent",
 }
 """Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
 or an agent.
@@ -137,6 +140,7 @@ INTERNAL = {
     "OrderSigningService.SignOrders": "room/command room/config",
     "OrderSigningService.ReviewOrders": "room/command room/config",
     "OrderSigningService.SignSessionRequests": "room/command",
+    "WakeUpService.GetNextWakeUp": "room/status",
     "VehicleEnrolmentService.EnrolVehicle": "operator",
     "VehicleEnrolmentService.RevokeVehicle": "operator",
     "VehicleEnrolmentService.ListVehicles": "operator",
@@ -154,6 +158,7 @@ SOUND: dict[str, dict[str, Any]] = {
     "NarrowGrant": {"narrowing": {"actions": ["door.lock"]}},
     "TransferOwnership": {"transfer": {"new_owner": "x"}},
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
+    "GetCase": {"case_number": "case-1"},
     "GetConsent": {"purpose": "LOCATION"},
     "GetDataExport": {"export_id": "ex-1"},
     "StreamDataExport": {"export_id": "ex-1"},

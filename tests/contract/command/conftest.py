@@ -29,9 +29,11 @@ from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import ingest_messages
 from services.command.usecases.waiting import CommandWaits
 from services.platform.database import open_database
+from services.vehicle_models.catalogue import VehicleModels
 from tests.contract.conftest import ServedRoom
 from tests.support.command_store_harness import MAC, FakeConditions, FakeDispatch, FakeKnownVehicles, admitted
 from tests.support.databases import migrated
+from tests.support.vehicle_models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -71,6 +73,8 @@ class CommandRpcHarness:
     signer: Any = None
     audit: Any = None
     now: datetime = START
+    vin: str = VIN
+    models: VehicleModels = field(default_factory=lambda: VehicleModels(MODELS))
     known: FakeKnownVehicles = field(default_factory=FakeKnownVehicles)
     waits: CommandWaits = field(default_factory=lambda: CommandWaits(NoReplicas(), 4, 2))
 
@@ -84,6 +88,7 @@ class CommandRpcHarness:
             self.dispatch,
             self.advisory_states,
             self.known,
+            self.models,
             rules,
             lambda: self.now,
         )
@@ -93,7 +98,9 @@ class CommandRpcHarness:
         note_ended(self.waits, messages)
 
     def metadata(self, correlation_id: str, *, prefer: str | None = None, **claims: Any) -> Any:
-        token = self.signer.capability(claims.pop("vin", VIN), *claims.pop("actions", ALL_ACTIONS), **claims)
+        token = self.signer.capability(
+            claims.pop("vin", self.vin), *claims.pop("actions", ALL_ACTIONS), **claims
+        )
         return (
             ("x-ecarus-capability", token),
             ("x-correlation-id", correlation_id),
@@ -103,12 +110,12 @@ class CommandRpcHarness:
 
     def unlock(self, correlation_id: str = "c-1", body: dict[str, Any] | None = None, **claims: Any) -> Any:
         unlock = ParseDict(body or {"targetDoors": ["all"]}, door_command_pb2.DoorUnlock())
-        request = rpc.UnlockDoorsRequest(vin=VIN, unlock=unlock)
+        request = rpc.UnlockDoorsRequest(vin=self.vin, unlock=unlock)
         return self.stub.UnlockDoors(request, metadata=self.metadata(correlation_id, **claims))
 
     def lock(self, correlation_id: str = "c-1", body: dict[str, Any] | None = None, **claims: Any) -> Any:
         lock = ParseDict(body or {"targetDoors": ["all"]}, door_command_pb2.DoorLock())
-        request = rpc.LockDoorsRequest(vin=VIN, lock=lock)
+        request = rpc.LockDoorsRequest(vin=self.vin, lock=lock)
         return self.stub.LockDoors(request, metadata=self.metadata(correlation_id, **claims))
 
     def cancel(
@@ -124,11 +131,11 @@ class CommandRpcHarness:
         return self.stub.CancelCommand(request, metadata=self.metadata(cancel_id, **(claims or {})))
 
     async def details(self, command_id: str, **claims: Any) -> dict[str, Any]:
-        request = rpc.GetCommandRequest(vin=VIN, command_id=command_id)
+        request = rpc.GetCommandRequest(vin=self.vin, command_id=command_id)
         return as_json(await self.stub.GetCommand(request, metadata=self.metadata("g-1", **claims)))
 
     async def history(self, claims: dict[str, Any] | None = None, **query: Any) -> dict[str, Any]:
-        request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
+        request = ParseDict({"vin": self.vin, **query}, rpc.ListCommandHistoryRequest())
         metadata = self.metadata("h-1", **(claims or {}))
         return as_json(await self.stub.ListCommandHistory(request, metadata=metadata))
 

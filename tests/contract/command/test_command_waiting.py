@@ -16,6 +16,7 @@ from ecarus.remotecontrol.door.v1 import door_command_pb2
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.command.adapters.right_link import CommandRevocationHandler
 from services.command.domain.commands import DoorResult, Ending, FailureReason, Status
+from services.command.usecases import requests
 from services.command.usecases.waiting import CommandWait
 from tests.contract.command.conftest import VIN, CommandRpcHarness
 
@@ -220,6 +221,26 @@ async def test_whose_right_ends_is_told_no_more_than_that_it_was_accepted(
     assert (answer.status, headers["x-http-code"]) == (STATUSES.PENDING, "202")
     assert "x-http-body" not in headers
     assert (await service.details(command_id))["status"] == ("SUCCESS" if what == "case" else "FAILED")
+
+
+async def test_a_right_that_ends_while_the_command_is_being_accepted_is_not_missed(
+    service: CommandRpcHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = requests.request_doors
+
+    async def accepted(*asked: Any) -> Any:
+        command = await accept(*asked)
+        await right_ends(service, **ENDED["grant"])  # which ends the command, too
+        return command
+
+    monkeypatch.setattr(requests, "request_doors", accepted)
+    call = service.unlock(prefer="wait=20")
+    answer = await call
+    headers = await headers_of(call)
+    assert (answer.status, headers["x-http-code"]) == (STATUSES.PENDING, "202")
+    assert "x-http-body" not in headers
+    assert (await service.details(answer.command_id))["status"] == "FAILED"
+    assert not service.waits._all
 
 
 async def test_the_end_of_a_right_ends_nobody_elses_wait(

@@ -76,6 +76,7 @@ async def edge(server: PageServer, pki: Certificates) -> AsyncIterator[httpx.Asy
 
 async def test_every_file_is_answered_with_its_type_and_is_not_sent_twice(edge: httpx.AsyncClient) -> None:
     types = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json"}
+    types |= {".svg": "image/svg+xml", ".webmanifest": "application/manifest+json"}
     files = [each for folder in FOLDERS for each in (PAGES / folder).rglob("*") if each.is_file()]
     assert {each.suffix for each in files} >= types.keys()
     for file in files:

@@ -11,6 +11,7 @@ from gateway.messages import MOST_VEHICLES
 from services.access.adapters.token_claims import MAX_NAME
 from services.status.usecases.streams import Streams
 from tests.contract.gateway.conftest import FOREIGN, SECOND, VIN, GatewayHarness, until
+from tests.contract.gateway.test_rfc6455 import TEXT, connected, frame
 from tests.contract.status.conftest import IDS
 
 OTHER = "KMHSH81C7LU999999"
@@ -107,6 +108,27 @@ async def test_a_client_comes_back_to_where_it_was_without_a_gap(gateway: Gatewa
     await third.subscribe(VIN, last=begun["eventId"])
     told = [await third.next() for _ in range(4)]
     assert [each["data"]["doorId"] for each in told] == ["driver", "passenger", "trunk", "hood"]
+
+
+async def test_a_connection_that_drops_within_an_event_comes_back_to_that_event(
+    gateway: GatewayHarness,
+) -> None:
+    client, _, _ = await connected(gateway)
+    wanted = {"action": "subscribe", "vehicles": [{"vin": VIN}]}
+    await client.send(frame(TEXT, json.dumps(wanted).encode()))
+    _, begun = await client.next()
+    other = await gateway.open(gateway.session("user-456"))
+    await other.subscribe(VIN)
+    for door in ("driver", "trunk"):
+        gateway.move(door=door)
+    assert len(await client.reader.readexactly(10)) == 10  # of the first event's frame
+    client.writer.transport.abort()
+    await until(lambda: gateway.hub.watcher_count == 1)
+    gateway.move(door="hood")
+    seen = [await other.next() for _ in range(3)]
+    again = await gateway.open()
+    await again.subscribe(VIN, last=json.loads(begun)["eventId"])
+    assert [await again.next() for _ in range(3)] == seen
 
 
 @pytest.mark.parametrize("last", ["nonsense", "A" * 22, "../../x"])
@@ -280,6 +302,29 @@ async def test_a_message_names_a_bounded_number_of_vehicles(gateway: GatewayHarn
     answer = await client.next()
     assert (answer["type"], answer["requestId"]) == ("ERROR", "r-9")
     assert not gateway.access.asked
+
+
+async def test_of_ten_thousand_subscriptions_some_begin_and_each_of_the_others_is_refused(
+    gateway: GatewayHarness,
+) -> None:
+    gateway.hub._shared = Streams(20_000, 20_000, 20_000)
+    client, other = await gateway.open(max_queue=None), await gateway.open(gateway.session("user-456"))
+    vins = [f"KMHSH81C7LU{n:06}" for n in range(10_000)]
+    for first in range(0, len(vins), MOST_VEHICLES):
+        wanted = [{"vin": vin} for vin in vins[first : first + MOST_VEHICLES]]
+        await client.send(action="subscribe", vehicles=wanted)
+    answers = [await client.next() for _ in vins]
+    assert sorted(each["vin"] for each in answers) == vins
+    begun = [each for each in answers if each["type"] == "SUBSCRIBED"]
+    assert len(begun) == 200
+    refused = [each for each in answers if each["type"] == "REFUSED"]
+    assert {each["code"] for each in refused} == {"RATE_LIMITED"}
+    assert len(begun) + len(refused) == len(vins)
+    assert sum(len(asked) for asked in gateway.access.asked) == 200  # and access was asked about no more
+    (answer,) = await other.subscribe(VIN)
+    assert answer["type"] == "SUBSCRIBED"
+    await other.connection.close()
+    await client.connection.close()
 
 
 async def test_a_vin_is_read_in_either_case(gateway: GatewayHarness) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import jwt
 import pytest
 from cryptography import x509
 from ecarus.remotecontrol.access.v1 import access_service_pb2
@@ -16,11 +18,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.pki import CertificateIdentity, Pki
+from services.platform.policy import RpcPolicy
 from services.platform.revocation import RevocationListError
+from services.platform.session import ISSUER, SESSION_AUDIENCE, SESSION_KEY
 from services.platform.workload import certificate_name, workload_of
 from tests.contract.platform_service import (
     CONFIG,
     LIVE,
+    POLICY,
     READ,
     STATUS,
     VIN,
@@ -253,6 +258,41 @@ async def test_a_team_s_stream_through_the_edge_ends_with_the_team_s_certificate
                 async with asyncio.timeout(0.3):
                     await stream.read()
     service.harness.set()
+
+
+@pytest.fixture
+def by_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The RPC that is asked is about a caller: a session comes in place of a capability."""
+    rule = RpcPolicy(peers=frozenset({EDGE}), needs_session=True)
+    monkeypatch.setitem(POLICY, f"/{CONFIG}/GetDoorConfig", rule)
+
+
+@pytest.mark.usefixtures("by_session")
+async def test_a_session_ends_with_the_certificate_that_it_was_opened_under(
+    guarded: RunningService, service: InterceptorHarness, authority: Pki, signer: Signer
+) -> None:
+    edge, stolen, other = (client(authority, name, name) for name in ("edge", "team/stolen", "team/other"))
+
+    def under(pair: Pair | None) -> list[tuple[str, str]]:
+        workload = workload_of(pair.cert.read_bytes()) if pair is not None else None
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": SESSION_AUDIENCE, "sub": "u", "act": "u", "iat": now, "exp": now + 60}
+        if workload is not None:
+            claims["cert"] = certificate_name(workload.certificate)
+        return [(SESSION_KEY, jwt.encode(claims, signer.key, algorithm="EdDSA", headers={"kid": "test"}))]
+
+    async with guarded.channel_under(edge, authority) as channel:
+        for pair in (stolen, other, None):
+            assert (await get(channel, under(pair))).vin == VIN
+        assert (await refused(get(channel, native(signer.capability(VIN, READ))))).code() is not DENIED
+        authority.revoke(stolen.cert)
+        lists = service.server._revocations
+        assert lists is not None
+        lists.look()
+        error = await refused(get(channel, under(stolen)))
+        assert (error.code(), error.details()) == (DENIED, "This workload's certificate is revoked.")
+        for pair in (other, None):
+            assert (await get(channel, under(pair))).vin == VIN
 
 
 async def test_rooms_between_themselves_are_revoked_too(guarded: RunningService, authority: Pki) -> None:

@@ -26,12 +26,15 @@ from services.status.domain.updates import Bounds, LogPosition, Update
 from services.status.usecases.hub import Hub
 from services.status.usecases.presence import LostVehicles, Reachability
 from services.status.usecases.streams import Streams
+from services.vehicle_models.catalogue import VehicleModels
 from tests.contract.conftest import ServedRoom
+from tests.support.vehicle_models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from services.platform.outbox import OutgoingMessage
+    from services.status.usecases.capabilities import WakeUpQuestion
     from services.status.usecases.door_status import LastReport
 
 
@@ -59,6 +62,18 @@ class FakeReader:
         if self.broken:
             raise StorageUnavailableError("gone")
         return self.reports.get(vin)
+
+
+@dataclass(slots=True)
+class FakeWakeUpBudgets:
+    """Lets a vehicle be woken at `at_us`; None: nobody can tell. Remembers what it was asked."""
+
+    at_us: int | None = NOW_US + 5_000_000
+    asked: list[WakeUpQuestion] = field(default_factory=list)
+
+    async def next_wake_up_us(self, question: WakeUpQuestion) -> int | None:
+        self.asked.append(question)
+        return self.at_us
 
 
 @dataclass(slots=True)
@@ -118,6 +133,7 @@ class StatusRpcHarness:
     lost: LostVehicles
     stub: Any
     signer: Any
+    budgets: FakeWakeUpBudgets = field(default_factory=FakeWakeUpBudgets)
 
     def metadata(
         self, *actions: str, last_event_id: str | None = None, **claims: Any
@@ -135,6 +151,10 @@ class StatusRpcHarness:
         return self.stub.GetDoorStatus(
             rpc.GetDoorStatusRequest(vin=VIN), metadata=self.metadata("door.status.read", **claims)
         )
+
+    def capabilities(self, vin: str = VIN, **claims: Any) -> Any:
+        metadata = self.metadata("door.status.read", vin=vin, **claims)
+        return self.stub.GetDoorCapabilities(rpc.GetDoorCapabilitiesRequest(vin=vin), metadata=metadata)
 
     def sse(self, **claims: Any) -> Any:
         return self.stub.StreamDoorUpdates(
@@ -166,7 +186,15 @@ def grpc_servicer(unserved: StatusRpcHarness) -> DoorStatusServer:
     service = unserved
     reachability = Reachability(service.lost, lambda: service.reader.broker_connected)
     return DoorStatusServer(
-        service.reader, service.checks, service.hub, service.log, reachability, IDS, lambda: NOW_US
+        service.reader,
+        service.checks,
+        service.hub,
+        service.log,
+        reachability,
+        IDS,
+        lambda: NOW_US,
+        models=VehicleModels(MODELS),
+        budgets=service.budgets,
     )
 
 

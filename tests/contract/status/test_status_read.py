@@ -176,6 +176,7 @@ async def test_another_vehicles_capability_opens_nothing(service: StatusRpcHarne
 
 async def test_every_rpc_is_in_the_policy_table() -> None:
     assert set(POLICY) == {
-        f"/{SERVICE}/{m}" for m in ("GetDoorStatus", "WatchDoorUpdates", "StreamDoorUpdates")
+        f"/{SERVICE}/{m}"
+        for m in ("GetDoorStatus", "GetDoorCapabilities", "WatchDoorUpdates", "StreamDoorUpdates")
     }
     assert all(isinstance(rule, RpcPolicy) and rule.action for rule in POLICY.values())

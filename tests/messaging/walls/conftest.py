@@ -28,7 +28,18 @@ STATUS_STREAMS = [name for name in STREAMS if name.startswith("VEHICLE_STATUS_")
 
 
 SAYS = {
-    "access": {"door.update.*", "room.access.>", "seen.proofs"},
+    "access": {
+        "door.update.*",
+        "room.access.>",
+        "seen.proofs",
+        f"{STORE_API}.DIRECT.GET.{ROOM_EVENTS}",
+        f"{STORE_API}.STREAM.MSG.DELETE.{ROOM_EVENTS}",
+        *(
+            f"{STORE_API}.CONSUMER.INFO.{ROOM_EVENTS}.{one.name}"
+            for one in CONSUMERS.values()
+            if one.stream == ROOM_EVENTS
+        ),
+    },
     "command": {
         "vehicle.*.cmd.*",
         "$MQTT.msgs.vehicle.*.cmd.*",
@@ -41,6 +52,8 @@ SAYS = {
         f"$JS.ACK.{VEHICLE_COMMANDS}.>",
         f"{STORE_API}.STREAM.PURGE.{VEHICLE_COMMANDS}",
         f"{STORE_API}.STREAM.PURGE.{MQTT_MESSAGES}",
+        f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}",
+        f"{STORE_API}.STREAM.MSG.DELETE.{DOOR_UPDATES}",
     },
     "status": {
         "door.update.*",

@@ -110,4 +110,9 @@ def test_only_what_is_needed_is_allowed_on_any_stream() -> None:
         ("status", "CONSUMER.CREATE", DOOR_UPDATES),
         ("status", "CONSUMER.CREATE", ROOM_EVENTS),
         ("status", "DIRECT.GET", DOOR_UPDATES),
+        # To erase a person.
+        ("command", "DIRECT.GET", DOOR_UPDATES),
+        ("command", "STREAM.MSG.DELETE", DOOR_UPDATES),
+        ("access", "DIRECT.GET", ROOM_EVENTS),
+        ("access", "STREAM.MSG.DELETE", ROOM_EVENTS),
     }

@@ -126,8 +126,10 @@ async def test_the_broker_s_answers_to_a_service_reach_nothing(harness: BrokerHa
             ConsumerConfig(name="mine", filter_subject=f"vehicle.{VIN}.cmd.*", ack_policy=AckPolicy.EXPLICIT),
         )
         questions.append(f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.mine")
-    if service == "status":
+    if service in {"status", "command"}:
         questions.append(f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}")
+    if service == "access":
+        questions.append(f"{STORE_API}.DIRECT.GET.{ROOM_EVENTS}")
     for subject in HARMFUL:
         for question in questions:
             body = NOTHING_WAITS if "MSG.NEXT" in question else b'{"seq": 1}' if "DIRECT" in question else b""

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from services.platform.migration import config_for, migrate
 from services.platform.times import moment
 from services.status.adapters import store, translate
+from services.status.adapters.model_limits import ModelLimits
 from services.status.adapters.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
 from services.status.domain.doors import (
     KEPT_AT_MOST_MICROSECONDS,
@@ -24,6 +25,7 @@ from services.status.domain.doors import (
     is_newer,
 )
 from services.status.usecases.door_status import LastReport, StatusIngestResult
+from services.vehicle_models.catalogue import VehicleModels
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_status_pb2
@@ -131,7 +133,7 @@ def full_report(sequence: int, named: dict[int, bool], **members: Any) -> Report
 async def shown(records: store.StatusStore) -> door_status_pb2.DoorStatus:
     last = await records.last_report(VIN)
     assert last is not None
-    return translate.status_of(VIN, last, NOW_US, lost=False)
+    return translate.status_of(VIN, last, NOW_US, ModelLimits(VehicleModels()), lost=False)
 
 
 @pytest.mark.parametrize("at_once", [True, False])

@@ -9,9 +9,11 @@ import pytest
 
 from services.access.adapters.session_gate import SessionWatches
 from services.access.domain.accounts import Caller, Source
+from services.access.domain.tickets import TICKET_SECONDS
+from services.access.usecases import sessions
 from services.platform import errors
 from services.platform.errors import Refusal
-from tests.unit.access.admission_answers import admitted
+from tests.unit.access.admission_answers import admitted, denied
 from tests.unit.access.conftest import RATES, VIN
 
 OTHER = "KMHSH81C7LU123457"
@@ -82,3 +84,19 @@ async def test_a_team_s_ticket_is_asked_for_under_its_certificate(house: Any) ->
     )
     made = await admitted(house, asked)
     assert house.verifier.session(made.session).certificate == "c-1"
+
+
+@pytest.mark.parametrize(("late", "is_good"), [(TICKET_SECONDS - 1, True), (TICKET_SECONDS, False)])
+async def test_a_ticket_that_comes_late_opens_nothing(house: Any, late: int, *, is_good: bool) -> None:
+    tickets = house.edge._sessions._tickets
+    at = datetime.fromtimestamp(house.clock(), UTC)
+    ticket = await sessions.create_ticket(tickets, session(house), lambda: at)
+    house.clock.at += late
+    opening = house.request(
+        f"/api/v1/remotecontrol/events/ws?ticket={ticket}",
+        headers={"authorization": None, "connection": "Upgrade", "upgrade": "websocket"},
+    )
+    if is_good:
+        assert house.verifier.session((await admitted(house, opening)).session).subject == "user-123"
+    else:
+        assert (await denied(house, opening, "TOKEN_INVALID")).refusal.reason.http_status == 401

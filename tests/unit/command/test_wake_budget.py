@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.command.domain.wake_budget import WakeUp, may_wake
+from services.command.domain.wake_budget import WakeUp, may_wake, next_wake_up
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 
@@ -51,3 +51,21 @@ def test_all_guests_together_leave_the_owner_half() -> None:
 
 def test_what_the_owner_used_is_not_counted_against_a_guest() -> None:
     assert may("guest", woken("owner", 1, 2, 3, 4, 5, 6, 7, by_owner=True))
+
+
+def test_the_next_wake_up_is_the_first_that_every_budget_allows() -> None:
+    def at(seconds: float, subject: str = "a", *, by_owner: bool = False) -> WakeUp:
+        return WakeUp(NOW - timedelta(seconds=seconds), subject, by_owner)
+
+    def wait(earlier: list[WakeUp], subject: str = "a", *, by_owner: bool = False) -> float:
+        return (next_wake_up(earlier, subject, by_owner=by_owner, now=NOW) - NOW).total_seconds()
+
+    assert wait([]) == 0
+    assert wait([at(20)]) == 0
+    assert wait([at(5)]) == 10
+    spent = [at(600 + n) for n in range(4)]  # one person's of an hour
+    assert wait(spent) == 3_600 - 603
+    assert wait(spent, "b") == 0
+    assert wait(spent, by_owner=True) == 0
+    whole = [at(600 + n, by_owner=True) for n in range(12)]  # the vehicle's of an hour
+    assert wait(whole, by_owner=True) == 3_600 - 611

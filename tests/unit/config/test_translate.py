@@ -11,6 +11,7 @@ from protocol.domains import Domain
 from services.config.adapters import translate
 from services.config.domain.config import ConfigAnswer, ConfigFault, DoorConfig, Hello, RequestEvidence, push
 from services.config.domain.settings import DoorSettings, LeftOutSettings, SettingsChange, UnlockMode
+from services.vehicle_models.model import DEFAULT_MODEL
 
 VIN = "KMHSH81C7LU123456"
 AT = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
@@ -54,7 +55,7 @@ def test_the_specifications_response_reads_and_prints_exactly() -> None:
 def test_what_this_room_answers_is_the_specifications_response_and_its_application() -> None:
     config = DoorConfig(VIN, DoorSettings(unlock_mode=UnlockMode.DRIVER_ONLY), AT, desired_version=1)
 
-    document = as_rest(translate.door_config(config))
+    document = as_rest(translate.door_config(config, DEFAULT_MODEL))
 
     assert document.pop("application") == {"state": "PENDING", "desiredVersion": 1}
     assert document == json.loads(RESPONSE)
@@ -77,7 +78,7 @@ def test_the_application_says_why_and_since_when() -> None:
         VIN, DoorSettings(), AT, 2, applied_version=1, applied_at=AT, rejected_version=2, rejection="too old"
     )
 
-    assert as_rest(translate.door_config(rejected))["application"] == {
+    assert as_rest(translate.door_config(rejected, DEFAULT_MODEL))["application"] == {
         "state": "REJECTED",
         "desiredVersion": 2,
         "appliedVersion": 1,
@@ -191,7 +192,7 @@ def test_a_time_that_is_none_and_an_id_with_control_characters_are_refused() -> 
 def test_what_the_vehicle_left_out_is_named_as_the_config_names_it() -> None:
     left_out = LeftOutSettings(("child_lock_enabled", "auto_lock_delay_seconds"), "none fitted")
     config = DoorConfig(VIN, DoorSettings(), AT, desired_version=2, applied_version=2, left_out=left_out)
-    shown = translate.door_config(config)
+    shown = translate.door_config(config, DEFAULT_MODEL)
     assert json_format.MessageToDict(shown.application) == {
         "state": "APPLIED",
         "desiredVersion": 2,

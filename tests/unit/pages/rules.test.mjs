@@ -72,6 +72,7 @@ test("an alert stands until it is cleared", () => {
   const two = standingAlerts(standingAlerts([], alert("A")), alert("B"));
   assert.deepEqual(two.map((each) => each.code), ["B", "A"]);
   assert.deepEqual(standingAlerts(two, alert("A", true)).map((each) => each.code), ["B"]);
+  assert.deepEqual(standingAlerts(two, { timestamp: at(1), data: { code: "C", severity: "INFO" } }), two);
 });
 
 test("series of charts: times rise, gaps stay gaps, stacks say what is their own", () => {

@@ -23,7 +23,11 @@ def programs(folder: Path, **made: str) -> Path:
         path = shutil.which(name)
         assert path is not None
         (found / name).symlink_to(path)
-    for name, text in {"make": 'echo "make $*" >>"$HOME/said"', "sudo": SUDO, **made}.items():
+    for name, text in {
+        "make": 'echo "make $*${COVERAGE:+ with coverage}" >>"$HOME/said"',
+        "sudo": SUDO,
+        **made,
+    }.items():
         program = found / name.replace("_", "-")
         program.write_text(f"#!{shutil.which('bash')}\n{text}\n")
         program.chmod(0o755)
@@ -49,7 +53,7 @@ def play(folder: Path, found: Path, seconds: int = 60) -> tuple[str, list[str]]:
 
 def test_what_is_there_is_not_installed(tmp_path: Path) -> None:
     found = programs(tmp_path, apt_get=INSTALLS, **dict.fromkeys(OPTIONAL, ""))
-    assert play(tmp_path, found) == ("", ["make check", "make test"])
+    assert play(tmp_path, found) == ("", ["make check", "make test with coverage"])
 
 
 def test_what_is_missing_is_installed_and_the_lists_are_read_once(tmp_path: Path) -> None:
@@ -60,7 +64,7 @@ def test_what_is_missing_is_installed_and_the_lists_are_read_once(tmp_path: Path
         f"{install} chromium",
         f"{install} golang-go golang-golang-x-mod-dev",
         "make check",
-        "make test",
+        "make test with coverage",
     ]
     assert "not installed" not in stdout
 
@@ -73,7 +77,7 @@ def test_what_is_missing_is_installed_and_the_lists_are_read_once(tmp_path: Path
 def test_where_nothing_can_be_installed_all_the_rest_is_run(tmp_path: Path, apt_get: str | None) -> None:
     made = {} if apt_get is None else {"apt_get": apt_get}
     stdout, called = play(tmp_path, programs(tmp_path, **made), seconds=1)
-    assert called == ["make check", "make test"]
+    assert called == ["make check", "make test with coverage"]
     for name in OPTIONAL:
         assert f"tests that need {name} are skipped" in stdout
 

@@ -74,19 +74,34 @@ def test_what_failed_is_played_once_more(
     done = play(tmp_path, workers, number=number, beside=beside, alone=alone)
     assert (done.returncode == 0) is passes, done.stdout + done.stderr
     assert "are played once more by themselves" in done.stdout
+    assert not (tmp_path / ".coverage").exists(), "it was not asked for"
     assert (tmp_path / "good").read_text() == "x", "what had passed was played again"
     assert (tmp_path / "alone").read_text() == "x" * (1 + (alone > 0))
     ran = {found.name for found in tmp_path.glob("ran-*")}
     assert ran == {f"ran-{how}{level}" for level in LEVELS for how in ("", "alone-")}, "some are never run"
 
 
-def play(folder: Path, workers: int, **failures: int) -> subprocess.CompletedProcess[str]:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("floor", [0, 100])
+def test_coverage_has_a_floor_where_it_is_asked_for(tmp_path: Path, floor: int) -> None:
+    (tmp_path / "product.py").write_text("def never_called():\n    return 1\n")
+    config = f"{PROJECT}\n[tool.coverage.run]\nsource = ['.']\n[tool.coverage.report]\nfail_under = {floor}\n"
+    nothing = {"number": 0, "beside": 0, "alone": 0}
+    done = play(tmp_path, 1, "COVERAGE=1", config=config, **nothing)
+    assert (done.returncode == 0) is (floor == 0), done.stdout + done.stderr
+    assert ("less than fail-under=100" in done.stdout) is (floor == 100)
+    assert (tmp_path / ".coverage").exists()
+
+
+def play(
+    folder: Path, workers: int, *more: str, config: str = PROJECT, **failures: int
+) -> subprocess.CompletedProcess[str]:
     """`make test` of the project's own Makefile."""
     for level in LEVELS:
         (folder / "tests" / level).mkdir(parents=True)
         made = folder / "tests" / level / f"test_{level}_passes.py"
         made.write_text(textwrap.dedent(OF_A_LEVEL).format(level=level))
-    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "pyproject.toml").write_text(config)
     (folder / "tests" / "system" / "test_accidents.py").write_text(textwrap.dedent(TESTS).format(**failures))
     # The environment of this run is ready.
     environment, requirements = folder / ".venv", folder / "requirements"
@@ -101,5 +116,5 @@ def play(folder: Path, workers: int, **failures: int) -> subprocess.CompletedPro
     junk = folder / ".pytest_cache" / "v" / "cache" / "lastfailed"
     junk.parent.mkdir(parents=True)
     junk.write_text('{"tests/system/test_accidents.py::test_good": true, "tests/gone.py::test_gone": true}')
-    words = ["make", "-f", str(MAKEFILE), "test", f"WORKERS={workers}"]
+    words = ["make", "-f", str(MAKEFILE), "test", f"WORKERS={workers}", *more]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=280)

@@ -8,6 +8,7 @@ from ecarus.remotecontrol.door.v1.door_status_pb2 import Connectivity
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from services.status.adapters.event_ids import EventIds
+from services.status.adapters.model_limits import ModelLimits
 from services.status.adapters.translate import (
     messages_of,
     outcome_messages,
@@ -30,9 +31,11 @@ from services.status.domain.doors import (
 from services.status.domain.judgement import ActuationOutcome
 from services.status.domain.updates import LogPosition, Update
 from services.status.usecases.door_status import LastReport
+from services.vehicle_models.catalogue import VehicleModels
 
 IDS = EventIds(bytes(32))
 VIN = "KMHSH81C7LU123456"
+LIMITS = ModelLimits(VehicleModels())
 NOW_US = 1_768_228_218_000_000  # 2026-01-12T14:30:18Z
 
 
@@ -149,7 +152,7 @@ def test_connectivity(*, asleep: bool, seconds: int, lost: bool, expected: str) 
     made.going_to_sleep = asleep
     now_us = NOW_US + seconds * 1_000_000
     made.observed_at.FromMicroseconds(NOW_US - 3_600_000_000)  # its clock is an hour slow
-    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), now_us, lost=lost)
+    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), now_us, LIMITS, lost=lost)
     assert Connectivity.Value.Name(status.connectivity) == expected
     assert status.stale is (seconds > 65)
 
@@ -231,8 +234,8 @@ def test_what_a_report_does_not_tell_of_the_drive_is_absent() -> None:
     made = report()
     for name in ("speed_kmh", "ignition", "gear"):
         made.ClearField(name)
-    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, lost=False)
+    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, LIMITS, lost=False)
     assert not any(map(status.HasField, ("vehicle_speed", "ignition_status", "gear_position")))
     made.speed_kmh = 0.0
-    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, lost=False)
+    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, LIMITS, lost=False)
     assert status.HasField("vehicle_speed")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.doors.body import LOCKABLE, Body, DoorName, Ignition, LockPosition
+from vehicle.doors.body import LOCKABLE, Body, DoorName, Ignition, LockPosition, RemoteAccess
 from vehicle.doors.command import CommandFault, LockAction, Mode
 from vehicle.doors.safety import refusal
 
@@ -11,6 +11,8 @@ MOVING = Body().driven(3)
 ENGINE_ON = Body().with_ignition(Ignition.ON)
 ACCESSORIES = Body().with_ignition(Ignition.ACC)
 EMPTY = Body().with_battery(9)
+DISABLED = Body().with_remote_access(RemoteAccess.DISABLED)
+PRIVACY = Body().with_remote_access(RemoteAccess.PRIVACY_MODE)
 OPEN = Body().with_lock(DoorName.TRUNK, LockPosition.UNLOCKED).with_open(DoorName.TRUNK, is_open=True)
 
 
@@ -36,6 +38,9 @@ OPEN = Body().with_lock(DoorName.TRUNK, LockPosition.UNLOCKED).with_open(DoorNam
         (LockAction.LOCK, Mode.SECURE, MOVING, CommandFault.VEHICLE_MOVING),
         (LockAction.LOCK, Mode.SECURE, ENGINE_ON, CommandFault.ENGINE_ON),
         (LockAction.LOCK, Mode.SECURE, OPEN, CommandFault.DOOR_OPEN),
+        (LockAction.UNLOCK, Mode.NORMAL, DISABLED, CommandFault.REMOTE_ACCESS_DISABLED),
+        (LockAction.UNLOCK, Mode.EMERGENCY, PRIVACY, CommandFault.REMOTE_ACCESS_DISABLED),
+        (LockAction.LOCK, Mode.NORMAL, DISABLED, CommandFault.REMOTE_ACCESS_DISABLED),
     ],
 )
 def test_the_rules(action: LockAction, mode: Mode, body: Body, fault: CommandFault | None) -> None:

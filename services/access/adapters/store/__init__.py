@@ -21,6 +21,7 @@ from services.access.adapters.store.customer_cases import SqlCustomerCases
 from services.access.adapters.store.grants import add_vehicles, create_grant, give_grant, load_permissions
 from services.access.adapters.store.holds import SqlHolds
 from services.access.adapters.store.notices import ChangeMessages, lock_new_vehicle
+from services.access.adapters.store.person_vehicles import SqlPersonGrants
 from services.access.adapters.store.personal_data import SqlPersonalData, erased
 from services.access.adapters.store.record import SqlGrantRecord
 from services.access.adapters.store.severances import SqlSeverances
@@ -45,6 +46,7 @@ __all__ = [
     "SqlCustomerCases",
     "SqlGrantRecord",
     "SqlHolds",
+    "SqlPersonGrants",
     "SqlPersonalData",
     "SqlSessions",
     "SqlSeverances",

@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from services.access.adapters.recent import ExpiringCache
-from services.access.adapters.store.tables import add_if_new, customer_cases, outbox, write_audit
+from services.access.adapters.store.abnormal import account_of
+from services.access.adapters.store.grant_rows import grant_of
+from services.access.adapters.store.grants import not_over
+from services.access.adapters.store.tables import (
+    add_if_new,
+    customer_cases,
+    grants,
+    outbox,
+    principals,
+    write_audit,
+)
+from services.access.domain.accounts import Account
 from services.access.domain.customer_cases import (
     MOST_LISTED,
+    MOST_VEHICLES,
     CaseConflictError,
+    CaseVehicle,
     CustomerCase,
     NewCase,
 )
 from services.access.domain.ended_rights import EndedKind, EndedRight
+from services.access.domain.permissions import effective_permissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,12 +37,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from services.access.adapters.store.notices import ChangeMessages
+    from services.access.domain.grants import Grant
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
 
 MAX_AGE_SECONDS = 5.0
 """A case that another replica closed is unknown here for no longer than this, whatever gets lost."""
 _MAX_KNOWN = 10_000
+_MOST_GRANTS = 1_000
 
 
 class SqlCustomerCases:
@@ -118,10 +134,38 @@ class SqlCustomerCases:
             self._known.put(case_number, (case,), now + MAX_AGE_SECONDS)
         return case
 
+    async def customer(self, customer: str, vin: str, *, at: datetime) -> tuple[Account, list[CaseVehicle]]:
+        """Return the customer's account, and the vehicles on which they have a right now, by VIN, MOST_VEHICLES at
+        most; with a `vin` that one alone.
+        """
+
+        def read(connection: Connection) -> tuple[Account, list[CaseVehicle]]:
+            row = connection.execute(select(principals).where(principals.c.principal == customer)).first()
+            account = Account(customer) if row is None else account_of(row)
+            return account, _vehicles_of(connection, customer, vin, at)
+
+        return await self._database.read(read)
+
     def invalidate(self) -> None:
         """Remember nothing of cases."""
         self._changes += 1
         self._known.clear()
+
+
+def _vehicles_of(connection: Connection, customer: str, vin: str, at: datetime) -> list[CaseVehicle]:
+    """Return the vehicles on which they have a right now. One on which none is in force, as an offer that was not
+    accepted, is none of theirs.
+    """
+    which = [grants.c.principal == customer, grants.c.revoked_at.is_(None), not_over(at)]
+    if vin:
+        which.append(grants.c.vin == vin)
+    query = select(grants).where(*which).order_by(grants.c.vin).limit(_MOST_GRANTS)
+    held: dict[str, list[Grant]] = {}
+    for row in connection.execute(query):
+        grant = grant_of(row)
+        held.setdefault(grant.asked.vin, []).append(grant)
+    roles = {each: effective_permissions(of_one, (), at).role for each, of_one in held.items()}
+    return [CaseVehicle(each, role) for each, role in roles.items() if role is not None][:MOST_VEHICLES]
 
 
 def _find(connection: Connection, case_number: str) -> CustomerCase | None:

@@ -182,6 +182,10 @@ class SqlPersonalData:
         self._sent(messages)
         return True
 
+    async def unsent(self, person: str) -> str:
+        """See the port."""
+        return await self._subject_data.unsent(person)
+
     async def finish(self, erasure: PersonErasure) -> str:
         """See the port."""
         done = await self._subject_data.erase(erasure.person, erasure.erasure_id)

@@ -6,7 +6,7 @@ keeps what is issued to vehicles; `failure_counts` what failed and how often.
 """
 
 from services.command.adapters.store.commands import SqlCommands
-from services.command.adapters.store.erasure import erase_messages, in_the_way_of_erasure
+from services.command.adapters.store.erasure import erase_messages, in_the_way_of_erasure, words_of
 from services.command.adapters.store.failure_counts import FLEET_KEPT, SqlFailureCounts
 from services.command.adapters.store.orders import SqlOrders
 from services.command.adapters.store.tables import (
@@ -33,4 +33,5 @@ __all__ = [
     "holds",
     "in_the_way_of_erasure",
     "outbox",
+    "words_of",
 ]

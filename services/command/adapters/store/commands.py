@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StatusCheck,
     )
     from services.command.domain.history import HistoryPage, HistoryQuery, RefusedRequest
+    from services.command.domain.wake_budget import WakeUp
     from services.command.usecases.ports import CommandTransaction, PriorRequest
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
@@ -82,6 +83,10 @@ class SqlCommands:
         statement = select(sessions.sessions.c.vin).where(sessions.sessions.c.vin == vin)
         found = await self._database.read(lambda connection: connection.execute(statement).scalar())
         return found is not None
+
+    async def wake_ups(self, vin: str, after: datetime) -> list[WakeUp]:
+        """Return the wake-ups that this vehicle was sent after that time."""
+        return await self._database.read(lambda connection: queries.wake_ups_of(connection, vin, after))
 
     async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
         """Return which of them are still alive. They are marked: from now on none of them surely never left."""

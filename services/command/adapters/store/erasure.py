@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, or_, select, update
@@ -11,10 +12,15 @@ from services.platform.kept_data import contains
 from services.platform.subject_data import MESSAGES_WAITING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from sqlalchemy import Connection
 
 COMMAND_IN_FLIGHT = "COMMAND_IN_FLIGHT"
 _IDS_AT_ONCE = 100
+_UPDATED_FOR = timedelta(days=8)
+"""The broker keeps an update for a day, and a vehicle's late answer to a command for a week before that."""
 
 
 def in_the_way_of_erasure(connection: Connection, person: str, *, relayed: bool = True) -> str:
@@ -53,6 +59,13 @@ def erase_messages(connection: Connection, person: str, _pseudonym: str) -> None
             or_(ids.in_(theirs), ids.in_(cancelling)), outbox.table.c.sent_at.is_not(None)
         )
     )
+
+
+def words_of(connection: Connection, person: str, *, now: Callable[[], datetime]) -> list[str]:
+    """Return the correlation ids that their apps chose for what live updates may still be kept of."""
+    lately = command.c.accepted_at >= now() - _UPDATED_FOR
+    theirs = or_(command.c.subject == person, command.c.principal == person)
+    return list(connection.execute(select(command.c.correlation_id).where(theirs, lately)).scalars())
 
 
 def _delete_updates(connection: Connection, command_ids: list[str]) -> None:

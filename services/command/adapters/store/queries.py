@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, literal, or_, select
 
+from services.command.adapters.store.statements import EARLIER_WAKE_UPS
 from services.command.adapters.store.tables import (
     cancellation,
     command,
@@ -23,8 +24,10 @@ from services.command.domain.commands import (
     Status,
 )
 from services.command.domain.own_cancellations import taken_back_id
+from services.command.domain.wake_budget import WakeUp
 from services.command.usecases.ports import PriorRequest
 from services.platform.outbox import message_of
+from services.platform.times import microseconds, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,6 +166,13 @@ def outgoing(connection: Connection, message_ids: Sequence[str], now: datetime) 
     wanted = open_commands.union_all(open_cancellations)
     rows = connection.execute(select(outbox.table).where(outbox.table.c.message_id.in_(wanted)))
     return [message_of(row, now) for row in rows]
+
+
+def wake_ups_of(connection: Connection, vin: str, after: datetime) -> list[WakeUp]:
+    """Return the wake-ups that this vehicle was sent after that time."""
+    known = EARLIER_WAKE_UPS(connection, {"of_vin": vin, "after": microseconds(after)})
+    # Of one from before, nobody knows for whom it was: it counts against the vehicle's budget alone.
+    return [WakeUp(moment(row.at), row.subject, row.by_owner is None or bool(row.by_owner)) for row in known]
 
 
 def unanswered(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from services.command.adapters.store import changes, history_entries, requests
-from services.command.adapters.store.statements import CANCELLATIONS, EARLIER_WAKE_UPS, FIND_ALL, KEEP_OUTCOME
+from services.command.adapters.store.queries import wake_ups_of
+from services.command.adapters.store.statements import CANCELLATIONS, FIND_ALL, KEEP_OUTCOME
 from services.command.adapters.store.tables import (
     command_from_row,
     confirmation_to_text,
@@ -17,8 +18,6 @@ from services.command.adapters.store.tables import (
 )
 from services.command.domain.changes import CancellationState
 from services.command.domain.commands import RequestedOrder
-from services.command.domain.wake_budget import WakeUp
-from services.platform.times import microseconds, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from services.command.domain.changes import CommandChange
     from services.command.domain.commands import Cancellation, Command, ObservedOutcome, Status
     from services.command.domain.reports import SignedEvidence
+    from services.command.domain.wake_budget import WakeUp
     from services.platform.outbox import OutgoingMessage
 
 
@@ -108,11 +108,7 @@ class SqlTransaction:
 
     def wake_ups(self, vin: str, after: datetime) -> list[WakeUp]:
         """Return the wake-ups that this vehicle was sent after that time."""
-        known = EARLIER_WAKE_UPS(self._connection, {"of_vin": vin, "after": microseconds(after)})
-        # Of one from before, nobody knows for whom it was: it counts against the vehicle's budget alone.
-        return [
-            WakeUp(moment(row.at), row.subject, row.by_owner is None or bool(row.by_owner)) for row in known
-        ]
+        return wake_ups_of(self._connection, vin, after)
 
     def add_wake_up(self, vin: str, wake_up: WakeUp) -> None:
         """Keep that this vehicle is sent a wake-up for no command."""

@@ -117,7 +117,9 @@ class EraseSubjectDataResponse(_message.Message):
     done: _builtins.bool
     """Nothing of them is left here but what stays."""
     in_the_way: _builtins.str
-    """What stands in the way: COMMAND_IN_FLIGHT, SETTINGS_IN_FLIGHT, LEGAL_HOLD or MESSAGES_WAITING; empty when nothing does."""
+    """What stands in the way: COMMAND_IN_FLIGHT, SETTINGS_IN_FLIGHT, LEGAL_HOLD, MESSAGES_WAITING (to leave) or
+    MESSAGES_KEPT (by the broker, and being erased there); empty when nothing does.
+    """
     @_builtins.property
     def rows(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Rows that were deleted or rewritten, by table."""

@@ -260,6 +260,8 @@ class FailureReason(_message.Message):
         """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
         was changed. Nothing was sent.
         """
+        REMOTE_ACCESS_DISABLED: FailureReason._Value.ValueType  # 15
+        """Its people have switched remote access off in the vehicle, or privacy mode on."""
         COMMAND_IN_PROGRESS: FailureReason._Value.ValueType  # 20
         """Another command was in flight on this vehicle."""
 
@@ -295,6 +297,8 @@ class FailureReason(_message.Message):
     """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
     was changed. Nothing was sent.
     """
+    REMOTE_ACCESS_DISABLED: FailureReason.Value.ValueType  # 15
+    """Its people have switched remote access off in the vehicle, or privacy mode on."""
     COMMAND_IN_PROGRESS: FailureReason.Value.ValueType  # 20
     """Another command was in flight on this vehicle."""
 

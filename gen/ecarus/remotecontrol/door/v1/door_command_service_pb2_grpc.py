@@ -102,7 +102,8 @@ class DoorCommandServiceServicer:
         UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
         PERMISSION_DENIED (APPROVAL_REQUIRED): an agent's EMERGENCY needs a second agent's approval.
         ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
-        FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -114,7 +115,8 @@ class DoorCommandServiceServicer:
         where the vehicle had not acted on it.
 
         ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
-        FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

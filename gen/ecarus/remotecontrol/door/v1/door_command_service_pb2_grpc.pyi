@@ -56,7 +56,8 @@ class DoorCommandServiceStub:
     UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
     PERMISSION_DENIED (APPROVAL_REQUIRED): an agent's EMERGENCY needs a second agent's approval.
     ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
-    FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
     LockDoors: _grpc.UnaryUnaryMultiCallable[_door_command_service_pb2.LockDoorsRequest, _door_command_pb2.DoorCommand]
@@ -64,7 +65,8 @@ class DoorCommandServiceStub:
     where the vehicle had not acted on it.
 
     ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
-    FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
     CancelCommand: _grpc.UnaryUnaryMultiCallable[_door_command_service_pb2.CancelCommandRequest, _door_command_pb2.DoorCommand]
@@ -116,7 +118,8 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
     PERMISSION_DENIED (APPROVAL_REQUIRED): an agent's EMERGENCY needs a second agent's approval.
     ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
-    FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
     LockDoors: _aio.UnaryUnaryMultiCallable[_door_command_service_pb2.LockDoorsRequest, _door_command_pb2.DoorCommand]  # type: ignore[assignment]
@@ -124,7 +127,8 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     where the vehicle had not acted on it.
 
     ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
-    FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+    FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
     CancelCommand: _aio.UnaryUnaryMultiCallable[_door_command_service_pb2.CancelCommandRequest, _door_command_pb2.DoorCommand]  # type: ignore[assignment]
@@ -179,7 +183,8 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAUTHENTICATED (STEP_UP_REQUIRED): it needs a stronger or more recent sign-in, an EMERGENCY one by a line of its own.
         PERMISSION_DENIED (APPROVAL_REQUIRED): an agent's EMERGENCY needs a second agent's approval.
         ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
-        FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
 
@@ -193,7 +198,8 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         where the vehicle had not acted on it.
 
         ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
-        FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON, REMOTE_ACCESS_DISABLED): the vehicle said so moments ago; nothing was sent.
+        FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model cannot do that; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
 

@@ -74,6 +74,8 @@ class DoorConfigServiceServicer:
 
         UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
         opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
+        FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model lack what a setting would switch on. Nothing was
+        changed.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

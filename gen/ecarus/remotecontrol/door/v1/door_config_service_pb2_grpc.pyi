@@ -47,6 +47,8 @@ class DoorConfigServiceStub:
 
     UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
     opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
+    FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model lack what a setting would switch on. Nothing was
+    changed.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
 
@@ -68,6 +70,8 @@ class DoorConfigServiceAsyncStub(DoorConfigServiceStub):
 
     UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
     opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
+    FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model lack what a setting would switch on. Nothing was
+    changed.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
 
@@ -98,6 +102,8 @@ class DoorConfigServiceServicer(metaclass=_abc_1.ABCMeta):
 
         UNAUTHENTICATED (STEP_UP_REQUIRED): a setting would weaken security (automatic locking off or later, more doors
         opened at once), and that needs a stronger or more recent sign-in. Nothing was changed.
+        FAILED_PRECONDITION (FUNCTION_NOT_AVAILABLE): vehicles of this model lack what a setting would switch on. Nothing was
+        changed.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from ecarus.remotecontrol.door.v1 import door_capabilities_pb2 as ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__capabilities__pb2
 from ecarus.remotecontrol.door.v1 import door_status_pb2 as ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__pb2
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2 as ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2 as ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__update__pb2
@@ -48,6 +49,11 @@ class DoorStatusServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2.GetDoorStatusRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__pb2.DoorStatus.FromString,
                 _registered_method=True)
+        self.GetDoorCapabilities = channel.unary_unary(
+                '/ecarus.remotecontrol.door.v1.DoorStatusService/GetDoorCapabilities',
+                request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2.GetDoorCapabilitiesRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__capabilities__pb2.DoorCapabilities.FromString,
+                _registered_method=True)
         self.WatchDoorUpdates = channel.unary_stream(
                 '/ecarus.remotecontrol.door.v1.DoorStatusService/WatchDoorUpdates',
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2.WatchDoorUpdatesRequest.SerializeToString,
@@ -74,6 +80,14 @@ class DoorStatusServiceServicer:
         recorded in the vehicle's history as STATUS_CHECK.
 
         UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDoorCapabilities(self, request, context):
+        """What a vehicle of this model has and can do, and whether it can be reached now. It is no look at the doors, and no entry
+        of the history.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,6 +121,11 @@ def add_DoorStatusServiceServicer_to_server(servicer, server):
                     servicer.GetDoorStatus,
                     request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2.GetDoorStatusRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__pb2.DoorStatus.SerializeToString,
+            ),
+            'GetDoorCapabilities': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDoorCapabilities,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2.GetDoorCapabilitiesRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__capabilities__pb2.DoorCapabilities.SerializeToString,
             ),
             'WatchDoorUpdates': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchDoorUpdates,
@@ -152,6 +171,33 @@ class DoorStatusService:
             '/ecarus.remotecontrol.door.v1.DoorStatusService/GetDoorStatus',
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2.GetDoorStatusRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__pb2.DoorStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDoorCapabilities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.door.v1.DoorStatusService/GetDoorCapabilities',
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__status__service__pb2.GetDoorCapabilitiesRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__capabilities__pb2.DoorCapabilities.FromString,
             options,
             channel_credentials,
             insecure,

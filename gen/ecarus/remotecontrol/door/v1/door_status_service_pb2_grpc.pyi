@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from ecarus.remotecontrol.door.v1 import door_capabilities_pb2 as _door_capabilities_pb2
 from ecarus.remotecontrol.door.v1 import door_status_pb2 as _door_status_pb2
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2 as _door_status_service_pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2 as _door_update_pb2
@@ -48,6 +49,10 @@ class DoorStatusServiceStub:
 
     UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported.
     """
+    GetDoorCapabilities: _grpc.UnaryUnaryMultiCallable[_door_status_service_pb2.GetDoorCapabilitiesRequest, _door_capabilities_pb2.DoorCapabilities]
+    """What a vehicle of this model has and can do, and whether it can be reached now. It is no look at the doors, and no entry
+    of the history.
+    """
     WatchDoorUpdates: _grpc.UnaryStreamMultiCallable[_door_status_service_pb2.WatchDoorUpdatesRequest, _door_update_pb2.DoorUpdate]
     """Updates as they happen. Ends with PERMISSION_DENIED (ACTION_NOT_GRANTED) at once when the grant is
     revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is too far behind its updates, UNAVAILABLE
@@ -78,6 +83,10 @@ class DoorStatusServiceAsyncStub(DoorStatusServiceStub):
     recorded in the vehicle's history as STATUS_CHECK.
 
     UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported.
+    """
+    GetDoorCapabilities: _aio.UnaryUnaryMultiCallable[_door_status_service_pb2.GetDoorCapabilitiesRequest, _door_capabilities_pb2.DoorCapabilities]  # type: ignore[assignment]
+    """What a vehicle of this model has and can do, and whether it can be reached now. It is no look at the doors, and no entry
+    of the history.
     """
     WatchDoorUpdates: _aio.UnaryStreamMultiCallable[_door_status_service_pb2.WatchDoorUpdatesRequest, _door_update_pb2.DoorUpdate]  # type: ignore[assignment]
     """Updates as they happen. Ends with PERMISSION_DENIED (ACTION_NOT_GRANTED) at once when the grant is
@@ -112,6 +121,16 @@ class DoorStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         recorded in the vehicle's history as STATUS_CHECK.
 
         UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDoorCapabilities(
+        self,
+        request: _door_status_service_pb2.GetDoorCapabilitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_door_capabilities_pb2.DoorCapabilities, _abc.Awaitable[_door_capabilities_pb2.DoorCapabilities]]:
+        """What a vehicle of this model has and can do, and whether it can be reached now. It is no look at the doors, and no entry
+        of the history.
         """
 
     @_abc_1.abstractmethod

@@ -67,6 +67,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """This service keeps no dead letter with this id. Told to operators only."""
     GRANT_NOT_FOUND: _ErrorReason.ValueType  # 35
     """No right with this id on this vehicle, or none that the caller may see or change."""
+    CASE_NOT_FOUND: _ErrorReason.ValueType  # 38
+    """No open case of this number that the caller may see."""
     COMMAND_IN_PROGRESS: _ErrorReason.ValueType  # 40
     """Another command is in flight on this vehicle; `commandId` names it."""
     COMMAND_ALREADY_FINISHED: _ErrorReason.ValueType  # 41
@@ -85,6 +87,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """This person cannot get this right on this vehicle."""
     TOO_MANY_GRANTS: _ErrorReason.ValueType  # 48
     """The vehicle, or the giver, has as many rights as there may be; end some."""
+    FUNCTION_NOT_AVAILABLE: _ErrorReason.ValueType  # 49
+    """Vehicles of this model cannot do that; `function` names it, and GET .../door/capabilities what they can."""
+    REMOTE_ACCESS_DISABLED: _ErrorReason.ValueType  # 59
+    """Its people have switched remote access off in the vehicle, or privacy mode on."""
     PAYLOAD_TOO_LARGE: _ErrorReason.ValueType  # 50
     """The body is larger than 64 KiB."""
     UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 51
@@ -168,6 +174,8 @@ DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 34
 """This service keeps no dead letter with this id. Told to operators only."""
 GRANT_NOT_FOUND: ErrorReason.ValueType  # 35
 """No right with this id on this vehicle, or none that the caller may see or change."""
+CASE_NOT_FOUND: ErrorReason.ValueType  # 38
+"""No open case of this number that the caller may see."""
 COMMAND_IN_PROGRESS: ErrorReason.ValueType  # 40
 """Another command is in flight on this vehicle; `commandId` names it."""
 COMMAND_ALREADY_FINISHED: ErrorReason.ValueType  # 41
@@ -186,6 +194,10 @@ GRANT_NOT_POSSIBLE: ErrorReason.ValueType  # 47
 """This person cannot get this right on this vehicle."""
 TOO_MANY_GRANTS: ErrorReason.ValueType  # 48
 """The vehicle, or the giver, has as many rights as there may be; end some."""
+FUNCTION_NOT_AVAILABLE: ErrorReason.ValueType  # 49
+"""Vehicles of this model cannot do that; `function` names it, and GET .../door/capabilities what they can."""
+REMOTE_ACCESS_DISABLED: ErrorReason.ValueType  # 59
+"""Its people have switched remote access off in the vehicle, or privacy mode on."""
 PAYLOAD_TOO_LARGE: ErrorReason.ValueType  # 50
 """The body is larger than 64 KiB."""
 UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 51

@@ -104,8 +104,8 @@ class Erasure(_message.Message):
     erasure_id: _builtins.str
     state: Global___ErasureState.Value.ValueType
     waits_for: _builtins.str
-    """Why it waits longer: COMMAND_IN_FLIGHT, SETTINGS_IN_FLIGHT, MESSAGES_WAITING (it goes on by itself), LEGAL_HOLD,
-    OPEN_CASE, SERVICE_AWAY, ACCOUNT_STOPPED (locked or restricted); absent while nothing is in the way.
+    """Why it waits longer: COMMAND_IN_FLIGHT, SETTINGS_IN_FLIGHT, MESSAGES_WAITING, MESSAGES_KEPT (it goes on by itself),
+    LEGAL_HOLD, OPEN_CASE, SERVICE_AWAY, ACCOUNT_STOPPED (locked or restricted); absent while nothing is in the way.
     """
     detail: _builtins.str
     """For people: what that means, and what to do."""

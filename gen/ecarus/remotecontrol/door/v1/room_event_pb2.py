@@ -28,7 +28,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2 as ecarus_dot_remotecont
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/door/v1/room_event.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a/ecarus/remotecontrol/door/v1/door_command.proto\x1a.ecarus/remotecontrol/door/v1/door_status.proto\x1a-ecarus/remotecontrol/vehicle/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n\x0cStatusChecks\x12\x41\n\x06\x63hecks\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.door.v1.StatusCheckR\x06\x63hecks\"\xb7\x02\n\x0bStatusCheck\x12\x19\n\x08\x63heck_id\x18\x01 \x01(\tR\x07\x63heckId\x12\x10\n\x03vin\x18\x02 \x01(\tR\x03vin\x12.\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x17\n\x07user_id\x18\x04 \x01(\tR\x06userId\x12\x19\n\x08\x61\x63tor_id\x18\x05 \x01(\tR\x07\x61\x63torId\x12I\n\x06source\x18\x06 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.CommandSource.ValueR\x06source\x12%\n\x0e\x63orrelation_id\x18\x07 \x01(\tR\rcorrelationId\x12%\n\x0e\x65xecution_time\x18\x08 \x01(\x01R\rexecutionTime\"\xa6\x02\n\x10VehicleCondition\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12;\n\x0bobserved_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nobservedAt\x12\x1d\n\nopen_doors\x18\x03 \x03(\tR\topenDoors\x12[\n\x0fignition_status\x18\x04 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.IgnitionStatus.ValueR\x0eignitionStatus\x12\x1b\n\tspeed_kmh\x18\x05 \x01(\x01R\x08speedKmh\x12\x16\n\x06\x61sleep\x18\x06 \x01(\x08R\x06\x61sleep\x12\x12\n\x04lost\x18\x07 \x01(\x08R\x04lost\"S\n\x0cShownResults\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.door.v1.ShownResultR\x07results\"G\n\x0bShownResult\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12&\n\x0fstored_at_nanos\x18\x02 \x01(\x06R\rstoredAtNanos\"[\n\x0f\x43ommandVerdicts\x12H\n\x08verdicts\x18\x01 \x03(\x0b\x32,.ecarus.remotecontrol.door.v1.CommandVerdictR\x08verdicts\"\x91\x01\n\x0e\x43ommandVerdict\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1d\n\ncommand_id\x18\x02 \x01(\tR\tcommandId\x12N\n\x0c\x63onfirmation\x18\x03 \x01(\x0b\x32*.ecarus.remotecontrol.door.v1.ConfirmationR\x0c\x63onfirmation\"?\n\x11SettingsWithdrawn\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\"l\n\x0eReportsRefused\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12H\n\x07reports\x18\x02 \x03(\x0b\x32..ecarus.remotecontrol.vehicle.v1.RefusedReportR\x07reportsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/door/v1/room_event.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a/ecarus/remotecontrol/door/v1/door_command.proto\x1a.ecarus/remotecontrol/door/v1/door_status.proto\x1a-ecarus/remotecontrol/vehicle/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n\x0cStatusChecks\x12\x41\n\x06\x63hecks\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.door.v1.StatusCheckR\x06\x63hecks\"\xb7\x02\n\x0bStatusCheck\x12\x19\n\x08\x63heck_id\x18\x01 \x01(\tR\x07\x63heckId\x12\x10\n\x03vin\x18\x02 \x01(\tR\x03vin\x12.\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x17\n\x07user_id\x18\x04 \x01(\tR\x06userId\x12\x19\n\x08\x61\x63tor_id\x18\x05 \x01(\tR\x07\x61\x63torId\x12I\n\x06source\x18\x06 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.CommandSource.ValueR\x06source\x12%\n\x0e\x63orrelation_id\x18\x07 \x01(\tR\rcorrelationId\x12%\n\x0e\x65xecution_time\x18\x08 \x01(\x01R\rexecutionTime\"\xdc\x02\n\x10VehicleCondition\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12;\n\x0bobserved_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nobservedAt\x12\x1d\n\nopen_doors\x18\x03 \x03(\tR\topenDoors\x12[\n\x0fignition_status\x18\x04 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.IgnitionStatus.ValueR\x0eignitionStatus\x12\x1b\n\tspeed_kmh\x18\x05 \x01(\x01R\x08speedKmh\x12\x16\n\x06\x61sleep\x18\x06 \x01(\x08R\x06\x61sleep\x12\x12\n\x04lost\x18\x07 \x01(\x08R\x04lost\x12\x34\n\x16remote_access_disabled\x18\x08 \x01(\x08R\x14remoteAccessDisabled\"S\n\x0cShownResults\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.door.v1.ShownResultR\x07results\"G\n\x0bShownResult\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12&\n\x0fstored_at_nanos\x18\x02 \x01(\x06R\rstoredAtNanos\"[\n\x0f\x43ommandVerdicts\x12H\n\x08verdicts\x18\x01 \x03(\x0b\x32,.ecarus.remotecontrol.door.v1.CommandVerdictR\x08verdicts\"\x91\x01\n\x0e\x43ommandVerdict\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1d\n\ncommand_id\x18\x02 \x01(\tR\tcommandId\x12N\n\x0c\x63onfirmation\x18\x03 \x01(\x0b\x32*.ecarus.remotecontrol.door.v1.ConfirmationR\x0c\x63onfirmation\"?\n\x11SettingsWithdrawn\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x18\n\x07version\x18\x02 \x01(\x05R\x07version\"l\n\x0eReportsRefused\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12H\n\x07reports\x18\x02 \x03(\x0b\x32..ecarus.remotecontrol.vehicle.v1.RefusedReportR\x07reportsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUSCHECK']._serialized_start=340
   _globals['_STATUSCHECK']._serialized_end=651
   _globals['_VEHICLECONDITION']._serialized_start=654
-  _globals['_VEHICLECONDITION']._serialized_end=948
-  _globals['_SHOWNRESULTS']._serialized_start=950
-  _globals['_SHOWNRESULTS']._serialized_end=1033
-  _globals['_SHOWNRESULT']._serialized_start=1035
-  _globals['_SHOWNRESULT']._serialized_end=1106
-  _globals['_COMMANDVERDICTS']._serialized_start=1108
-  _globals['_COMMANDVERDICTS']._serialized_end=1199
-  _globals['_COMMANDVERDICT']._serialized_start=1202
-  _globals['_COMMANDVERDICT']._serialized_end=1347
-  _globals['_SETTINGSWITHDRAWN']._serialized_start=1349
-  _globals['_SETTINGSWITHDRAWN']._serialized_end=1412
-  _globals['_REPORTSREFUSED']._serialized_start=1414
-  _globals['_REPORTSREFUSED']._serialized_end=1522
+  _globals['_VEHICLECONDITION']._serialized_end=1002
+  _globals['_SHOWNRESULTS']._serialized_start=1004
+  _globals['_SHOWNRESULTS']._serialized_end=1087
+  _globals['_SHOWNRESULT']._serialized_start=1089
+  _globals['_SHOWNRESULT']._serialized_end=1160
+  _globals['_COMMANDVERDICTS']._serialized_start=1162
+  _globals['_COMMANDVERDICTS']._serialized_end=1253
+  _globals['_COMMANDVERDICT']._serialized_start=1256
+  _globals['_COMMANDVERDICT']._serialized_end=1401
+  _globals['_SETTINGSWITHDRAWN']._serialized_start=1403
+  _globals['_SETTINGSWITHDRAWN']._serialized_end=1466
+  _globals['_REPORTSREFUSED']._serialized_start=1468
+  _globals['_REPORTSREFUSED']._serialized_end=1576
 # @@protoc_insertion_point(module_scope)

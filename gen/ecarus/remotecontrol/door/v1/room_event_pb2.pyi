@@ -108,6 +108,7 @@ class VehicleCondition(_message.Message):
     SPEED_KMH_FIELD_NUMBER: _builtins.int
     ASLEEP_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
+    REMOTE_ACCESS_DISABLED_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     ignition_status: _door_status_pb2.IgnitionStatus.Value.ValueType
     speed_kmh: _builtins.float
@@ -116,6 +117,8 @@ class VehicleCondition(_message.Message):
     """It said that it goes to sleep."""
     lost: _builtins.bool
     """It has gone silent without a word, or has not answered a command: told once, until it reports again."""
+    remote_access_disabled: _builtins.bool
+    """Its people have switched remote access off in it, or privacy mode on."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
         """When the cloud received the report that says so, UTC."""
@@ -134,10 +137,11 @@ class VehicleCondition(_message.Message):
         speed_kmh: _builtins.float = ...,
         asleep: _builtins.bool = ...,
         lost: _builtins.bool = ...,
+        remote_access_disabled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asleep", b"asleep", "ignition_status", b"ignition_status", "lost", b"lost", "observed_at", b"observed_at", "open_doors", b"open_doors", "speed_kmh", b"speed_kmh", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asleep", b"asleep", "ignition_status", b"ignition_status", "lost", b"lost", "observed_at", b"observed_at", "open_doors", b"open_doors", "remote_access_disabled", b"remote_access_disabled", "speed_kmh", b"speed_kmh", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -103,6 +103,32 @@ GEAR_N: Gear.ValueType  # 3
 GEAR_D: Gear.ValueType  # 4
 Global___Gear: _TypeAlias = Gear  # noqa: Y015
 
+class _RemoteAccess:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RemoteAccessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RemoteAccess.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REMOTE_ACCESS_UNSPECIFIED: _RemoteAccess.ValueType  # 0
+    """Not said: as if enabled."""
+    REMOTE_ACCESS_ENABLED: _RemoteAccess.ValueType  # 1
+    REMOTE_ACCESS_DISABLED: _RemoteAccess.ValueType  # 2
+    """It refuses every DoorCommand with FAULT_CODE_REMOTE_ACCESS_DISABLED, and goes on reporting."""
+    REMOTE_ACCESS_PRIVACY_MODE: _RemoteAccess.ValueType  # 3
+    """The same, and its reports tell neither doors nor ignition, speed and gear until it is left."""
+
+class RemoteAccess(_RemoteAccess, metaclass=_RemoteAccessEnumTypeWrapper):
+    """Whether its people let the vehicle be commanded from afar: switched in the vehicle itself."""
+
+REMOTE_ACCESS_UNSPECIFIED: RemoteAccess.ValueType  # 0
+"""Not said: as if enabled."""
+REMOTE_ACCESS_ENABLED: RemoteAccess.ValueType  # 1
+REMOTE_ACCESS_DISABLED: RemoteAccess.ValueType  # 2
+"""It refuses every DoorCommand with FAULT_CODE_REMOTE_ACCESS_DISABLED, and goes on reporting."""
+REMOTE_ACCESS_PRIVACY_MODE: RemoteAccess.ValueType  # 3
+"""The same, and its reports tell neither doors nor ignition, speed and gear until it is left."""
+Global___RemoteAccess: _TypeAlias = RemoteAccess  # noqa: Y015
+
 class _LockCause:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015

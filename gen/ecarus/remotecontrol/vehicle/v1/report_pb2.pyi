@@ -37,6 +37,8 @@ class _FaultCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FaultCode.V
     FAULT_CODE_INTERRUPTED: _FaultCode.ValueType  # 7
     FAULT_CODE_NOT_SUPPORTED: _FaultCode.ValueType  # 8
     FAULT_CODE_CANCELLED: _FaultCode.ValueType  # 9
+    FAULT_CODE_REMOTE_ACCESS_DISABLED: _FaultCode.ValueType  # 10
+    """Its people have switched remote access off in the vehicle, or privacy mode on. Nothing moved."""
 
 class FaultCode(_FaultCode, metaclass=_FaultCodeEnumTypeWrapper):
     """Why the vehicle did not do all of it."""
@@ -51,6 +53,8 @@ FAULT_CODE_EXPIRED: FaultCode.ValueType  # 6
 FAULT_CODE_INTERRUPTED: FaultCode.ValueType  # 7
 FAULT_CODE_NOT_SUPPORTED: FaultCode.ValueType  # 8
 FAULT_CODE_CANCELLED: FaultCode.ValueType  # 9
+FAULT_CODE_REMOTE_ACCESS_DISABLED: FaultCode.ValueType  # 10
+"""Its people have switched remote access off in the vehicle, or privacy mode on. Nothing moved."""
 Global___FaultCode: _TypeAlias = FaultCode  # noqa: Y015
 
 class _CommandOutcome:
@@ -331,6 +335,7 @@ class StatusReport(_message.Message):
     REPORTING_INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
     GOING_TO_SLEEP_FIELD_NUMBER: _builtins.int
     FITTED_DOORS_FIELD_NUMBER: _builtins.int
+    REMOTE_ACCESS_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     sequence: _builtins.int
     """Counts up within a boot with every report, also with those inside results."""
@@ -343,6 +348,8 @@ class StatusReport(_message.Message):
     """The vehicle reports at least this often while awake, in seconds."""
     going_to_sleep: _builtins.bool
     """The last word before it disconnects on purpose: it sleeps until its next hello."""
+    remote_access: _body_pb2.RemoteAccess.ValueType
+    """Whether it takes commands from afar. A unit that knows no such switch leaves it out."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
         """By the vehicle's clock. It is shown where it can be true, and decides nothing: the order of reports is their epoch
@@ -372,10 +379,11 @@ class StatusReport(_message.Message):
         reporting_interval_seconds: _builtins.int = ...,
         going_to_sleep: _builtins.bool = ...,
         fitted_doors: _abc.Iterable[_body_pb2.DoorId.ValueType] | None = ...,
+        remote_access: _body_pb2.RemoteAccess.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "observed_at", b"observed_at", "speed_kmh", b"speed_kmh"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "boot_id", b"boot_id", "doors", b"doors", "fitted_doors", b"fitted_doors", "gear", b"gear", "going_to_sleep", b"going_to_sleep", "ignition", b"ignition", "observed_at", b"observed_at", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "boot_id", b"boot_id", "doors", b"doors", "fitted_doors", b"fitted_doors", "gear", b"gear", "going_to_sleep", b"going_to_sleep", "ignition", b"ignition", "observed_at", b"observed_at", "remote_access", b"remote_access", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__speed_kmh: _TypeAlias = _typing.Literal["speed_kmh"]  # noqa: Y015
     _WhichOneofArgType__speed_kmh: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh"]  # noqa: Y015

@@ -1,0 +1,81 @@
+/** Notifications of this browser: asked for by a button and never by the page itself, and registered for who is signed in. */
+
+import { button, notice, problemNotice } from "../console/notice.js";
+import { Panel } from "../console/panel.js";
+import { Base64Url } from "../parts/proofs.js";
+import { clear, el } from "../parts/dom.js";
+import { t } from "../parts/words.js";
+
+const DEVICE = "push-device";
+const DEVICES = "/notifications/devices";
+const WORKER = "worker.js";
+
+export class NotificationsPanel extends Panel {
+  constructor(root, options) {
+    super(root);
+    Object.assign(this, options);
+  }
+
+  /** What stands: whether this browser can, may, and is registered. */
+  async read() {
+    const key = this.session.config.pushKey ?? "";
+    if (!key || !("serviceWorker" in navigator) || !("PushManager" in globalThis)) return { state: "impossible" };
+    if (Notification.permission === "denied") return { state: "denied" };
+    const { data } = await this.api.get(DEVICES);
+    const registration = await navigator.serviceWorker.getRegistration("./");
+    const subscription = await registration?.pushManager.getSubscription();
+    const known = (data.devices ?? []).some((device) => device.deviceId === localStorage.getItem(DEVICE));
+    return { state: subscription && known ? "on" : "off", others: (data.devices ?? []).length - (known ? 1 : 0) };
+  }
+
+  draw() {
+    const { state, others = 0 } = this.data;
+    clear(this.root).append(
+      el("p", {}, t(`push.${state}`)),
+      others > 0 && el("p", { class: "small muted" }, t("push.others", { count: others })),
+      el("div", { class: "row" },
+        state === "off" && button("push.turnOn", () => this.#try(() => this.#turnOn()), { kind: "primary", "data-part": "push-on" }),
+        state === "on" && button("push.turnOff", () => this.#try(() => this.#turnOff()), { "data-part": "push-off" })));
+  }
+
+  async #turnOn() {
+    if ((await Notification.requestPermission()) !== "granted") return;
+    const registration = await navigator.serviceWorker.register(workerUrl(), { scope: "./" });
+    await navigator.serviceWorker.ready;
+    const subscription = await registration.pushManager.subscribe({
+      userVisibleOnly: true,
+      applicationServerKey: Base64Url.bytes(this.session.config.pushKey),
+    });
+    const { endpoint, keys } = subscription.toJSON();
+    const id = localStorage.getItem(DEVICE) ?? `web-${crypto.randomUUID()}`;
+    await this.api.send("PUT", `${DEVICES}/${id}`, { kind: "WEB_PUSH", token: endpoint, keys: { p256dh: keys.p256dh, auth: keys.auth } });
+    localStorage.setItem(DEVICE, id);
+  }
+
+  async #turnOff() {
+    const id = localStorage.getItem(DEVICE);
+    if (id) await this.api.send("DELETE", `${DEVICES}/${id}`);
+    const registration = await navigator.serviceWorker.getRegistration("./");
+    await (await registration?.pushManager.getSubscription())?.unsubscribe();
+    localStorage.removeItem(DEVICE);
+  }
+
+  async #try(act) {
+    try {
+      await act();
+      await this.refresh();
+    } catch (error) {
+      const told = "code" in error && error.problem ? problemNotice(error) : notice("bad", t("push.failed"), [t("push.failed.text")]);
+      this.root.append(told);
+    }
+  }
+}
+
+let policy = null;
+
+/** The one address of code that this page makes: Trusted Types let no other through. */
+function workerUrl() {
+  if (!globalThis.trustedTypes) return WORKER;
+  policy ??= trustedTypes.createPolicy("worker-url", { createScriptURL: () => WORKER });
+  return policy.createScriptURL(WORKER);
+}

@@ -1,0 +1,197 @@
+// Live updates over a WebSocket that is played, without a browser: node --test.
+
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { ApiError } from "../../../gateway/pages/parts/api.js";
+import { LiveUpdates } from "../../../gateway/pages/parts/live.js";
+
+const [ONE, TWO] = ["KMHSH81C7LU123456", "KMHSH81C7LU123457"];
+let sockets;
+let refusal;
+let ended;
+
+class PlayedSocket {
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSED = 3;
+
+  constructor(url) {
+    this.url = url;
+    this.readyState = PlayedSocket.CONNECTING;
+    this.sent = [];
+    sockets.push(this);
+  }
+
+  open() {
+    this.readyState = PlayedSocket.OPEN;
+    this.onopen();
+  }
+
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+
+  tell(message) {
+    this.onmessage({ data: JSON.stringify(message) });
+  }
+
+  end(code, reason = "") {
+    this.readyState = PlayedSocket.CLOSED;
+    this.onclose({ code, reason });
+  }
+
+  close() {
+    this.readyState = PlayedSocket.CLOSED;
+  }
+}
+
+const api = {
+  session: { end: (code) => ended.push(code) },
+  socketUrl: (ticket) => `ws://edge/ws?ticket=${ticket}`,
+  send: async () => {
+    if (refusal) throw refusal;
+    return { data: { ticket: `t${sockets.length}` } };
+  },
+};
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  globalThis.WebSocket = PlayedSocket;
+  globalThis.addEventListener = () => {};
+  globalThis.removeEventListener = () => {};
+  [sockets, refusal, ended] = [[], null, []];
+});
+
+async function settled() {
+  for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
+}
+
+async function opened(...vins) {
+  const live = new LiveUpdates(api);
+  const seen = [];
+  for (const type of ["update", "refused", "ended-vehicle", "reset"]) live.addEventListener(type, ({ detail }) => seen.push([type, detail.id ?? detail.code ?? detail.vin]));
+  for (const vin of vins) live.subscribe(vin);
+  await settled();
+  sockets[0].open();
+  for (const vin of vins) sockets[0].tell({ type: "SUBSCRIBED", vin, eventId: `begin-${vin}` });
+  return { live, seen };
+}
+
+async function next() {
+  mock.timers.tick(40_000);
+  await settled();
+  const socket = sockets.at(-1);
+  socket.open();
+  return socket;
+}
+
+test("each vehicle is resumed with its own last id", async () => {
+  const { live, seen } = await opened(ONE, TWO);
+  assert.equal(live.state, "live");
+  sockets[0].tell({ id: "e7", type: "DOOR_STATUS_UPDATE", vin: ONE, data: {} });
+  sockets[0].end(1006);
+  assert.equal(live.state, "reconnecting");
+  const socket = await next();
+  assert.deepEqual(socket.sent, [{ action: "subscribe", vehicles: [{ vin: ONE, lastEventId: "e7" }, { vin: TWO, lastEventId: `begin-${TWO}` }] }]);
+  socket.tell({ type: "SUBSCRIBED", vin: ONE, eventId: "e7" });
+  assert.equal(live.state, "live");
+  socket.tell({ id: "e8", type: "DOOR_STATUS_UPDATE", vin: ONE, data: {} });
+  assert.deepEqual(seen, [["update", "e7"], ["update", "e8"]]);
+});
+
+test("what an old connection still says is not heard", async () => {
+  const { seen } = await opened(ONE);
+  const old = sockets[0];
+  old.end(1001);
+  await next();
+  old.tell({ id: "late", type: "DOOR_STATUS_UPDATE", vin: ONE, data: {} });
+  assert.deepEqual(seen, []);
+});
+
+test("who comes back with a sign-in that is over is told so, and does not try again", async () => {
+  const { live } = await opened(ONE);
+  sockets[0].end(4401, "TOKEN_EXPIRED");
+  assert.deepEqual([live.state, ended], ["ended", ["TOKEN_EXPIRED"]]);
+  mock.timers.tick(120_000);
+  await settled();
+  assert.equal(sockets.length, 1);
+});
+
+test("the end of the last right ends it", async () => {
+  const { live, seen } = await opened(ONE);
+  sockets[0].tell({ type: "ENDED", vin: ONE, code: "ACTION_NOT_GRANTED", detail: "over" });
+  sockets[0].end(4403);
+  assert.equal(live.state, "ended");
+  assert.deepEqual(seen, [["ended-vehicle", "ACTION_NOT_GRANTED"]]);
+});
+
+test("a vehicle that was refused is not asked for again, unless it was said when", async () => {
+  const { live } = await opened(ONE, TWO);
+  sockets[0].tell({ type: "REFUSED", vin: TWO, code: "VEHICLE_NOT_FOUND", detail: "none" });
+  sockets[0].end(1013);
+  const socket = await next();
+  assert.deepEqual(socket.sent[0].vehicles.map(({ vin }) => vin), [ONE]);
+  socket.tell({ type: "REFUSED", vin: ONE, code: "RATE_LIMITED", detail: "many", retryAfterSeconds: 5 });
+  mock.timers.tick(5_000);
+  assert.deepEqual(socket.sent.at(-1).vehicles.map(({ vin }) => vin), [ONE]);
+  live.dispose();
+});
+
+test("without a ticket it waits longer each time, and not for ever", async () => {
+  refusal = new ApiError("OFFLINE", { status: 503 });
+  const live = new LiveUpdates(api);
+  const pauses = [];
+  live.addEventListener("state", ({ detail }) => detail.retryInSeconds && pauses.push(detail.retryInSeconds));
+  live.subscribe(ONE);
+  await settled();
+  for (let turn = 0; turn < 10; turn += 1) {
+    mock.timers.tick(31_000);
+    await settled();
+  }
+  assert.ok(pauses.length >= 10, String(pauses));
+  assert.ok(Math.max(...pauses) <= 31, String(pauses));
+  refusal = null;
+  mock.timers.tick(31_000);
+  await settled();
+  assert.equal(sockets.length, 1);
+  live.dispose();
+});
+
+test("a right that is missing is no reason to try again", async () => {
+  refusal = new ApiError("ACTION_NOT_GRANTED", { status: 403 });
+  const live = new LiveUpdates(api);
+  live.subscribe(ONE);
+  await settled();
+  assert.equal(live.state, "ended");
+});
+
+test("a connection over which nothing comes is asked, and cut where it says nothing", async () => {
+  const { live } = await opened(ONE);
+  mock.timers.tick(25_000);
+  const asked = sockets[0].sent.at(-1);
+  assert.deepEqual([asked.action, asked.requestId], ["unsubscribe", "ping"]);
+  assert.match(asked.vins[0], /^[A-HJ-NPR-Z0-9]{17}$/);
+  sockets[0].tell({ type: "UNSUBSCRIBED", requestId: "ping", vin: asked.vins[0] });
+  mock.timers.tick(10_000);
+  assert.equal(live.state, "live");
+  mock.timers.tick(25_000);
+  mock.timers.tick(10_000);
+  assert.equal(live.state, "reconnecting");
+  live.dispose();
+});
+
+test("what was told may miss something: the status is read anew", async () => {
+  const { seen } = await opened(ONE);
+  sockets[0].tell({ id: "r1", type: "UPDATES_RESET", vin: ONE });
+  assert.deepEqual(seen, [["reset", ONE]]);
+});
+
+test("who is subscribed to nothing has no connection", async () => {
+  const { live } = await opened(ONE, TWO);
+  live.unsubscribe(TWO);
+  assert.deepEqual(sockets[0].sent.at(-1), { action: "unsubscribe", vins: [TWO] });
+  live.unsubscribe(ONE);
+  assert.deepEqual([live.state, sockets[0].readyState], ["idle", PlayedSocket.CLOSED]);
+});
