@@ -40,7 +40,7 @@ class PageOrigins:
             allow_origins=origins,
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "DPoP"),
-            expose_headers=("Retry-After",),
+            expose_headers=("Retry-After", "WWW-Authenticate"),
             max_age=_PREFLIGHT_SECONDS,
         )
 

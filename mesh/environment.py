@@ -85,6 +85,11 @@ _OWN: Mapping[str, frozenset[str]] = {
     "config": _INTAKE | {"AUDIT_RETENTION_DAYS", "VEHICLE_MODELS"},
     "diagnostics": _REPORTS
     | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS", "SELF_CHECK_DAYS", "SELF_CHECKS_PER_MINUTE"},
+    "notification": _SERVICE
+    | {
+        *("DEVICES_PER_PERSON", "REMINDER_MINUTES", "PUSH_DEVICE_DAYS", "PUSH_SECONDS", "PUSH_CONCURRENCY"),
+        *("DEAD_LETTER_BYTES", "DEAD_LETTERS_PER_VEHICLE", "DEAD_LETTER_DAYS"),
+    },
     "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
     "status": _REPORTS
     | {
@@ -127,11 +132,12 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     | {
         f"PAGES_{name}"
         for name in (
-            *("ISSUER", "APP_CLIENT", "APP_SCOPE"),
+            *("ISSUER", "APP_CLIENT", "APP_SCOPE", "PUSH_KEY"),
             *("CONSOLE_CLIENT", "CONSOLE_SCOPE", "CONSOLE_ACR_VALUES"),
         )
     },
     "vehicles": frozenset({"LOG_LEVEL"}),
+    "phones": frozenset({"LOG_LEVEL"}),
     "issuer": frozenset({"LOG_LEVEL", "ISSUER_TOKEN_SECONDS"}),
 }
 """The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""

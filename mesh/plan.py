@@ -18,7 +18,8 @@ from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
-from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
+from mesh.push_senders import PHONES
+from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, SAMPLE_KEY, broker_user
 from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
 from services.registry import SERVICES, WITH_DATABASE
 
@@ -59,6 +60,7 @@ class Plan:
     gateway: MeshComponent | None = None
     issuer: MeshComponent | None = None
     """None where the user named an issuer of their own."""
+    phones: MeshComponent | None = None
 
 
 class Planner:
@@ -86,12 +88,14 @@ class Planner:
 
     def plan(self) -> Plan:
         """Write the configuration files and describe every component."""
+        self._sandbox.push_senders.ensure(self._ports)
         return Plan(
             nats=self._nats(),
             services=tuple(self._service(each) for each in SERVICES),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
             gateway=self._gateway(),
+            phones=self._phones(),
             issuer=None if self._own_issuer else self._issuer(),
         )
 
@@ -139,6 +143,7 @@ class Planner:
             "enrolment": self._enrolment_settings,
             "signer": self._signer_settings,
             "audit": self._audit_settings,
+            "notification": self._notification_settings,
         }.get(service.name, dict[str, str])
         settings = {
             **self._server(service.name, self._ports.service(service.name)),
@@ -285,9 +290,12 @@ class Planner:
             return {}
         return {
             "DOORS_PAGES_LISTEN": f"{LOOPBACK}:{self._ports.pages}",
+            "DOORS_PAGES_PUSH_KEY": self._sandbox.push_senders.application_server_key,
             "DOORS_PAGES_ISSUER": issuer_url(self._ports),
             "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
             "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
+            "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
+            "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
         }
 
     def _status_settings(self) -> dict[str, str]:
@@ -323,6 +331,30 @@ class Planner:
             "DOORS_AUDIT_FOLDER": _absolute(self._sandbox.audit_folder),
             "DOORS_AUDIT_SECOND_PLACE": _absolute(self._sandbox.audit_second_place),
         }
+
+    def _notification_settings(self) -> dict[str, str]:
+        return {
+            "DOORS_ACCESS_TARGET": self._target("access"),
+            "DOORS_COMMAND_TARGET": self._target("command"),
+            **self._sandbox.push_senders.settings(self._ports, self._sandbox.pki / "ca.crt"),
+        }
+
+    def _phones(self) -> MeshComponent:
+        environment = {
+            **self._python,
+            "DOORS_LOG_LEVEL": "INFO",
+            **of_the_user(self._environment, PHONES),
+            **self._sandbox.push_senders.phones_settings(self._ports, self._pair(PHONES)),
+        }
+        return MeshComponent(
+            name=PHONES,
+            command=(sys.executable, "-m", "phones"),
+            environment=environment,
+            log=self._log(PHONES),
+            probe=lambda: http_ok(self._ports.phones, "/healthz"),
+            is_alive=http_ok(self._ports.phones, "/healthz"),
+            stop_seconds=2.0,
+        )
 
     def _envoy(self) -> MeshComponent:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"

@@ -68,6 +68,16 @@ class Ports:
         return self.base + 700
 
     @property
+    def phones(self) -> int:
+        """The simulated phones' inbox, in plain HTTP."""
+        return self.base + 590
+
+    @property
+    def push(self) -> int:
+        """The push services that reach the simulated phones, over TLS."""
+        return self.base + 591
+
+    @property
     def gateway(self) -> int:
         """The WebSocket, behind Envoy, over mutual TLS."""
         return self.base + 580
@@ -103,6 +113,8 @@ class Ports:
             (self.mtls, "envoy (mTLS gRPC)"),
             (self.control, "vehicles (control)"),
             (self.issuer, "issuer"),
+            (self.phones, "phones (inbox)"),
+            (self.push, "phones (push services)"),
         ]
 
     def require_free(self) -> None:

@@ -20,6 +20,7 @@ from mesh.files import owned_folder, private_folder, write_private, write_privat
 from mesh.issuer_seed import ensure_issuer_seed, issuer_url
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pair, Pki
 from mesh.ports import LOOPBACK
+from mesh.push_senders import PHONES, PushSenders
 from mesh.signing_keys import ensure_signing_key
 from services.registry import ON_THE_BROKER, SERVICES, descriptor_of
 
@@ -119,6 +120,7 @@ IDENTITIES = (
         dns=("gateway.rooms.ecarus.internal", "localhost"),
         addresses=(LOOPBACK,),
     ),
+    CertificateIdentity(PHONES, dns=("localhost",), addresses=(LOOPBACK,), client=False),
     CertificateIdentity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
     CertificateIdentity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
     CertificateIdentity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
@@ -279,6 +281,11 @@ class Sandbox:
     def vehicles(self) -> Path:
         """What the simulator runs."""
         return self.folder / "vehicles.json"
+
+    @property
+    def push_senders(self) -> PushSenders:
+        """Who the sandbox is to its push services."""
+        return PushSenders(self.folder)
 
     @property
     def ceremony(self) -> Ceremony:

@@ -139,6 +139,10 @@ class Supervisor:
         return [] if self._plan.issuer is None else [self._plan.issuer]
 
     @property
+    def _phones(self) -> list[MeshComponent]:
+        return [] if self._plan.phones is None else [self._plan.phones]
+
+    @property
     def _gateway(self) -> list[MeshComponent]:
         return [] if self._plan.gateway is None else [self._plan.gateway]
 
@@ -149,7 +153,7 @@ class Supervisor:
             for stage in (
                 [self._plan.nats, *self._issuer],
                 self._plan.services,
-                [*self._gateway, self._plan.vehicles, self._plan.envoy],
+                [*self._gateway, self._plan.vehicles, *self._phones, self._plan.envoy],
             ):
                 started = await asyncio.gather(*(self._start(component) for component in stage))
                 for component, began in zip(stage, started, strict=True):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.streams import ROOM_EVENTS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, status_stream
+from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS, status_stream
 from protocol.subjects import (
+    ACCESS_CHANGED_SUBJECT,
     GRANT_REVOKED_SUBJECT,
+    KEPT_UPDATES,
     SETTINGS_WITHDRAWN_SUBJECT,
     STATUS_CHECKS_SUBJECT,
     STATUS_PARTITIONS,
@@ -70,6 +72,8 @@ CONSUMERS = {
         *_of_events("config-vehicle-events", "config", EventKind.HELLO, EventKind.CONFIG),
         *_of_events("diagnostics-reports", "diagnostics", EventKind.DIAGNOSTICS),
         *_of_events("diagnostics-hellos", "diagnostics", EventKind.HELLO),
+        DurableConsumer("notification-updates", "notification", DOOR_UPDATES, (KEPT_UPDATES,)),
+        DurableConsumer("notification-access", "notification", ROOM_EVENTS, (ACCESS_CHANGED_SUBJECT,)),
         *_of_events("status-results", "status", EventKind.RESULT),
         *_of_events("status-hellos", "status", EventKind.HELLO),
         *(

@@ -132,6 +132,14 @@ SERVICES = (
         is_dispensable=True,
         keeps_for_ever=True,
     ),
+    ServiceDescriptor(
+        "notification",
+        519,
+        "ecarus.remotecontrol.door.v1.PushDeviceService",
+        is_public=True,
+        is_dispensable=True,
+        keeps_dead_letters=True,
+    ),
 )
 """In the order in which they are shown."""
 

@@ -32,6 +32,7 @@ PRODUCT = (
     "gateway",
     "doorctl",
     "issuer",
+    "phones",
     "bench",
     "tools",
 )

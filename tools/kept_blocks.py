@@ -28,6 +28,8 @@ def kept_by_service() -> Mapping[str, Sequence[KeptTable]]:
     from services.config.adapters import kept as config  # noqa: PLC0415
     from services.diagnostics.adapters import kept as diagnostics  # noqa: PLC0415
     from services.enrolment.adapters import kept as enrolment  # noqa: PLC0415
+    from services.notification.adapters import kept as notification  # noqa: PLC0415
+    from services.notification.settings import NotificationSettings  # noqa: PLC0415
     from services.status.adapters import kept as status  # noqa: PLC0415
     from services.telematics.settings import VehicleServiceSettings  # noqa: PLC0415
 
@@ -48,6 +50,10 @@ def kept_by_service() -> Mapping[str, Sequence[KeptTable]]:
         "config": config.kept_tables(letters, _default(ConfigSettings, "audit_retention_days")),
         "diagnostics": diagnostics.kept_tables(letters),
         "enrolment": enrolment.kept_tables(),
+        "notification": notification.kept_tables(
+            _default(NotificationSettings, "dead_letter_days"),
+            _default(NotificationSettings, "push_device_days"),
+        ),
     }
 
 

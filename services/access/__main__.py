@@ -36,6 +36,7 @@ from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
+from services.access.adapters.people_server import VehiclePeopleServicer
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.person_vehicle_server import PersonVehicleServicer
 from services.access.adapters.personal_data_server import PersonalDataServicer
@@ -200,7 +201,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         DoorGrantServicer(shared, severed, abnormal, agents).register(server)
         DoorEventServicer(gate).register(server)
-        for servicer in persons.servicers:
+        for servicer in (*persons.servicers, VehiclePeopleServicer(record, CLOCK.now)):
             servicer.register(server)
         SecurityCaseServicer(abnormal, record, authorizer.invalidate, CLOCK.now).register(server)
         CustomerCaseServicer(CustomerCases(case_record, authorizer.invalidate_cases, CLOCK.now)).register(

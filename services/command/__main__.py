@@ -21,6 +21,7 @@ from services.command.adapters.failure_server import FAILURE_POLICY, FAILURE_SER
 from services.command.adapters.kept import kept_tables
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
+from services.command.adapters.origin_server import CommandOriginServicer
 from services.command.adapters.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
 from services.command.adapters.refusals import refusal_of
 from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
@@ -30,6 +31,7 @@ from services.command.adapters.vehicle_queue import BrokerQueue
 from services.command.adapters.wait_link import BrokerReplicas, note_ended
 from services.command.adapters.wake_up_server import wake_up_api
 from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
+from services.command.domain.failures import UNKNOWN_MODEL
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
 from services.command.usecases.failures import FailureDependencies, count_failures
@@ -69,6 +71,7 @@ from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
 from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
+from services.vehicle_models.model import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +118,11 @@ def _greeted(
 ) -> None:
     advisory_states.greeted(vin, arrived_at)
     known.add(vin)
+
+
+def _model_of(models: VehicleModels, vin: str) -> str:
+    model = models.of(vin)
+    return UNKNOWN_MODEL if model is DEFAULT_MODEL else model.name
 
 
 def _register(
@@ -175,7 +183,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     models = VehicleModels(settings.vehicle_models)
     commands = store.SqlCommands(
-        database, CommandAuditEntries(audit.ids) if audit.ids else None, models.name_of
+        database, CommandAuditEntries(audit.ids) if audit.ids else None, partial(_model_of, models)
     )
     known = await _known_vehicles(commands)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
@@ -217,7 +225,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     refused = RefusedRequests(commands, CLOCK.now)
     failures = FailureDependencies(
-        store.SqlFailureCounts(database), models.name_of, settings.fleet_minimum_vehicles, CLOCK.now
+        store.SqlFailureCounts(database),
+        partial(_model_of, models),
+        settings.fleet_minimum_vehicles,
+        CLOCK.now,
     )
     to_vehicles = OutboxRelay(
         database,
@@ -288,6 +299,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit=audit.hook,
         besides=[
             dead_letter_api(DeadLetterReplay(audit.database, store.dead_letters, subscriptions, CLOCK.now)),
+            CommandOriginServicer(commands).api,
             wake_up_api(deps),
             *own_data.apis,
         ],

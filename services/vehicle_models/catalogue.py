@@ -51,10 +51,6 @@ class VehicleModels:
             self._known[vin] = model
         return model
 
-    def name_of(self, vin: str) -> str:
-        """Return the name of this vehicle's model."""
-        return self.of(vin).name
-
     async def refresh(self) -> None:
         """Read the folder again where it has changed. One that cannot be used changes nothing, and is logged."""
         if self._folder is None:

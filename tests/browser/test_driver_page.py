@@ -172,6 +172,16 @@ async def test_history_and_settings_are_there(driver: ChromiumPage, mesh: Mesh) 
     assert await asyncio.to_thread(lambda: app.get("config").json()["autoLockDelay"]) == 45
 
 
+async def test_a_code_for_an_agent_is_shown_to_who_has_just_shown_a_second_factor(
+    driver: ChromiumPage,
+) -> None:
+    await driver.run("document.querySelector('[data-box=help]').open = true")
+    await driver.run("document.querySelector('[name=case]').value = 'C-4711'")
+    await driver.run("document.querySelector('[data-part=help] form').requestSubmit()")
+    code = await driver.until("document.querySelector('[data-part=spoken-code]')?.dataset.code")
+    assert len(code) == 8
+
+
 async def test_it_speaks_korean_and_can_be_used_by_everybody(driver: ChromiumPage, axe_script: str) -> None:
     for language, word in (("ko", "잠그기"), ("en", "Lock")):
         await driver.run(f"document.querySelector('[data-language={language}]').click()")
@@ -179,8 +189,7 @@ async def test_it_speaks_korean_and_can_be_used_by_everybody(driver: ChromiumPag
         assert await driver.run("document.documentElement.lang") == language
         await keep_pictures(driver, f"app-{language}")
         for dark in (False, True):
-            scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-            await driver.command("Emulation.setEmulatedMedia", features=scheme)
+            await driver.prefer(dark=dark)
             assert await violations(driver, axe_script) == []
     await driver.command("Emulation.setEmulatedMedia", features=[])
 

@@ -16,7 +16,7 @@ from services.platform.capability import AUDIENCE, ISSUER, audience_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-SERVICES = ("access", "command", "status", "config", "diagnostics")
+SERVICES = ("access", "command", "status", "config", "diagnostics", "notification")
 """Those that take capabilities in."""
 
 

@@ -190,10 +190,15 @@ class ChromiumPage:
             uploadThroughput=-1,
         )
 
+    async def prefer(self, *, dark: bool) -> None:
+        """Have the person prefer dark or light, and nothing that moves: what is looked at is not on its way."""
+        preferred = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in preferred.items()]
+        await self.command("Emulation.setEmulatedMedia", features=features)
+
     async def screenshot(self, width: int, height: int = 900, *, dark: bool = False) -> bytes:
         """The whole page as PNG, on a screen so wide."""
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        await self.command("Emulation.setEmulatedMedia", features=scheme)
+        await self.prefer(dark=dark)
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         await self.command("Emulation.setDeviceMetricsOverride", **screen)
         taken = await self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True)

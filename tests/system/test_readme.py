@@ -25,9 +25,9 @@ curl() { command curl -sS --max-time 60 -w '\\n[%{http_code}]\\n' "$@"; }
 
 def moved(block: str, ports: Ports) -> str:
     """The block with the ports of this mesh."""
-    return block.replace("127.0.0.1:8080", f"127.0.0.1:{ports.http}").replace(
-        "127.0.0.1:8600", f"127.0.0.1:{ports.control}"
-    )
+    for usual, port in ((8080, ports.http), (8600, ports.control), (8590, ports.phones)):
+        block = block.replace(f"127.0.0.1:{usual}", f"127.0.0.1:{port}")
+    return block
 
 
 def statuses(said: str) -> list[str]:
@@ -72,3 +72,19 @@ def test_the_readmes_lines_tell_a_story_that_works(mesh: Mesh) -> None:
     observed = {each["doorId"]: each["locked"] for each in contradicted["confirmation"]["doors"]}
     assert (observed["rearLeft"], observed["driver"]) == (False, True)
     assert car.state()["slippingActuators"] == car.state()["failedActuators"] == []
+
+
+def test_the_readmes_phone_is_told_in_korean_and_later_when_it_is_in_trouble(mesh: Mesh) -> None:
+    car, app = Car(mesh), App(mesh)
+    car.meet()
+    eventually(lambda: app.get("status").status_code == 200)
+    (lines,) = blocks("README.md", "## Push notifications")
+    signed_in = lines.replace("$(make -s token USER=user-123)", mesh.token("user-123"))
+    quiet = """curl() { command curl -sS --max-time 60 "$@"; echo; }
+"""
+    said = paste(quiet + moved(signed_in, mesh.ports), ROOT)
+    assert said.returncode == 0, said.stderr
+    inboxes = [json.loads(line) for line in said.stdout.splitlines() if line.startswith('{"phone":')]
+    assert [each["count"] for each in inboxes] == [1, 2]
+    assert [each["title"] for each in inboxes[1]["messages"]] == ["잠금 해제됨", "잠김"]
+    assert '"code"' not in said.stdout

@@ -40,6 +40,12 @@ class DriverPage {
     document.querySelector(".skip").textContent = t("app.skip");
   }
 
+  #leaveCar() {
+    this.#view?.close();
+    this.#view = null;
+    forgetStatuses();
+  }
+
   #welcome(error = null) {
     this.#view?.close();
     this.#view = null;
@@ -68,7 +74,7 @@ class DriverPage {
   }
 
   async #signOut() {
-    forgetStatuses();
+    this.#leaveCar(); // first: what still comes in would be kept
     await this.#session.signOut();
     this.#said = null;
     this.#welcome();
@@ -76,6 +82,7 @@ class DriverPage {
   }
 
   #ended({ code, detail }) {
+    this.#leaveCar();
     this.#said = { code, title: t("app.ended"), detail };
     this.#welcome();
     main.focus();
@@ -123,6 +130,11 @@ class DriverPage {
     await this.#view.open();
     const returned = this.#session.takeReturned();
     if (returned) await this.#offer(returned);
+    const { kept } = this.#session;
+    if (kept?.help && kept.vin === vehicle.vin) {
+      this.#session.kept = null;
+      this.#view.help(kept.help);
+    }
   }
 
   /** What a stronger sign-in interrupted is offered again, under its own id; nobody's door moves without a word of theirs. */

@@ -8,6 +8,7 @@ import { History } from "../parts/history.js";
 import { LiveUpdates } from "../parts/live.js";
 import { onLanguage, problemText, t, word } from "../parts/words.js";
 import { keepStatus, keptStatus } from "./cache.js";
+import { HelpPanel } from "./help.js";
 import { NotificationsPanel } from "./notifications.js";
 import { OrderPanel } from "./order_panel.js";
 
@@ -60,6 +61,12 @@ export class CarView {
     }
   }
 
+  /** Go on with the code for an agent, for which a stronger sign-in was asked. */
+  help(number) {
+    this.#parts.helpBox.open = true;
+    this.#parts.assistance.offer(number);
+  }
+
   close() {
     this.#isClosed = true;
     clearTimeout(this.#retry);
@@ -77,17 +84,18 @@ export class CarView {
       part("told", "div", { class: "wide", role: "status", "aria-live": "polite" }),
       el("section", { class: "card stack", "aria-labelledby": "orders-title" }, el("h2", { id: "orders-title", data: { word: "app.orders" } }), part("orders")),
       el("section", { class: "card stack", "aria-labelledby": "doors-title" }, el("h2", { id: "doors-title", data: { word: "app.doors" } }), part("car")),
-      this.#box("history", "app.history"), this.#box("settings", "app.settings"), this.#box("notifications", "app.notifications"));
+      this.#box("history", "app.history"), this.#box("settings", "app.settings"), this.#box("notifications", "app.notifications"), this.#box("help", "app.help"));
     const parts = this.#parts;
     const options = { api: this.#api, session: this.#api.session, vin: this.#vin, capabilities: () => this.#capabilities };
     parts.picture = new CarPicture(parts.car);
     parts.orders = new OrderPanel(parts.orders, { ...options, isLive: () => this.#live.state === "live", onLate: () => this.#historyChanged() });
-    parts.records = new History(parts.history, { load: (query) => this.#loadHistory(query) });
+    parts.records = new History(parts.history, { load: async (query) => (await this.#api.get(`${this.#api.door(this.#vin)}/history`, { query })).data });
     parts.settings = new SettingsPanel(parts.settings, options);
     parts.notifications = new NotificationsPanel(parts.notifications, options);
+    parts.assistance = new HelpPanel(parts.help, options);
     parts.historyBox.addEventListener("toggle", () => parts.historyBox.open && parts.records.refresh());
     for (const name of ["settings", "notifications"]) parts[`${name}Box`].addEventListener("toggle", () => parts[`${name}Box`].open && parts[name].open());
-    this.#closing = [parts.picture, parts.orders, parts.records, parts.settings, parts.notifications].map((each) => () => each.close());
+    this.#closing = [parts.picture, parts.orders, parts.records, parts.settings, parts.notifications, parts.assistance].map((each) => () => each.close());
     this.#closing.push(onLanguage(() => this.#words()));
     this.#words();
   }
@@ -198,12 +206,6 @@ export class CarView {
       this.#parts.orders.apply(update);
       this.#historyChanged();
     }
-  }
-
-  /** What was asked of the doors; looks at them only for who asks for looks. */
-  async #loadHistory(query) {
-    const only = query.action ? {} : { excludeAction: "STATUS_CHECK" };
-    return (await this.#api.get(`${this.#api.door(this.#vin)}/history`, { query: { ...query, ...only } })).data;
   }
 
   #historyChanged() {

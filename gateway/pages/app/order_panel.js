@@ -194,7 +194,9 @@ export class OrderPanel {
     } else if (pending && error.retryable) {
       actions.push(button("app.sameAgain", () => this.send(pending), { kind: "small" }));
     }
-    return problemNotice(error, ...actions);
+    const told = problemNotice(error, ...actions);
+    if (error.retryAfterSeconds) told.firstChild.append(el("p", { class: "small" }, t("app.retryIn", { seconds: error.retryAfterSeconds })));
+    return told;
   }
 
   #result(mood, name, title, lines, actions) {

@@ -1,6 +1,6 @@
 /** The REST API as pages call it: a correlation id for each request, problem documents as errors, limits on waiting. */
 
-import { SignInError } from "./session.js";
+import { SignInError, challengeOf } from "./session.js";
 
 const TIMEOUT_MS = 15_000;
 /** Answers of Envoy and of services that say: a part is away, try again. */
@@ -45,13 +45,6 @@ export function isAway(error) {
 /** Return an id for a request: sent again with the same one it is the same command. */
 export function newCorrelationId() {
   return `web-${crypto.randomUUID()}`;
-}
-
-/** Return what a challenge in WWW-Authenticate asks of the sign-in, or null. */
-export function challengeOf(header) {
-  if (!header?.includes("insufficient_user_authentication")) return null;
-  const value = (name) => header.match(new RegExp(`${name}="([^"]*)"`))?.[1];
-  return { acrValues: value("acr_values"), maxAge: value("max_age") };
 }
 
 /** Calls the API for a session. */

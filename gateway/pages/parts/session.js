@@ -6,26 +6,18 @@
  * was about to be done) is in sessionStorage, for that way only.
  */
 
+import { IssuerClient, SignInError, fetched } from "./issuer.js";
 import { Base64Url, Proofs, randomText, sha256 } from "./proofs.js";
+
+export { SignInError, challengeOf } from "./issuer.js";
 
 const WAITING = "sign-in";
 const SIGNED_IN = "signed-in";
 const EARLY_MS = 30_000;
 const WAY_MS = 15 * 60_000;
-const TOKEN_MS = 15_000;
 const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token";
 const MANDATES = { "spoken-code": "urn:ecarus:token-type:spoken-code", "approved-case": "urn:ecarus:token-type:approved-case" };
-
-/** The sign-in did not come about, or has ended. `code` is OAuth's or the API's word, `detail` a sentence. */
-export class SignInError extends Error {
-  constructor(code, detail = "") {
-    super(detail || code);
-    this.name = "SignInError";
-    this.code = code;
-    this.detail = detail;
-  }
-}
 
 /**
  * What was about to be done when a stronger sign-in was asked for. JSON only.
@@ -38,8 +30,7 @@ export class SignInError extends Error {
 export class Session extends EventTarget {
   #name;
   #config;
-  #metadata = null;
-  #proofs = null;
+  #issuer;
   #own = null;
   #acting = null;
   #refreshing = null;
@@ -56,7 +47,7 @@ export class Session extends EventTarget {
     super();
     this.#name = name;
     this.#config = config;
-    this.#proofs = new Proofs(skewMs);
+    this.#issuer = new IssuerClient(config.issuer, new Proofs(skewMs));
   }
 
   /** config.json. */
@@ -101,7 +92,7 @@ export class Session extends EventTarget {
    * @param {{acrValues?: string, maxAge?: number|string, prompt?: string, pending?: PendingAction, keep?: object}} asked
    */
   async signIn({ acrValues, maxAge, prompt, pending = null, keep = null } = {}) {
-    const metadata = await this.#discover();
+    const metadata = await this.#issuer.metadata();
     const waiting = { state: randomText(), verifier: randomText(), at: Date.now(), pending, keep };
     const parameters = new URLSearchParams({
       response_type: "code",
@@ -120,7 +111,7 @@ export class Session extends EventTarget {
     }
     let query = parameters;
     if (metadata.pushed_authorization_request_endpoint) {
-      const pushed = await this.#post(metadata.pushed_authorization_request_endpoint, parameters);
+      const pushed = await this.#issuer.post(metadata.pushed_authorization_request_endpoint, parameters);
       query = new URLSearchParams({ client_id: this.#config.clientId, request_uri: pushed.request_uri });
     }
     sessionStorage.setItem(WAITING, JSON.stringify(waiting));
@@ -140,14 +131,12 @@ export class Session extends EventTarget {
     const refresh = this.#own?.refresh ?? this.#own?.token;
     this.#forget();
     sessionStorage.setItem(SIGNED_IN, "out");
-    const endpoint = this.#metadata?.revocation_endpoint;
-    if (refresh && endpoint) {
-      try {
-        await this.#post(endpoint, new URLSearchParams({ client_id: this.#config.clientId, token: refresh }));
-      } catch (error) {
-        // Out of reach: what is left at the issuer ends by itself, and this page holds nothing of it any more.
-        if (!(error instanceof SignInError)) throw error;
-      }
+    if (!refresh) return;
+    try {
+      await this.#issuer.revoke(this.#config.clientId, refresh);
+    } catch (error) {
+      // Out of reach: what is left at the issuer ends by itself, and this page holds nothing of it any more.
+      if (!(error instanceof SignInError)) throw error;
     }
   }
 
@@ -183,7 +172,7 @@ export class Session extends EventTarget {
       actor_token_type: ACCESS_TOKEN,
       scope,
     });
-    this.#acting = this.#held(await this.#tokenPost(form));
+    this.#acting = this.#held(await this.#issuer.token(form));
     this.dispatchEvent(new Event("changed"));
     return this.case;
   }
@@ -197,24 +186,23 @@ export class Session extends EventTarget {
 
   /** Ask for a colleague's approval. `{customer, vin, case}` */
   async openCase(asked) {
-    return this.#mandate("/mandates/cases", asked);
+    return this.#issuer.mandate("/mandates/cases", asked, await this.#fresh(this.#own));
   }
 
   /** Approve what a colleague asked for. `{agent, customer, vin, case}` */
   async approveCase({ case: number, ...asked }) {
-    return this.#mandate(`/mandates/cases/${encodeURIComponent(number)}/approval`, asked);
+    return this.#issuer.mandate(`/mandates/cases/${encodeURIComponent(number)}/approval`, asked, await this.#fresh(this.#own));
   }
 
   /** Return a code for the customer to read out: {code, expiresIn}. `{vin, case}` */
   async speakCode(asked) {
-    return this.#mandate("/mandates/codes", asked);
+    return this.#issuer.mandate("/mandates/codes", asked, await this.#fresh(this.#own));
   }
 
   /** Return the headers with which a request of the API is authorized. Raises SignInError when nobody is signed in. */
   async headers(method, url) {
     const held = this.#acting ? this.#valid(this.#acting) : await this.#fresh(this.#own);
-    if (!held.isBound) return { Authorization: `Bearer ${held.token}` };
-    return { Authorization: `DPoP ${held.token}`, DPoP: await this.#proofs.make(method, url, held.token) };
+    return this.#issuer.authorization(held, method, url);
   }
 
   /** Get a new token for one that the API called expired. Raises SignInError. */
@@ -259,7 +247,7 @@ export class Session extends EventTarget {
     if (!waiting || waiting.state !== answer.get("state") || Date.now() - waiting.at > WAY_MS) {
       throw new SignInError("unknown_answer", "This sign-in was not begun here, or too long ago. Begin again.");
     }
-    const metadata = await this.#discover();
+    const metadata = await this.#issuer.metadata();
     const named = answer.get("iss");
     if (named === null ? metadata.authorization_response_iss_parameter_supported : named !== this.#config.issuer) {
       throw new SignInError("wrong_issuer", "The answer is of another issuer than the one that was asked.");
@@ -274,24 +262,13 @@ export class Session extends EventTarget {
       code: answer.get("code"),
       code_verifier: waiting.verifier,
     });
-    this.#own = this.#held(await this.#tokenPost(form));
+    this.#own = this.#held(await this.#issuer.token(form));
     sessionStorage.setItem(SIGNED_IN, "in");
     this.dispatchEvent(new Event("changed"));
   }
 
   get #redirectUri() {
     return `${location.origin}/${this.#name}/`;
-  }
-
-  async #discover() {
-    if (this.#metadata) return this.#metadata;
-    const { issuer } = this.#config;
-    const metadata = await this.#fetch(`${issuer}/.well-known/openid-configuration`, {});
-    if (metadata.issuer !== issuer) {
-      throw new SignInError("wrong_issuer", "The issuer's metadata is of another issuer.");
-    }
-    this.#metadata = metadata;
-    return metadata;
   }
 
   #forget() {
@@ -347,7 +324,7 @@ export class Session extends EventTarget {
       refresh_token: held.refresh,
     });
     try {
-      const next = this.#held(await this.#tokenPost(form));
+      const next = this.#held(await this.#issuer.token(form));
       if (this.#own !== null) this.#own = { ...next, refresh: next.refresh ?? held.refresh };
       return next;
     } catch (error) {
@@ -358,52 +335,6 @@ export class Session extends EventTarget {
       throw error;
     }
   }
-
-  async #tokenPost(form) {
-    const metadata = await this.#discover();
-    const endpoint = metadata.token_endpoint;
-    const isProven = (metadata.dpop_signing_alg_values_supported ?? []).includes("ES256");
-    return this.#post(endpoint, form, isProven ? { DPoP: await this.#proofs.make("POST", endpoint) } : {});
-  }
-
-  async #mandate(path, asked) {
-    const url = this.#config.issuer + path;
-    const own = await this.#fresh(this.#own);
-    const headers = own.isBound
-      ? { Authorization: `DPoP ${own.token}`, DPoP: await this.#proofs.make("POST", url, own.token) }
-      : { Authorization: `Bearer ${own.token}` };
-    return this.#post(url, new URLSearchParams(asked), headers);
-  }
-
-  async #post(url, form, headers = {}) {
-    return this.#fetch(url, { method: "POST", body: form, headers });
-  }
-
-  async #fetch(url, options) {
-    let response;
-    try {
-      response = await fetch(url, {
-        ...options,
-        credentials: "omit",
-        redirect: "error",
-        cache: "no-store",
-        signal: AbortSignal.timeout(TOKEN_MS),
-      });
-    } catch {
-      throw new SignInError("issuer_away", "The sign-in service cannot be reached. Try again.");
-    }
-    let document = {};
-    try {
-      document = await response.json();
-    } catch {
-      document = {}; // revocation answers nothing, and what an error without a document is, its status says
-    }
-    if (!response.ok) {
-      const code = document.error ?? `http_${response.status}`;
-      throw new SignInError(code, document.error_description ?? "The sign-in service refused.");
-    }
-    return document;
-  }
 }
 
 /**
@@ -411,7 +342,7 @@ export class Session extends EventTarget {
  * @param {"app"|"console"} name
  */
 export async function openSession(name) {
-  const response = await fetch(`/${name}/config.json`, { credentials: "omit", signal: AbortSignal.timeout(TOKEN_MS) });
+  const response = await fetched(`/${name}/config.json`, {});
   if (!response.ok) throw new SignInError("not_configured", "This page is not set up here.");
   const date = Date.parse(response.headers.get("date") ?? "");
   const session = new Session(name, await response.json(), Number.isNaN(date) ? 0 : date - Date.now());

@@ -22,6 +22,7 @@ from ecarus.remotecontrol.door.v1 import (
     door_status_service_pb2,
     person_vehicle_service_pb2,
     personal_data_service_pb2,
+    push_device_service_pb2,
     security_case_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
@@ -138,6 +139,7 @@ def _services() -> list[ServiceDescriptor]:
             consent_service_pb2,
             person_vehicle_service_pb2,
             personal_data_service_pb2,
+            push_device_service_pb2,
             security_case_service_pb2,
             case_service_pb2,
         )

@@ -20,6 +20,7 @@ from services.access.adapters import (
     grant_server,
     grant_translate,
     hold_server,
+    people_server,
     person_vehicle_server,
     personal_data_server,
     security_server,
@@ -59,6 +60,7 @@ SERVICES = (
     person_vehicle_server.SERVICE,
     security_server.SERVICE,
     customer_case_server.SERVICE,
+    people_server.SERVICE,
     case_server.SERVICE,
 )
 DEFAULT_PAGE = 50
@@ -83,6 +85,7 @@ POLICY: Policy = {
     **person_vehicle_server.POLICY,
     **security_server.POLICY,
     **customer_case_server.POLICY,
+    **people_server.POLICY,
     **case_server.POLICY,
 }
 

@@ -7,8 +7,15 @@ CONSENTS_WRITE = "person.consents.write"
 VEHICLES_READ = "person.vehicles.read"
 DATA_EXPORT = "person.data.export"
 DATA_ERASE = "person.data.erase"
-ACTIONS = frozenset({CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, DATA_EXPORT, DATA_ERASE})
-UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ})
+NOTIFICATIONS_READ = "person.notifications.read"
+NOTIFICATIONS_WRITE = "person.notifications.write"
+ACTIONS = frozenset(
+    {
+        *(CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, DATA_EXPORT, DATA_ERASE),
+        *(NOTIFICATIONS_READ, NOTIFICATIONS_WRITE),
+    }
+)
+UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, NOTIFICATIONS_READ})
 """What they may ask for while their account is restricted: nobody gets anything of theirs by it."""
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-UNKNOWN_MODEL = "Unknown"
+UNKNOWN_MODEL = "unknown"
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 _LIKELY_SHARE = 0.5
@@ -55,8 +55,8 @@ COMPONENT_OF = {
     FailureReason.CANCELLED: FailureComponent.REQUEST,
     FailureReason.SUPERSEDED: FailureComponent.REQUEST,
     FailureReason.NOT_PROVEN: FailureComponent.ACCESS,
-    FailureReason.COMMAND_IN_PROGRESS: FailureComponent.REQUEST,
     FailureReason.REMOTE_ACCESS_DISABLED: FailureComponent.ACCESS,
+    FailureReason.COMMAND_IN_PROGRESS: FailureComponent.REQUEST,
 }
 
 

@@ -196,6 +196,13 @@ async def count_wake_up(deps: CommandDependencies, command_id: str) -> bool:
     return await commit(deps, partial(_wake, deps.outbox_messages, command_id, deps.now()))
 
 
+async def next_wake_up(deps: CommandDependencies, vin: str, subject: str, *, by_owner: bool) -> datetime:
+    """Return when this vehicle may be sent its next wake-up for this person's command."""
+    now = deps.now()
+    earlier = await deps.commands.wake_ups(vin, now - WAKES_REMEMBERED)
+    return wake_budget.next_wake_up(earlier, subject, by_owner=by_owner, now=now)
+
+
 async def count_check_wake_up(deps: CommandDependencies, vin: str) -> bool:
     """Count a wake-up for a vehicle's self-check against its budget, as nobody's of whom it knows; False: none is
     left.
@@ -210,13 +217,6 @@ def _wake_for_check(
         return False, []
     transaction.add_wake_up(vin, wanted)
     return True, []
-
-
-async def next_wake_up(deps: CommandDependencies, vin: str, subject: str, *, by_owner: bool) -> datetime:
-    """Return when this vehicle may be sent its next wake-up for this person's command."""
-    now = deps.now()
-    earlier = await deps.commands.wake_ups(vin, now - WAKES_REMEMBERED)
-    return wake_budget.next_wake_up(earlier, subject, by_owner=by_owner, now=now)
 
 
 def _wake(

@@ -44,6 +44,7 @@ SAYS = {
     "config": ("room.config.x",),
     "diagnostics": ("room.diagnostics.x", "door.update.{vin}"),
     "enrolment": ("room.enrolment.changed",),
+    "notification": (),
 }
 """What each service says, and none of those that it does not stand beside may. Live updates have four publishers; who
 it was is the broker's to say."""

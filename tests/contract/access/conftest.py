@@ -38,6 +38,7 @@ from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.outbox_messages import AccessMessages, agent_alert
 from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
+from services.access.adapters.people_server import VehiclePeopleServicer
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.person_vehicle_server import PersonVehicleServicer
 from services.access.adapters.personal_data_server import PersonalDataServicer
@@ -352,7 +353,11 @@ async def build_room(
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)
             DoorEventServicer(gate).register(server)
-            for each in (*personal, *_case_servicers(case_record, case_rule, authorizer.invalidate_cases)):
+            for each in (
+                *personal,
+                VehiclePeopleServicer(record, utc_now),
+                *_case_servicers(case_record, case_rule, authorizer.invalidate_cases),
+            ):
                 each.register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)
 

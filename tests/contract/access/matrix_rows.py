@@ -54,6 +54,13 @@ ABOUT_CALLER = frozenset(
         "ConsentService.WithdrawConsent",
         "PersonVehicleService.ListVehicles",
         *(
+            f"PushDeviceService.{name}"
+            for name in (
+                *("ListPushDevices", "RegisterPushDevice", "DeletePushDevice"),
+                *("GetNotificationPreferences", "UpdateNotificationPreferences"),
+            )
+        ),
+        *(
             f"PersonalDataService.{name}"
             for name in (
                 *("RequestDataExport", "GetDataExport", "StreamDataExport"),
@@ -106,8 +113,19 @@ INTERNAL = {
     "AuditReadingService.ListEntries": PERSONS,
     "AuditIntakeService.RecordEntries": " ".join(
         f"room/{name}"
-        for name in ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
+        for name in (
+            "access",
+            "command",
+            "config",
+            "status",
+            "diagnostics",
+            "enrolment",
+            "signer",
+            "notification",
+        )
     ),
+    "VehiclePeopleService.ListVehiclePeople": "room/notification",
+    "CommandOriginService.ListCommandOrigins": "room/notification",
     **{
         f"AccessService.{name}": PERSONS
         for name in (
@@ -160,6 +178,9 @@ SOUND: dict[str, dict[str, Any]] = {
     "ApproveEmergency": {"approval": {"agent": "agent-8"}},
     "GetCase": {"case_number": "case-1"},
     "GetConsent": {"purpose": "LOCATION"},
+    "RegisterPushDevice": {"device_id": "phone", "device": {"kind": 1, "token": "a-token-of-a-phone"}},
+    "DeletePushDevice": {"device_id": "phone"},
+    "UpdateNotificationPreferences": {"preferences": {"language": "ko"}},
     "GetDataExport": {"export_id": "ex-1"},
     "StreamDataExport": {"export_id": "ex-1"},
     "RequestErasure": {"wish": {"confirmation": "ERASE MY DATA"}},

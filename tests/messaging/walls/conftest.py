@@ -67,6 +67,7 @@ SAYS = {
     },
     "config": {"vehicle.*.cmd.config", "room.config.>"},
     "diagnostics": {"door.update.*", "hint.refused.*", "room.diagnostics.>"},
+    "notification": set[str](),
     "enrolment": {
         "admitted.vehicle",
         "room.enrolment.changed",
@@ -97,6 +98,7 @@ SUBSCRIBES = {
     "status": {"room.enrolment.changed", "vehicle.*.presence"},
     "config": {"room.enrolment.changed"},
     "diagnostics": {"room.enrolment.changed"},
+    "notification": set[str](),
     "enrolment": {
         "admitted.vehicle",
         "$SYS.REQ.USER.AUTH",

@@ -30,6 +30,7 @@ JUDGED_BY_THE_SERVICE = {
     "DoorGrantOffer.actions": "actions of the role",
     "DoorGrantNarrowing.actions": "actions of the grant",
     "GrantSchedule.time_zone": "a zone that there is",
+    "IgnoredPlace.name": "readable",
     "SeveranceRequest.evidence": "check_text",
     "PrincipalStop.reason": "check_text",
     "LockAccountRequest.reason": "check_text",

@@ -15,6 +15,7 @@ _READERS = (
     "doorctl",
     "gateway",
     "issuer",
+    "phones",
     "bench",
     "conformance",
     "Makefile",

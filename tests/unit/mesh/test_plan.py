@@ -13,6 +13,7 @@ from mesh.environment import MAY_SET, ignored
 from mesh.plan import Planner
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
+from phones.settings import PhonesSettings
 from services import registry
 from services.platform.settings import ServerSettings
 from services.status.__main__ import StatusSettings
@@ -54,7 +55,8 @@ def sandbox(tmp_path: Path) -> Sandbox:
 def components(sandbox: Sandbox) -> dict[str, Mapping[str, str]]:
     plan = Planner(Ports(), sandbox, ENVIRONMENT).plan()
     assert plan.issuer is not None
-    everything = (plan.nats, plan.issuer, *plan.services, plan.envoy, plan.vehicles)
+    assert plan.phones is not None
+    everything = (plan.nats, plan.issuer, *plan.services, plan.envoy, plan.vehicles, plan.phones)
     return {one.name: one.environment for one in everything}
 
 
@@ -115,7 +117,8 @@ def test_every_room_finds_those_it_asks(services: dict[str, Mapping[str, str]]) 
         ("command", "status", "config", "diagnostics"), enrolment
     )
     assert who_has("DOORS_SIGNER_TARGET") == dict.fromkeys(("command", "config"), signer)
-    assert who_has("DOORS_ACCESS_TARGET").keys() == {"signer"}
+    assert who_has("DOORS_ACCESS_TARGET").keys() == {"signer", "notification"}
+    assert who_has("DOORS_COMMAND_TARGET").keys() == {"notification", "status"}
 
 
 @pytest.mark.parametrize("name", ["nats", "envoy"])
@@ -177,7 +180,7 @@ def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, 
     assert who_has("DOORS_DOUBT_SECONDS") == {"status"}
     assert who_has("DOORS_READS_PER_MINUTE") == {"access"}
     assert who_has("DOORS_COMMAND_TTL_SECONDS") == {"command"}
-    assert who_has("DOORS_LOG_LEVEL") == {*registry.NAMES, "vehicles", "issuer"}
+    assert who_has("DOORS_LOG_LEVEL") == {*registry.NAMES, "vehicles", "issuer", "phones"}
     for name in (
         "DOORS_X",
         "DOORS_PORT_BASE",
@@ -229,6 +232,17 @@ def test_the_issuer_is_given_what_it_reads(components: dict[str, Mapping[str, st
     assert ours == fields - {"DOORS_ISSUER_TOKEN_SECONDS"}
     assert components["access"]["DOORS_TOKEN_ISSUER"] == components["issuer"]["DOORS_ISSUER_URL"]
     assert components["issuer"]["DOORS_ISSUER_URL"] == "http://localhost:8700"
+
+
+def test_the_phones_are_given_what_they_read_and_no_senders_key(
+    components: dict[str, Mapping[str, str]], sandbox: Sandbox
+) -> None:
+    ours = {name for name in components["phones"] if name.startswith("DOORS_")}
+    assert ours == {f"DOORS_{name.upper()}" for name in PhonesSettings.model_fields}
+    senders = sandbox.push_senders
+    for secret in (senders.service_account, senders.apns_key, senders.web_push_key):
+        told = {name for name, given in components.items() if str(secret.resolve()) in given.values()}
+        assert told <= {"notification"}
 
 
 def test_the_vehicles_are_given_what_they_read(components: dict[str, Mapping[str, str]]) -> None:

@@ -13,6 +13,7 @@ def test_the_published_distances() -> None:
     assert (ports.http, ports.https, ports.mtls, ports.nats) == (8080, 8443, 8444, 8422)
     assert (ports.control, ports.nats_monitor) == (8600, 8423)
     assert (ports.mqtt, ports.issuer) == (8883, 8700)
+    assert (ports.phones, ports.push) == (8590, 8591)
     assert [ports.service(name) for name in ("access", "command", "status", "config", "diagnostics")] == [
         8511, 8512, 8513, 8514, 8515,
     ]  # fmt: skip

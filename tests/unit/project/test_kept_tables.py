@@ -21,6 +21,7 @@ MODELS = {
     "config": "services.config.adapters.store:ConfigModel",
     "diagnostics": "services.diagnostics.adapters.store:DiagnosticsModel",
     "enrolment": "services.enrolment.adapters.store:EnrolmentModel",
+    "notification": "services.notification.adapters.store:NotificationModel",
 }
 NAMES_SOMEBODY = frozenset(
     {

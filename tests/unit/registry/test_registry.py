@@ -27,7 +27,7 @@ from services.registry import SERVICES, ServiceDescriptor
 
 PUBLISHED_PORTS = {
     "access": 511, "command": 512, "status": 513, "config": 514, "diagnostics": 515, "enrolment": 516, "signer": 517,
-    "audit": 518,
+    "audit": 518, "notification": 519,
 }  # fmt: skip
 """Operators have these in their configuration: none is ever another's."""
 
@@ -53,4 +53,4 @@ def test_who_has_an_account_at_the_broker_has_passages_and_settings() -> None:
     assert {passage.user for passage in passages(registry.ON_THE_BROKER, "prefix")} >= {
         f"SERVICE_{name.upper()}" for name in registry.ON_THE_BROKER
     }
-    assert MAY_SET.keys() == {*registry.NAMES, "gateway", "vehicles", "issuer"}
+    assert MAY_SET.keys() == {*registry.NAMES, "gateway", "vehicles", "issuer", "phones"}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from services.access.adapters.store import accounts, grants, overviews
 from services.access.adapters.store.abnormal import tell_of_account
+from services.access.adapters.store.vehicle_people import holders_of_rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from services.access.domain.grants import Grant, NewGrant
     from services.access.domain.overviews import AccountOverview, AccountSummary
     from services.access.domain.permissions import Allowance
+    from services.access.domain.vehicle_people import RightHolder
     from services.access.usecases.grants import GrantQuery
     from services.platform.database import Database
     from services.platform.outbox import OutgoingMessage
@@ -50,6 +52,10 @@ class SqlGrantRecord:
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """See the port."""
         return await self._database.read(lambda connection: grants.grants_on(connection, vin))
+
+    async def right_holders(self, vin: str, *, at: datetime) -> list[RightHolder]:
+        """Return whoever has a right on the vehicle at this moment, owners first."""
+        return await self._database.read(lambda connection: holders_of_rights(connection, vin, at))
 
     async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
         """Return what allows each, or None. Read from the record itself; a locked account, subject's or actor's,

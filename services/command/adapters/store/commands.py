@@ -132,6 +132,10 @@ class SqlCommands:
         """Return one command of this vehicle."""
         return await self._database.read(lambda connection: queries.by_id(connection, vin, command_id))
 
+    async def requesters(self, command_ids: Sequence[str]) -> dict[str, str]:
+        """Return for whom each of these commands that are known was given."""
+        return await self._database.read(lambda connection: queries.requesters(connection, command_ids))
+
     async def latest_by_correlation_id(self, vin: str, correlation_id: str) -> Command | None:
         """Return the newest command of this vehicle that was requested with this id."""
         return await self._database.read(

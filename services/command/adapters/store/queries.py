@@ -65,6 +65,12 @@ def by_id(connection: Connection, vin: str, command_id: str) -> Command | None:
     return None if row is None else command_from_row(row, None if row.finished_at else row.left_at)
 
 
+def requesters(connection: Connection, command_ids: Sequence[str]) -> dict[str, str]:
+    """Return for whom each of these commands that are known was given."""
+    query = select(command.c.command_id, command.c.subject).where(command.c.command_id.in_(command_ids))
+    return {row.command_id: row.subject for row in connection.execute(query)}
+
+
 def latest_by_correlation_id(connection: Connection, vin: str, correlation_id: str) -> Command | None:
     """Return the newest command of this vehicle under this id."""
     row = connection.execute(

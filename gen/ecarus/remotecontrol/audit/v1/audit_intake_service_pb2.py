@@ -27,7 +27,7 @@ from ecarus.remotecontrol.audit.v1 import audit_entry_pb2 as ecarus_dot_remoteco
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8ecarus/remotecontrol/audit/v1/audit_intake_service.proto\x12\x1d\x65\x63\x61rus.remotecontrol.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a/ecarus/remotecontrol/audit/v1/audit_entry.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"m\n\x14RecordEntriesRequest\x12U\n\x07\x65ntries\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.audit.v1.AuditEntryB\x10\xbaH\r\x92\x01\n\x08\x01\x10\x80\x04\"\x03\xd8\x01\x03R\x07\x65ntries\"a\n\x15RecordEntriesResponse\x12H\n\nrejections\x18\x01 \x03(\x0b\x32(.ecarus.remotecontrol.audit.v1.RejectionR\nrejections\"\x86\x01\n\tRejection\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\tR\x07\x65ntryId\x12\x46\n\x06reason\x18\x02 \x01(\x0e\x32..ecarus.remotecontrol.audit.v1.RejectionReasonR\x06reason\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail*\x93\x01\n\x0fRejectionReason\x12 \n\x1cREJECTION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREJECTION_REASON_MALFORMED\x10\x01\x12\x1e\n\x1aREJECTION_REASON_TOO_LARGE\x10\x02\x12\x1e\n\x1aREJECTION_REASON_ID_REUSED\x10\x03\x32\xe5\x01\n\x12\x41uditIntakeService\x12\xc3\x01\n\rRecordEntries\x12\x33.ecarus.remotecontrol.audit.v1.RecordEntriesRequest\x1a\x34.ecarus.remotecontrol.audit.v1.RecordEntriesResponse\"G\xf2\xe0\x18\x43\x18\x01*\x06\x61\x63\x63\x65ss*\x07\x63ommand*\x06\x63onfig*\x06status*\x0b\x64iagnostics*\tenrolment*\x06signer\x1a\t\xea\xe0\x18\x05\x61uditb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8ecarus/remotecontrol/audit/v1/audit_intake_service.proto\x12\x1d\x65\x63\x61rus.remotecontrol.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a/ecarus/remotecontrol/audit/v1/audit_entry.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"m\n\x14RecordEntriesRequest\x12U\n\x07\x65ntries\x18\x01 \x03(\x0b\x32).ecarus.remotecontrol.audit.v1.AuditEntryB\x10\xbaH\r\x92\x01\n\x08\x01\x10\x80\x04\"\x03\xd8\x01\x03R\x07\x65ntries\"a\n\x15RecordEntriesResponse\x12H\n\nrejections\x18\x01 \x03(\x0b\x32(.ecarus.remotecontrol.audit.v1.RejectionR\nrejections\"\x86\x01\n\tRejection\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\tR\x07\x65ntryId\x12\x46\n\x06reason\x18\x02 \x01(\x0e\x32..ecarus.remotecontrol.audit.v1.RejectionReasonR\x06reason\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail*\x93\x01\n\x0fRejectionReason\x12 \n\x1cREJECTION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREJECTION_REASON_MALFORMED\x10\x01\x12\x1e\n\x1aREJECTION_REASON_TOO_LARGE\x10\x02\x12\x1e\n\x1aREJECTION_REASON_ID_REUSED\x10\x03\x32\xf3\x01\n\x12\x41uditIntakeService\x12\xd1\x01\n\rRecordEntries\x12\x33.ecarus.remotecontrol.audit.v1.RecordEntriesRequest\x1a\x34.ecarus.remotecontrol.audit.v1.RecordEntriesResponse\"U\xf2\xe0\x18Q\x18\x01*\x06\x61\x63\x63\x65ss*\x07\x63ommand*\x06\x63onfig*\x06status*\x0b\x64iagnostics*\tenrolment*\x06signer*\x0cnotification\x1a\t\xea\xe0\x18\x05\x61uditb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITINTAKESERVICE']._loaded_options = None
   _globals['_AUDITINTAKESERVICE']._serialized_options = b'\352\340\030\005audit'
   _globals['_AUDITINTAKESERVICE'].methods_by_name['RecordEntries']._loaded_options = None
-  _globals['_AUDITINTAKESERVICE'].methods_by_name['RecordEntries']._serialized_options = b'\362\340\030C\030\001*\006access*\007command*\006config*\006status*\013diagnostics*\tenrolment*\006signer'
+  _globals['_AUDITINTAKESERVICE'].methods_by_name['RecordEntries']._serialized_options = b'\362\340\030Q\030\001*\006access*\007command*\006config*\006status*\013diagnostics*\tenrolment*\006signer*\014notification'
   _globals['_REJECTIONREASON']._serialized_start=564
   _globals['_REJECTIONREASON']._serialized_end=711
   _globals['_RECORDENTRIESREQUEST']._serialized_start=216
@@ -49,5 +49,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REJECTION']._serialized_start=427
   _globals['_REJECTION']._serialized_end=561
   _globals['_AUDITINTAKESERVICE']._serialized_start=714
-  _globals['_AUDITINTAKESERVICE']._serialized_end=943
+  _globals['_AUDITINTAKESERVICE']._serialized_end=957
 # @@protoc_insertion_point(module_scope)

@@ -410,7 +410,7 @@ class DoorFailures(_message.Message):
     period: _builtins.str
     """24h, 7d, 30d or 90d."""
     model: _builtins.str
-    """The vehicle's model; "Unknown" where no file is for it."""
+    """The vehicle's model; "unknown" where no file is for it."""
     language: _builtins.str
     """en or ko: of title, cause and guidance."""
     commands: _builtins.int

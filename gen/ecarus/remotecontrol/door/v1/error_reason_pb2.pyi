@@ -99,6 +99,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The correlation id was used before with another body."""
     RATE_LIMITED: _ErrorReason.ValueType  # 53
     """Too many requests; `Retry-After` says when to come back."""
+    TOO_MANY_DEVICES: _ErrorReason.ValueType  # 90
+    """The caller has registered as many devices for push notifications as one may have."""
     CONSENT_TEXT_CHANGED: _ErrorReason.ValueType  # 80
     """The text that was agreed to is not the one that is asked about now."""
     PERSONAL_DATA_NOT_FOUND: _ErrorReason.ValueType  # 82
@@ -206,6 +208,8 @@ CORRELATION_ID_REUSED: ErrorReason.ValueType  # 52
 """The correlation id was used before with another body."""
 RATE_LIMITED: ErrorReason.ValueType  # 53
 """Too many requests; `Retry-After` says when to come back."""
+TOO_MANY_DEVICES: ErrorReason.ValueType  # 90
+"""The caller has registered as many devices for push notifications as one may have."""
 CONSENT_TEXT_CHANGED: ErrorReason.ValueType  # 80
 """The text that was agreed to is not the one that is asked about now."""
 PERSONAL_DATA_NOT_FOUND: ErrorReason.ValueType  # 82

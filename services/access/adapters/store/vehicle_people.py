@@ -1,0 +1,33 @@
+"""Who has a right on a vehicle, as the record has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from services.access.adapters.store.grant_rows import grant_of
+from services.access.adapters.store.tables import grants, principals
+from services.access.domain.vehicle_people import right_holders
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from services.access.domain.vehicle_people import RightHolder
+
+
+def holders_of_rights(connection: Connection, vin: str, at: datetime) -> list[RightHolder]:
+    """Return whoever has a right on the vehicle at this moment, owners first."""
+    live = (
+        select(grants).where(grants.c.vin == vin, grants.c.revoked_at.is_(None)).order_by(grants.c.grant_id)
+    )
+    held = [grant_of(row) for row in connection.execute(live)]
+    if not held:
+        return []
+    locked = select(principals.c.principal).where(
+        principals.c.principal.in_({grant.asked.principal for grant in held}),
+        principals.c.locked_at.is_not(None),
+    )
+    return right_holders(held, set(connection.execute(locked).scalars()), at)

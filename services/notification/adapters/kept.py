@@ -1,0 +1,110 @@
+"""What each table of this service is kept for, and how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.notification.adapters.store.tables import (
+    audit_outbox,
+    conditions,
+    dead_letters,
+    devices,
+    holds,
+    notices,
+    places,
+    preferences,
+    pushes,
+    reminders,
+    standing_doors,
+)
+from services.notification.domain.notices import KEEP_NOTICES
+from services.platform.kept_data import KeptTable, OnErasure
+from services.platform.kept_tables import audit_outbox_line, holds_line, letters_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+_TELLING = "telling people what they asked to be told: contract"
+
+
+def kept_tables(letters: timedelta, keep_devices: timedelta) -> Sequence[KeptTable]:
+    """Return a line for each table. `letters` is how long dead letters are kept, `keep_devices` how long a device is
+    that its app does not confirm.
+    """
+    return [
+        KeptTable(
+            devices,
+            "people's devices, and by what their push services reach them",
+            _TELLING,
+            f"until it is deleted, or {keep_devices.days} days unconfirmed (DOORS_PUSH_DEVICE_DAYS)",
+            over=lambda at: devices.c.confirmed_at < at - keep_devices,
+            persons=("person",),
+            on_erasure=OnErasure.DELETED,
+            secret=("token", "token_hash", "p256dh", "auth"),
+        ),
+        KeptTable(
+            preferences,
+            "what people want to be told, in which language, and when not",
+            _TELLING,
+            "until they change it",
+            persons=("person",),
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            places,
+            "where people want no reminder: a name of their own, and which vehicle stands there now",
+            _TELLING,
+            "until it drives off, or the time that they named",
+            over=lambda at: places.c.until < at,
+            persons=("person",),
+            resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            notices,
+            "what people are told of, once each",
+            "telling it once however often it comes: contract",
+            f"{KEEP_NOTICES.days} days",
+            over=lambda at: notices.c.received_at < at - KEEP_NOTICES,
+            persons=("person",),
+            resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            pushes,
+            "what waits to be sent to devices",
+            _TELLING,
+            "until it is sent, or no news any more: 3 days at most",
+            over=lambda at: pushes.c.expires_at < at,
+            persons=("person",),
+            resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            standing_doors,
+            "how the doors of vehicles stand, for reminders",
+            _TELLING,
+            "until they stand otherwise",
+            resource="vin",
+        ),
+        KeptTable(
+            conditions,
+            "since when vehicles have been open or unlocked",
+            _TELLING,
+            "until they are closed or locked",
+            resource="vin",
+        ),
+        KeptTable(
+            reminders,
+            "who was reminded of an open or unlocked vehicle",
+            "telling them that it is over: contract",
+            "until it is closed or locked",
+            persons=("person",),
+            resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        letters_line(dead_letters, letters),
+        audit_outbox_line(audit_outbox),
+        holds_line(holds),
+    ]

@@ -1,0 +1,206 @@
+"""One push service over HTTP/2: bounded in time, size and number, and never led elsewhere.
+
+On httpcore, which is what httpx sends with: it knows no redirects, cookies or proxies, and lets us judge the address
+before a connection is made. A connection carries one request at a time: where several share one, an answer waits until
+those before it have theirs, and one that was given up stays open (docs/decisions/0175).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import json
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import h2.exceptions
+import httpcore
+
+from services.notification.domain.messages import PushOutcome, PushResult
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
+
+MAX_ANSWER_BYTES = 16_384
+LONGEST_RETRY_SECONDS = 86_400.0
+KEPT_SECONDS = 300.0
+"""How long a connection that nobody uses is kept."""
+_MAX_IDLE_CONNECTIONS = 16
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_NETWORK_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable,
+    h2.exceptions.H2Error,
+    OSError,
+)
+
+
+class PeerUnavailableError(Exception):
+    """The push service did not answer as HTTP says, or not in time. `reason` is a word for logs."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswer:
+    """What a push service answered. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def members(self) -> dict[str, Any]:
+        """Return the body's JSON object; an empty one where it is none."""
+        try:
+            parsed = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Return how many seconds it wants to be left alone (RFC 9110, 10.2.3), a day at most; None: it did not say."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdecimal():
+            seconds = float(text[:10])
+        else:
+            try:
+                seconds = (email.utils.parsedate_to_datetime(text) - now).total_seconds()
+            except (ValueError, TypeError, OverflowError):
+                return None
+        return min(max(seconds, 0.0), LONGEST_RETRY_SECONDS)
+
+
+@dataclass(slots=True)
+class _Turns:
+    """The requests that are with one host, and wait for it."""
+
+    free: asyncio.Semaphore
+    users: int = 0
+
+
+class PushPeer:
+    """Posts to a push service. No request takes longer than `seconds`; there are `concurrency` at once at most, and
+    `per_host` with one host, so that one that hangs keeps nobody from the others.
+    """
+
+    def __init__(
+        self,
+        trust: ssl.SSLContext,
+        *,
+        seconds: float,
+        concurrency: int,
+        per_host: int | None = None,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        self._trust = trust
+        self._seconds = seconds
+        self._network = network
+        self._all = asyncio.Semaphore(concurrency)
+        self._per_host = per_host or concurrency
+        self._hosts: dict[str, _Turns] = {}
+        self._idle: deque[tuple[str, httpcore.AsyncConnectionPool]] = deque()
+        self._is_closed = False
+
+    async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> PeerAnswer:
+        """Return the answer. Raises PeerUnavailableError."""
+        host = urlsplit(url).netloc
+        connection: httpcore.AsyncConnectionPool | None = None
+        answer: PeerAnswer | None = None
+        try:
+            async with asyncio.timeout(self._seconds), self._turn(host):
+                connection = self._take(host)
+                answer = await self._exchange(connection, url, headers, content)
+        except TimeoutError as error:
+            raise PeerUnavailableError("BUSY" if connection is None else "TIMEOUT") from error
+        except _NETWORK_ERRORS as error:
+            raise PeerUnavailableError(_word_of(error)) from error
+        finally:
+            if connection is not None:
+                await self._give_back(host, connection, is_good=answer is not None)
+        return answer
+
+    async def close(self) -> None:
+        """End the connections."""
+        self._is_closed = True
+        while self._idle:
+            await _end(self._idle.pop()[1])
+
+    def _take(self, host: str) -> httpcore.AsyncConnectionPool:
+        """Return the connection that was used last for this host, or a new one, for one request."""
+        for place in range(len(self._idle) - 1, -1, -1):
+            if self._idle[place][0] == host:
+                connection = self._idle[place][1]
+                del self._idle[place]
+                return connection
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self._trust,
+            max_connections=1,
+            keepalive_expiry=KEPT_SECONDS,
+            http2=True,
+            network_backend=self._network,
+        )
+
+    async def _give_back(self, host: str, connection: httpcore.AsyncConnectionPool, *, is_good: bool) -> None:
+        """Keep a connection for the next request, unless something broke off on it."""
+        if not is_good or self._is_closed:
+            await _end(connection)
+            return
+        self._idle.append((host, connection))
+        if len(self._idle) > _MAX_IDLE_CONNECTIONS:
+            await _end(self._idle.popleft()[1])
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, host: str) -> AsyncIterator[None]:
+        turns = self._hosts.setdefault(host, _Turns(asyncio.Semaphore(self._per_host)))
+        turns.users += 1
+        try:
+            async with turns.free, self._all:
+                yield
+        finally:
+            turns.users -= 1
+            if not turns.users:
+                del self._hosts[host]
+
+    async def _exchange(
+        self, connection: httpcore.AsyncConnectionPool, url: str, headers: Mapping[str, str], content: bytes
+    ) -> PeerAnswer:
+        given = [(name.encode(), value.encode()) for name, value in headers.items()]
+        async with connection.stream("POST", url, headers=given, content=content) as answer:
+            body = b""
+            async for piece in answer.aiter_stream():
+                body += piece
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise PeerUnavailableError("ANSWER_TOO_LARGE")
+        found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
+        return PeerAnswer(answer.status, found, body)
+
+
+async def _end(connection: httpcore.AsyncConnectionPool) -> None:
+    with contextlib.suppress(*_NETWORK_ERRORS):  # it is given up
+        await connection.aclose()
+
+
+def word(value: Any, otherwise: str) -> str:
+    """Return the push service's own word for what happened, if it is one: it goes into logs."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else otherwise
+
+
+def later(answer: PeerAnswer, now: datetime, reason: str, *, at_least: float | None = None) -> PushResult:
+    """Return that the message is to be sent again, when the push service says or after `at_least` seconds."""
+    wanted = answer.retry_after(now)
+    return PushResult(PushOutcome.LATER, at_least if wanted is None else wanted, reason)
+
+
+def _word_of(error: Exception) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__).upper()[:64]

@@ -1,0 +1,68 @@
+"""Connections to public addresses only: a name is looked up once, judged, and what was judged is connected to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import httpcore
+
+from services.notification.adapters.senders.endpoints import is_public
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from httpcore import SOCKET_OPTION
+
+_MAX_ADDRESSES = 4
+"""So many of a host's addresses are tried."""
+
+
+class PublicNetwork(httpcore.AsyncNetworkBackend):
+    """A backend of httpcore that connects to no address that is not public. TLS is made with the host's name."""
+
+    def __init__(self) -> None:
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # the signature of httpcore
+        local_address: str | None = None,
+        socket_options: Iterable[SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first of the host's addresses that answers. Raises httpcore.ConnectError."""
+        refused: httpcore.ConnectError | httpcore.ConnectTimeout = httpcore.ConnectError("no address")
+        for address in await _addresses(host, port):
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                refused = error
+        raise refused
+
+    async def connect_unix_socket(
+        self,
+        path: str,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109  # the signature of httpcore
+        socket_options: Iterable[SOCKET_OPTION] | None = None,  # noqa: ARG002
+    ) -> httpcore.AsyncNetworkStream:
+        """Raise httpcore.ConnectError: a push service is at none."""
+        raise httpcore.ConnectError("no push service is behind a socket file")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._inner.sleep(seconds)
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """Return the host's addresses. Raises httpcore.ConnectError when there is none, or one that is not public."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError("its name has no address") from error
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    if not addresses or not all(is_public(each) for each in addresses):
+        raise httpcore.ConnectError("its address is not public")
+    return addresses[:_MAX_ADDRESSES]

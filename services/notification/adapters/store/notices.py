@@ -1,0 +1,273 @@
+"""What happened, and what waits to be sent of it, as it is kept."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, or_, select, update
+
+from services.notification.adapters.store.people import preferences_of, push_device
+from services.notification.adapters.store.tables import (
+    devices,
+    insert_new,
+    notices,
+    places,
+    pushes,
+    reminders,
+)
+from services.notification.domain.notices import Audience, Notice, NoticeKind, collapse_of
+from services.notification.usecases.ports import DuePush, WaitingNotice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection, Row
+
+    from services.notification.domain.messages import PushDevice, PushKind
+    from services.platform.database import Database
+
+LEASE = timedelta(seconds=10)
+"""So long a notice is one replica's to address; after a crash another one's."""
+SEND_LEASE = timedelta(seconds=45)
+"""So long a push is one replica's to send: longer than sending may take (SEND_SECONDS)."""
+MOST_REASON = 200
+MOST_DEVICES_OF_NOTICE = 2_000
+"""A vehicle has some hundred people at most, and each a few devices."""
+
+
+def notice_row(notice: Notice, at: datetime) -> dict[str, Any]:
+    """Return the row of a notice that came at `at`."""
+    return {
+        "event_id": notice.event_id,
+        "vin": notice.vin,
+        "kind": notice.kind.value,
+        "text": notice.text,
+        "audience": notice.audience.value,
+        "occurred_at": notice.occurred_at,
+        "expires_at": notice.expires_at,
+        "about": notice.about[:256],
+        "facts": json.dumps(dict(notice.facts)),
+        "command_id": notice.command_id,
+        "person": notice.person,
+        "is_resolved": notice.is_resolved,
+        "is_urgent": notice.is_urgent,
+        "received_at": at,
+        "next_look_at": at,
+        "attempts": 0,
+    }
+
+
+def add_notices(connection: Connection, new: Sequence[Notice], at: datetime) -> int:
+    """Keep those that are not known, and are still news; return how many."""
+    statement = insert_new(connection, notices)
+    return sum(
+        connection.execute(statement.values(notice_row(each, at))).rowcount
+        for each in new
+        if each.expires_at > at
+    )
+
+
+class SqlNotices:
+    """usecases.ports.NoticeRecord on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def waiting(self, at: datetime, most: int) -> list[WaitingNotice]:
+        """Take some that nobody is told of yet: for LEASE nobody else does."""
+        return await self._database.write(lambda c: _waiting(c, at, most))
+
+    async def address(self, notice: Notice, people: Sequence[str], at: datetime) -> int:
+        """Make a push for each device of these people, once; return how many."""
+        return await self._database.write(lambda c: _address(c, notice, people, at))
+
+    async def postpone(self, event_id: str, until: datetime) -> None:
+        """Look at it again then."""
+        values = {"next_look_at": until}
+        await self._database.write(
+            lambda c: c.execute(update(notices).where(notices.c.event_id == event_id).values(values))
+        )
+
+    async def set_aside(self, event_id: str, at: datetime, reason: str) -> None:
+        """Tell nobody of it any more."""
+        values = {"addressed_at": at, "set_aside": reason[:MOST_REASON]}
+        await self._database.write(
+            lambda c: c.execute(update(notices).where(notices.c.event_id == event_id).values(values))
+        )
+
+    async def due(self, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
+        """Take some that are to be sent by this push service: for SEND_LEASE nobody else does."""
+        return await self._database.write(lambda c: _due(c, kind, at, most))
+
+    async def sent(self, push: DuePush) -> None:
+        """Let go of it."""
+        await self._database.write(lambda c: c.execute(delete(pushes).where(_is(push))))
+
+    async def send_later(self, push: DuePush, at: datetime, *, counts: bool) -> None:
+        """Send it then; unless it `counts`, as if it had not been tried."""
+        attempts = push.attempts if counts else push.attempts - 1
+        await self._database.write(
+            lambda c: c.execute(update(pushes).where(_is(push)).values(due_at=at, attempts=attempts))
+        )
+
+    async def set_push_aside(self, push: DuePush, reason: str) -> None:
+        """Send it no more; it goes when its time is up."""
+        # Not due before it is deleted: nobody looks at it again and again until then.
+        values = {"set_aside": reason[:MOST_REASON], "due_at": pushes.c.expires_at}
+        await self._database.write(lambda c: c.execute(update(pushes).where(_is(push)).values(values)))
+
+    async def device_gone(self, device: PushDevice) -> None:
+        """Let go of the device and all that waits for it, unless it has another token by now."""
+
+        def work(connection: Connection) -> None:
+            same = (devices.c.id == device.id) & (devices.c.token == device.token)
+            if connection.execute(delete(devices).where(same)).rowcount:
+                connection.execute(delete(pushes).where(pushes.c.device == device.id))
+
+        await self._database.write(work)
+
+    async def access_ended(self, vin: str, person: str, *, everybody_else: bool) -> None:
+        """Let go of what is kept for this person and vehicle, or with `everybody_else` for all others."""
+
+        def work(connection: Connection) -> None:
+            for table in (places, reminders, pushes):
+                whose = table.c.person != person if everybody_else else table.c.person == person
+                connection.execute(delete(table).where(table.c.vin == vin, whose))
+
+        await self._database.write(work)
+
+    async def counts(self) -> tuple[int, int]:
+        """Return how many notices and pushes wait."""
+
+        def work(connection: Connection) -> tuple[int, int]:
+            waiting = select(func.count()).select_from(notices).where(notices.c.addressed_at.is_(None))
+            return (
+                connection.execute(waiting).scalar_one(),
+                connection.execute(select(func.count()).select_from(pushes)).scalar_one(),
+            )
+
+        return await self._database.read(work)
+
+
+def _is(push: DuePush) -> ColumnElement[bool]:
+    return (pushes.c.event_id == push.event_id) & (pushes.c.device == push.device_name)
+
+
+def _waiting(connection: Connection, at: datetime, most: int) -> list[WaitingNotice]:
+    query = (
+        select(notices)
+        .where(notices.c.addressed_at.is_(None), notices.c.next_look_at <= at)
+        .order_by(notices.c.next_look_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(query).all()
+    if rows:
+        connection.execute(
+            update(notices)
+            .where(notices.c.event_id.in_([row.event_id for row in rows]))
+            .values(next_look_at=at + LEASE, attempts=notices.c.attempts + 1)
+        )
+    return [WaitingNotice(row.event_id, row.attempts + 1, _notice_or_none(row)) for row in rows]
+
+
+def _address(connection: Connection, notice: Notice, people: Sequence[str], at: datetime) -> int:
+    mine = update(notices).where(notices.c.event_id == notice.event_id, notices.c.addressed_at.is_(None))
+    if not connection.execute(mine.values(addressed_at=at)).rowcount or not people:
+        return 0
+    query = select(devices).where(devices.c.person.in_(people)).limit(MOST_DEVICES_OF_NOTICE)
+    found = connection.execute(query).all()
+    if not found:
+        return 0
+    wanted = preferences_of(connection, {row.person for row in found})
+    made = 0
+    for row in found:
+        collapse = collapse_of(row.id, notice.vin, notice.about)
+        # What was not shown yet, and is not so any more, is not shown; nor is its end.
+        untold = delete(pushes).where(
+            pushes.c.device == row.id, pushes.c.collapse == collapse, pushes.c.attempts == 0
+        )
+        never_shown = connection.execute(untold).rowcount
+        prefers = wanted[row.person]
+        if (notice.is_resolved and never_shown) or not prefers.wants(notice.kind):
+            continue
+        due_at = prefers.quiet_until(notice.kind, at) or at
+        if due_at >= notice.expires_at:
+            continue
+        new = insert_new(connection, pushes).values(
+            event_id=notice.event_id,
+            device=row.id,
+            person=row.person,
+            vin=notice.vin,
+            kind=row.kind,
+            collapse=collapse,
+            expires_at=notice.expires_at,
+            due_at=due_at,
+            attempts=0,
+        )
+        made += connection.execute(new).rowcount
+    return made
+
+
+def _due(connection: Connection, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
+    query = (
+        select(pushes.c.event_id, pushes.c.device)
+        .where(
+            pushes.c.kind == kind.value,
+            pushes.c.due_at <= at,
+            pushes.c.expires_at > at,
+            pushes.c.set_aside.is_(None),
+        )
+        .order_by(pushes.c.due_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    keys = [(row.event_id, row.device) for row in connection.execute(query)]
+    if not keys:
+        return []
+    chosen = or_(*((pushes.c.event_id == event) & (pushes.c.device == device) for event, device in keys))
+    connection.execute(
+        update(pushes).where(chosen).values(due_at=at + SEND_LEASE, attempts=pushes.c.attempts + 1)
+    )
+    waiting = {(row.event_id, row.device): row for row in connection.execute(select(pushes).where(chosen))}
+    events = select(notices).where(notices.c.event_id.in_({event for event, _ in keys}))
+    happened = {row.event_id: _notice_or_none(row) for row in connection.execute(events)}
+    known = select(devices).where(devices.c.id.in_({device for _, device in keys}))
+    reached = {row.id: push_device(row) for row in connection.execute(known)}
+    wanted = preferences_of(connection, {row.person for row in waiting.values()})
+    return [
+        DuePush(
+            event_id,
+            device,
+            row.person,
+            row.attempts,
+            happened.get(event_id),
+            reached.get(device),
+            wanted[row.person],
+        )
+        for (event_id, device), row in waiting.items()
+    ]
+
+
+def _notice_or_none(row: Row[Any]) -> Notice | None:
+    """Return the notice that a row says; None of one that nothing can be told of: it must not stop the others."""
+    try:
+        return Notice(
+            row.event_id,
+            row.vin,
+            NoticeKind(row.kind),
+            row.text,
+            Audience(row.audience),
+            row.occurred_at,
+            row.about,
+            {str(name): str(value) for name, value in json.loads(row.facts).items()},
+            row.command_id,
+            row.person,
+            row.is_resolved,
+            row.is_urgent,
+        )
+    except (ValueError, AttributeError):
+        return None

@@ -1,0 +1,167 @@
+"""The tables of this service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel
+
+from services.platform.audit_outbox import AuditOutbox
+from services.platform.database import Instant
+from services.platform.dead_letters import DeadLetters
+from services.platform.legal_holds import LegalHolds
+from services.telematics.senders import sender_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+HEAD = "0001_notification"
+
+
+class NotificationModel(SQLModel):
+    """The base of this service's rows."""
+
+    metadata = MetaData()
+
+
+_metadata = NotificationModel.metadata
+
+devices = Table(
+    "push_device",
+    _metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(128), nullable=False),
+    Column("device_id", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("token", String(2048), nullable=False),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("p256dh", LargeBinary, nullable=False),
+    Column("auth", LargeBinary, nullable=False),
+    Column("app", String(128), nullable=False),
+    Column("registered_at", Instant, nullable=False),
+    Column("confirmed_at", Instant, nullable=False),
+    UniqueConstraint("person", "device_id"),
+)
+"""Devices. `id` is random and never leaves this service."""
+
+preferences = Table(
+    "preference",
+    _metadata,
+    Column("person", String(128), primary_key=True),
+    Column("off", String(256), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("quiet_begins", Integer),
+    Column("quiet_until", Integer),
+    Column("reminder_minutes", Integer, index=True),
+)
+"""What people want, one row each; who registers a device has one, by which they are locked."""
+
+places = Table(
+    "ignored_place",
+    _metadata,
+    Column("person", String(128), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(40), nullable=False),
+    Column("vin", String(17), nullable=False, index=True),
+    Column("until", Instant),
+)
+
+notices = Table(
+    "notice",
+    _metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("vin", String(17), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("text", String(64), nullable=False),
+    Column("audience", String(32), nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("about", String(256), nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("command_id", String(64), nullable=False),
+    Column("person", String(128), nullable=False),
+    Column("is_resolved", Boolean, nullable=False),
+    Column("is_urgent", Boolean, nullable=False),
+    Column("received_at", Instant, nullable=False, index=True),
+    Column("next_look_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("addressed_at", Instant),
+    Column("set_aside", String(200)),
+)
+"""What happened, once each: the row is there before its message is acknowledged."""
+Index(
+    "notice_waiting",
+    notices.c.next_look_at,
+    sqlite_where=notices.c.addressed_at.is_(None),
+    postgresql_where=notices.c.addressed_at.is_(None),
+)
+
+pushes = Table(
+    "push",
+    _metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("device", String(32), primary_key=True),
+    Column("person", String(128), nullable=False),
+    Column("vin", String(17), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("collapse", String(32), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("set_aside", String(200)),
+)
+"""The outbox: what waits to be sent to a device. `kind` is the push service's. A row goes when it is sent."""
+Index("push_due", pushes.c.kind, pushes.c.due_at)
+Index("push_of_device", pushes.c.device, pushes.c.collapse)
+Index("push_of_person", pushes.c.person)
+
+standing_doors = Table(
+    "standing_doors",
+    _metadata,
+    Column("vin", String(17), primary_key=True),
+    Column("doors", Text, nullable=False),
+)
+
+conditions = Table(
+    "standing_condition",
+    _metadata,
+    Column("vin", String(17), primary_key=True),
+    Column("condition", String(16), primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("next_look_at", Instant, index=True),
+)
+"""What a vehicle is left in; nobody is looked for any more where `next_look_at` is not there."""
+
+reminders = Table(
+    "reminder",
+    _metadata,
+    Column("vin", String(17), primary_key=True),
+    Column("condition", String(16), primary_key=True),
+    Column("person", String(128), primary_key=True),
+    Column("told_at", Instant, nullable=False),
+)
+"""Whom it was told, so that its end is told to them."""
+
+audit_outbox = AuditOutbox(_metadata)
+dead_letters = DeadLetters(_metadata, sender_of)
+holds = LegalHolds(_metadata)
+
+
+def insert_new(connection: Connection, table: Table) -> Any:
+    """Return an INSERT that leaves a row that is there as it is."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()

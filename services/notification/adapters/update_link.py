@@ -1,0 +1,131 @@
+"""What this service reads from the broker: live updates of vehicles, and changes in who may do what with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.access.v1 import grant_pb2
+from ecarus.remotecontrol.door.v1 import door_update_pb2
+from google.protobuf.message import DecodeError
+
+from protocol.streams import DOOR_UPDATES, ROOM_EVENTS
+from protocol.subjects import ACCESS_CHANGED_SUBJECT, KEPT_UPDATES, is_vin, origin_of_update, vin_of
+from services.notification.adapters import translate
+from services.notification.domain.notices import event_id_of
+from services.notification.domain.updates import COALESCED, alert_notice, command_notice
+from services.platform.consumer import ConsumerPlan, PoisonMessage
+from services.platform.subscriptions import Subscription
+from services.platform.times import microseconds, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from services.notification.domain.doors import DoorNews
+    from services.notification.domain.notices import Notice
+    from services.notification.usecases.ports import NoticeRecord, UpdateRecord
+    from services.platform.consumer import Delivery
+
+UPDATES = ConsumerPlan(DOOR_UPDATES, "notification-updates", (KEPT_UPDATES,))
+ACCESS_CHANGES = ConsumerPlan(ROOM_EVENTS, "notification-access", (ACCESS_CHANGED_SUBJECT,))
+_MESSAGE_ID = "Nats-Msg-Id"
+_CHANGES = grant_pb2.AccessChange
+
+
+class DoorUpdates:
+    """Handles what UPDATES delivers. `made` hears when there are new notices."""
+
+    def __init__(self, record: UpdateRecord, now: Callable[[], datetime], made: Callable[[], None]) -> None:
+        self._record = record
+        self._now = now
+        self._made = made
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
+        """Keep what people are to be told, and how doors stand, in one commit. Repeated it changes nothing."""
+        now = self._now()
+        notices: list[Notice] = []
+        changes: list[DoorNews] = []
+        unknown: list[str] = []
+        poison: list[PoisonMessage] = []
+        for delivery in deliveries:
+            try:
+                update = door_update_pb2.DoorUpdate.FromString(delivery.data)
+                self._sort(delivery, update, now, notices, changes, unknown)
+            except (DecodeError, ValueError) as error:
+                poison.append(PoisonMessage(delivery, f"no live update: {error}"))
+        if (notices or changes or unknown) and await self._record.ingest(notices, changes, unknown, now):
+            self._made()
+        return poison
+
+    def _sort(
+        self,
+        delivery: Delivery,
+        update: door_update_pb2.DoorUpdate,
+        now: datetime,
+        notices: list[Notice],
+        changes: list[DoorNews],
+        unknown: list[str],
+    ) -> None:
+        """Put it where it belongs. Raises ValueError for what is no update, or another vehicle's."""
+        vin, origin = vin_of(delivery.subject), origin_of_update(delivery.subject)
+        if update.vin != vin:
+            raise ValueError("it is about another vehicle than its subject")
+        arrived_us = delivery.arrived_at_us(microseconds(now))
+        at = moment(arrived_us)
+        event_id = _event_id(delivery, origin)
+        member, notice = update.WhichOneof("data"), None
+        if member == "command_status" and origin == "command":
+            notice = command_notice(translate.command_update(event_id, update, at))
+        elif member == "system_alert":
+            alert = translate.alert_update(event_id, origin, update, at)
+            notice = alert_notice(alert)
+            if origin == "status" and alert.code == COALESCED:
+                unknown.append(vin)
+        elif member == "door_status" and origin == "status":
+            changes.append(translate.door_change(update, at, delivery.stored_at_ns or arrived_us * 1_000))
+        if notice is not None:
+            notices.append(notice)
+
+
+class AccessChangeHandler:
+    """Handles what ACCESS_CHANGES delivers: what was kept for somebody and a vehicle goes with their right on it."""
+
+    def __init__(self, record: NoticeRecord) -> None:
+        self._record = record
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
+        """Let go of what is nobody's any more. Repeated it changes nothing."""
+        poison: list[PoisonMessage] = []
+        for delivery in deliveries:
+            try:
+                changed = _access_changed(delivery.data)
+            except (DecodeError, ValueError) as error:
+                poison.append(PoisonMessage(delivery, f"no change of access: {error}"))
+                continue
+            if changed.change in {_CHANGES.ACCESS_CHANGE_TRANSFERRED, _CHANGES.ACCESS_CHANGE_SEVERED}:
+                await self._record.access_ended(
+                    changed.vin,
+                    changed.principal,
+                    everybody_else=changed.change == _CHANGES.ACCESS_CHANGE_TRANSFERRED,
+                )
+        return poison
+
+
+def _access_changed(data: bytes) -> grant_pb2.AccessChanged:
+    changed = grant_pb2.AccessChanged.FromString(data)
+    if not (is_vin(changed.vin) and changed.principal):
+        raise ValueError("of nobody, or no vehicle")
+    return changed
+
+
+def subscriptions(updates: DoorUpdates, access: AccessChangeHandler) -> list[Subscription]:
+    """Return all that this service reads."""
+    return [Subscription(UPDATES, updates.handle), Subscription(ACCESS_CHANGES, access.handle)]
+
+
+def _event_id(delivery: Delivery, origin: str) -> str:
+    """Return the event's own id: its publisher's for the message, which stays the same when it is published again."""
+    named = delivery.headers.get(_MESSAGE_ID, "")
+    if named:
+        return event_id_of(origin, named)
+    return event_id_of(delivery.subject, str(delivery.stored_at_ns), delivery.data.hex())

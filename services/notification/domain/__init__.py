@@ -1,0 +1,1 @@
+"""The states and rules of notifications: standard library only."""

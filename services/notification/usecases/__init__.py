@@ -1,0 +1,1 @@
+"""What this service does: one module per group of intentions, and the ports they need."""
