@@ -50,7 +50,9 @@ def test_the_readmes_lines_tell_a_story_that_works(mesh: Mesh) -> None:
         "202",  # unlock
         "200",  # status
         "202",  # lock
-        *["200"] * 5,  # history, diagnostics, config three times
+        "200",  # why commands failed
+        "202",  # a self-check
+        *["200"] * 6,  # the trend of health, history, diagnostics, config three times
     ]
     assert first.stdout.count('"status":"SUCCESS"') + first.stdout.count('"status": "SUCCESS"') >= 2
 

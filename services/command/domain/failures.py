@@ -345,12 +345,3 @@ def _likely(
 def most_frequent(counts: Counter[T]) -> list[tuple[T, int]]:
     """Return the counts, most frequent first, and in the order of their names where they are equal."""
     return sorted(counts.items(), key=lambda each: (-each[1], str(each[0])))
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFailures:
-    """How the vehicles of a model fared, by what enough of them had."""
-
-    model: str
-    counts: FleetCounts
-    doors: Mapping[tuple[FailureReason, str], int]

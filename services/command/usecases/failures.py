@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.command.domain.failures import analysed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from services.command.domain.failures import (
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         FailureAnalysis,
         FailureQuery,
         FleetCounts,
-        ModelFailures,
     )
 
 ROUNDS_AT_MOST = 20
@@ -37,13 +36,6 @@ class FailureCounts(Protocol):
     ) -> FleetCounts | None:
         """Return the counts of a model since the begin of a day; None where fewer than so many vehicles beside the one
         `without` were commanded.
-        """
-
-    async def of_fleet(
-        self, since: datetime, vehicles: int, model: str | None
-    ) -> tuple[list[ModelFailures], int]:
-        """Return the counts of each model, or of one, since the begin of a day, and how many models are left out
-        because fewer than so many vehicles were commanded.
         """
 
 
@@ -70,10 +62,3 @@ async def analyse(deps: FailureDependencies, query: FailureQuery) -> FailureAnal
     model = deps.model_of(query.vin)
     fleet = await deps.counts.of_model(model, query.fleet_since, deps.minimum_vehicles, without=query.vin)
     return analysed(query, model, counts, fleet, counted_until)
-
-
-async def analyse_fleet(
-    deps: FailureDependencies, since: datetime, model: str | None
-) -> tuple[Sequence[ModelFailures], int]:
-    """Return why commands failed over the fleet, by model, and how many models are withheld."""
-    return await deps.counts.of_fleet(since, deps.minimum_vehicles, model)

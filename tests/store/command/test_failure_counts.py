@@ -22,7 +22,7 @@ from services.command.domain.failures import FailureQuery
 from services.command.domain.refusals import CommandForbiddenError
 from services.command.domain.reports import ReportedResult
 from services.command.usecases import requests as usecases
-from services.command.usecases.failures import FailureDependencies, analyse, analyse_fleet, count_failures
+from services.command.usecases.failures import FailureDependencies, analyse, count_failures
 from services.command.usecases.history import RefusedRequests
 from tests.support.command_store_harness import LOCK, OTHER, OWNER, UNLOCK, VIN, CommandStoreHarness
 
@@ -135,22 +135,6 @@ def _as_of(service: CommandStoreHarness, command: object, vin: str) -> ReportedR
     doors = (DoorResult("driver", success=True, locked=False),)
     ending = Ending(Status.SUCCESS, service.now, "Done.", door_results=doors)
     return ReportedResult("m-9", vin, command.command_id, ending)  # type: ignore[attr-defined]
-
-
-async def test_the_whole_fleet_is_read_by_model_and_a_small_one_is_withheld(
-    service: CommandStoreHarness,
-) -> None:
-    await fail(service, "c-1")
-    await read(service)
-    day = datetime(2026, 1, 12, tzinfo=UTC)
-    assert await analyse_fleet(deps_of(service), day, None) == ([], 1)
-    await fail(service, "c-2", vin=OTHER)
-    await read(service)
-    (model,), withheld = await analyse_fleet(deps_of(service), day, None)
-    assert withheld == 0
-    assert (model.model, model.counts.commands, dict(model.counts.failures)) == ("SEDAN", 2, {FAULT: 2})
-    assert dict(model.doors) == {(FAULT, "driver"): 2}
-    assert await analyse_fleet(deps_of(service), day, "OTHER") == ([], 0)
 
 
 async def test_counts_go_with_the_history(service: CommandStoreHarness) -> None:

@@ -32,7 +32,6 @@ from services.command.domain.failures import (
     CountKey,
     EndedRequest,
     FleetCounts,
-    ModelFailures,
     begin_of,
     counted_as,
 )
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500
 """So many rows of the audit are looked at in one transaction."""
-MODELS_AT_MOST = 200
 FLEET_KEPT = timedelta(days=400)
 _SETTLED = timedelta(seconds=30)
 """PostgreSQL commits in another order than it numbers: what is younger may have a neighbour that is not seen yet."""
@@ -167,30 +165,9 @@ class SqlFailureCounts:
         """Return the counts of a model since the begin of a day; None where fewer than so many vehicles beside the one
         `without` were commanded.
         """
-
-        def work(connection: Connection) -> FleetCounts | None:
-            found = _of_model(connection, model, since, vehicles, without)
-            return found.counts if found is not None else None
-
-        return await self._database.read(work)
-
-    async def of_fleet(
-        self, since: datetime, vehicles: int, model: str | None
-    ) -> tuple[list[ModelFailures], int]:
-        """Return the counts of each model, or of one, since the begin of a day, and how many models are left out
-        because fewer than so many vehicles were commanded.
-        """
-
-        def work(connection: Connection) -> tuple[list[ModelFailures], int]:
-            models = select(fleet_count.c.model).where(fleet_count.c.day >= since).distinct()
-            if model is not None:
-                models = models.where(fleet_count.c.model == model)
-            names = connection.execute(models.order_by(fleet_count.c.model).limit(MODELS_AT_MOST)).scalars()
-            each = [_of_model(connection, name, since, vehicles, "") for name in names.all()]
-            told = [found for found in each if found is not None]
-            return told, len(each) - len(told)
-
-        return await self._database.read(work)
+        return await self._database.read(
+            lambda connection: _of_model(connection, model, since, vehicles, without)
+        )
 
 
 def _position(connection: Connection, *, lock: bool = False) -> int:
@@ -288,39 +265,31 @@ def _of_first_hour(connection: Connection, query: FailureQuery) -> list[tuple[Co
 
 def _of_model(
     connection: Connection, model: str, since: datetime, vehicles: int, without: str
-) -> ModelFailures | None:
+) -> FleetCounts | None:
     columns = fleet_count.c
-    grouped = (columns.reason, columns.door)
-    counted = (
-        select(*grouped, func.sum(columns.requests).label("requests"))
-        .where(columns.model == model, columns.day >= since)
-        .group_by(*grouped)
-    )
-    found = {
-        (row.reason, row.door): int(row.requests)
-        for row in connection.execute(counted)
-        if _has_vehicles(connection, vehicles, _cell(model, row.door, row.reason, since, without))
-    }
     of_all = [failure_count.c.model == model, failure_count.c.door == "", failure_count.c.hour >= since]
     if not _has_vehicles(connection, vehicles, [*of_all, failure_count.c.vin != without]):
         return None
-    total = select(func.sum(columns.requests)).where(
-        columns.model == model, columns.day >= since, columns.door == ""
+    counted = (
+        select(columns.reason, func.sum(columns.requests).label("requests"))
+        .where(columns.model == model, columns.day >= since, columns.door == "")
+        .group_by(columns.reason)
     )
-    commands = int(connection.execute(total).scalar_one() or 0)
-    failed = int(connection.execute(total.where(columns.reason != "")).scalar_one() or 0)
+    found = {row.reason: int(row.requests) for row in connection.execute(counted)}
+    commands = sum(found.values())
     failures = {
-        FailureReason(reason): count for (reason, door), count in found.items() if reason and not door
+        FailureReason(reason): count
+        for reason, count in found.items()
+        if reason and _has_vehicles(connection, vehicles, _cell(model, reason, since, without))
     }
-    doors = {(FailureReason(reason), door): count for (reason, door), count in found.items() if door}
-    return ModelFailures(model, FleetCounts(commands, failed, failures, vehicles), doors)
+    return FleetCounts(commands, commands - found.get("", 0), failures, vehicles)
 
 
-def _cell(model: str, door: str, reason: str, since: datetime, without: str) -> list[ColumnElement[bool]]:
+def _cell(model: str, reason: str, since: datetime, without: str) -> list[ColumnElement[bool]]:
     columns = failure_count.c
     return [
         columns.model == model,
-        columns.door == door,
+        columns.door == "",
         columns.reason == reason,
         columns.hour >= since,
         columns.vin != without,

@@ -49,7 +49,7 @@ class FailureComponent(_message.Message):
         REQUEST: FailureComponent._Value.ValueType  # 7
         """Another request stood in the way."""
         ACCESS: FailureComponent._Value.ValueType  # 8
-        """The right to the vehicle."""
+        """The right to the vehicle, or remote access as such."""
         MODEL: FailureComponent._Value.ValueType  # 9
         """This model does not have it."""
 
@@ -70,7 +70,7 @@ class FailureComponent(_message.Message):
     REQUEST: FailureComponent.Value.ValueType  # 7
     """Another request stood in the way."""
     ACCESS: FailureComponent.Value.ValueType  # 8
-    """The right to the vehicle."""
+    """The right to the vehicle, or remote access as such."""
     MODEL: FailureComponent.Value.ValueType  # 9
     """This model does not have it."""
 
@@ -410,7 +410,7 @@ class DoorFailures(_message.Message):
     period: _builtins.str
     """24h, 7d, 30d or 90d."""
     model: _builtins.str
-    """The vehicle's model; "unknown" where nobody says."""
+    """The vehicle's model; "unknown" where no file is for it."""
     language: _builtins.str
     """en or ko: of title, cause and guidance."""
     commands: _builtins.int
@@ -475,131 +475,3 @@ class DoorFailures(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DoorFailures: _TypeAlias = DoorFailures  # noqa: Y015
-
-@_typing.final
-class FleetCause(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FAILURE_REASON_FIELD_NUMBER: _builtins.int
-    COMPONENT_FIELD_NUMBER: _builtins.int
-    FAILURES_FIELD_NUMBER: _builtins.int
-    SHARE_FIELD_NUMBER: _builtins.int
-    DOORS_FIELD_NUMBER: _builtins.int
-    TITLE_FIELD_NUMBER: _builtins.int
-    CAUSE_FIELD_NUMBER: _builtins.int
-    GUIDANCE_FIELD_NUMBER: _builtins.int
-    failure_reason: _door_command_pb2.FailureReason.Value.ValueType
-    component: Global___FailureComponent.Value.ValueType
-    failures: _builtins.int
-    share: _builtins.float
-    """Of all failures of the model, 0-1."""
-    title: _builtins.str
-    cause: _builtins.str
-    guidance: _builtins.str
-    @_builtins.property
-    def doors(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorFailureCount]:
-        """The doors that vehicles named, of which enough vehicles speak; most frequent first."""
-
-    def __init__(
-        self,
-        *,
-        failure_reason: _door_command_pb2.FailureReason.Value.ValueType = ...,
-        component: Global___FailureComponent.Value.ValueType = ...,
-        failures: _builtins.int = ...,
-        share: _builtins.float = ...,
-        doors: _abc.Iterable[Global___DoorFailureCount] | None = ...,
-        title: _builtins.str = ...,
-        cause: _builtins.str = ...,
-        guidance: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "component", b"component", "doors", b"doors", "failure_reason", b"failure_reason", "failures", b"failures", "guidance", b"guidance", "share", b"share", "title", b"title"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FleetCause: _TypeAlias = FleetCause  # noqa: Y015
-
-@_typing.final
-class ModelFailures(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_FIELD_NUMBER: _builtins.int
-    COMMANDS_FIELD_NUMBER: _builtins.int
-    FAILURES_FIELD_NUMBER: _builtins.int
-    FAILURE_RATE_FIELD_NUMBER: _builtins.int
-    CAUSES_FIELD_NUMBER: _builtins.int
-    COMPONENTS_FIELD_NUMBER: _builtins.int
-    model: _builtins.str
-    commands: _builtins.int
-    failures: _builtins.int
-    failure_rate: _builtins.float
-    """Failures of commands, 0-1."""
-    @_builtins.property
-    def causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetCause]:
-        """Most frequent first. Those that too few vehicles had are left out."""
-
-    @_builtins.property
-    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentFailureCount]:
-        """Of these causes; most frequent first."""
-
-    def __init__(
-        self,
-        *,
-        model: _builtins.str = ...,
-        commands: _builtins.int = ...,
-        failures: _builtins.int = ...,
-        failure_rate: _builtins.float = ...,
-        causes: _abc.Iterable[Global___FleetCause] | None = ...,
-        components: _abc.Iterable[Global___ComponentFailureCount] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "commands", b"commands", "components", b"components", "failure_rate", b"failure_rate", "failures", b"failures", "model", b"model"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ModelFailures: _TypeAlias = ModelFailures  # noqa: Y015
-
-@_typing.final
-class FleetFailures(_message.Message):
-    """Why commands failed over the fleet, by model."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PERIOD_FIELD_NUMBER: _builtins.int
-    LANGUAGE_FIELD_NUMBER: _builtins.int
-    FROM_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
-    MODELS_FIELD_NUMBER: _builtins.int
-    WITHHELD_MODELS_FIELD_NUMBER: _builtins.int
-    MINIMUM_VEHICLES_FIELD_NUMBER: _builtins.int
-    period: _builtins.str
-    language: _builtins.str
-    withheld_models: _builtins.int
-    """Models of which too few vehicles were commanded."""
-    minimum_vehicles: _builtins.int
-    """So many vehicles, or more, are behind each figure."""
-    @_builtins.property
-    def to(self) -> _timestamp_pb2.Timestamp: ...
-    @_builtins.property
-    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelFailures]:
-        """In the order of their names; 200 at most."""
-
-    def __init__(
-        self,
-        *,
-        period: _builtins.str = ...,
-        language: _builtins.str = ...,
-        to: _timestamp_pb2.Timestamp | None = ...,
-        models: _abc.Iterable[Global___ModelFailures] | None = ...,
-        withheld_models: _builtins.int = ...,
-        minimum_vehicles: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "language", b"language", "minimum_vehicles", b"minimum_vehicles", "models", b"models", "period", b"period", "to", b"to", "withheld_models", b"withheld_models"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FleetFailures: _TypeAlias = FleetFailures  # noqa: Y015
