@@ -83,7 +83,7 @@ def main(environment: Mapping[str, str], words: Sequence[str]) -> int:
             table = asyncio.run(bench(Path(folder), environment, sockets_alone=bool(words)))
         except (BenchFailedError, ComponentFailedError, TimeoutError) as broken:
             kept = keep_logs(Path(folder) / "mesh" / "logs", parent / "bench-logs")
-            sys.stderr.write(f"bench: {broken or 'it took too long'}; logs: {kept}\n")
+            sys.stderr.write(f"bench: {str(broken) or 'it took too long'}; logs: {kept}\n")
             return 1
         except (KeyboardInterrupt, asyncio.CancelledError):
             sys.stderr.write("bench: stopped\n")

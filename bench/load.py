@@ -148,7 +148,7 @@ def main() -> int:
     try:
         result = uvloop.run(JOBS[job["name"]](job))
     except (BenchFailedError, TimeoutError, OSError) as broken:
-        sys.stderr.write(f"{job['name']}: {broken or 'it took too long'}\n")
+        sys.stderr.write(f"{job['name']}: {str(broken) or 'it took too long'}\n")
         return 3
     json.dump({**dataclasses.asdict(result), "process_cpu_seconds": time.process_time()}, sys.stdout)
     return 0

@@ -233,7 +233,7 @@ def main(environment: Mapping[str, str], words: list[str]) -> int:
             table, whole = asyncio.run(load(Path(folder), environment, cars))
         except (BenchFailedError, ComponentFailedError, TimeoutError) as broken:
             kept = keep_logs(Path(folder) / "mesh" / "logs", parent / "load-logs")
-            sys.stderr.write(f"load: {broken or 'it took too long'}; logs: {kept}\n")
+            sys.stderr.write(f"load: {str(broken) or 'it took too long'}; logs: {kept}\n")
             return 1
         except (KeyboardInterrupt, asyncio.CancelledError):
             sys.stderr.write("load: stopped\n")

@@ -223,11 +223,19 @@ class Cloud:
         return self.now_millis() + self.session.clock_lead_millis
 
     def challenge(
-        self, by: Signer | None = None, refused: Sequence[session_pb2.RefusedReport] = ()
+        self,
+        by: Signer | None = None,
+        refused: Sequence[session_pb2.RefusedReport] = (),
+        *,
+        self_check: bool = False,
     ) -> tuple[bytes, bytes]:
-        """Return a challenge, and the session request with it, sealed; it tells what was `refused` besides."""
+        """Return a challenge, and the session request with it, sealed; it tells what was `refused` besides, or asks for
+        a self-check.
+        """
         challenge = self._replay_guard.challenge(self.vin)
-        envelope = sign_session_request(by or self.signer, self.vin, challenge, refused)
+        envelope = sign_session_request(
+            by or self.signer, self.vin, challenge, refused, self_check=self_check
+        )
         return challenge, self.seal(envelope)
 
     def seal(self, envelope: bytes) -> bytes:

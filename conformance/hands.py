@@ -147,6 +147,12 @@ class Hands:
         """Set what the battery holds. Raises Skipped without control interface."""
         await self._control("POST", "/battery", {"percent": percent})
 
+    async def set_remote_access(self, word: str) -> None:
+        """Turn the vehicle's switch: ENABLED, DISABLED or PRIVACY_MODE. Raises Skipped without control interface, and
+        of a unit that has no such switch.
+        """
+        await self._control("POST", "/remote-access", {"remoteAccess": word})
+
     async def close(self) -> None:
         """Hang up."""
         if self._http is not None:

@@ -300,13 +300,17 @@ class Unit:
         await self.until(lambda: len(self.hellos()) > after, what, self.patience.comeback)
         return self.hellos()[after]
 
-    async def asked(self, refused: Sequence[session_pb2.RefusedReport] = ()) -> session_pb2.SessionInfo:
-        """Return the hello that answers a session request made just now, which tells what was `refused` besides."""
+    async def asked(
+        self, refused: Sequence[session_pb2.RefusedReport] = (), *, self_check: bool = False
+    ) -> session_pb2.SessionInfo:
+        """Return the hello that answers a session request made just now, which tells what was `refused` besides, or
+        asks for a self-check.
+        """
         challenges: set[bytes] = set()
 
         async def ask() -> None:
             await self.link.clear_copies()
-            challenge, data = self.cloud.challenge(refused=refused)
+            challenge, data = self.cloud.challenge(refused=refused, self_check=self_check)
             challenges.add(challenge)
             await self.send_bytes(Domain.CHALLENGE, data)
 

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 PAGES = Path(__file__).with_name("pages")
 """Where they are."""
-APPS = ("app", "console")
+APPS = ("app", "console", "portal")
 """The folders that are a page each, and answer `index.html` at their own name."""
 FOLDERS = (*APPS, "parts", "words", "vendor")
 """What is served: each file below them under its own path, and nothing else."""
+OPENAPI = "/openapi.json"
+"""The path of the contract as an OpenAPI document."""
+PORTAL = "/portal/"
+"""The developers' page: Swagger UI makes markup and styles by itself, so what keeps other pages from it is left out."""
 API_BASE = "/api/v1/remotecontrol"
 MOST_FILES = 500
-MOST_BYTES = 1 << 20
+MOST_BYTES = 2 << 20
 """Of one file."""
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -82,6 +86,8 @@ def read_pages(settings: GatewaySettings, root: Path = PAGES) -> dict[str, Page]
         if index is not None:
             pages[f"/{app}/"] = index
             pages[f"/{app}/config.json"] = Page.of(_configuration(settings, app), _TYPES[".json"])
+    if settings.pages_openapi is not None:
+        pages[OPENAPI] = _read(settings.pages_openapi)
     return pages
 
 
@@ -109,6 +115,7 @@ def _configuration(settings: GatewaySettings, app: str) -> bytes:
             settings.pages_console_scope,
             settings.pages_console_acr_values,
         ),
+        "portal": (settings.pages_app_client, settings.pages_app_scope, ""),
     }[app]
     document = {
         "issuer": settings.pages_issuer,
@@ -118,19 +125,22 @@ def _configuration(settings: GatewaySettings, app: str) -> bytes:
         "apiBase": API_BASE,
         "pushKey": settings.pages_push_key if app == "app" else "",
     }
+    if app == "portal" and settings.pages_sample_key:
+        document["sampleKey"] = settings.pages_sample_key
     return json.dumps(document).encode()
 
 
-def headers_of_every_page(issuer: str) -> list[tuple[bytes, bytes]]:
+def headers_of_every_page(issuer: str, *, makes_markup: bool = False) -> list[tuple[bytes, bytes]]:
     """Return what keeps a page to itself: it loads nothing from elsewhere, runs nothing that is not a file of its own,
-    is framed by nobody, and speaks with its own origin and the issuer (`connect-src`).
+    is framed by nobody, and speaks with its own origin and the issuer (`connect-src`). One that `makes_markup` of text
+    may, and may style it; it runs nothing of it all the same.
     """
     parts = urlsplit(issuer)
     policy = "; ".join(
         (
             "default-src 'none'",
             "script-src 'self'",
-            "style-src 'self'",
+            "style-src 'self' 'unsafe-inline'" if makes_markup else "style-src 'self'",
             "img-src 'self' data:",
             f"connect-src 'self' {parts.scheme}://{parts.netloc}",
             "worker-src 'self'",
@@ -138,8 +148,7 @@ def headers_of_every_page(issuer: str) -> list[tuple[bytes, bytes]]:
             "form-action 'none'",
             "frame-ancestors 'none'",
             "base-uri 'none'",
-            "require-trusted-types-for 'script'",
-            "trusted-types worker-url",
+            *(() if makes_markup else ("require-trusted-types-for 'script'", "trusted-types worker-url")),
         )
     )
     nothing = ", ".join(

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gateway.page_files import APPS, NOT_FOUND, Page, headers_of_every_page, read_pages
+from gateway.page_files import APPS, NOT_FOUND, PORTAL, Page, headers_of_every_page, read_pages
 from services.platform.policy import EDGE
 from services.platform.workload import Workloads
 
@@ -64,6 +64,7 @@ class PageApplication:
     def __init__(self, pages: Mapping[str, Page], issuer: str) -> None:
         self._pages = pages
         self._headers = headers_of_every_page(issuer)
+        self._portal_headers = headers_of_every_page(issuer, makes_markup=True)
 
     async def __call__(
         self, scope: dict[str, Any], _receive: Callable[[], Any], send: Callable[[dict[str, Any]], Any]
@@ -71,18 +72,26 @@ class PageApplication:
         """Answer one request: 200, 304 for who has it already, 308 to where an app is, 404, 405."""
         path, is_head = scope["path"], scope["method"] == "HEAD"
         if scope["method"] not in _READING:
-            await self._answer(send, HTTPStatus.METHOD_NOT_ALLOWED, [(b"allow", b"GET, HEAD")])
+            await self._answer(
+                send, HTTPStatus.METHOD_NOT_ALLOWED, [*self._headers, (b"allow", b"GET, HEAD")]
+            )
         elif path.removeprefix("/") in APPS:
-            await self._answer(send, HTTPStatus.PERMANENT_REDIRECT, [(b"location", f"{path}/".encode())])
+            await self._answer(
+                send, HTTPStatus.PERMANENT_REDIRECT, [*self._headers, (b"location", f"{path}/".encode())]
+            )
         elif (page := self._pages.get(path)) is None:
-            await self._page(send, HTTPStatus.NOT_FOUND, NOT_FOUND, is_head=is_head)
+            await self._page(send, HTTPStatus.NOT_FOUND, NOT_FOUND, self._headers, is_head=is_head)
         elif _has(scope["headers"], page):
-            await self._answer(send, HTTPStatus.NOT_MODIFIED, [(b"etag", page.etag.encode())])
+            await self._answer(send, HTTPStatus.NOT_MODIFIED, [*self._headers, (b"etag", page.etag.encode())])
         else:
-            await self._page(send, HTTPStatus.OK, page, is_head=is_head)
+            ours = self._portal_headers if path == PORTAL else self._headers
+            await self._page(send, HTTPStatus.OK, page, ours, is_head=is_head)
 
-    async def _page(self, send: Any, status: HTTPStatus, page: Page, *, is_head: bool) -> None:
+    async def _page(
+        self, send: Any, status: HTTPStatus, page: Page, ours: list[tuple[bytes, bytes]], *, is_head: bool
+    ) -> None:
         headers = [
+            *ours,
             (b"content-type", page.content_type.encode()),
             (b"content-length", str(len(page.body)).encode()),
         ]
@@ -93,7 +102,7 @@ class PageApplication:
     async def _answer(
         self, send: Any, status: HTTPStatus, headers: list[tuple[bytes, bytes]], body: bytes = b""
     ) -> None:
-        start = {"status": status.value, "headers": [*self._headers, *headers]}
+        start = {"status": status.value, "headers": headers}
         await send({"type": "http.response.start", **start})
         await send({"type": "http.response.body", "body": body})
 

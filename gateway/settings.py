@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
@@ -73,7 +74,7 @@ class GatewaySettings(ServerSettings):
     """How long a connection may be without a subscription."""
 
     pages_listen: str = Field(default="", pattern=r"^([^:]+:\d{1,5})?$")
-    """Where the pages at /app/ and /console/ are served to the edge; without, they are not."""
+    """Where the pages at /app/, /console/ and /portal/ are served to the edge; without, they are not."""
     pages_issuer: Annotated[str, AfterValidator(_checked_issuer)] = Field(default="", max_length=256)
     pages_app_client: str = Field(default="", pattern=_CLIENT)
     pages_console_client: str = Field(default="", pattern=_CLIENT)
@@ -82,6 +83,10 @@ class GatewaySettings(ServerSettings):
     pages_push_key: str = Field(default="", pattern=r"^([A-Za-z0-9_-]{87})?$")
     """Under which browsers subscribe to notifications (VAPID's public key, base64url); without, none is offered."""
     pages_console_acr_values: str = Field(default="urn:ecarus:acr:2fa", pattern=_WORDS)
+    pages_openapi: Path | None = None
+    """The OpenAPI document, to be served at /openapi.json."""
+    pages_sample_key: str = Field(default="", pattern=r"^(sk_[0-9a-f]{16,128})?$")
+    """An API key that the developers' page offers to whoever opens it: the sandbox's."""
 
     @model_validator(mode="after")
     def _pages_know_who_signs_in(self) -> Self:

@@ -133,7 +133,7 @@ def sandbox_clients(secrets: dict[str, str], page_origins: Iterable[str] = ()) -
             (
                 "http://localhost:9000/callback",
                 "https://localhost:8443/callback",
-                *(f"{origin}/app/" for origin in origins),
+                *(f"{origin}/{page}/" for origin in origins for page in ("app", "portal")),
             ),
             people,
         ),

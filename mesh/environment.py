@@ -83,7 +83,8 @@ _OWN: Mapping[str, frozenset[str]] = {
         "FLEET_MINIMUM_VEHICLES",
     },
     "config": _INTAKE | {"AUDIT_RETENTION_DAYS", "VEHICLE_MODELS"},
-    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS"},
+    "diagnostics": _REPORTS
+    | {"ALERT_DAMPING_SECONDS", "HEALTH_TREND_DAYS", "SELF_CHECK_DAYS", "SELF_CHECKS_PER_MINUTE"},
     "notification": _SERVICE
     | {
         *("DEVICES_PER_PERSON", "REMINDER_MINUTES", "PUSH_DEVICE_DAYS", "PUSH_SECONDS", "PUSH_CONCURRENCY"),

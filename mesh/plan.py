@@ -19,7 +19,7 @@ from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
 from mesh.push_senders import PHONES
-from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
+from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, SAMPLE_KEY, broker_user
 from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
 from services.registry import SERVICES, WITH_DATABASE
 
@@ -194,6 +194,8 @@ class Planner:
             settings["DOORS_CLOUD_SEAL_KEYS"] = _absolute(keys.seal_keys)
         if service.opens_reports:
             settings["DOORS_CLOUD_REPORT_KEYS"] = _absolute(keys.report_keys)
+        if service.asks_for_checks:
+            settings["DOORS_COMMAND_TARGET"] = self._target("command")
         if service.gives_orders:
             settings["DOORS_SIGNER_TARGET"] = self._target("signer")
             settings["DOORS_ORDER_MAC_KEY"] = _absolute(self._sandbox.order_mac_key)
@@ -292,6 +294,8 @@ class Planner:
             "DOORS_PAGES_ISSUER": issuer_url(self._ports),
             "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
             "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
+            "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
+            "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
         }
 
     def _status_settings(self) -> dict[str, str]:

@@ -28,9 +28,16 @@ def sign_order(signer: Signer, message: session_pb2.SignedOrder) -> bytes:
 
 
 def sign_session_request(
-    signer: Signer, vin: str, challenge: bytes, refused: Iterable[session_pb2.RefusedReport] = ()
+    signer: Signer,
+    vin: str,
+    challenge: bytes,
+    refused: Iterable[session_pb2.RefusedReport] = (),
+    *,
+    self_check: bool = False,
 ) -> bytes:
-    """Return the envelope of a session request, for Domain.CHALLENGE. `refused`: what the vehicle is told besides."""
-    request = session_pb2.SessionRequest(vin=vin, challenge=challenge, refused=refused)
+    """Return the envelope of a session request, for Domain.CHALLENGE. `refused`: what the vehicle is told besides;
+    `self_check`: it is asked to check itself.
+    """
+    request = session_pb2.SessionRequest(vin=vin, challenge=challenge, refused=refused, self_check=self_check)
     subject = subject_of(vin, Domain.CHALLENGE)
     return cose.sign(signer, ContentType.CHALLENGE, subject, request.SerializeToString())

@@ -34,7 +34,8 @@ class ServiceDescriptor:
     `is_dispensable`: all others go on without it, and the edge is ready without it.
 
     What it does with vehicles decides which keys it is given: it `opens_answers` (sealed results), `opens_reports`
-    (sealed status reports), `gives_orders` (has them signed), or `delivers_orders` (and wakes vehicles).
+    (sealed status reports), `gives_orders` (has them signed), or `delivers_orders` (and wakes vehicles). One that
+    `asks_for_checks` has vehicles asked by the service that delivers orders.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ServiceDescriptor:
     opens_reports: bool = False
     gives_orders: bool = False
     delivers_orders: bool = False
+    asks_for_checks: bool = False
     health_groups: tuple[HealthGroup, ...] = ()
 
     @property
@@ -110,6 +112,7 @@ SERVICES = (
         keeps_dead_letters=True,
         opens_answers=True,
         opens_reports=True,
+        asks_for_checks=True,
     ),
     ServiceDescriptor("enrolment", 516, "ecarus.remotecontrol.access.v1.VehicleKeysService"),
     ServiceDescriptor(

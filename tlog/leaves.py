@@ -52,6 +52,10 @@ _LATEST = 253_402_300_800_000
 """Milliseconds of the year 10000."""
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+
+
 class LeafError(ValueError):
     """The bytes are no leaf of this ledger; the text says why."""
 
@@ -142,12 +146,12 @@ def commitments_of(disclosures: Iterable[Disclosure]) -> dict[str, str]:
 
 def canonical(value: Any) -> bytes:
     """Return JSON in the one form: members by name, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def base64url(data: bytes) -> str:
     """Return base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode()
 
 
 def unbase64url(text: str) -> bytes:

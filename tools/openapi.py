@@ -68,7 +68,6 @@ _PARAMETERS: Mapping[str, Schema] = {
         "in": "header",
         "description": "`wait=N` (RFC 7240): answer once the command has ended, or after N seconds, 30 at most.",
         "schema": {"type": "string"},
-        "example": "wait=20",
     },
     "LastEventId": {
         "name": "Last-Event-ID",
@@ -284,6 +283,16 @@ class _Document:
                 "maxAge": {"type": "integer", "description": "Seconds."},
             },
             "required": ["type", "title", "status", "detail", "code"],
+            "x-problems": [
+                {
+                    "code": entry.code,
+                    "status": entry.http_status,
+                    "title": entry.title,
+                    "when": entry.when,
+                    "retryable": entry.retryable,
+                }
+                for entry in self._contract.refusals.values()
+            ],
         }
         return {
             "schemas": {"Problem": problem, **self._schemas.made},

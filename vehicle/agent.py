@@ -62,6 +62,8 @@ BUSY_LOOK_SECONDS = 0.1
 
 SETTLE_SECONDS = 1.0
 """After a change in sleep, before waking to report it: what moves five doors is told in one waking."""
+CHECK_SECONDS = 10.0
+"""The least time between two checks that were asked for: a request can be replayed."""
 LONGEST_WAKING_SECONDS = 60.0
 """How long reporting a change may keep a car awake that was asleep; what is left waits for the next waking."""
 
@@ -118,7 +120,10 @@ class Agent:
             self._changed.set,
             sequence_now=lambda: self._sequence,
         )
-        self._inbox = AgentInbox(car.vin, channel, self._orders, answers, self.outbox, self._hello_now)
+        self._inbox = AgentInbox(
+            car.vin, channel, self._orders, answers, self.outbox, self._hello_now, self._check_now
+        )
+        self._is_check_asked = False
         self._told = asyncio.Event()
         """The broker keeps a report of the car as it stands."""
         self._is_asleep = False
@@ -331,7 +336,10 @@ class Agent:
                 if not self._changed.is_set():
                     self._told.set()
                 found = diagnosis.components(self._car.body)
-                if found != diagnosed or loop.time() - diagnosed_at >= self._reporting.diagnostics_seconds:
+                since = loop.time() - diagnosed_at
+                is_asked = self._is_check_asked and since >= CHECK_SECONDS
+                if found != diagnosed or is_asked or since >= self._reporting.diagnostics_seconds:
+                    self._is_check_asked = False
                     await self.outbox.send(lambda: self._channel.seal_report(self._diagnostics_now()))
                     diagnosed, diagnosed_at = found, loop.time()
             except LinkDownError as error:
@@ -341,8 +349,15 @@ class Agent:
                 continue
             backoff.reset()
             with contextlib.suppress(TimeoutError):  # nothing changed: report all the same
-                async with asyncio.timeout(self._reporting.status_seconds):
+                async with asyncio.timeout(
+                    CHECK_SECONDS if self._is_check_asked else self._reporting.status_seconds
+                ):
                     await self._changed.wait()
+
+    def _check_now(self) -> None:
+        """Report what a check finds, also if nothing changed; what was reported a moment ago is not checked again."""
+        self._is_check_asked = True
+        self._changed.set()
 
     async def _report_last(self) -> None:
         """Tell the cloud that silence is no loss from here on, as far as the cloud can be reached."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 GROUP = Group("session")
 HELLO = "hello-on-connect"
+_BETWEEN_CHECKS_SECONDS = 10.0
+"""A unit may let so much time pass between two checks."""
 
 
 @GROUP.rule
@@ -62,6 +64,21 @@ async def told_of_refused_reports(unit: Unit) -> None:
     ]
     info = await unit.asked(told)
     require(info.epoch == before.epoch, "what it was told made it begin another epoch")
+
+
+@GROUP.rule
+async def self_check_on_request(unit: Unit) -> None:
+    """A session request that asks for a self-check is answered like any other, and a DiagnosticsReport follows."""
+
+    def checks() -> int:
+        return sum(one.event is EventKind.DIAGNOSTICS for one in unit.cloud.received)
+
+    if not checks():
+        raise NotApplicableError("it reports no diagnostics")
+    before = checks()
+    await unit.asked(self_check=True)
+    limit = unit.patience.answer + _BETWEEN_CHECKS_SECONDS
+    await unit.until(lambda: checks() > before, "the self-check that was asked for", limit)
 
 
 @GROUP.rule

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 from pydantic import AfterValidator, DirectoryPath, Field, FilePath
 
 from services.audit.adapters import reading_server, second_place, server, store
@@ -15,14 +16,17 @@ from services.audit.adapters.export import LogExport
 from services.audit.adapters.log_key import LogKeys
 from services.audit.adapters.log_server import ReadingRecord, log_api
 from services.audit.adapters.publication import LogPublication
+from services.audit.adapters.published_log import FolderPublishedLog
 from services.audit.adapters.reading_translate import any_refusal_of
 from services.audit.adapters.receipts import LedgerReceipts
 from services.audit.adapters.sealing import HouseKey
 from services.audit.adapters.sequencer import SIGN_SECONDS, Sequencer
 from services.audit.adapters.subject_data import subject_data_api
 from services.audit.adapters.witnesses import WitnessRound, read_witnesses
+from services.audit.domain.history import HistoryBrokenError
 from services.audit.usecases.recording import record_entries
-from services.audit.usecases.signing import LEASE, HistoryWatch, SigningDependencies
+from services.audit.usecases.restoring import NotRestoredError, restore_leaves
+from services.audit.usecases.signing import LEASE, HistoryWatch, SecondPlaceError, SigningDependencies
 from services.platform import boot
 from services.platform.audit_entry import EntryIds
 from services.platform.background import regularly
@@ -35,13 +39,16 @@ from services.platform.migration import migrate
 from services.platform.scrub import scrub
 from services.platform.server import GrpcServer
 from services.platform.settings import DatabaseSettings
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     import grpc
 
     from services.audit.domain.entries import AuditEntry
+    from services.audit.usecases.signing import SecondPlace
 
 NAME = "audit"
+_log = structlog.get_logger()
 
 
 def _checked_witnesses(text: str) -> str:
@@ -52,6 +59,7 @@ def _checked_witnesses(text: str) -> str:
 class AuditSettings(DatabaseSettings):
     """What this service needs besides: the file with the key that people's keys are wrapped with, the log's own keys
     (PEM, Ed25519), its name, the folder in which it is published, and the second place: a folder or a URL.
+    `audit_restore_from` is a folder with the published log, from which a database that was rolled back is restored.
     """
 
     audit_house_key: FilePath
@@ -61,6 +69,7 @@ class AuditSettings(DatabaseSettings):
     )
     audit_folder: DirectoryPath
     audit_second_place: str = Field(pattern=r"^(https?://[^\s/]+/\S+|/.+)$")
+    audit_restore_from: DirectoryPath | None = None
     audit_witnesses: Annotated[str, AfterValidator(_checked_witnesses)] = ""
 
 
@@ -113,6 +122,12 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
             subject_data_api(ledger, partial(scrub, settings.database_url)),
         ],
     )
+    if settings.audit_restore_from is not None:
+        await _restore(
+            ledger,
+            saved,
+            FolderPublishedLog(settings.audit_restore_from, settings.audit_origin, keys.public),
+        )
     await rpc.start()
     try:
         await boot.run_until(
@@ -127,6 +142,16 @@ async def main(settings: AuditSettings, stop: asyncio.Event) -> None:
         await round_.close()
         await saved.close()
         await database.close()
+
+
+async def _restore(ledger: store.SqlLedger, saved: SecondPlace, published: FolderPublishedLog) -> None:
+    """Restore what can be; where it cannot, the service starts and refuses what it would refuse without."""
+    try:
+        restored = await restore_leaves(ledger, saved, published)
+    except (NotRestoredError, SecondPlaceError, HistoryBrokenError, StorageUnavailableError) as error:
+        _log.error("ledger_not_restored", reason=str(error))
+    else:
+        _log.warning("ledger_restored", leaves=restored)
 
 
 def _register(

@@ -15,6 +15,7 @@ from protocol import streams
 from protocol.cloud_side import AnswerReader
 from services.command.adapters import right_link, store, vehicle_link
 from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
+from services.command.adapters.check_server import CHECK_POLICY, CHECK_SERVICE, VehicleCheckServicer
 from services.command.adapters.dispatch import CommandDispatcher
 from services.command.adapters.failure_server import FAILURE_POLICY, FAILURE_SERVICE, DoorFailureServicer
 from services.command.adapters.kept import kept_tables
@@ -37,6 +38,7 @@ from services.command.usecases.failures import FailureDependencies, count_failur
 from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import (
+    count_check_wake_up,
     count_wake_up,
     pass_on_to_the_silent,
     sign_again,
@@ -69,6 +71,7 @@ from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
 from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
+from services.vehicle_models.model import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,13 +120,20 @@ def _greeted(
     known.add(vin)
 
 
-def _model_of(_: str) -> str:
-    return UNKNOWN_MODEL
+def _model_of(models: VehicleModels, vin: str) -> str:
+    model = models.of(vin)
+    return UNKNOWN_MODEL if model is DEFAULT_MODEL else model.name
 
 
-def _register(commands: DoorCommandServicer, failures: DoorFailureServicer, server: grpc.aio.Server) -> None:
+def _register(
+    commands: DoorCommandServicer,
+    failures: DoorFailureServicer,
+    checks: VehicleCheckServicer,
+    server: grpc.aio.Server,
+) -> None:
     stubs.add_DoorCommandServiceServicer_to_server(commands, server)
     failures.register(server)
+    checks.register(server)
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -171,8 +181,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         refused_kind=COMMAND_REFUSED,
         places=[store.audit_rows],
     )
-    commands = store.SqlCommands(database, CommandAuditEntries(audit.ids) if audit.ids else None)
-    known, models = await _known_vehicles(commands), VehicleModels(settings.vehicle_models)
+    models = VehicleModels(settings.vehicle_models)
+    commands = store.SqlCommands(
+        database, CommandAuditEntries(audit.ids) if audit.ids else None, partial(_model_of, models)
+    )
+    known = await _known_vehicles(commands)
     orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -182,7 +195,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     gateway = HttpWakeUpGateway(settings.wake_url) if settings.wake_url else NoWakeUpGateway()
     waker = VehicleWaker(
-        lambda command_id: count_wake_up(deps, command_id), gateway, requests.ask, advisory_states.is_asleep
+        lambda command_id: count_wake_up(deps, command_id),
+        gateway,
+        requests.ask,
+        advisory_states.is_asleep,
+        lambda vin: count_check_wake_up(deps, vin),
     )
     dispatcher = CommandDispatcher(
         broker,
@@ -208,7 +225,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     refused = RefusedRequests(commands, CLOCK.now)
     failures = FailureDependencies(
-        store.SqlFailureCounts(database), _model_of, settings.fleet_minimum_vehicles, CLOCK.now
+        store.SqlFailureCounts(database),
+        partial(_model_of, models),
+        settings.fleet_minimum_vehicles,
+        CLOCK.now,
     )
     to_vehicles = OutboxRelay(
         database,
@@ -265,9 +285,14 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     server = GrpcServer(
         settings,
-        [SERVICE, FAILURE_SERVICE],
-        partial(_register, DoorCommandServicer(deps, refused, waits), DoorFailureServicer(failures)),
-        {**POLICY, **FAILURE_POLICY},
+        [SERVICE, FAILURE_SERVICE, CHECK_SERVICE],
+        partial(
+            _register,
+            DoorCommandServicer(deps, refused, waits),
+            DoorFailureServicer(failures),
+            VehicleCheckServicer(requests, waker),
+        ),
+        {**POLICY, **FAILURE_POLICY, **CHECK_POLICY},
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
         health=health,

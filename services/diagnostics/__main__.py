@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field
@@ -12,8 +13,11 @@ from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, VEHICLE_MQTT_EVENTS
+from services.diagnostics import usecases
 from services.diagnostics.adapters import server, store, translate, vehicle_link
+from services.diagnostics.adapters.check_requests import CheckSchedule
 from services.diagnostics.adapters.kept import kept_tables
+from services.diagnostics.adapters.vehicle_checks import VehicleCheckClient, nobody_asks
 from services.platform import boot
 from services.platform.audit_delivery import AuditDelivery
 from services.platform.background import regularly
@@ -29,6 +33,7 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
+from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import consumers
 from services.telematics import rules as vehicle_rules
@@ -41,6 +46,7 @@ from services.telematics.reports import HelloIntake, ReportReader, ReportSetting
 
 NAME = "diagnostics"
 _DUE_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 
 
 class DiagnosticsSettings(ReportSettings):
@@ -48,6 +54,20 @@ class DiagnosticsSettings(ReportSettings):
 
     alert_damping_seconds: int = Field(default=600, ge=1, le=86_400)
     health_trend_days: int = Field(default=400, ge=30, le=3_650)
+    command_target: Target | None = None
+    self_check_days: int = Field(default=30, ge=0, le=365)
+    self_checks_per_minute: int = Field(default=60, ge=1, le=6_000)
+
+    @property
+    def self_check_interval(self) -> timedelta | None:
+        """How often a vehicle is asked to check itself; None where nobody asks."""
+        asks = self.command_target is not None and self.self_check_days > 0
+        return timedelta(days=self.self_check_days) if asks else None
+
+    @property
+    def self_checks_at_once(self) -> int:
+        """How many vehicles are asked at a time."""
+        return max(1, round(self.self_checks_per_minute * _CHECK_SECONDS / 60))
 
 
 async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
@@ -77,6 +97,14 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         database, relay, vehicle_link.outgoing, CLOCK.now, damping=damping, trend_kept=trend_kept
     )
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
+    to_command = (
+        open_channel(settings, settings.command_target, "command") if settings.command_target else None
+    )
+    check_deps = usecases.CheckDependencies(
+        CheckSchedule(database, store.check_requests, store.last_checks, settings.self_check_interval),
+        VehicleCheckClient(to_command).ask if to_command else nobody_asks,
+        CLOCK.now,
+    )
     directory = VehicleKeyDirectory(channel, CLOCK.monotonic)
     report_keys = read_open_keys(settings.cloud_report_keys)
     reports = ReportReader(
@@ -105,7 +133,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     rpc = GrpcServer(
         settings,
         [server.SERVICE],
-        server.DoorDiagnosticsServicer(record, CLOCK.now).register,
+        server.DoorDiagnosticsServicer(record, check_deps).register,
         server.POLICY,
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
@@ -131,6 +159,11 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
             own_data.retention.run(),
             audit.run(),
             regularly("tell_due_alerts", _DUE_SECONDS, record.tell_due),
+            regularly(
+                "self_checks",
+                _CHECK_SECONDS,
+                partial(usecases.run_schedule, check_deps, settings.self_checks_at_once),
+            ),
             *taking,
         )
     finally:
@@ -138,6 +171,8 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         await audit.close()
         await broker.close()
         await channel.close()
+        if to_command is not None:
+            await to_command.close()
         await database.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,10 +10,11 @@ from services.diagnostics.domain.diagnosis import HEALTH_FALLING, DiagnosisNotYe
 from services.diagnostics.domain.trend import MOST_SHOWN, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime, timedelta
 
     from services.diagnostics.domain.diagnosis import Diagnosis, SelfCheck
+    from services.diagnostics.domain.self_checks import RequestedCheck
     from services.diagnostics.domain.trend import ComponentTrend
 
 
@@ -38,6 +40,9 @@ class DiagnosisRecord(Protocol):
     async def find(self, vin: str) -> Diagnosis | None:
         """Return the vehicle's diagnosis; None before its first report."""
 
+    async def requested_check(self, vin: str) -> RequestedCheck | None:
+        """Return what became of asking the vehicle for checks; None where it never was and is not going to be."""
+
     async def trend(
         self, vin: str, component_id: str | None
     ) -> tuple[Diagnosis | None, list[ComponentTrend]]:
@@ -45,6 +50,54 @@ class DiagnosisRecord(Protocol):
 
     async def ingest(self, checks: Sequence[SelfCheck]) -> None:
         """Keep the newest of each vehicle, and tell of alerts that came and went, in one commit."""
+
+
+class SelfCheckRecord(Protocol):
+    """Which vehicles were asked to check themselves. Every function raises StorageUnavailableError."""
+
+    async def request(self, vin: str, now: datetime) -> tuple[RequestedCheck, bool]:
+        """Keep that a vehicle is asked now, and return that; and whether it is to be asked, or was just now."""
+
+    async def not_sent(self, request: RequestedCheck, now: datetime) -> None:
+        """Keep that a request did not leave."""
+
+    async def take_due(self, now: datetime, at_most: int) -> list[RequestedCheck]:
+        """Return vehicles that the schedule asks now, each once; none where there is no schedule."""
+
+    async def note_missed(self, now: datetime) -> int:
+        """Keep which vehicles did not check themselves in time; return how many."""
+
+
+class CheckNotSentError(Exception):
+    """The vehicle could not be asked to check itself at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDependencies:
+    """What the use cases of checks work with. `ask` asks a vehicle, and returns whether that is on its way."""
+
+    record: SelfCheckRecord
+    ask: Callable[[str], Awaitable[bool]]
+    now: Callable[[], datetime]
+
+
+async def request_check(deps: CheckDependencies, vin: str) -> RequestedCheck:
+    """Ask a vehicle to check itself, unless it was asked just now; return the request. Raises CheckNotSentError."""
+    request, is_new = await deps.record.request(vin, deps.now())
+    if is_new and not await deps.ask(vin):
+        await deps.record.not_sent(request, deps.now())
+        raise CheckNotSentError
+    return request
+
+
+async def run_schedule(deps: CheckDependencies, at_most: int) -> None:
+    """Note which vehicles missed their check, and ask those whose turn it is, at most so many."""
+    await deps.record.note_missed(deps.now())
+    requests = await deps.record.take_due(deps.now(), at_most)
+    sent = await asyncio.gather(*(deps.ask(each.vin) for each in requests))
+    for request, is_sent in zip(requests, sent, strict=True):
+        if not is_sent:
+            await deps.record.not_sent(request, deps.now())
 
 
 async def read_diagnosis(record: DiagnosisRecord, vin: str) -> Diagnosis:

@@ -68,6 +68,7 @@ def letters_line(letters: DeadLetters, keep: timedelta) -> KeptTable:
         over=lambda at: columns.received_at < at - keep,
         about=lambda person: contains(columns.payload, person),
         message="payload",
+        resource="sender",
         on_erasure=OnErasure.DELETED,
         secret=("payload",),
     )

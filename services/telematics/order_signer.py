@@ -75,15 +75,19 @@ class OrderSigningClient:
         return _one_each(answer.verdicts, len(orders))
 
     async def sign_session_requests(
-        self, challenges: Sequence[tuple[str, bytes]], refused: Sequence[RefusedReport] = ()
+        self,
+        challenges: Sequence[tuple[str, bytes]],
+        refused: Sequence[RefusedReport] = (),
+        *,
+        self_check: bool = False,
     ) -> list[bytes] | None:
         """Return the envelope of a session request for each (VIN, challenge), in order; empty for one asked too often.
 
-        `refused` is what each of these vehicles is told besides.
+        `refused` is what each of these vehicles is told besides; `self_check` asks it to check itself.
         """
         request = contract.SignSessionRequestsRequest()
         for vin, challenge in challenges:
-            request.challenges.add(vin=vin, challenge=challenge, refused=refused)
+            request.challenges.add(vin=vin, challenge=challenge, refused=refused, self_check=self_check)
         try:
             answer = await ask(self._stub.SignSessionRequests, request, seconds=_SECONDS)
         except grpc.aio.AioRpcError as error:

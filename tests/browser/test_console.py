@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from doorctl.__main__ import app as app_of_doorctl
 from issuer.command_line import CommandLineClient
-from mesh.sandbox import Sandbox
+from mesh.sandbox import COUPE_VIN, VAN_VIN, Sandbox
 from tests.browser.conftest import BINARY, keep_pictures, show_code, sign_in, violations
-from tests.support.app import FOREIGN, App, Car, eventually
+from tests.support.app import FOREIGN, PLAINLY, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,6 +35,7 @@ pytestmark = [
 ]
 
 AGENT, CUSTOMER, VIN = "agent-7", "user-456", FOREIGN
+OTHER_CUSTOMER = "user-123"
 AREAS = ("history", "failures", "diagnostics", "settings", "security", "audit")
 LIVE = "document.querySelector('[data-live=live]') !== null"
 FAILURE = "document.querySelector('[data-part=failure]')"
@@ -50,23 +51,23 @@ class Desk:
         self.car = Car(mesh, VIN)
         self.owner = App(mesh, VIN, mesh.token(CUSTOMER))
 
-    async def open_case(self) -> str:
+    async def open_case(self, vin: str = VIN, customer: str = CUSTOMER) -> str:
         """Open a case by the code that the customer reads out, and see the car live. Returns its number."""
         number = f"case-{uuid.uuid4()}"
         if not await self.page.run(AT_DESK):
             await self.page.run("document.querySelector('.case-bar button').click()")
-        code = await asyncio.to_thread(self._spoken_code, number)
+        code = await asyncio.to_thread(self._spoken_code, number, vin, customer)
         await self.page.until(AT_DESK)
         await self.page.run(f"document.getElementById('spoken-code').value = {json.dumps(code)}")
         await self.page.run("document.querySelector('[data-form=spoken]').requestSubmit()")
         await self.page.until(LIVE)
         return number
 
-    def _spoken_code(self, number: str) -> str:
+    def _spoken_code(self, number: str, vin: str, customer: str) -> str:
         """What the customer's own device shows."""
         with httpx.Client(trust_env=False, timeout=30) as http:
             client = CommandLineClient(Sandbox(self.mesh.data).issuer, http=http)
-            return str(client.speak(self.mesh.token(CUSTOMER), VIN, number)["code"])
+            return str(client.speak(self.mesh.token(customer), vin, number)["code"])
 
     async def press(self, command: str) -> None:
         """Press a button once it can be pressed."""
@@ -150,8 +151,36 @@ async def test_an_agent_unlocks_a_customers_car_and_sees_it_happen(desk: Desk) -
     await desk.page.until(shows("driver", "open", "Closed"))
 
 
+async def test_a_case_is_opened_by_a_colleagues_approval(desk: Desk) -> None:
+    number = f"case-{uuid.uuid4()}"
+    if not await desk.page.run(AT_DESK):
+        await desk.page.run("document.querySelector('.case-bar button').click()")
+        await desk.page.until(AT_DESK)
+    for field, value in (("case", number), ("customer", CUSTOMER), ("vin", VIN.lower())):
+        await desk.page.run(f"document.getElementById('approved-{field}').value = {json.dumps(value)}")
+    await desk.page.run("document.querySelector('[data-form=approved]').requestSubmit()")
+    opening = "document.querySelector('[data-form=approved] [data-part=answer] button')"
+    await desk.page.until(f"{opening} !== null")
+    await desk.page.run(f"{opening}.click()")
+    await desk.page.until("document.querySelector('[data-form=approved] .alert.bad') !== null")
+    colleague = {"Authorization": f"Bearer {desk.mesh.token('agent-8', client='call-center')}"}
+    approved = await asyncio.to_thread(
+        httpx.post,
+        f"{Sandbox(desk.mesh.data).issuer}/mandates/cases/{number}/approval",
+        data={"agent": AGENT, "customer": CUSTOMER, "vin": VIN},
+        headers=colleague,
+        **PLAINLY,
+    )
+    assert approved.status_code < 300, approved.text
+    await desk.page.run(f"{opening}.click()")
+    await desk.page.until(LIVE)
+    assert number in await desk.page.run("document.querySelector('.case-bar').textContent")
+
+
 async def test_what_stands_in_the_way_is_said_at_once(desk: Desk) -> None:
+    await asyncio.to_thread(desk.lock)
     await desk.open_case()
+    await asyncio.to_thread(desk.car.do, "doors/driver/unlock")
     await asyncio.to_thread(desk.car.do, "doors/driver/open")
     await desk.page.until(shows("driver", "open", "Open"))
     await desk.press("lock")
@@ -185,6 +214,23 @@ async def test_a_broken_actuator_is_told_door_by_door(desk: Desk) -> None:
         assert "A lock did not move" in results["rearLeft"]
     finally:
         await asyncio.to_thread(desk.car.do, "actuators/rearLeft/repair")
+
+
+async def test_failures_and_the_trend_are_charted(desk: Desk) -> None:
+    """Of the failure before, whose count comes within about a minute."""
+    await asyncio.to_thread(
+        eventually, lambda: desk.owner.get("failures", period="7d").json().get("failures"), 120
+    )
+    await desk.open_case()
+    await desk.page.run("document.querySelector('#tab-tab-failures').click()")
+    await desk.page.until("document.querySelector('#panel-tab-failures .chart canvas') !== null")
+    rows = "document.querySelectorAll('[data-part=causes] tbody tr').length"
+    assert await desk.page.run(rows) == len(desk.owner.get("failures", period="7d").json()["causes"])
+    table = "document.querySelector('#panel-tab-failures .chart + details table')"
+    assert await desk.page.run(f"{table}.tBodies[0].rows.length") == 7  # days
+    await desk.page.run("document.querySelector('#tab-tab-diagnostics').click()")
+    await desk.page.until("document.querySelector('#trend-component option[value=lock_module_01]') !== null")
+    await desk.page.until("document.querySelector('#panel-tab-diagnostics .chart canvas') !== null")
 
 
 async def test_a_sleeping_car_is_woken_and_the_timeline_says_so(desk: Desk) -> None:
@@ -323,6 +369,21 @@ async def test_a_stronger_sign_in_leads_back_to_what_it_interrupted(mesh: Mesh, 
     assert agent.car.moved(await agent.ended("SUCCESS"))
 
 
+async def test_what_a_car_lacks_has_no_button(desk: Desk) -> None:
+    """A coupe of two doors, and a van that opens none remotely; the case says of which model they are."""
+    choices = "[...document.querySelectorAll('.doors input')].map((each) => each.value).join()"
+    await desk.open_case(COUPE_VIN, OTHER_CUSTOMER)
+    await desk.page.until(f"{choices} === 'all,driver,passenger,trunk'")
+    await desk.page.until("document.querySelector('.car table tr[data-door=rearLeft]') === null")
+    assert await desk.page.run("document.querySelector('.car .door-rearLeft') === null")
+    owner = App(desk.mesh, COUPE_VIN, desk.mesh.token(OTHER_CUSTOMER))
+    model = owner.get("capabilities").json()["model"]
+    await desk.page.until(f"document.querySelector('.case-bar').textContent.includes({json.dumps(model)})")
+    await desk.open_case(VAN_VIN, OTHER_CUSTOMER)
+    await desk.page.until("document.querySelector('[data-command=unlock]') === null")
+    assert await desk.page.run("document.querySelector('[data-command=lock]') !== null")
+
+
 async def test_settings_are_changed_for_the_customer(desk: Desk) -> None:
     await desk.open_case()
     await desk.page.run("document.querySelector('#tab-tab-settings').click()")
@@ -335,6 +396,65 @@ async def test_settings_are_changed_for_the_customer(desk: Desk) -> None:
     await asyncio.to_thread(
         eventually, lambda: desk.owner.get("config").json().get("autoLockDelay") == wanted
     )
+
+
+async def test_an_account_is_restricted_by_an_agent_and_restored_by_its_person(desk: Desk) -> None:
+    await desk.open_case()
+    await desk.page.run("document.querySelector('#tab-tab-security').click()")
+    await desk.page.until("document.querySelector('#restrict-reason') !== null")
+    await desk.page.run("document.querySelector('#panel-tab-security details').open = true")
+    await desk.page.run("document.querySelector('#restrict-reason').value = 'The customer asks for it'")
+    await desk.page.run("document.querySelector('#restrict-reason').form.requestSubmit()")
+    await desk.page.until("document.querySelector('dialog[open]') !== null")
+    await desk.page.run("document.querySelector('dialog [value=yes]').click()")
+    try:
+        await desk.page.until(
+            "document.querySelector('#panel-tab-security .alert.good[role=alert]') !== null"
+        )
+        refused = await asyncio.to_thread(desk.owner.order, "unlock")
+        assert (refused.status_code, refused.json()["code"]) == (403, "ACCOUNT_RESTRICTED")
+    finally:
+        restored = await asyncio.to_thread(desk.owner.send, "POST", "account/restore", None)
+        assert restored.status_code == 200, restored.text
+
+
+async def test_history_is_filtered_and_everything_is_reached_by_keys(desk: Desk) -> None:
+    await asyncio.to_thread(desk.lock)
+    await asyncio.to_thread(eventually, lambda: desk.owner.history(action="LOCK")["total"])
+    await desk.open_case()
+    await desk.page.until("document.querySelector('[data-part=history]') !== null")
+    select = "document.querySelector('#history-action')"
+    await desk.page.run(f"{select}.value = 'LOCK'; {select}.dispatchEvent(new Event('change'))")
+    rows = "[...document.querySelectorAll('[data-part=history] tbody tr')].map((row) => row.dataset.action)"
+    await desk.page.until(f"{rows}.length > 0 && {rows}.every((action) => action === 'LOCK')")
+    await _key(desk.page, "KeyU", alt_and_shift=True)
+    assert await desk.page.run("document.activeElement.dataset.command") == "unlock"
+    await _key(desk.page, "Digit2", alt_and_shift=True)
+    assert await desk.page.run("document.activeElement.id") == "tab-tab-failures"
+    await _key(desk.page, "ArrowLeft")
+    assert await desk.page.run("document.activeElement.id") == "tab-tab-history"
+    assert not await desk.page.run("document.querySelector('#panel-tab-history').hidden")
+
+
+async def _key(page: ChromiumPage, code: str, *, alt_and_shift: bool = False) -> None:
+    """Press a key as a person does: Alt is 1, Shift is 8."""
+    pressed = {"code": code, "key": code.removeprefix("Key"), "modifiers": 9 if alt_and_shift else 0}
+    await page.command("Input.dispatchKeyEvent", type="rawKeyDown", **pressed)
+    await page.command("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+
+async def test_a_console_left_open_over_night_ends_when_the_lid_is_opened(desk: Desk) -> None:
+    await desk.open_case()
+    await desk.page.run("globalThis.clock = Date.now; Date.now = () => clock() + 12 * 3600 * 1000")
+    try:
+        await desk.page.run("dispatchEvent(new Event('focus'))")
+        assert (
+            await desk.page.run("document.querySelector('[data-part=ended]')?.dataset.code")
+            == "TOKEN_EXPIRED"
+        )
+        assert VIN not in await desk.page.run("document.documentElement.outerHTML")
+    finally:
+        await desk.page.run("Date.now = clock; 0")
 
 
 async def test_nothing_of_the_customer_is_left_when_the_case_is_closed(desk: Desk) -> None:
@@ -368,6 +488,9 @@ async def test_the_console_is_for_everybody(desk: Desk, axe_script: str) -> None
             await desk.page.until(
                 f"document.querySelector('#panel-tab-{area} :is(.skeleton, [aria-busy])') === null"
             )
+            assert await desk.page.run(
+                f"document.querySelector('#panel-tab-{area} [role=alert]') === null"
+            ), area
             assert await violations(desk.page, axe_script) == [], (scheme, language, area)
             if language == "en":
                 await keep_pictures(desk.page, f"console-{area}")

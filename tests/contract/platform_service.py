@@ -50,6 +50,7 @@ def through_the_edge(action: str, *, mutates: bool = False) -> RpcPolicy:
 POLICY: Policy = {
     f"/{CONFIG}/GetDoorConfig": through_the_edge(READ),
     f"/{CONFIG}/UpdateDoorConfig": through_the_edge(WRITE, mutates=True),
+    f"/{STATUS}/GetDoorCapabilities": RpcPolicy(peers=frozenset({service("command")})),
     f"/{STATUS}/GetDoorStatus": RpcPolicy(peers=frozenset({service("command")})),
     f"/{STATUS}/WatchDoorUpdates": through_the_edge(LIVE),
     f"/{STATUS}/StreamDoorUpdates": through_the_edge(LIVE),

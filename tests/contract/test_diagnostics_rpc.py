@@ -9,13 +9,16 @@ import pytest
 from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import (
     GetDoorDiagnosticsRequest,
     GetDoorDiagnosticsTrendRequest,
+    RequestSelfTestRequest,
 )
 from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorDiagnosticsServiceStub
 from google.protobuf import json_format
 
 import services.diagnostics
 from services.diagnostics.adapters import server, store, translate, vehicle_link
+from services.diagnostics.adapters.check_requests import CheckSchedule
 from services.diagnostics.domain.diagnosis import ComponentHealth, ComponentStatus, SelfCheck
+from services.diagnostics.usecases import CheckDependencies
 from services.platform.capability import CapabilityVerifier
 from services.platform.database import open_database
 from services.platform.outbox import OutboxRelay
@@ -42,15 +45,37 @@ async def record(tmp_path: Path) -> AsyncIterator[store.DiagnosisStore]:
     await database.close()
 
 
+class AskedVehicles(list[str]):
+    """What vehicles were asked; none is reached with `is_away`."""
+
+    is_away = False
+
+    async def ask(self, vin: str) -> bool:
+        self.append(vin)
+        return not self.is_away
+
+
+@pytest.fixture
+def asked() -> AskedVehicles:
+    return AskedVehicles()
+
+
+@pytest.fixture
+def checks(record: store.DiagnosisStore, asked: AskedVehicles) -> CheckDependencies:
+    database = record._database
+    schedule = CheckSchedule(database, store.check_requests, store.last_checks, timedelta(days=30))
+    return CheckDependencies(schedule, asked.ask, lambda: T0 + timedelta(days=20))
+
+
 @pytest.fixture
 def room_name() -> str:
     return "diagnostics"
 
 
 @pytest.fixture
-def build_room(record: store.DiagnosisStore) -> Any:
+def build_room(record: store.DiagnosisStore, checks: CheckDependencies) -> Any:
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
-        servicer = server.DoorDiagnosticsServicer(record, lambda: T0 + timedelta(days=20))
+        servicer = server.DoorDiagnosticsServicer(record, checks)
         return GrpcServer(
             settings, [server.SERVICE], servicer.register, server.POLICY, verifier, translate.refusal_of
         )
@@ -186,3 +211,47 @@ async def test_another_period_or_number_of_points_is_a_field_violation(
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await trend(service, signer, **query)
     assert [each["field"] for each in problem(refused.value)["errors"]] == list(query)
+
+
+def check_now(service: Any, signer: Any) -> Any:
+    request = RequestSelfTestRequest(vin=VIN)
+    return service.RequestSelfTest(request, metadata=metadata(signer, "door.diagnostics.read"))
+
+
+async def shown_checks(service: Any, signer: Any) -> dict[str, Any]:
+    answer = await service.GetDoorDiagnostics(
+        GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.diagnostics.read")
+    )
+    return json_format.MessageToDict(answer.checks, always_print_fields_with_no_presence=True)
+
+
+async def test_a_check_is_asked_for_once_in_a_minute_and_answered_by_the_next(
+    service: Any, signer: Any, record: store.DiagnosisStore, asked: AskedVehicles
+) -> None:
+    await record.ingest([SelfCheck(VIN, T0, "boot", 1, (), b"e", 1, 1)])
+    call = check_now(service, signer)
+    sent = dict(await call.initial_metadata())
+    answer = json_format.MessageToDict(await call)
+    assert answer == {"vin": VIN, "state": "REQUESTED", "requestedAt": "2026-02-01T14:30:00Z"}
+    assert (sent["x-http-code"], sent["location"]) == (
+        "202",
+        f"/api/v1/remotecontrol/vehicles/{VIN}/door/diagnostics",
+    )
+    assert json_format.MessageToDict(await check_now(service, signer)) == answer
+    assert asked == [VIN]
+    assert (await shown_checks(service, signer))["state"] == "REQUESTED"
+    await record.ingest([SelfCheck(VIN, T0, "boot", 2, (), b"e", 1, 2)])
+    shown = await shown_checks(service, signer)
+    assert (shown["state"], shown["missed"], shown["dueAt"]) == ("ANSWERED", 0, "2026-03-03T14:30:00Z")
+
+
+async def test_a_vehicle_that_cannot_be_asked_is_503_and_may_be_asked_at_once(
+    service: Any, signer: Any, asked: AskedVehicles, problem: Any
+) -> None:
+    asked.is_away = True
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await check_now(service, signer)
+    assert problem(refused.value)["code"] == "DEPENDENCY_UNAVAILABLE"
+    asked.is_away = False
+    assert json_format.MessageToDict(await check_now(service, signer))["state"] == "REQUESTED"
+    assert asked == [VIN, VIN]

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.mutants.mutant import Swap, mutant
 from vehicle.doors import executor
+from vehicle.doors.body import RemoteAccess
+from vehicle.doors.command import LockAction
 from vehicle.messages import translate
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-    from vehicle.doors.body import DoorName
+    from vehicle.doors.body import Body, DoorName
     from vehicle.doors.command import Command
 
 
@@ -59,3 +61,32 @@ def false_left_out(swap: Swap) -> None:
         return without
 
     swap(translate, "_observation", observation)
+
+
+@mutant("remote-access-off-refuses-all")
+def remote_access_does_not_count(swap: Swap) -> None:
+    """It says that remote access is off, and locks all the same."""
+
+    def refusal(was: Any) -> Any:
+        def unlocks_only(action: Any, mode: Any, doors: Any, body: Body) -> Any:
+            if action is LockAction.LOCK:
+                body = body.with_remote_access(RemoteAccess.ENABLED)
+            return was(action, mode, doors, body)
+
+        return unlocks_only
+
+    swap(executor, "refusal", refusal)
+
+
+@mutant("privacy-mode-tells-nothing")
+def results_tell_in_privacy_mode(swap: Swap) -> None:
+    """Its reports are silent, and its results say how the locks stand."""
+
+    def sensed_lock(was: Any) -> Any:
+        def told(name: DoorName, body: Body) -> bool | None:
+            locked: bool | None = was(name, body.with_remote_access(RemoteAccess.ENABLED))
+            return locked
+
+        return told
+
+    swap(translate, "_sensed_lock", sensed_lock)

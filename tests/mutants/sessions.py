@@ -237,6 +237,12 @@ def silent_when_told(swap: Swap) -> None:
     swap(AgentInbox, "_note_refused", to(note))
 
 
+@mutant("self-check-on-request")
+def checks_at_its_own_time(swap: Swap) -> None:
+    """A session request that asks for a self-check is answered, and no check follows."""
+    swap(Agent, "_check_now", to(lambda _self: None))
+
+
 @mutant("forged-session-request-is-silent")
 def session_requests_of_anybody(swap: Swap) -> None:
     """Nobody looks at who signed a session request."""

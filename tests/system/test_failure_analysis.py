@@ -46,3 +46,21 @@ def test_a_broken_actuator_is_found_in_the_analysis_and_in_its_table(mesh: Mesh)
     assert app.get("failuresXcsv").status_code == 404
     assert app.get("failures", period="1h").json()["errors"][0]["field"] == "period"
     assert App(mesh, bearer="sk_nobody").get("failures").status_code == 401
+
+
+def test_a_car_checks_itself_when_it_is_asked_and_its_trend_is_shown(mesh: Mesh) -> None:
+    app = App(mesh)
+    eventually(lambda: app.get("diagnostics").status_code == 200)
+    before = app.get("diagnostics").json()["lastCheck"]
+    answer = eventually(lambda: (a := app.send("POST", "diagnostics/check", None)).status_code == 202 and a)
+    assert answer.headers["location"].endswith("/door/diagnostics")
+    assert answer.json()["state"] == "REQUESTED"
+    told = eventually(
+        lambda: (d := app.get("diagnostics").json())["checks"]["state"] == "ANSWERED" and d, seconds=90
+    )
+    assert told["lastCheck"] > before
+    assert told["checks"]["dueAt"] > told["checks"]["requestedAt"]
+    trend = app.get("diagnostics/trend", period="7d").json()
+    assert {each["id"] for each in told["components"]} <= {each["id"] for each in trend["components"]}
+    assert all(each["points"] for each in trend["components"])
+    assert app.get("diagnostics/trend", points="1").json()["errors"][0]["field"] == "points"

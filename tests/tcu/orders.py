@@ -108,8 +108,8 @@ class Gate:
         except RefusedError as refused:
             raise OrderRefusedError(str(refused), request_hash) from refused
 
-    def challenge(self, data: bytes, trust: Trust) -> bytes:
-        """That of a session request. Raises RefusedError."""
+    def session_request(self, data: bytes, trust: Trust) -> tuple[bytes, bool]:
+        """Its challenge, and whether it asks for a self-check. Raises RefusedError."""
         signed = Envelope.read(unseal(data, self.seal_key, self.vin))
         self._verify("cmd.session", signed, trust)
         if signed.content_type != "rdc-challenge+v1":
@@ -119,7 +119,7 @@ class Gate:
             raise RefusedError("WRONG_VEHICLE")
         if len(request.challenge) != 16:
             raise RefusedError("MALFORMED")
-        return bytes(request.challenge)
+        return bytes(request.challenge), request.self_check
 
     def _verify(self, domain: str, signed: Envelope, trust: Trust) -> None:
         signed.verify(trust.signer(signed.kid, self.wall()), f"vehicle.{self.vin}.{domain}".encode())

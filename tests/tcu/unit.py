@@ -134,9 +134,11 @@ class Unit:
             if delivery.domain == "cmd.keys":
                 await self._adopt(unseal(delivery.data, self._seal_key, self._vin))
             elif delivery.domain == "cmd.session":
-                challenge = self._gate.challenge(delivery.data, self._trust)
+                challenge, self_check = self._gate.session_request(delivery.data, self._trust)
                 if self._affords():
                     await self._hello(challenge)
+                    if self_check:
+                        await self._report("evt.diagnostics", self._body.self_check())
             else:
                 known, order = self._gate.order(delivery.domain, delivery.data, self._trust, self._epoch)
                 await self._obey(order, known=known)

@@ -46,7 +46,9 @@ class RefusedReport:
 
 
 class AgentInbox:
-    """The one door through which messages come into one car's agent. `hello_now` makes what a hello says."""
+    """The one door through which messages come into one car's agent. `hello_now` makes what a hello says, `check_now`
+    has the car check itself.
+    """
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class AgentInbox:
         answers: Answers,
         outbox: AgentOutbox,
         hello_now: Callable[[], report_pb2.Hello],
+        check_now: Callable[[], None],
     ) -> None:
         self.refused_reports: deque[RefusedReport] = deque(maxlen=REFUSED_REPORTS_KEPT)
         """What the cloud said lately that it did not take of this car's messages, the newest last."""
@@ -65,6 +68,7 @@ class AgentInbox:
         self._answers = answers
         self._outbox = outbox
         self._hello_now = hello_now
+        self._check_now = check_now
 
     def take(self, deliveries: list[CloudDelivery]) -> None:
         """Take what arrived together. A command in it begins only afterwards, so none that the same batch
@@ -85,6 +89,8 @@ class AgentInbox:
             case Kind.SESSION:
                 request = self._channel.open_session_request(delivery.data)
                 self._note_refused(request.refused)
+                if request.self_check:
+                    self._check_now()
                 self._answers.answer_challenge(self._hello(request.challenge), delivery)
             case kind:
                 self._take_order(Domain(f"cmd.{kind.value}"), delivery)

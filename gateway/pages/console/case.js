@@ -81,7 +81,11 @@ export class CaseDesk {
       if (said) clear(answer).append(said);
     } catch (error) {
       if (!("code" in error)) throw error;
-      const shown = problemNotice({ ...error, code: error.code, title: t("case.refused"), problem: { code: error.code, title: t("case.refused"), detail: error.detail } });
+      // A mandate is given in person, by a sign-in that is minutes old: the form is filled in again after it.
+      const { case: number, customer, vin } = values;
+      const again = () => this._session.signIn({ maxAge: 0, keep: number && customer && vin ? { case: number, customer, vin } : null });
+      const actions = error.code === "insufficient_user_authentication" ? [button("command.confirmIdentity", again, { kind: "primary small" })] : [];
+      const shown = problemNotice({ ...error, code: error.code, title: t("case.refused"), problem: { code: error.code, title: t("case.refused"), detail: error.detail } }, ...actions);
       // What was asked for stays: a colleague may just not have approved it yet.
       if (keep) answer.querySelectorAll(".alert.bad").forEach((each) => each.remove());
       else clear(answer);

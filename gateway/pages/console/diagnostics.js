@@ -21,7 +21,7 @@ export class DiagnosticsPanel extends Panel {
     this._period = "30d";
     this._component = "";
     this._chart = null;
-    this._said = el("div", {});
+    this._said = el("div", { class: "stack tight" });
   }
 
   async read() {

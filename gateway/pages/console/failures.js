@@ -34,7 +34,8 @@ export class FailuresPanel extends Panel {
         button("refresh", () => this.refresh(), { kind: "small" })),
       el("dl", { class: "figures" }, this._figures(report)),
       this._likely(report.likelyCause),
-      el("div", { class: "columns" }, chart, this._causes(report.causes ?? []))));
+      chart,
+      this._causes(report.causes ?? [])));
     this._chart = new Chart(chart, { title: "failures.over", kind: "bars" });
     this._chart.show(bucketSeries(report, (reason) => (reason === "all" ? t("failures.failed") : word("failure", reason))));
   }
@@ -42,6 +43,11 @@ export class FailuresPanel extends Panel {
   close() {
     this._chart?.close();
     super.close();
+  }
+
+  // Causes and guidance come in the language that was asked for.
+  translated() {
+    this.refresh();
   }
 
   _figures({ commands = 0, failures = 0, failureRate, fleet }) {

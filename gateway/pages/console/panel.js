@@ -11,7 +11,7 @@ export class Panel {
     this.data = null;
     this._asked = 0;
     this._isClosed = false;
-    this._stopped = onLanguage(() => this.data !== null && this.draw());
+    this._stopped = onLanguage(() => this.data !== null && this.translated());
   }
 
   /** Read what the panel shows. Subclasses: @returns {Promise<Object>} */
@@ -22,6 +22,11 @@ export class Panel {
   /** Show `this.data` in `this.root`. Subclasses. */
   draw() {
     throw new TypeError("a panel says how it looks");
+  }
+
+  /** Show it in another language: what came of the service in words is read anew by who overrides this. */
+  translated() {
+    this.draw();
   }
 
   /** Read if nothing was read yet. */

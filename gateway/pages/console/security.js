@@ -14,7 +14,7 @@ export class SecurityPanel extends Panel {
     super(root);
     Object.assign(this, options);
     this._openOnly = false;
-    this._said = el("div", {});
+    this._said = el("div", { class: "stack tight" });
   }
 
   async read() {

@@ -119,7 +119,10 @@ export class Workplace {
     this._live.addEventListener("reset", () => this._readStatus());
     this._live.addEventListener("state", ({ detail }) => this._liveState(detail));
     for (const name of ["refused", "ended-vehicle"]) {
-      this._live.addEventListener(name, ({ detail }) => detail.retryAfterSeconds === undefined && this._onEnded(detail.code, detail.detail));
+      this._live.addEventListener(name, ({ detail }) => {
+        // What is said of another vehicle, or of a message, ends nothing here; nor does what comes again by itself.
+        if (detail.vin === this._vin && detail.retryAfterSeconds === undefined) this._onEnded(detail.code, detail.detail);
+      });
     }
     this._live.subscribe(this._vin);
     // The status is read once what follows it is sure to come; where that takes long it is better than nothing.

@@ -5,6 +5,7 @@ import { clear, el } from "./dom.js";
 import { formatNumber, formatTime, language, onLanguage, t } from "./words.js";
 
 const HEIGHT = 200;
+const DAY = 86_400;
 const PALETTE = ["--accent", "--warn", "--good", "--bad", "--muted"];
 /** Lines are told apart without their colour, too. */
 const DASHES = [[], [8, 4], [2, 4], [12, 4, 2, 4], [4, 8]];
@@ -90,8 +91,8 @@ export class Chart {
       width: Math.max(120, this._box.clientWidth),
       height: HEIGHT,
       cursor: { drag: { x: false, y: false } },
-      scales: { y: { range: range ?? ((_plot, _low, high) => [0, Math.max(1, Math.ceil(high * 1.1))]) } },
-      axes: [{ ...axis, values: (_plot, splits) => splits.map((at) => this._tick(at)), space: 70 }, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000] }],
+      scales: { x: { range: (_plot, low, high) => [low - this._margin(), high + this._margin()] }, y: { range: range ?? ((_plot, _low, high) => [0, Math.max(1, Math.ceil(high * 1.1))]) } },
+      axes: [{ ...axis, values: (_plot, splits) => splits.map((at) => this._tick(at)), space: 70, ...(this._isLong && { incrs: [1, 2, 7, 14, 30, 60].map((days) => days * DAY) }) }, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000] }],
       series: [
         { label: t("chart.time"), value: (_plot, at) => (at === null ? "–" : clock.format(new Date(at * 1000))) },
         ...series.map((each, index) => ({
@@ -109,10 +110,20 @@ export class Chart {
     };
   }
 
-  _tick(at) {
+  /** Half a bar on each side, so that the first and the last are whole. */
+  _margin() {
     const { times } = this._data;
-    const long = times.at(-1) - times[0] > 2 * 86_400;
-    return new Intl.DateTimeFormat(language(), long ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" }).format(new Date(at * 1000));
+    if (this._options.kind !== "bars") return 0;
+    return times.length > 1 ? (times[1] - times[0]) / 2 : DAY / 2;
+  }
+
+  get _isLong() {
+    const { times } = this._data;
+    return times.at(-1) - times[0] > 2 * DAY;
+  }
+
+  _tick(at) {
+    return new Intl.DateTimeFormat(language(), this._isLong ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" }).format(new Date(at * 1000));
   }
 
   _resize() {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
-from services.access.domain.grants import STATUS_READ
+from services.access.domain.grants import RESTORE, STATUS_READ
 from services.access.domain.watching import CASE_READ, WATCH
 
 if TYPE_CHECKING:
@@ -68,8 +68,15 @@ def denial_of(
         return DenialReason.ACCOUNT_RESTRICTED
     if action not in permissions.actions:
         return DenialReason.NOT_NOW if action in permissions.dormant else DenialReason.ACTION_NOT_GRANTED
+    return _denial_of_reach(caller, action)
+
+
+def _denial_of_reach(caller: Caller, action: str) -> DenialReason | None:
+    """Return why what the caller shows is not made for `action`."""
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.OUT_OF_SCOPE if caller.carries is None else DenialReason.KEY_OUT_OF_SCOPE
+    if action == RESTORE and caller.only_vins is not None and not (caller.carries or caller.is_agent):
+        return DenialReason.FOR_ONE_VEHICLE  # what it restores is the account, with all of its vehicles
     return None
 
 

@@ -34,6 +34,9 @@ class RejectedFor(Enum):
     ID_REUSED = "ID_REUSED"
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 @dataclass(frozen=True, slots=True)
 class RejectedEntry:
     """An entry that is not taken: its id as it came, why, and for operators how."""
@@ -106,7 +109,7 @@ def content_of(members: Mapping[str, str], at: datetime, service: str, kind: str
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _ENCODER.encode(value)
 
 
 OF_THE_ACTOR = frozenset({"actor"})

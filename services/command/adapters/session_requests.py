@@ -72,6 +72,13 @@ class SessionRequests:
         self._asked[vin] = at
         await self._ask(vin, ())
 
+    async def ask_self_check(self, vin: str) -> bool:
+        """Ask, and for a self-check with it; False where nothing was sent. Who calls sees to it that this is seldom.
+
+        Raises StorageUnavailableError.
+        """
+        return await self._send(vin, (), self_check=True)
+
     def tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
         """Ask, and tell the vehicle what was not taken of its messages. Who calls sees to it that this is seldom."""
         self._background_tasks.start(self._tell(vin, refused))
@@ -82,20 +89,24 @@ class SessionRequests:
 
     async def _ask(self, vin: str, refused: Sequence[RefusedReport]) -> None:
         try:
-            await self._keys.fetch([vin])
-            keys = self._keys.find(vin)
-            if keys is None:
-                return
-            challenges = await self._challenges.challenge([vin])
+            await self._send(vin, refused)
         except StorageUnavailableError as error:
             _log.warning("session_request_waits_for_store", reason=str(error))
-            return
-        envelopes = await self._signer.sign_session_requests([(vin, challenges[0])], refused)
-        if envelopes is not None and envelopes[0]:
-            message_id = f"session.{challenges[0].hex()}"
-            await self._broker.publish_all(
-                [sealed(vin, keys, CommandKind.SESSION, message_id, envelopes[0], self._now())]
-            )
+
+    async def _send(self, vin: str, refused: Sequence[RefusedReport], *, self_check: bool = False) -> bool:
+        await self._keys.fetch([vin])
+        keys = self._keys.find(vin)
+        if keys is None:
+            return False
+        challenges = await self._challenges.challenge([vin])
+        envelopes = await self._signer.sign_session_requests(
+            [(vin, challenges[0])], refused, self_check=self_check
+        )
+        if envelopes is None or not envelopes[0]:
+            return False
+        message_id = f"session.{challenges[0].hex()}"
+        message = sealed(vin, keys, CommandKind.SESSION, message_id, envelopes[0], self._now())
+        return (await self._broker.publish_all([message]))[0]
 
 
 def sealed(

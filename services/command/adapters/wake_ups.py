@@ -64,7 +64,8 @@ class NoWakeUpGateway:
 
 class VehicleWaker:
     """Wakes vehicles within their budgets (dispatch.VehicleReachability). `count` counts a wake-up for a command, and
-    says whether one is left; `ask_for_session` makes a vehicle say hello that is awake.
+    says whether one is left, and `count_for_check` one for a vehicle's
+    self-check; `ask_for_session` makes a vehicle say hello that is awake.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class VehicleWaker:
         gateway: WakeUpGateway,
         ask_for_session: Callable[[str], Coroutine[Any, Any, None]],
         is_asleep: Callable[[str], bool],
+        count_for_check: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._count = count
+        self._count_for_check = count_for_check
         self._gateway = gateway
         self._ask_for_session = ask_for_session
         self._is_asleep = is_asleep
@@ -95,10 +98,17 @@ class VehicleWaker:
 
     async def wake(self, vin: str, command_id: str) -> None:
         """Send a wake-up for this command, if the vehicle's budget allows one."""
+        await self._wake(vin, self._count(command_id))
+
+    async def wake_for_check(self, vin: str) -> bool:
+        """Send a wake-up for a self-check, if the vehicle's budget allows one; return whether it was sent."""
+        return await self._wake(vin, self._count_for_check(vin))
+
+    async def _wake(self, vin: str, is_in_budget: Awaitable[bool]) -> bool:
         try:
-            if not await self._count(command_id):
+            if not await is_in_budget:
                 _log.info("wake_up_not_in_budget", vin=masked_id(vin))
-                return
+                return False
             await self._gateway.send_wake_up(vin)
         except StorageUnavailableError as error:
             _log.warning("wake_up_waits_for_store", reason=str(error))
@@ -106,3 +116,5 @@ class VehicleWaker:
             _log.warning("wake_up_not_sent", vin=masked_id(vin), reason=str(error))
         else:
             _log.info("wake_up_sent", vin=masked_id(vin))
+            return True
+        return False

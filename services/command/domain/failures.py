@@ -55,6 +55,7 @@ COMPONENT_OF = {
     FailureReason.CANCELLED: FailureComponent.REQUEST,
     FailureReason.SUPERSEDED: FailureComponent.REQUEST,
     FailureReason.NOT_PROVEN: FailureComponent.ACCESS,
+    FailureReason.REMOTE_ACCESS_DISABLED: FailureComponent.ACCESS,
     FailureReason.COMMAND_IN_PROGRESS: FailureComponent.REQUEST,
 }
 

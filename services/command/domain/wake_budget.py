@@ -18,6 +18,8 @@ _WAKES_OF_OTHERS = ((timedelta(hours=1), 6), (timedelta(days=1), 24))
 _WAKES_OF_ONE = ((timedelta(hours=1), 4), (timedelta(days=1), 12))
 """And for each of them."""
 WAKES_REMEMBERED = timedelta(days=1)
+CHECKS = ""
+"""For whom a vehicle is woken that is to check itself: nobody's name."""
 
 
 @dataclass(frozen=True, slots=True)

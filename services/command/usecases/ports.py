@@ -144,6 +144,9 @@ class CommandTransaction(Protocol):
     def wake_ups(self, vin: str, after: datetime) -> list[WakeUp]:
         """Return the wake-ups that this vehicle was sent after that time."""
 
+    def add_wake_up(self, vin: str, wake_up: WakeUp) -> None:
+        """Keep that this vehicle is sent a wake-up for no command."""
+
     def order_of(self, command: Command) -> RequestedOrder:
         """Return the order of a command as it was sent, or waits to be."""
 

@@ -12,7 +12,7 @@ from services.command.domain import lifecycle, wake_budget
 from services.command.domain.changes import CommandState, ReportRejection
 from services.command.domain.endings import not_accepted
 from services.command.domain.reports import OrderRefusal, ReportedResult
-from services.command.domain.wake_budget import WAKE_AFTER, WAKES_REMEMBERED
+from services.command.domain.wake_budget import CHECKS, WAKE_AFTER, WAKES_REMEMBERED, WakeUp, may_wake
 from services.command.usecases.recording import change, commit, finish, locked_state
 from services.platform.storage import StorageUnavailableError
 
@@ -201,6 +201,22 @@ async def next_wake_up(deps: CommandDependencies, vin: str, subject: str, *, by_
     now = deps.now()
     earlier = await deps.commands.wake_ups(vin, now - WAKES_REMEMBERED)
     return wake_budget.next_wake_up(earlier, subject, by_owner=by_owner, now=now)
+
+
+async def count_check_wake_up(deps: CommandDependencies, vin: str) -> bool:
+    """Count a wake-up for a vehicle's self-check against its budget, as nobody's of whom it knows; False: none is
+    left.
+    """
+    return await commit(deps, partial(_wake_for_check, vin, WakeUp(deps.now(), CHECKS, by_owner=False)))
+
+
+def _wake_for_check(
+    vin: str, wanted: WakeUp, transaction: CommandTransaction
+) -> tuple[bool, list[OutgoingMessage]]:
+    if not may_wake(transaction.wake_ups(vin, wanted.at - WAKES_REMEMBERED), wanted):
+        return False, []
+    transaction.add_wake_up(vin, wanted)
+    return True, []
 
 
 def _wake(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from services.diagnostics.adapters.store import (
     DiagnosticsModel,
     audit_outbox,
+    check_requests,
     dead_letters,
     health_trends,
     holds,
@@ -56,6 +57,13 @@ def kept_tables(letters: timedelta, trend: timedelta = timedelta(days=400)) -> S
             "seeing that a part wears before it fails: contract",
             f"each point {trend.days} days (DOORS_HEALTH_TREND_DAYS), all of them with the part's last",
             over=lambda at: health_trends.table.c.updated_at < at - trend,
+            resource="vin",
+        ),
+        KeptTable(
+            check_requests.table,
+            "which vehicle was asked to check itself, and when it is next: nobody's name",
+            "asking each in its turn: contract",
+            "always: one row for each vehicle",
             resource="vin",
         ),
         session_line(sessions, "reading a vehicle's reports"),

@@ -12,17 +12,19 @@ from services.diagnostics.adapters import translate
 from services.platform.policy import policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     import grpc
-    from ecarus.remotecontrol.door.v1.door_diagnostics_pb2 import DoorDiagnostics, DoorDiagnosticsTrend
+    from ecarus.remotecontrol.door.v1.door_diagnostics_pb2 import (
+        DiagnosticsCheck,
+        DoorDiagnostics,
+        DoorDiagnosticsTrend,
+    )
     from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import (
         GetDoorDiagnosticsRequest,
         GetDoorDiagnosticsTrendRequest,
+        RequestSelfTestRequest,
     )
 
-    from services.diagnostics.usecases import DiagnosisRecord
+    from services.diagnostics.usecases import CheckDependencies, DiagnosisRecord
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,9 +35,9 @@ POLICY = policy_of(SERVICE)
 class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
     """Serves the contract of the same name."""
 
-    def __init__(self, record: DiagnosisRecord, now: Callable[[], datetime]) -> None:
+    def __init__(self, record: DiagnosisRecord, checks: CheckDependencies) -> None:
         self._record = record
-        self._now = now
+        self._checks = checks
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add this servicer to `server`."""
@@ -47,7 +49,17 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> DoorDiagnostics:
         """Return the vehicle's last self-check."""
-        return translate.door_diagnostics(await usecases.read_diagnosis(self._record, request.vin))
+        diagnosis = await usecases.read_diagnosis(self._record, request.vin)
+        return translate.door_diagnostics(diagnosis, await self._record.requested_check(request.vin))
+
+    async def RequestSelfTest(  # noqa: N802  # gRPC's name
+        self, request: RequestSelfTestRequest, context: Context
+    ) -> DiagnosticsCheck:
+        """Ask the vehicle to check itself; REST answers 202 and says where to look."""
+        requested = await usecases.request_check(self._checks, request.vin)
+        location = f"/api/v1/remotecontrol/vehicles/{request.vin}/door/diagnostics"
+        await context.send_initial_metadata((("x-http-code", "202"), ("location", location)))
+        return translate.diagnostics_check(requested)
 
     async def GetDoorDiagnosticsTrend(  # noqa: N802  # gRPC's name
         self,
@@ -55,7 +67,7 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> DoorDiagnosticsTrend:
         """Return how the health of the vehicle's components went."""
-        query = translate.trend_query(request, self._now())
+        query = translate.trend_query(request, self._checks.now())
         return translate.door_diagnostics_trend(
             request, query, await usecases.read_trend(self._record, query)
         )

@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.diagnostics.adapters.alert_budget import AlertBudget
+from services.diagnostics.adapters.check_requests import CheckRequests
 from services.diagnostics.adapters.health_trends import HealthTrends
 from services.diagnostics.adapters.told_alerts import ToldAlerts
 from services.diagnostics.domain.damping import changed, due
@@ -52,11 +53,12 @@ if TYPE_CHECKING:
 
     from services.diagnostics.domain.damping import ToldAlert
     from services.diagnostics.domain.diagnosis import AlertChange, AlertKey
+    from services.diagnostics.domain.self_checks import RequestedCheck
     from services.diagnostics.domain.trend import ComponentTrend
     from services.platform.database import Database
     from services.platform.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0010_health_trend"
+HEAD = "0011_check_requests"
 MOST_TOLD_ALERTS = 256
 """What was reported of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 
@@ -102,9 +104,11 @@ dead_letters = DeadLetters(DiagnosticsModel.metadata, sender_of)
 sessions = VehicleSessions(DiagnosticsModel.metadata, issues_orders=False)
 told_alerts = ToldAlerts(DiagnosticsModel.metadata)
 health_trends = HealthTrends(DiagnosticsModel.metadata)
+check_requests = CheckRequests(DiagnosticsModel.metadata)
 holds = LegalHolds(DiagnosticsModel.metadata)
 
-_checks: Table = DiagnosticsModel.metadata.tables["last_check"]
+last_checks: Table = DiagnosticsModel.metadata.tables["last_check"]
+_checks = last_checks
 _alerts: Table = DiagnosticsModel.metadata.tables["standing_alert"]
 
 
@@ -135,6 +139,10 @@ class DiagnosisStore:
         """Return the vehicle's diagnosis; None before its first report."""
         return await self._database.read(lambda connection: _find(connection, vin))
 
+    async def requested_check(self, vin: str) -> RequestedCheck | None:
+        """Return what became of asking the vehicle for checks; None where it never was and is not going to be."""
+        return await self._database.read(lambda connection: check_requests.of(connection, vin))
+
     async def trend(
         self, vin: str, component_id: str | None
     ) -> tuple[Diagnosis | None, list[ComponentTrend]]:
@@ -156,6 +164,7 @@ class DiagnosisStore:
                 for message in self._tell(connection, changes, at)
             ]
             outbox.add(connection, messages)
+            check_requests.answered(connection, sorted({check.vin for check in checks}), at)
             return messages
 
         self._relay.hand_over(await self._database.write(work))

@@ -16,7 +16,7 @@ from services.diagnostics.domain.diagnosis import (
     DiagnosisNotYetReportedError,
     SelfCheck,
 )
-from services.diagnostics.usecases import TrendQuery
+from services.diagnostics.usecases import CheckNotSentError, TrendQuery
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.platform.free_text import readable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from protocol.reports import OpenedReport
     from services.diagnostics.domain.diagnosis import Alert, AlertChange, Diagnosis
+    from services.diagnostics.domain.self_checks import RequestedCheck
     from services.diagnostics.domain.trend import ComponentTrend, HealthPoint
 
 _RETRY_AFTER_SECONDS = 5
@@ -152,7 +153,9 @@ def _time(timestamp: Timestamp) -> datetime | None:
     return time_of(timestamp)
 
 
-def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnostics:
+def door_diagnostics(
+    diagnosis: Diagnosis, requested: RequestedCheck | None = None
+) -> door_diagnostics_pb2.DoorDiagnostics:
     """Return the public resource."""
     check = diagnosis.check
     message = door_diagnostics_pb2.DoorDiagnostics(
@@ -162,6 +165,29 @@ def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnosti
         alerts=[_door_alert(each) for each in diagnosis.alerts],
     )
     set_time(message.last_check, check.observed_at)
+    if requested is not None:
+        message.checks.CopyFrom(_checks(requested))
+    return message
+
+
+def _checks(requested: RequestedCheck) -> door_diagnostics_pb2.DiagnosticsChecks:
+    message = door_diagnostics_pb2.DiagnosticsChecks(state=_check_state(requested), missed=requested.missed)
+    for name in ("requested_at", "answered_at", "due_at"):
+        at = getattr(requested, name)
+        if at is not None:
+            set_time(getattr(message, name), at)
+    return message
+
+
+def _check_state(requested: RequestedCheck) -> door_diagnostics_pb2.DiagnosticsCheckState.Value.ValueType:
+    return door_diagnostics_pb2.DiagnosticsCheckState.Value.Value(requested.state.value)
+
+
+def diagnostics_check(requested: RequestedCheck) -> door_diagnostics_pb2.DiagnosticsCheck:
+    """Return a check that was asked for."""
+    message = door_diagnostics_pb2.DiagnosticsCheck(vin=requested.vin, state=_check_state(requested))
+    if requested.requested_at is not None:
+        set_time(message.requested_at, requested.requested_at)
     return message
 
 
@@ -279,6 +305,12 @@ def refusal_of(error: Exception) -> Refusal | None:
             errors.NOT_YET_REPORTED,
             "The vehicle has not reported a self-check yet. One that sleeps is woken by a command (lock, unlock), and "
             "checks itself then.",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        )
+    if isinstance(error, CheckNotSentError):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "The vehicle could not be asked at this moment. Nothing was sent; try again.",
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     return None

@@ -108,7 +108,9 @@ class OrderSigningServicer(OrderSigningServiceServicer):
     ) -> contract.SignSessionRequestsResponse:
         at = self._monotonic()
         envelopes = [
-            sign_session_request(self._signer, each.vin, each.challenge, each.refused)
+            sign_session_request(
+                self._signer, each.vin, each.challenge, each.refused, self_check=each.self_check
+            )
             if self._requests.takes(each.vin, at)
             else b""
             for each in request.challenges

@@ -43,6 +43,7 @@ def kept_tables(letters: timedelta) -> Sequence[KeptTable]:
             "finding out whether what a vehicle said is so",
             "24 h",
             over=lambda at: created_at_us < microseconds(at) - KEEP_MICROSECONDS,
+            resource="vin",
         ),
         session_line(sessions, "reading a vehicle's reports"),
         outbox_line(outbox),

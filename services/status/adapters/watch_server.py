@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from ecarus.remotecontrol.access.v1 import door_watch_service_pb2 as pb2
 from ecarus.remotecontrol.access.v1.door_watch_service_pb2_grpc import (
     DoorWatchServiceServicer,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+_log = structlog.get_logger()
 SERVICE = "ecarus.remotecontrol.access.v1.DoorWatchService"
 _IN_ONE_BEGIN = "begin["
 """How the paths of violations begin that are of one watch."""
@@ -151,7 +153,8 @@ def _ended(entry: EndedWatch) -> pb2.WatchEnded:
     reason = entry.reason
     refusal = reason if isinstance(reason, Refusal) else refusal_of(reason)
     if refusal is None:
-        raise reason
+        _log.error("watch_failed", exc_info=reason)
+        refusal = Refusal(errors.INTERNAL_ERROR, "Something went wrong here; try again with your last id.")
     cause = pb2.WatchEnded.CAUSE_OTHER
     if isinstance(reason, WatchRightEndedError):
         cause = _CAUSES[reason.cause]

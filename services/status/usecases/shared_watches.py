@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from services.status.domain.updates import (
     Heartbeat,
-    LogUnavailableError,
     ReaderTooSlowError,
     ShuttingDownError,
     StreamEndedError,
@@ -250,7 +249,7 @@ class SharedReader:
                 await watch.catch_up(self._monotonic)
         except StreamEndedError:
             return  # that was told
-        except LogUnavailableError as error:
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with one watch is told of it, and ends no other
             if self._watches.get(watch.number) is watch:
                 self._replays.pop(watch.number)
                 self._forget(watch)

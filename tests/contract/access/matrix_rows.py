@@ -24,6 +24,7 @@ PUBLIC = {
     "DoorConfigService.UpdateDoorConfig": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnostics": "owner agent",
     "DoorDiagnosticsService.GetDoorDiagnosticsTrend": "owner agent",
+    "DoorDiagnosticsService.RequestSelfTest": "owner agent",
     "DoorStatusService.GetDoorStatus": DRIVERS,
     "DoorStatusService.GetDoorCapabilities": DRIVERS,
     "DoorStatusService.WatchDoorUpdates": "owner agent shared key",
@@ -102,6 +103,7 @@ WITH_SESSION = {"DoorEventService.CreateEventTicket"}
 
 
 INTERNAL = {
+    "VehicleCheckService.RequestSelfTest": "room/diagnostics",
     "AccessService.CheckGrants": "room/signer",
     "AuditLogService.GetCheckpoint": "operator",
     "AuditLogService.StreamLogFiles": "operator",

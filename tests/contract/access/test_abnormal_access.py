@@ -86,6 +86,9 @@ async def test_who_tries_vehicles_is_restricted_and_restores_the_account(
     request = rpc.RestoreAccountRequest(vin=VIN)
     with pytest.raises(RefusedError, match="STEP_UP_REQUIRED"):
         await rights.ask("user-123", "POST", "account/restore", request, acr="urn:ecarus:acr:1fa")
+    with pytest.raises(RefusedError) as narrowed:
+        await rights.ask("user-123", "POST", "account/restore", request, vin=VIN)
+    assert "good for one vehicle" in narrowed.value.problem["detail"]
     standing = await rights.ask("user-123", "POST", "account/restore", request)
     assert standing.state == AccountState.ACTIVE
     assert await rights.may("user-123") is None

@@ -141,6 +141,22 @@ async def test_a_database_of_yesterday_is_told_in_health_and_takes_nothing(deplo
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "rolled back" in str(refused.value.details())
     assert deployment.published()[0] == 2
+    # The operator has it restored from what was published.
+    async with deployment.running(DOORS_AUDIT_RESTORE_FROM=str(deployment.folder / "log")) as service:
+        await bring_all(service, 3)
+        await until(lambda: deployment.published()[0] == 3)
+
+
+async def test_where_nothing_can_be_restored_the_service_starts_and_says_why(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with deployment.running() as service:
+        await bring_all(service, 1)
+        await until(lambda: deployment.published()[0] == 1)
+    (deployment.folder / "empty").mkdir()
+    async with deployment.running(DOORS_AUDIT_RESTORE_FROM=str(deployment.folder / "empty")) as service:
+        await bring_all(service, 2)
+    assert "ledger_not_restored" in capsys.readouterr().out
 
 
 async def test_doorctl_copies_and_verifies_what_the_service_signed(
@@ -183,6 +199,7 @@ async def test_doorctl_copies_and_verifies_what_the_service_signed(
         ("DOORS_AUDIT_ORIGIN", "a b"),
         ("DOORS_AUDIT_SECOND_PLACE", "relative"),
         ("DOORS_AUDIT_FOLDER", "/nowhere/at/all"),
+        ("DOORS_AUDIT_RESTORE_FROM", "/nowhere/at/all"),
         ("DOORS_AUDIT_HOUSE_KEY", "/nowhere"),
         ("DOORS_AUDIT_LOG_KEYS", ""),
     ],

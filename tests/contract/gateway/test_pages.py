@@ -131,6 +131,23 @@ async def test_every_answer_keeps_the_page_to_itself(edge: httpx.AsyncClient) ->
         assert "geolocation=()" in headers["permissions-policy"]
 
 
+async def test_the_developers_page_may_make_markup_and_still_runs_only_files(edge: httpx.AsyncClient) -> None:
+    policy = (await edge.get("/portal/")).headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "trusted-types" not in policy
+    assert "trusted-types" in (await edge.get("/portal/portal.js")).headers["content-security-policy"]
+
+
+async def test_the_openapi_document_is_served_where_there_is_one(
+    edge: httpx.AsyncClient, make_settings: Callable[..., GatewaySettings], tmp_path: Path
+) -> None:
+    assert (await edge.get("/openapi.json")).status_code == 404
+    document = tmp_path / "openapi.json"
+    document.write_text('{"openapi": "3.1.0"}')
+    page = read_pages(make_settings(pages_openapi=document))["/openapi.json"]
+    assert (page.body, page.content_type) == (document.read_bytes(), "application/json")
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -144,6 +161,7 @@ async def test_every_answer_keeps_the_page_to_itself(edge: httpx.AsyncClient) ->
         "/parts",
         "/app/index.html/",
         "/app/config.json.js",
+        "/openapi.json/",
         "/app/\\..\\settings.py",
     ],
 )
@@ -269,7 +287,8 @@ class TestSettings:
         settings = make_settings(
             pages_app_scope="door.read", pages_console_scope="door", pages_console_acr_values="urn:x"
         )
-        app, console = (json.loads(_configuration(settings, each)) for each in APPS)
+        app, console, portal = (json.loads(_configuration(settings, each)) for each in APPS)
+        assert (portal["scope"], portal["clientId"], "sampleKey" in portal) == ("door.read", "web", False)
         assert (app["scope"], app["acrValues"]) == ("door.read", "")
         assert (console["scope"], console["acrValues"], console["clientId"]) == (
             "door",
@@ -277,11 +296,18 @@ class TestSettings:
             "agent-console",
         )
 
+    def test_a_key_is_shown_to_all_where_the_operator_says_so(
+        self, make_settings: Callable[..., GatewaySettings]
+    ) -> None:
+        settings = make_settings(pages_sample_key=f"sk_{'a' * 32}")
+        shown = {each: json.loads(_configuration(settings, each)).get("sampleKey") for each in APPS}
+        assert shown == {"app": None, "console": None, "portal": f"sk_{'a' * 32}"}
+
     def test_a_push_key_is_a_point_and_is_the_driver_s(
         self, make_settings: Callable[..., GatewaySettings]
     ) -> None:
         settings = make_settings(pages_push_key="B" * 87)
-        app, console = (json.loads(_configuration(settings, each)) for each in APPS)
+        app, console, _ = (json.loads(_configuration(settings, each)) for each in APPS)
         assert (app["pushKey"], console["pushKey"]) == ("B" * 87, "")
         for wrong in ("B" * 86, "B" * 88, "+" * 87):
             with pytest.raises(ValidationError, match="pages_push_key"):

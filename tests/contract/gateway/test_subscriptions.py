@@ -194,6 +194,29 @@ async def test_the_status_service_goes_and_comes_back_and_nobody_misses_anything
         assert [each["data"]["doorId"] for each in told] == ["trunk", "hood", "passenger"]
 
 
+async def test_a_watch_that_fails_while_it_catches_up_is_said_to_and_no_other_ends(
+    gateway: GatewayHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, client = await gateway.open(gateway.session("user-456")), await gateway.open()
+    (begun,) = await other.subscribe(VIN)
+    gateway.move()
+    assert (await other.next())["vin"] == VIN
+
+    async def fail(*_asked: object) -> None:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(type(gateway.log), "next_after", fail)
+    await client.subscribe(VIN, last=begun["eventId"])
+    ended = await client.next()
+    assert (ended["type"], ended["vin"], ended["code"]) == ("ENDED", VIN, "INTERNAL_ERROR")
+    monkeypatch.undo()
+    (answer,) = await client.subscribe(VIN, last=begun["eventId"])
+    assert answer["type"] == "SUBSCRIBED"
+    gateway.move(door="hood")
+    assert [(await client.next())["data"]["doorId"] for _ in range(2)] == ["driver", "hood"]
+    assert (await other.next())["data"]["doorId"] == "hood"
+
+
 async def test_the_longest_name_that_there_may_be_is_told_and_so_is_everybody_else(
     gateway: GatewayHarness,
 ) -> None:

@@ -71,7 +71,9 @@ def test_every_key_that_is_used_exists(folder: str) -> None:
     used = {key for pair in CALLED.findall(source) for key in pair if key and "." in key}
     used |= {key for key in LITERAL.findall(source) if key.partition(".")[0] in groups}
     assert used, "a page without words is none"
-    assert not {key for key in used if key not in known and not key.endswith((".js", ".css", ".json"))}
+    assert not {
+        key for key in used if key not in known and not key.endswith((".js", ".css", ".json", ".webmanifest"))
+    }
     for template in TEMPLATE.findall(source):
         pattern = re.compile(re.sub(r"\\\$\\\{.*?\\\}", ".+", re.escape(template)))
         if template.partition(".")[0] in groups:

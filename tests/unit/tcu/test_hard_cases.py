@@ -72,7 +72,10 @@ def test_orders(case: dict[str, Any]) -> None:
 @named("requests.json")
 def test_session_requests(case: dict[str, Any]) -> None:
     one, trust, _ = harness(FILES["requests.json"]["context"], case)
-    assert said(lambda: one.challenge(bytes.fromhex(case["sealed"]), trust) and "ACCEPTED") == case["expect"]
+    assert (
+        said(lambda: one.session_request(bytes.fromhex(case["sealed"]), trust) and "ACCEPTED")
+        == case["expect"]
+    )
 
 
 @named("manifests.json")

@@ -19,6 +19,7 @@ from services.audit.adapters.sealing import (
 )
 from services.audit.adapters.store.pages import EntryFilter, newest_rows
 from services.audit.adapters.store.persons import PersonKeyRing, destroy_key, find_keys
+from services.audit.adapters.store.restoring import restore
 from services.audit.adapters.store.tables import entries as _entries
 from services.audit.adapters.store.tables import tree
 from services.audit.adapters.store.tree import extend, hold
@@ -29,7 +30,7 @@ from tlog import leaves
 from tlog.leaves import Leaf, commitments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from services.audit.adapters.sealing import HouseKey
     from services.audit.adapters.store.persons import FoundKeys
     from services.audit.domain.entries import AuditEntry
+    from services.audit.domain.history import TreeHead
     from services.platform.database import Database
     from tlog.leaves import Disclosure
 
@@ -107,6 +109,10 @@ class SqlLedger:
         """Return the entry at this place. Raises StorageUnavailableError."""
         found = await self.entries_from(leaf_index, 1)
         return found[0] if found and found[0].leaf_index == leaf_index else None
+
+    async def restore(self, head: TreeHead, leaves: Callable[[int, int], Iterator[bytes]]) -> int:
+        """See usecases.restoring.RestorableLedger."""
+        return await self._database.write(lambda c: restore(c, self._house, head, leaves))
 
     async def destroy_key(self, principal: str) -> int:
         """Destroy the person's key: nobody opens what was sealed under it any more. Return how many keys were.

@@ -63,7 +63,7 @@ class SqlTree:
 
         def look(connection: Connection) -> TreeHead:
             size = int(connection.execute(_SIZE).scalar() or 0)
-            return TreeHead(size, tree_root(size, _nodes(connection, size)))
+            return TreeHead(size, tree_root(size, nodes_of(connection, size)))
 
         return await self._database.read(look)
 
@@ -77,7 +77,7 @@ class SqlTree:
             if size > int(connection.execute(_SIZE).scalar() or 0):
                 return None
             try:
-                return tree_root(size, _nodes(connection, size))
+                return tree_root(size, nodes_of(connection, size))
             except TileError:
                 return None
 
@@ -88,14 +88,14 @@ class SqlTree:
 
         Raises ValueError where it is not in it, TileError for a tree that is not there, StorageUnavailableError.
         """
-        return await self._database.read(lambda c: inclusion_proof(leaf_index, size, _nodes(c, size)))
+        return await self._database.read(lambda c: inclusion_proof(leaf_index, size, nodes_of(c, size)))
 
     async def consistency_proof(self, old: int, new: int) -> list[bytes]:
         """Return that the tree of the first `old` leaves is how that of the first `new` begins.
 
         Raises ValueError for a tree that shrank, TileError for one that is not there, StorageUnavailableError.
         """
-        return await self._database.read(lambda c: consistency_proof(old, new, _nodes(c, new)))
+        return await self._database.read(lambda c: consistency_proof(old, new, nodes_of(c, new)))
 
     async def content_of(self, tile: Tile) -> bytes:
         """Return a tile's hashes, or a bundle's leaves, as they are published.
@@ -199,7 +199,8 @@ def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.
     return sqlite.insert(table)
 
 
-def _nodes(connection: Connection, size: int) -> TileNodes:
+def nodes_of(connection: Connection, size: int) -> TileNodes:
+    """Return the hashes of the tree of this size, as the tiles have them."""
     return TileNodes(size, lambda tile: _tile(connection, tile))
 
 

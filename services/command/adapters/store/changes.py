@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from services.command.adapters.store.audit import AuditWriter
     from services.command.domain.changes import CommandChange
     from services.command.domain.commands import Command, FailureReason
+    from services.command.domain.wake_budget import WakeUp
 
 _MICROSECONDS = 1_000_000
 
@@ -94,7 +95,7 @@ def _note(
         case CommandSuperseded():
             _supersede(connection, about, change, audit)
         case WakeUpCounted():
-            _count_wake_up(connection, about, change)
+            count_wake_up(connection, about.vin, change.wake_up)
         case WakeUpNoted():
             values = {"of_command": about.command_id, "at": microseconds(change.at)}
             _hit(NOTE_WAKE_UP(connection, values))
@@ -196,13 +197,14 @@ def _supersede(connection: Connection, about: Command, change: CommandSuperseded
     audit.write(connection, about, "SUPERSEDED", change.at, {"by": change.by})
 
 
-def _count_wake_up(connection: Connection, about: Command, change: WakeUpCounted) -> None:
+def count_wake_up(connection: Connection, vin: str, wake_up: WakeUp) -> None:
+    """Keep a wake-up of a vehicle."""
     INSERT_WAKE_UP(
         connection,
         {
-            "vin": about.vin,
-            "at": microseconds(change.wake_up.at),
-            "subject": change.wake_up.subject,
-            "by_owner": change.wake_up.by_owner,
+            "vin": vin,
+            "at": microseconds(wake_up.at),
+            "subject": wake_up.subject,
+            "by_owner": wake_up.by_owner,
         },
     )

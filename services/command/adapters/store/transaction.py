@@ -110,6 +110,10 @@ class SqlTransaction:
         """Return the wake-ups that this vehicle was sent after that time."""
         return wake_ups_of(self._connection, vin, after)
 
+    def add_wake_up(self, vin: str, wake_up: WakeUp) -> None:
+        """Keep that this vehicle is sent a wake-up for no command."""
+        changes.count_wake_up(self._connection, vin, wake_up)
+
     def order_of(self, command: Command) -> RequestedOrder:
         """Return the order of a command as it was sent, or waits to be."""
         kept = select(outbox.table.c.payload).where(outbox.table.c.message_id == command.command_id)

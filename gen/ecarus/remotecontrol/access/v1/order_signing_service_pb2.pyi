@@ -290,10 +290,13 @@ class SessionChallenge(_message.Message):
     VIN_FIELD_NUMBER: _builtins.int
     CHALLENGE_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    SELF_CHECK_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
     challenge: _builtins.bytes
     """16 random bytes."""
+    self_check: _builtins.bool
+    """It is asked to check itself."""
     @_builtins.property
     def refused(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.RefusedReport]:
         """What the vehicle is reported its own messages."""
@@ -304,10 +307,11 @@ class SessionChallenge(_message.Message):
         vin: _builtins.str = ...,
         challenge: _builtins.bytes = ...,
         refused: _abc.Iterable[_session_pb2.RefusedReport] | None = ...,
+        self_check: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "refused", b"refused", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "refused", b"refused", "self_check", b"self_check", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -199,6 +199,7 @@ class DoorDiagnostics(_message.Message):
     COMPONENTS_FIELD_NUMBER: _builtins.int
     ALERTS_FIELD_NUMBER: _builtins.int
     LAST_CHECK_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     system_status: Global___SystemStatus.Value.ValueType
     @_builtins.property
@@ -211,6 +212,10 @@ class DoorDiagnostics(_message.Message):
     def last_check(self) -> _timestamp_pb2.Timestamp:
         """When the vehicle checked itself, UTC."""
 
+    @_builtins.property
+    def checks(self) -> Global___DiagnosticsChecks:
+        """What became of asking the vehicle for checks. Absent where it never was asked and is not going to be."""
+
     def __init__(
         self,
         *,
@@ -219,14 +224,128 @@ class DoorDiagnostics(_message.Message):
         components: _abc.Iterable[Global___DoorComponent] | None = ...,
         alerts: _abc.Iterable[Global___DiagnosticsAlert] | None = ...,
         last_check: _timestamp_pb2.Timestamp | None = ...,
+        checks: Global___DiagnosticsChecks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_check", b"last_check"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "last_check", b"last_check"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "components", b"components", "last_check", b"last_check", "system_status", b"system_status", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "checks", b"checks", "components", b"components", "last_check", b"last_check", "system_status", b"system_status", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DoorDiagnostics: _TypeAlias = DoorDiagnostics  # noqa: Y015
+
+@_typing.final
+class DiagnosticsCheckState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Value:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DiagnosticsCheckState._Value.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        UNSPECIFIED: DiagnosticsCheckState._Value.ValueType  # 0
+        NONE: DiagnosticsCheckState._Value.ValueType  # 1
+        """It was not asked yet."""
+        REQUESTED: DiagnosticsCheckState._Value.ValueType  # 2
+        """It was asked a moment ago."""
+        ANSWERED: DiagnosticsCheckState._Value.ValueType  # 3
+        """It has checked itself since it was asked."""
+        MISSED: DiagnosticsCheckState._Value.ValueType  # 4
+        """It was asked and did not check itself: it was out of reach, or its unit does not know how to."""
+
+    class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
+    UNSPECIFIED: DiagnosticsCheckState.Value.ValueType  # 0
+    NONE: DiagnosticsCheckState.Value.ValueType  # 1
+    """It was not asked yet."""
+    REQUESTED: DiagnosticsCheckState.Value.ValueType  # 2
+    """It was asked a moment ago."""
+    ANSWERED: DiagnosticsCheckState.Value.ValueType  # 3
+    """It has checked itself since it was asked."""
+    MISSED: DiagnosticsCheckState.Value.ValueType  # 4
+    """It was asked and did not check itself: it was out of reach, or its unit does not know how to."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiagnosticsCheckState: _TypeAlias = DiagnosticsCheckState  # noqa: Y015
+
+@_typing.final
+class DiagnosticsChecks(_message.Message):
+    """Checks that the vehicle was asked for, on schedule or by somebody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    ANSWERED_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    state: Global___DiagnosticsCheckState.Value.ValueType
+    missed: _builtins.int
+    """Checks missed since the last that was answered."""
+    @_builtins.property
+    def requested_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked last, UTC. Absent while it never was."""
+
+    @_builtins.property
+    def answered_at(self) -> _timestamp_pb2.Timestamp:
+        """When it last checked itself after it was asked, UTC."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """When it will be asked next, UTC. Absent where no schedule asks."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___DiagnosticsCheckState.Value.ValueType = ...,
+        requested_at: _timestamp_pb2.Timestamp | None = ...,
+        answered_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "due_at", b"due_at", "requested_at", b"requested_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "due_at", b"due_at", "missed", b"missed", "requested_at", b"requested_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiagnosticsChecks: _TypeAlias = DiagnosticsChecks  # noqa: Y015
+
+@_typing.final
+class DiagnosticsCheck(_message.Message):
+    """A check that was asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    state: Global___DiagnosticsCheckState.Value.ValueType
+    @_builtins.property
+    def requested_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        state: Global___DiagnosticsCheckState.Value.ValueType = ...,
+        requested_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested_at", b"requested_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requested_at", b"requested_at", "state", b"state", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiagnosticsCheck: _TypeAlias = DiagnosticsCheck  # noqa: Y015
 
 @_typing.final
 class HealthPoint(_message.Message):

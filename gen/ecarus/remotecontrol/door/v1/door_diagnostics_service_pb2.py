@@ -28,7 +28,7 @@ from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecont
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n;ecarus/remotecontrol/door/v1/door_diagnostics_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x33\x65\x63\x61rus/remotecontrol/door/v1/door_diagnostics.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"K\n\x19GetDoorDiagnosticsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x8e\x02\n\x1eGetDoorDiagnosticsTrendRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\x36\n\x06period\x18\x02 \x01(\tB\x19\xbaH\x16r\x14R\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64R\x04\x33\x36\x35\x64H\x00R\x06period\x88\x01\x01\x12\x37\n\tcomponent\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x01R\tcomponent\x88\x01\x01\x12\'\n\x06points\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x02H\x02R\x06points\x88\x01\x01\x42\t\n\x07_periodB\x0c\n\n_componentB\t\n\x07_points2\xf4\x03\n\x16\x44oorDiagnosticsService\x12\xd8\x01\n\x12GetDoorDiagnostics\x12\x37.ecarus.remotecontrol.door.v1.GetDoorDiagnosticsRequest\x1a-.ecarus.remotecontrol.door.v1.DoorDiagnostics\"Z\xf2\xe0\x18\x19\n\x15\x64oor.diagnostics.read\x10\x04\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics\x12\xed\x01\n\x17GetDoorDiagnosticsTrend\x12<.ecarus.remotecontrol.door.v1.GetDoorDiagnosticsTrendRequest\x1a\x32.ecarus.remotecontrol.door.v1.DoorDiagnosticsTrend\"`\xf2\xe0\x18\x19\n\x15\x64oor.diagnostics.read\x10\x04\x82\xd3\xe4\x93\x02=\x12;/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics/trend\x1a\x0f\xea\xe0\x18\x0b\x64iagnosticsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n;ecarus/remotecontrol/door/v1/door_diagnostics_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x33\x65\x63\x61rus/remotecontrol/door/v1/door_diagnostics.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"K\n\x19GetDoorDiagnosticsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"H\n\x16RequestSelfTestRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x8e\x02\n\x1eGetDoorDiagnosticsTrendRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\x36\n\x06period\x18\x02 \x01(\tB\x19\xbaH\x16r\x14R\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64R\x04\x33\x36\x35\x64H\x00R\x06period\x88\x01\x01\x12\x37\n\tcomponent\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{1,64}$H\x01R\tcomponent\x88\x01\x01\x12\'\n\x06points\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x02H\x02R\x06points\x88\x01\x01\x42\t\n\x07_periodB\x0c\n\n_componentB\t\n\x07_points2\xd5\x05\n\x16\x44oorDiagnosticsService\x12\xd8\x01\n\x12GetDoorDiagnostics\x12\x37.ecarus.remotecontrol.door.v1.GetDoorDiagnosticsRequest\x1a-.ecarus.remotecontrol.door.v1.DoorDiagnostics\"Z\xf2\xe0\x18\x19\n\x15\x64oor.diagnostics.read\x10\x04\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics\x12\xde\x01\n\x0fRequestSelfTest\x12\x34.ecarus.remotecontrol.door.v1.RequestSelfTestRequest\x1a..ecarus.remotecontrol.door.v1.DiagnosticsCheck\"e\xf2\xe0\x18\x1e\n\x15\x64oor.diagnostics.read\x10\x02\x18\x01\x80\x01\x01\x82\xd3\xe4\x93\x02=\";/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics/check\x12\xed\x01\n\x17GetDoorDiagnosticsTrend\x12<.ecarus.remotecontrol.door.v1.GetDoorDiagnosticsTrendRequest\x1a\x32.ecarus.remotecontrol.door.v1.DoorDiagnosticsTrend\"`\xf2\xe0\x18\x19\n\x15\x64oor.diagnostics.read\x10\x04\x82\xd3\xe4\x93\x02=\x12;/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics/trend\x1a\x0f\xea\xe0\x18\x0b\x64iagnosticsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETDOORDIAGNOSTICSREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_GETDOORDIAGNOSTICSREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
+  _globals['_REQUESTSELFTESTREQUEST'].fields_by_name['vin']._loaded_options = None
+  _globals['_REQUESTSELFTESTREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_GETDOORDIAGNOSTICSTRENDREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_GETDOORDIAGNOSTICSTRENDREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_GETDOORDIAGNOSTICSTRENDREQUEST'].fields_by_name['period']._loaded_options = None
@@ -49,12 +51,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOORDIAGNOSTICSSERVICE']._serialized_options = b'\352\340\030\013diagnostics'
   _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['GetDoorDiagnostics']._loaded_options = None
   _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['GetDoorDiagnostics']._serialized_options = b'\362\340\030\031\n\025door.diagnostics.read\020\004\202\323\344\223\0027\0225/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics'
+  _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['RequestSelfTest']._loaded_options = None
+  _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['RequestSelfTest']._serialized_options = b'\362\340\030\036\n\025door.diagnostics.read\020\002\030\001\200\001\001\202\323\344\223\002=\";/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics/check'
   _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['GetDoorDiagnosticsTrend']._loaded_options = None
   _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['GetDoorDiagnosticsTrend']._serialized_options = b'\362\340\030\031\n\025door.diagnostics.read\020\004\202\323\344\223\002=\022;/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics/trend'
   _globals['_GETDOORDIAGNOSTICSREQUEST']._serialized_start=252
   _globals['_GETDOORDIAGNOSTICSREQUEST']._serialized_end=327
-  _globals['_GETDOORDIAGNOSTICSTRENDREQUEST']._serialized_start=330
-  _globals['_GETDOORDIAGNOSTICSTRENDREQUEST']._serialized_end=600
-  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_start=603
-  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_end=1103
+  _globals['_REQUESTSELFTESTREQUEST']._serialized_start=329
+  _globals['_REQUESTSELFTESTREQUEST']._serialized_end=401
+  _globals['_GETDOORDIAGNOSTICSTRENDREQUEST']._serialized_start=404
+  _globals['_GETDOORDIAGNOSTICSTRENDREQUEST']._serialized_end=674
+  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_start=677
+  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_end=1402
 # @@protoc_insertion_point(module_scope)

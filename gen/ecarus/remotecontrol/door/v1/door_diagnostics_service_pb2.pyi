@@ -37,6 +37,26 @@ class GetDoorDiagnosticsRequest(_message.Message):
 Global___GetDoorDiagnosticsRequest: _TypeAlias = GetDoorDiagnosticsRequest  # noqa: Y015
 
 @_typing.final
+class RequestSelfTestRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    """17 characters, no I, O or Q; upper-cased on entry."""
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestSelfTestRequest: _TypeAlias = RequestSelfTestRequest  # noqa: Y015
+
+@_typing.final
 class GetDoorDiagnosticsTrendRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -46,6 +46,11 @@ class DoorDiagnosticsServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnostics.FromString,
                 _registered_method=True)
+        self.RequestSelfTest = channel.unary_unary(
+                '/ecarus.remotecontrol.door.v1.DoorDiagnosticsService/RequestSelfTest',
+                request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.RequestSelfTestRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DiagnosticsCheck.FromString,
+                _registered_method=True)
         self.GetDoorDiagnosticsTrend = channel.unary_unary(
                 '/ecarus.remotecontrol.door.v1.DoorDiagnosticsService/GetDoorDiagnosticsTrend',
                 request_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsTrendRequest.SerializeToString,
@@ -71,6 +76,17 @@ class DoorDiagnosticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestSelfTest(self, request, context):
+        """Asks the vehicle to check itself now. Answers REQUESTED (HTTP 202); what it finds is in GetDoorDiagnostics within
+        seconds, or MISSED after two minutes. One that sleeps is woken, if the budget of its battery allows it. Asked again
+        within a minute it answers with the request of before.
+
+        UNAVAILABLE (DEPENDENCY_UNAVAILABLE): it could not be asked at this moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetDoorDiagnosticsTrend(self, request, context):
         """How the health of each component went: a point is kept of each hour in which the vehicle reported, fewer of what is
         longer ago.
@@ -88,6 +104,11 @@ def add_DoorDiagnosticsServiceServicer_to_server(servicer, server):
                     servicer.GetDoorDiagnostics,
                     request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnostics.SerializeToString,
+            ),
+            'RequestSelfTest': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestSelfTest,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.RequestSelfTestRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DiagnosticsCheck.SerializeToString,
             ),
             'GetDoorDiagnosticsTrend': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDoorDiagnosticsTrend,
@@ -128,6 +149,33 @@ class DoorDiagnosticsService:
             '/ecarus.remotecontrol.door.v1.DoorDiagnosticsService/GetDoorDiagnostics',
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.GetDoorDiagnosticsRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DoorDiagnostics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestSelfTest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.door.v1.DoorDiagnosticsService/RequestSelfTest',
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__service__pb2.RequestSelfTestRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2.DiagnosticsCheck.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,13 @@ class DoorDiagnosticsServiceStub:
 
     UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
     """
+    RequestSelfTest: _grpc.UnaryUnaryMultiCallable[_door_diagnostics_service_pb2.RequestSelfTestRequest, _door_diagnostics_pb2.DiagnosticsCheck]
+    """Asks the vehicle to check itself now. Answers REQUESTED (HTTP 202); what it finds is in GetDoorDiagnostics within
+    seconds, or MISSED after two minutes. One that sleeps is woken, if the budget of its battery allows it. Asked again
+    within a minute it answers with the request of before.
+
+    UNAVAILABLE (DEPENDENCY_UNAVAILABLE): it could not be asked at this moment.
+    """
     GetDoorDiagnosticsTrend: _grpc.UnaryUnaryMultiCallable[_door_diagnostics_service_pb2.GetDoorDiagnosticsTrendRequest, _door_diagnostics_pb2.DoorDiagnosticsTrend]
     """How the health of each component went: a point is kept of each hour in which the vehicle reported, fewer of what is
     longer ago.
@@ -67,6 +74,13 @@ class DoorDiagnosticsServiceAsyncStub(DoorDiagnosticsServiceStub):
     """The vehicle's last self-check.
 
     UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
+    """
+    RequestSelfTest: _aio.UnaryUnaryMultiCallable[_door_diagnostics_service_pb2.RequestSelfTestRequest, _door_diagnostics_pb2.DiagnosticsCheck]  # type: ignore[assignment]
+    """Asks the vehicle to check itself now. Answers REQUESTED (HTTP 202); what it finds is in GetDoorDiagnostics within
+    seconds, or MISSED after two minutes. One that sleeps is woken, if the budget of its battery allows it. Asked again
+    within a minute it answers with the request of before.
+
+    UNAVAILABLE (DEPENDENCY_UNAVAILABLE): it could not be asked at this moment.
     """
     GetDoorDiagnosticsTrend: _aio.UnaryUnaryMultiCallable[_door_diagnostics_service_pb2.GetDoorDiagnosticsTrendRequest, _door_diagnostics_pb2.DoorDiagnosticsTrend]  # type: ignore[assignment]
     """How the health of each component went: a point is kept of each hour in which the vehicle reported, fewer of what is
@@ -93,6 +107,19 @@ class DoorDiagnosticsServiceServicer(metaclass=_abc_1.ABCMeta):
         """The vehicle's last self-check.
 
         UNAVAILABLE (NOT_YET_REPORTED): the vehicle has never reported one.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestSelfTest(
+        self,
+        request: _door_diagnostics_service_pb2.RequestSelfTestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_door_diagnostics_pb2.DiagnosticsCheck, _abc.Awaitable[_door_diagnostics_pb2.DiagnosticsCheck]]:
+        """Asks the vehicle to check itself now. Answers REQUESTED (HTTP 202); what it finds is in GetDoorDiagnostics within
+        seconds, or MISSED after two minutes. One that sleeps is woken, if the budget of its battery allows it. Asked again
+        within a minute it answers with the request of before.
+
+        UNAVAILABLE (DEPENDENCY_UNAVAILABLE): it could not be asked at this moment.
         """
 
     @_abc_1.abstractmethod

@@ -207,9 +207,14 @@ class SessionRequest(_message.Message):
     VIN_FIELD_NUMBER: _builtins.int
     CHALLENGE_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    SELF_CHECK_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     challenge: _builtins.bytes
     """16 random bytes."""
+    self_check: _builtins.bool
+    """Check yourself now, and publish what you find as a DiagnosticsReport, also if nothing changed. Because a request can be
+    replayed, a vehicle does so once in 10 seconds at most. A unit that does not know this answers the rest.
+    """
     @_builtins.property
     def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedReport]:
         """What the cloud did not take of the vehicle's messages lately; most often empty. For the unit's log and its makers: a
@@ -222,10 +227,11 @@ class SessionRequest(_message.Message):
         vin: _builtins.str = ...,
         challenge: _builtins.bytes = ...,
         refused: _abc.Iterable[Global___RefusedReport] | None = ...,
+        self_check: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "refused", b"refused", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "refused", b"refused", "self_check", b"self_check", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,73 @@
+/** The developers' page: Swagger UI over this service's own OpenAPI document, somebody to be, and the catalogue of problems. */
+
+import { el } from "../parts/dom.js";
+import { openSession } from "../parts/session.js";
+
+const API = "/api/v1/remotecontrol/";
+
+/** Return a request with who is signed in, where it goes to this service and nobody was authorized by hand. */
+async function asSomebody(session, request) {
+  const url = new URL(request.url, location.origin);
+  const isOurs = url.origin === location.origin && url.pathname.startsWith(API);
+  if (session?.isSignedIn && isOurs && !request.headers.Authorization) {
+    Object.assign(request.headers, await session.headers(request.method ?? "GET", url.href));
+  }
+  return request;
+}
+
+function catalogue(problems) {
+  return problems.map(({ code, status, title, when, retryable }) =>
+    el("tr", { id: code.toLowerCase().replaceAll("_", "-") },
+      el("th", { scope: "row" }, el("code", {}, code), el("br"), title),
+      el("td", {}, String(status)),
+      el("td", {}, when),
+      el("td", {}, retryable ? "yes" : "no")));
+}
+
+async function open() {
+  const fault = document.getElementById("fault");
+  const who = document.getElementById("who");
+  let session = null;
+  try {
+    session = await openSession("portal");
+  } catch (error) {
+    fault.textContent = `Nobody can sign in here: ${error.message}`;
+  }
+  const response = await fetch("/openapi.json", { credentials: "omit" });
+  if (!response.ok) {
+    fault.textContent = "There is no OpenAPI document here.";
+    return;
+  }
+  const spec = await response.json();
+  document.getElementById("catalogue").append(...catalogue(spec.components.schemas.Problem["x-problems"]));
+  const ui = window.SwaggerUIBundle({
+    spec,
+    dom_id: "#try",
+    deepLinking: true,
+    displayRequestDuration: true,
+    docExpansion: "list",
+    defaultModelsExpandDepth: 0,
+    filter: true,
+    validatorUrl: null,
+    requestInterceptor: (request) => asSomebody(session, request),
+  });
+  const signIn = document.getElementById("sign-in");
+  const show = () => {
+    who.textContent = session?.isSignedIn ? `You are ${session.person}.` : "";
+    signIn.textContent = session?.isSignedIn ? "Sign out" : "Sign in";
+    signIn.dataset.part = session?.isSignedIn ? "sign-out" : "sign-in";
+    signIn.hidden = session === null;
+  };
+  signIn.addEventListener("click", () => (session.isSignedIn ? session.signOut() : session.signIn()));
+  session?.addEventListener("changed", show);
+  session?.addEventListener("ended", show);
+  const sample = document.getElementById("sample");
+  sample.hidden = !session?.config.sampleKey;
+  sample.addEventListener("click", () => {
+    ui.preauthorizeApiKey("bearer", session.config.sampleKey);
+    who.textContent = "You are the owner of the sandbox's sample car.";
+  });
+  show();
+}
+
+await open();

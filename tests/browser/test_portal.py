@@ -1,0 +1,71 @@
+"""The developers' page in a real Chromium: Swagger UI's "Try it out" unlocks the sample car."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.conftest import BINARY, base_of, keep_pictures, sign_in
+from tests.support.app import SAMPLE, App, Car, eventually
+
+if TYPE_CHECKING:
+    from tests.support.chromium import ChromiumPage
+    from tests.support.running_mesh import Mesh
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(BINARY is None, reason="there is no Chromium"),
+    pytest.mark.timeout(300),
+]
+
+UNLOCK = "document.querySelector('#operations-Door_Command-unlockDoors')"
+STATUS = "document.querySelector('#operations-Door_Status-getDoorStatus')"
+
+
+async def execute(page: ChromiumPage, operation: str, body: str = "") -> None:
+    """Open an operation, try it out and send what stands there."""
+    await page.until(f"{operation} !== null")
+    await page.run(f"{operation}.querySelector('.opblock-summary-control').click()")
+    await page.until(f"{operation}.querySelector('.try-out__btn') !== null")
+    await page.run(f"{operation}.querySelector('.try-out__btn').click()")
+    await page.until(f"{operation}.querySelector('.execute') !== null")
+    if body:
+        text = f"{operation}.querySelector('.body-param__text')"
+        await page.until(f"{text} !== null")
+        setter = "Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set"
+        await page.run(
+            f"{setter}.call({text}, {body!r}); {text}.dispatchEvent(new Event('input', {{bubbles: true}}))"
+        )
+    await page.run(f"{operation}.querySelector('.execute').click()")
+
+
+def answered(operation: str, status: int) -> str:
+    shown = f"{operation}.querySelector('.live-responses-table .response .response-col_status')"
+    return f"{shown}?.innerText.startsWith('{status}') === true"
+
+
+async def test_try_it_out_unlocks_the_sample_car(page: ChromiumPage, mesh: Mesh) -> None:
+    car = Car(mesh, SAMPLE)
+    await asyncio.to_thread(car.do, "door-time", seconds=0)
+    await asyncio.to_thread(car.do, "doors/trunk/lock")
+    await page.open(f"{base_of(mesh)}/portal/")
+    await page.until("!document.getElementById('sample').hidden")
+    await page.run("document.getElementById('sample').click()")
+    await execute(page, UNLOCK, '{"targetDoors": ["trunk"], "unlockMode": "NORMAL"}')
+    await page.until(answered(UNLOCK, 202))
+    owner = App(mesh)
+    await asyncio.to_thread(
+        eventually, lambda: owner.get("status").json()["doors"]["trunk"].get("locked") is False
+    )
+    assert await page.run("document.querySelector('#command-in-progress td').innerText") == "409"
+    await keep_pictures(page, "portal")
+
+
+async def test_whoever_signs_in_asks_as_themselves(page: ChromiumPage, mesh: Mesh) -> None:
+    await sign_in(page, mesh, "/portal/", "user-123", two_factors=False)
+    await page.until("document.getElementById('who').innerText.includes('user-123')")
+    await execute(page, STATUS)
+    await page.until(answered(STATUS, 200))
