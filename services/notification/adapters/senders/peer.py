@@ -89,6 +89,49 @@ class _Turns:
     users: int = 0
 
 
+class _Network(httpcore.AsyncNetworkBackend):
+    """Remembers the stream of a connection: httpcore drops it, open, where it is cancelled in the TLS handshake."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkBackend) -> None:
+        self._inner = inner
+        self._stream: httpcore.AsyncNetworkStream | None = None
+
+    async def connect_tcp(self, *words: Any, **names: Any) -> httpcore.AsyncNetworkStream:
+        """Connect. Raises what `inner` does."""
+        self._stream = await self._inner.connect_tcp(*words, **names)
+        return self._stream
+
+    async def close(self) -> None:
+        """Close the stream; it may be closed already."""
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._inner.sleep(seconds)
+
+
+class _Connection:
+    """One connection, for one request at a time."""
+
+    def __init__(self, trust: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:
+        self._network = _Network(network)
+        self.pool = httpcore.AsyncConnectionPool(
+            ssl_context=trust,
+            max_connections=1,
+            keepalive_expiry=KEPT_SECONDS,
+            http2=True,
+            network_backend=self._network,
+        )
+
+    async def end(self) -> None:
+        """Close it."""
+        with contextlib.suppress(*_NETWORK_ERRORS):  # it is given up
+            await self.pool.aclose()
+        with contextlib.suppress(*_NETWORK_ERRORS):
+            await self._network.close()
+
+
 class PushPeer:
     """Posts to a push service. No request takes longer than `seconds`; there are `concurrency` at once at most, and
     `per_host` with one host, so that one that hangs keeps nobody from the others.
@@ -105,22 +148,22 @@ class PushPeer:
     ) -> None:
         self._trust = trust
         self._seconds = seconds
-        self._network = network
+        self._network = network or httpcore.AnyIOBackend()
         self._all = asyncio.Semaphore(concurrency)
         self._per_host = per_host or concurrency
         self._hosts: dict[str, _Turns] = {}
-        self._idle: deque[tuple[str, httpcore.AsyncConnectionPool]] = deque()
+        self._idle: deque[tuple[str, _Connection]] = deque()
         self._is_closed = False
 
     async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> PeerAnswer:
         """Return the answer. Raises PeerUnavailableError."""
         host = urlsplit(url).netloc
-        connection: httpcore.AsyncConnectionPool | None = None
+        connection: _Connection | None = None
         answer: PeerAnswer | None = None
         try:
             async with asyncio.timeout(self._seconds), self._turn(host):
                 connection = self._take(host)
-                answer = await self._exchange(connection, url, headers, content)
+                answer = await self._exchange(connection.pool, url, headers, content)
         except TimeoutError as error:
             raise PeerUnavailableError("BUSY" if connection is None else "TIMEOUT") from error
         except _NETWORK_ERRORS as error:
@@ -134,31 +177,25 @@ class PushPeer:
         """End the connections."""
         self._is_closed = True
         while self._idle:
-            await _end(self._idle.pop()[1])
+            await self._idle.pop()[1].end()
 
-    def _take(self, host: str) -> httpcore.AsyncConnectionPool:
+    def _take(self, host: str) -> _Connection:
         """Return the connection that was used last for this host, or a new one, for one request."""
         for place in range(len(self._idle) - 1, -1, -1):
             if self._idle[place][0] == host:
                 connection = self._idle[place][1]
                 del self._idle[place]
                 return connection
-        return httpcore.AsyncConnectionPool(
-            ssl_context=self._trust,
-            max_connections=1,
-            keepalive_expiry=KEPT_SECONDS,
-            http2=True,
-            network_backend=self._network,
-        )
+        return _Connection(self._trust, self._network)
 
-    async def _give_back(self, host: str, connection: httpcore.AsyncConnectionPool, *, is_good: bool) -> None:
+    async def _give_back(self, host: str, connection: _Connection, *, is_good: bool) -> None:
         """Keep a connection for the next request, unless something broke off on it."""
         if not is_good or self._is_closed:
-            await _end(connection)
+            await connection.end()
             return
         self._idle.append((host, connection))
         if len(self._idle) > _MAX_IDLE_CONNECTIONS:
-            await _end(self._idle.popleft()[1])
+            await self._idle.popleft()[1].end()
 
     @contextlib.asynccontextmanager
     async def _turn(self, host: str) -> AsyncIterator[None]:
@@ -173,10 +210,10 @@ class PushPeer:
                 del self._hosts[host]
 
     async def _exchange(
-        self, connection: httpcore.AsyncConnectionPool, url: str, headers: Mapping[str, str], content: bytes
+        self, pool: httpcore.AsyncConnectionPool, url: str, headers: Mapping[str, str], content: bytes
     ) -> PeerAnswer:
         given = [(name.encode(), value.encode()) for name, value in headers.items()]
-        async with connection.stream("POST", url, headers=given, content=content) as answer:
+        async with pool.stream("POST", url, headers=given, content=content) as answer:
             body = b""
             async for piece in answer.aiter_stream():
                 body += piece
@@ -184,11 +221,6 @@ class PushPeer:
                     raise PeerUnavailableError("ANSWER_TOO_LARGE")
         found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
         return PeerAnswer(answer.status, found, body)
-
-
-async def _end(connection: httpcore.AsyncConnectionPool) -> None:
-    with contextlib.suppress(*_NETWORK_ERRORS):  # it is given up
-        await connection.aclose()
 
 
 def word(value: Any, otherwise: str) -> str:
