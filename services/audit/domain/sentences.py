@@ -22,11 +22,10 @@ _LOOKED = {
     "door.access.sever": "looked at a severance",
     "case.read": "looked at a case of the call centre",
     "person.vehicles.read": "looked at which vehicles are theirs",
+    "person.notifications.read": "looked at which devices are told, and of what",
     "person.consents.read": "looked at what was consented to",
     "person.data.export": "looked at, or took, a copy of their data",
     "person.data.erase": "looked at how far the erasure of their data is",
-    "person.vehicles.read": "looked at which vehicles there is a right on",
-    "case.read": "looked at a case of the call centre",
     "security.watch": "looked at cases of abnormal access",
 }
 _WANTED = {
@@ -48,12 +47,12 @@ _WANTED = {
     "door.account.restore": "restore an account",
     "case.read": "look at a case of the call centre",
     "person.vehicles.read": "look at which vehicles are theirs",
+    "person.notifications.read": "look at which devices are told, and of what",
+    "person.notifications.write": "change which devices are told, and of what",
     "person.consents.read": "look at what was consented to",
     "person.consents.write": "give or withdraw a consent",
     "person.data.export": "have a copy of their data",
     "person.data.erase": "have their data erased, or look at that, or take it back",
-    "person.vehicles.read": "look at which vehicles there is a right on",
-    "case.read": "look at a case of the call centre",
     "security.watch": "look at cases of abnormal access",
     "security.act": "act on abnormal access",
 }
