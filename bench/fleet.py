@@ -17,7 +17,7 @@ from key_files.pem import public_pem
 from mesh.files import private_folder, write_private, write_private_json
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
-from mesh.sandbox import SAMPLE_KEY_SCOPES
+from mesh.sandbox_fleet import SAMPLE_KEY_SCOPES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,8 @@ from mesh.files import write_private, write_private_json
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.probes import ready_line
-from mesh.sandbox import SAMPLE_KEY_SCOPES, vehicle_identity
+from mesh.sandbox import vehicle_identity
+from mesh.sandbox_fleet import SAMPLE_KEY_SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

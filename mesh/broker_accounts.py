@@ -177,8 +177,14 @@ def _api(user: str, verb: str, stream: str, rest: str = "", *, many: bool = Fals
 
 
 def _erase(user: str, stream: str) -> list[Passage]:
-    """Return what erasing a person takes: reading what is kept, and having messages written over."""
-    return [*_api(user, "DIRECT.GET", stream, many=True), *_api(user, "STREAM.MSG.DELETE", stream)]
+    """Return what erasing a person takes: reading what is kept, and having messages written over that all services
+    have heard.
+    """
+    found = [*_api(user, "DIRECT.GET", stream, many=True), *_api(user, "STREAM.MSG.DELETE", stream)]
+    for consumer in CONSUMERS.values():
+        if consumer.stream == stream:
+            found += _api(user, "CONSUMER.INFO", stream, f".{consumer.name}")
+    return found
 
 
 def _tell(user: str, service: str) -> Passage:
@@ -257,11 +263,7 @@ def _consuming(service: str, prefix: str) -> list[Passage]:
 
 def _access(user: str) -> list[Passage]:
     # Owners who watch a vehicle are told of changes in who may do what with it.
-    found = [*_ask(user, SERVICE_STORE, "room.access.>"), _tell(user, "access"), *_erase(user, ROOM_EVENTS)]
-    for consumer in CONSUMERS.values():
-        if consumer.stream == ROOM_EVENTS:  # nothing is erased that a service has not heard yet
-            found += _api(user, "CONSUMER.INFO", ROOM_EVENTS, f".{consumer.name}")
-    return found
+    return [*_ask(user, SERVICE_STORE, "room.access.>"), _tell(user, "access"), *_erase(user, ROOM_EVENTS)]
 
 
 def _command(user: str) -> list[Passage]:

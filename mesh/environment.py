@@ -29,7 +29,7 @@ _INTAKE = _SERVICE | {
 }
 _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 _OWN: Mapping[str, frozenset[str]] = {
-    "audit": _SERVER | {"LOW_SPACE_BYTES", "AUDIT_WITNESSES"},
+    "audit": _SERVER | {"LOW_SPACE_BYTES", "AUDIT_WITNESSES", "AUDIT_RESTORE_FROM"},
     "access": _SERVICE
     | {
         "TOKEN_CLIENTS",

@@ -19,7 +19,8 @@ from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
 from mesh.push_senders import PHONES
-from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, SAMPLE_KEY, broker_user
+from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
+from mesh.sandbox_fleet import SAMPLE_KEY
 from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
 from services.registry import SERVICES, WITH_DATABASE
 

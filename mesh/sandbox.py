@@ -21,50 +21,16 @@ from mesh.issuer_seed import ensure_issuer_seed, issuer_url
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pair, Pki
 from mesh.ports import LOOPBACK
 from mesh.push_senders import PHONES, PushSenders
+from mesh.sandbox_fleet import ASLEEP_VIN, DOOR_TIME_SECONDS, EQUIPMENT, MQTT_VIN, OWNERS, sandbox_seed
 from mesh.signing_keys import ensure_signing_key
 from services.registry import ON_THE_BROKER, SERVICES, descriptor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from mesh.ports import Ports
 
 TRUST_DOMAIN = "spiffe://ecarus"
-DOOR_TIME_SECONDS = 0.4
-SAMPLE_VIN = "KMHSH81C7LU123456"
-ASLEEP_VIN = "KMHSH81C7LU123457"
-MQTT_VIN = "KMHSH81C7LU123458"
-COUPE_VIN = "KMHSC21C7LU123459"
-VAN_VIN = "KMFVN31C7LU123460"
-OWNERS = {
-    SAMPLE_VIN: "user-123",
-    ASLEEP_VIN: "user-123",
-    MQTT_VIN: "user-123",
-    COUPE_VIN: "user-123",
-    VAN_VIN: "user-123",
-    "KMHSH81C7LU654321": "user-456",
-}
-"""The sandbox's vehicles and who owns each."""
-
-EQUIPMENT: Mapping[str, dict[str, list[str]]] = {
-    COUPE_VIN: {
-        "doors": ["driver", "passenger", "trunk", "hood"],
-        "windowSensors": [],
-        "childLocks": [],
-        "keyOnly": ["trunk"],
-    },
-    VAN_VIN: {
-        "doors": ["driver", "passenger", "rearLeft", "rearRight", "trunk"],
-        "doorSwitches": ["driver", "passenger", "rearLeft", "rearRight"],
-        "childLocks": ["rearLeft", "rearRight"],
-        "keyOnly": ["driver", "passenger", "rearLeft", "rearRight", "trunk"],
-    },
-}
-"""What those of them are built with that have not everything (vehicle/README.md), as their models say
-(mesh/vehicle_models).
-"""
-
 _LONGEST_SOCKET_NAME = 107
 """What the kernel takes, without the closing zero byte (unix(7))."""
 
@@ -79,20 +45,6 @@ AUDIT_ORIGIN = "remotecontrol.ecarus.internal/audit"
 """The name of the sandbox's audit log, and of its key."""
 MONITOR = "broker-monitor"
 """Who asks the broker how it is: the name of its certificate."""
-
-# Published in the specification, so it is no secret; the access service honours it in this profile only.
-SAMPLE_KEY = "sk_4f9c7b8e2d1a6c0f3e7a9b5d8c1e4f2a7c6d9e0b3f5a8c1d4e7f9b2c6a1e3d"
-SAMPLE_KEY_OWNER = "user-123"
-SAMPLE_KEY_SCOPES = (
-    "door.cancel",
-    "door.config.weaken",
-    "door.config.write",
-    "door.lock",
-    "door.read",
-    "door.unlock",
-    "door.unlock.emergency",
-)
-"""All there are: an API key cannot step up, and the specification's lines unlock with it."""
 
 
 def broker_user(name: str) -> str:
@@ -331,7 +283,7 @@ class Sandbox:
         ensure_signing_key(self.issuer_key, self.issuer_jwks)
         ensure_issuer_seed(self.issuer_seed)
         self.ceremony.hold(now)
-        write_private_json(self.seed, _seed())
+        write_private_json(self.seed, sandbox_seed())
         write_private_json(self.vehicles, [self._vehicle(vin) for vin in OWNERS])
         write_private_json(self.enrolment_seed, [self._enrolment(vin) for vin in OWNERS])
 
@@ -389,24 +341,3 @@ class Sandbox:
 def vehicle_identity(vin: str) -> CertificateIdentity:
     """Return whom a vehicle's certificate is for."""
     return CertificateIdentity(f"vehicle-{vin}", uri=f"{TRUST_DOMAIN}/vehicle/{vin}", server=False)
-
-
-def _seed() -> dict[str, object]:
-    return {
-        "vehicles": list(OWNERS),
-        "grants": [
-            {"grantId": f"sandbox-owner-{vin}", "principal": owner, "vin": vin, "role": "OWNER"}
-            for vin, owner in OWNERS.items()
-        ],
-        "consents": [
-            {"principal": person, "purpose": "ACCESS_HISTORY"} for person in sorted(set(OWNERS.values()))
-        ],
-        "apiKeys": [
-            {
-                "key": SAMPLE_KEY,
-                "principal": SAMPLE_KEY_OWNER,
-                "source": "MOBILE_APP",
-                "scopes": list(SAMPLE_KEY_SCOPES),
-            }
-        ],
-    }

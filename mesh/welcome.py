@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.issuer_seed import issuer_url
 from mesh.ports import LOOPBACK
-from mesh.sandbox import SAMPLE_KEY, SAMPLE_VIN
+from mesh.sandbox_fleet import SAMPLE_KEY, SAMPLE_VIN
 
 if TYPE_CHECKING:
     from mesh.ports import Ports

@@ -13,6 +13,7 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from key_files.pem import read_open_keys
 from protocol import streams
 from protocol.cloud_side import AnswerReader
+from protocol.consumers import readers_of
 from services.command.adapters import right_link, store, vehicle_link
 from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAuditEntries
 from services.command.adapters.check_server import CHECK_POLICY, CHECK_SERVICE, VehicleCheckServicer
@@ -280,7 +281,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         audit_outbox=store.audit_outbox,
         in_the_way=partial(store.in_the_way_of_erasure, relayed=audit.ids is not None),
         besides=store.erase_messages,
-        told=BrokerErasure(broker, streams.DOOR_UPDATES, {}, CLOCK.monotonic).erase,
+        told=BrokerErasure(
+            broker, streams.DOOR_UPDATES, readers_of(streams.DOOR_UPDATES), CLOCK.monotonic
+        ).erase,
         words=partial(store.words_of, now=CLOCK.now),
     )
     server = GrpcServer(

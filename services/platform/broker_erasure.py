@@ -61,7 +61,9 @@ class _ErasureProgress:
 
 
 class BrokerErasure:
-    """Erases in one stream. `read_by` names the durable consumers of each subject that has any."""
+    """Erases in one stream. `read_by` names the durable consumers of each subject that has any, where a `*`
+    stands for any word.
+    """
 
     def __init__(
         self,
@@ -120,7 +122,7 @@ class BrokerErasure:
         ]
         confirmed: dict[str, float] = {}
         for each in theirs:
-            for consumer in self._read_by.get(each.subject, ()):
+            for consumer in self._readers(each.subject):
                 if consumer not in confirmed:
                     confirmed[consumer] = await self._confirmed(consumer)
                 if each.sequence > confirmed[consumer]:
@@ -131,6 +133,16 @@ class BrokerErasure:
         if messages:
             known.next_sequence = messages[-1].sequence + 1
         return is_last
+
+    def _readers(self, subject: str) -> list[str]:
+        words = subject.split(".")
+        return [
+            name
+            for known, names in self._read_by.items()
+            if len(known.split(".")) == len(words)
+            and all(ours in {"*", theirs} for ours, theirs in zip(known.split("."), words, strict=True))
+            for name in names
+        ]
 
     async def _read(self, first: int) -> tuple[list[KeptMessage], bool]:
         """Return some messages from this one on, in order, and whether there are no more (ADR-31 of the broker)."""

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mesh.pki import Pki
-from mesh.sandbox import SAMPLE_KEY_SCOPES, Sandbox, vehicle_identity
+from mesh.sandbox import Sandbox, vehicle_identity
+from mesh.sandbox_fleet import SAMPLE_KEY_SCOPES
 from services.access.adapters.seed import Seed, plant
 from services.platform.database import open_database
 

@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.issuer_seed import issuer_url
-from mesh.sandbox import SAMPLE_VIN
+from mesh.sandbox_fleet import SAMPLE_VIN
 from mesh.signing_keys import key_id, load_signing_key
 from mesh.tokens import AUDIENCE, TWO_FACTORS
 

@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import pytest_asyncio
-from typer.testing import CliRunner
 
-from doorctl.__main__ import app as app_of_doorctl
-from issuer.command_line import CommandLineClient
-from mesh.sandbox import COUPE_VIN, VAN_VIN, Sandbox
-from tests.browser.conftest import BINARY, keep_pictures, show_code, sign_in, violations
-from tests.support.app import FOREIGN, PLAINLY, App, Car, eventually
+from mesh.sandbox import Sandbox
+from mesh.sandbox_fleet import COUPE_VIN, VAN_VIN
+from tests.browser.conftest import BINARY, show_code, sign_in
+from tests.browser.desk import (
+    AGENT,
+    AT_DESK,
+    CUSTOMER,
+    FAILURE,
+    LIVE,
+    OTHER_CUSTOMER,
+    VIN,
+    Desk,
+    desk,
+    shows,
+)
+from tests.support.app import PLAINLY, App, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.support.chromium import ChromiumBrowser, ChromiumPage
+    from tests.support.chromium import ChromiumPage
     from tests.support.running_mesh import Mesh
 
 pytestmark = [
@@ -34,94 +41,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-AGENT, CUSTOMER, VIN = "agent-7", "user-456", FOREIGN
-OTHER_CUSTOMER = "user-123"
-AREAS = ("history", "failures", "diagnostics", "settings", "security", "audit")
-LIVE = "document.querySelector('[data-live=live]') !== null"
-FAILURE = "document.querySelector('[data-part=failure]')"
-AT_DESK = "document.querySelector('#spoken-code') !== null"
-
-
-class Desk:
-    """An agent before the console."""
-
-    def __init__(self, page: ChromiumPage, mesh: Mesh) -> None:
-        self.page = page
-        self.mesh = mesh
-        self.car = Car(mesh, VIN)
-        self.owner = App(mesh, VIN, mesh.token(CUSTOMER))
-
-    async def open_case(self, vin: str = VIN, customer: str = CUSTOMER) -> str:
-        """Open a case by the code that the customer reads out, and see the car live. Returns its number."""
-        number = f"case-{uuid.uuid4()}"
-        if not await self.page.run(AT_DESK):
-            await self.page.run("document.querySelector('.case-bar button').click()")
-        code = await asyncio.to_thread(self._spoken_code, number, vin, customer)
-        await self.page.until(AT_DESK)
-        await self.page.run(f"document.getElementById('spoken-code').value = {json.dumps(code)}")
-        await self.page.run("document.querySelector('[data-form=spoken]').requestSubmit()")
-        await self.page.until(LIVE)
-        return number
-
-    def _spoken_code(self, number: str, vin: str, customer: str) -> str:
-        """What the customer's own device shows."""
-        with httpx.Client(trust_env=False, timeout=30) as http:
-            client = CommandLineClient(Sandbox(self.mesh.data).issuer, http=http)
-            return str(client.speak(self.mesh.token(customer), vin, number)["code"])
-
-    async def press(self, command: str) -> None:
-        """Press a button once it can be pressed."""
-        button = f"document.querySelector('[data-command={command}]')"
-        await self.page.until(f"{button} !== null && !{button}.disabled")
-        await self.page.run(f"{button}.click()")
-
-    async def choose(self, name: str, value: str) -> None:
-        field = f"document.querySelector('[name={name}]')"
-        await self.page.run(f"{field}.value = {json.dumps(value)}")
-
-    async def read(self, door: str, member: str) -> str:
-        """What the table says of a door."""
-        return str(await self.page.run(f"document.querySelector('{cell(door, member)}').textContent"))
-
-    async def ended(self, status: str) -> str:
-        """The command that is shown, once it has ended so."""
-        await self.page.until(f"document.querySelector('main h3 + [data-status={status}]') !== null")
-        await self.page.until("document.querySelector('[data-stage=FINISHED][data-state=done]') !== null")
-        shown = await self.page.run(
-            "[...document.querySelectorAll('dl.facts dd')].map((each) => each.textContent)"
-            ".find((text) => text.startsWith('cmd-'))"
-        )
-        return str(shown)
-
-    def lock(self) -> None:
-        """Have the car locked and at rest, by its owner, whatever was before."""
-        self.car.do("park")
-        for door in ("driver", "rearLeft"):
-            self.car.do(f"doors/{door}/close")
-            self.car.do(f"actuators/{door}/repair")
-        eventually(lambda: self.owner.get("status").json().get("connectivity") == "ONLINE")
-        accepted = eventually(lambda: (a := self.owner.order("lock")).status_code == 202 and a)
-        assert self.owner.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"
-
-
-def cell(door: str, member: str) -> str:
-    return f"tr[data-door={door}] td[data-member={member}]"
-
-
-def shows(door: str, member: str, text: str) -> str:
-    return f"document.querySelector('{cell(door, member)}')?.textContent === {json.dumps(text)}"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(mesh: Mesh, browser: ChromiumBrowser) -> AsyncIterator[Desk]:
-    """An agent who is signed in. Nothing that the console did may have been refused by its policy, or failed unseen."""
-    page = await browser.new_page()
-    await sign_in(page, mesh, "/console/", AGENT, two_factors=True)
-    Car(mesh, VIN).do("door-time", seconds=0.3)
-    yield Desk(page, mesh)
-    complaints = page.complaints()
-    await page.close()
-    assert complaints == []
+__all__ = ["desk"]
 
 
 async def test_an_agent_unlocks_a_customers_car_and_sees_it_happen(desk: Desk) -> None:
@@ -416,90 +336,3 @@ async def test_an_account_is_restricted_by_an_agent_and_restored_by_its_person(d
     finally:
         restored = await asyncio.to_thread(desk.owner.send, "POST", "account/restore", None)
         assert restored.status_code == 200, restored.text
-
-
-async def test_history_is_filtered_and_everything_is_reached_by_keys(desk: Desk) -> None:
-    await asyncio.to_thread(desk.lock)
-    await asyncio.to_thread(eventually, lambda: desk.owner.history(action="LOCK")["total"])
-    await desk.open_case()
-    await desk.page.until("document.querySelector('[data-part=history]') !== null")
-    select = "document.querySelector('#history-action')"
-    await desk.page.run(f"{select}.value = 'LOCK'; {select}.dispatchEvent(new Event('change'))")
-    rows = "[...document.querySelectorAll('[data-part=history] tbody tr')].map((row) => row.dataset.action)"
-    await desk.page.until(f"{rows}.length > 0 && {rows}.every((action) => action === 'LOCK')")
-    await _key(desk.page, "KeyU", alt_and_shift=True)
-    assert await desk.page.run("document.activeElement.dataset.command") == "unlock"
-    await _key(desk.page, "Digit2", alt_and_shift=True)
-    assert await desk.page.run("document.activeElement.id") == "tab-tab-failures"
-    await _key(desk.page, "ArrowLeft")
-    assert await desk.page.run("document.activeElement.id") == "tab-tab-history"
-    assert not await desk.page.run("document.querySelector('#panel-tab-history').hidden")
-
-
-async def _key(page: ChromiumPage, code: str, *, alt_and_shift: bool = False) -> None:
-    """Press a key as a person does: Alt is 1, Shift is 8."""
-    pressed = {"code": code, "key": code.removeprefix("Key"), "modifiers": 9 if alt_and_shift else 0}
-    await page.command("Input.dispatchKeyEvent", type="rawKeyDown", **pressed)
-    await page.command("Input.dispatchKeyEvent", type="keyUp", **pressed)
-
-
-async def test_a_console_left_open_over_night_ends_when_the_lid_is_opened(desk: Desk) -> None:
-    await desk.open_case()
-    await desk.page.run("globalThis.clock = Date.now; Date.now = () => clock() + 12 * 3600 * 1000")
-    try:
-        await desk.page.run("dispatchEvent(new Event('focus'))")
-        assert (
-            await desk.page.run("document.querySelector('[data-part=ended]')?.dataset.code")
-            == "TOKEN_EXPIRED"
-        )
-        assert VIN not in await desk.page.run("document.documentElement.outerHTML")
-    finally:
-        await desk.page.run("Date.now = clock; 0")
-
-
-async def test_nothing_of_the_customer_is_left_when_the_case_is_closed(desk: Desk) -> None:
-    number = await desk.open_case()
-    await desk.page.until(f"document.body.textContent.includes({json.dumps(VIN)})")
-    words = ["case", "open", number, CUSTOMER, "--vin", VIN]
-    for said in (words, ["case", "close", number]):
-        done = await asyncio.to_thread(
-            CliRunner().invoke, app_of_doorctl, said, env={"DOORS_DATA_DIR": str(desk.mesh.data)}
-        )
-        assert done.exit_code == 0, done.output
-    await desk.page.until("document.querySelector('[data-part=ended]') !== null")
-    left = await desk.page.run("document.documentElement.outerHTML")
-    for word in (VIN, CUSTOMER, number, "data-command"):
-        assert word not in left
-    stored = await desk.page.run("JSON.stringify([{...localStorage}, {...sessionStorage}])")
-    for word in (VIN, CUSTOMER, number):
-        assert word not in stored
-
-
-async def test_the_console_is_for_everybody(desk: Desk, axe_script: str) -> None:
-    """Light in English and dark in Korean, every area: nothing that axe finds, no picture wider than a phone."""
-    await desk.open_case()
-    for scheme, language in (("light", "en"), ("dark", "ko")):
-        feature = [{"name": "prefers-color-scheme", "value": scheme}]
-        await desk.page.command("Emulation.setEmulatedMedia", features=feature)
-        await desk.page.run(f"document.querySelector('[data-language={language}]').click()")
-        await desk.page.until(f"document.documentElement.lang === '{language}'")
-        for area in AREAS:
-            await desk.page.run(f"document.querySelector('#tab-tab-{area}').click()")
-            await desk.page.until(
-                f"document.querySelector('#panel-tab-{area} :is(.skeleton, [aria-busy])') === null"
-            )
-            assert await desk.page.run(
-                f"document.querySelector('#panel-tab-{area} [role=alert]') === null"
-            ), area
-            assert await violations(desk.page, axe_script) == [], (scheme, language, area)
-            if language == "en":
-                await keep_pictures(desk.page, f"console-{area}")
-    await desk.page.command(
-        "Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True
-    )
-    assert await desk.page.run("document.documentElement.scrollWidth <= innerWidth")
-    await desk.page.command("Emulation.clearDeviceMetricsOverride")
-    await desk.page.run("document.querySelector('[data-language=en]').click()")
-    await desk.page.run("document.querySelector('.case-bar button').click()")
-    await desk.page.until(AT_DESK)
-    assert await violations(desk.page, axe_script) == []

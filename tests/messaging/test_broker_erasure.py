@@ -113,6 +113,16 @@ async def test_nothing_is_taken_from_a_service_that_has_not_heard_it(broker: Bro
     assert await left(broker, ROOM_EVENTS) == 1
 
 
+async def test_a_consumer_of_many_subjects_is_heard_of_too(broker: Broker) -> None:
+    clock = Clock()
+    erasure = BrokerErasure(broker, DOOR_UPDATES, readers_of(DOOR_UPDATES), clock)
+    await tell(broker, UPDATES, message(WHO))
+    await erasure.erase("er-1", WHO)
+    clock.at += SETTLED_SECONDS
+    assert await erasure.erase("er-1", WHO) == MESSAGES_KEPT  # the notification service has not heard it
+    assert await left(broker, DOOR_UPDATES) == 1
+
+
 async def test_a_consumer_that_is_not_there_yet_will_hear_it(broker: Broker) -> None:
     clock = Clock()
     erasure = BrokerErasure(broker, ROOM_EVENTS, readers_of(ROOM_EVENTS), clock)

@@ -31,7 +31,8 @@ from mesh.edge_config import ROOT
 from mesh.pki import CertificateIdentity, Pki
 from mesh.plan import Planner
 from mesh.ports import LOOPBACK, Ports
-from mesh.sandbox import MONITOR, MQTT_VIN, SAMPLE_VIN, Sandbox, broker_user
+from mesh.sandbox import MONITOR, Sandbox, broker_user
+from mesh.sandbox_fleet import MQTT_VIN, SAMPLE_VIN
 from protocol.consumers import CONSUMERS
 from protocol.streams import MQTT_OWN_STREAMS, STREAMS
 from tests.messaging.conftest import nats_binary

@@ -45,7 +45,7 @@ def files_with(mesh: Mesh, words: str) -> set[str]:
     their changes, what the broker keeps, the audit log's tiles and its second place.
     """
     files = [path for path in mesh.data.rglob("*") if path.is_file() and path.parent.name != "logs"]
-    assert {"command.db", "command.db-wal", "1.blk", "checkpoint"} <= {path.name for path in files}
+    assert {"command.db", "command.db-wal", "1.blk"} <= {path.name for path in files}
     return {str(path.relative_to(mesh.data)) for path in files if _holds(path, words)}
 
 
@@ -59,6 +59,7 @@ def _holds(path: Path, words: str) -> bool:
 def audit_verified(mesh: Mesh, folder: Path) -> str:
     """What `doorctl audit verify` says of a copy that was made now, and of the tables behind it."""
     sandbox = Sandbox(mesh.data)
+    assert (sandbox.audit_folder / "checkpoint").is_file()
     words = ["--key", str(sandbox.audit_log_public), "--tables"]
     for command in (["export", str(folder)], ["verify", str(folder), *words]):
         done = CliRunner().invoke(doorctl, ["audit", *command], env={"DOORS_DATA_DIR": str(mesh.data)})

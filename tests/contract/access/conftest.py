@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +22,11 @@ from services.access.adapters import seed, store, translate
 from services.access.adapters.authorization_server import AuthorizationServicer
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.adapters.case_server import CaseServicer
-from services.access.adapters.consent_server import ConsentServicer
-from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
-from services.access.adapters.hold_server import LegalHoldServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
-from services.access.adapters.kept import kept_tables
 from services.access.adapters.key_watch import KeyWatch
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.outbox_messages import AccessMessages, agent_alert
@@ -40,8 +34,6 @@ from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.people_server import VehiclePeopleServicer
 from services.access.adapters.permission_cache import PermissionCache
-from services.access.adapters.person_vehicle_server import PersonVehicleServicer
-from services.access.adapters.personal_data_server import PersonalDataServicer
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer
@@ -59,11 +51,7 @@ from services.access.domain.step_up import STRICT
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
-from services.access.usecases.consents import Consents
-from services.access.usecases.customer_cases import CaseCheck, CaseOverviews, CustomerCases
-from services.access.usecases.holds import LegalHoldDecisions
-from services.access.usecases.person_vehicles import PersonVehicles
-from services.access.usecases.personal_data import Erasures, PersonalData
+from services.access.usecases.customer_cases import CaseCheck
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform.audit_entry import EntryIds
@@ -71,14 +59,11 @@ from services.platform.audit_trail import AuditTrail
 from services.platform.audited_database import AuditedDatabase
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
-from services.platform.subject_data_api import OwnData
 from services.platform.workload import Workloads
-from services.vehicle_models.catalogue import VehicleModels
 from tests.contract.access.door_of_rights import DoorOfRights
 from tests.contract.access.other_services import OtherServices
 from tests.contract.access.personal_data_door import person  # noqa: F401  # a fixture
 from tests.support.databases import migrated
-from tests.support.vehicle_models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -99,6 +84,7 @@ from tests.contract.access.access_service import (
     edge_checks,
     utc_now,
 )
+from tests.contract.access.servicers import case_servicers, personal_servicers
 
 
 @pytest.fixture
@@ -184,46 +170,6 @@ def sent() -> list[Any]:
 @pytest.fixture
 def room_name() -> str:
     return "access"
-
-
-def _personal_servicers(
-    database: Any,
-    audited: Any,
-    path: str,
-    sent: list[Any],
-    others: OtherServices,
-    invalidate: Any,
-    asked: dict[Any, Any],
-) -> list[Any]:
-    """What people and operators ask about what is kept of people; `others` are told where to look."""
-    own = OwnData(
-        audited,
-        f"sqlite:///{path}",
-        kept_tables(timedelta(days=365), timedelta(days=1_095)),
-        store.holds,
-        utc_now,
-        outbox=store.outbox,
-        audit_outbox=store.audit_outbox,
-        besides=lambda c, whom, _pseudonym: store.erased(c, whom, utc_now()),
-    )
-    record = store.SqlPersonalData(audited, PEPPER, AccessMessages(), sent.extend, own.subject_data)
-    others.erasures = Erasures(record, others, invalidate, utc_now, others.done.append)
-    others.database, others.path = database, Path(path)
-    sources = {"access": own.subject_data.rows, **others.sources}
-    return [
-        ConsentServicer(Consents(store.SqlConsents(audited), invalidate, utc_now, asked)),
-        PersonVehicleServicer(PersonVehicles(store.SqlPersonGrants(audited), utc_now)),
-        LegalHoldServicer(LegalHoldDecisions(store.SqlHolds(database), others, utc_now, alone=False)),
-        PersonalDataServicer(PersonalData(record, utc_now, timedelta(0)), sources, utc_now),
-    ]
-
-
-def _case_servicers(record: Any, rule: CaseRule, invalidate: Any) -> list[Any]:
-    """What the call centre's system and its agents ask about its cases."""
-    return [
-        CustomerCaseServicer(CustomerCases(record, invalidate, utc_now)),
-        CaseServicer(CaseOverviews(record, rule, utc_now), VehicleModels(MODELS)),
-    ]
 
 
 @pytest.fixture
@@ -327,7 +273,7 @@ async def build_room(
         authorizer.invalidate,
         utc_now,
     )
-    personal = _personal_servicers(
+    personal = personal_servicers(
         database, audited, f"{tmp_path}/access-record.sqlite3", sent, others, authorizer.invalidate, asked
     )
     watch = KeyWatch(keys, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
@@ -356,7 +302,7 @@ async def build_room(
             for each in (
                 *personal,
                 VehiclePeopleServicer(record, utc_now),
-                *_case_servicers(case_record, case_rule, authorizer.invalidate_cases),
+                *case_servicers(case_record, case_rule, authorizer.invalidate_cases),
             ):
                 each.register(server)
             SecurityCaseServicer(abnormal, record, authorizer.invalidate, utc_now).register(server)

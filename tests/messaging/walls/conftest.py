@@ -54,6 +54,11 @@ SAYS = {
         f"{STORE_API}.STREAM.PURGE.{MQTT_MESSAGES}",
         f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}",
         f"{STORE_API}.STREAM.MSG.DELETE.{DOOR_UPDATES}",
+        *(
+            f"{STORE_API}.CONSUMER.INFO.{DOOR_UPDATES}.{one.name}"
+            for one in CONSUMERS.values()
+            if one.stream == DOOR_UPDATES
+        ),
     },
     "status": {
         "door.update.*",

@@ -10,7 +10,8 @@ from pathlib import Path
 from bench.fleet import Fleet
 from key_files.pem import read_private
 from mesh.ports import Ports
-from mesh.sandbox import OWNERS, Sandbox
+from mesh.sandbox import Sandbox
+from mesh.sandbox_fleet import OWNERS
 from services.enrolment.adapters import seed as enrolment_seed
 
 VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")

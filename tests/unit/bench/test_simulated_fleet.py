@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from bench import simulated_fleet
 from bench.fleet import Fleet
 from bench.simulated_fleet import SimulatedFleet
-from mesh.sandbox import OWNERS, Sandbox
+from mesh.sandbox import Sandbox
+from mesh.sandbox_fleet import OWNERS
 from protocol.subjects import is_vin
 from services.enrolment.adapters import seed as enrolment_seed
 

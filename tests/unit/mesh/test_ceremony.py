@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from doorctl.ceremony import CeremonyError
 from key_files.pem import read_open_keys, read_private, read_public, read_signer
 from mesh.ceremony import MANIFEST_DAYS, RENEW_BEFORE_DAYS
-from mesh.sandbox import OWNERS, Sandbox
+from mesh.sandbox import Sandbox
+from mesh.sandbox_fleet import OWNERS
 from protocol.manifest import Trust
 from services.enrolment.adapters import seed
 

@@ -118,7 +118,7 @@ def test_every_room_finds_those_it_asks(services: dict[str, Mapping[str, str]]) 
     )
     assert who_has("DOORS_SIGNER_TARGET") == dict.fromkeys(("command", "config"), signer)
     assert who_has("DOORS_ACCESS_TARGET").keys() == {"signer", "notification"}
-    assert who_has("DOORS_COMMAND_TARGET").keys() == {"notification", "status"}
+    assert who_has("DOORS_COMMAND_TARGET").keys() == {"diagnostics", "notification", "status"}
 
 
 @pytest.mark.parametrize("name", ["nats", "envoy"])

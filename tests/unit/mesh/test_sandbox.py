@@ -14,7 +14,8 @@ from mesh.issuer_seed import ensure_issuer_seed
 from mesh.nats_config import render_nats
 from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, CertificateIdentity, Pki
 from mesh.ports import Ports
-from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
+from mesh.sandbox import Sandbox, vehicle_identity
+from mesh.sandbox_fleet import OWNERS, SAMPLE_KEY
 from mesh.tokens import AUDIENCE, LIFETIME_SECONDS, ONE_FACTOR, Bearer, issue_token
 from services import registry
 from services.access.domain.key_scopes import WORDS

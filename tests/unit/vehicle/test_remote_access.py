@@ -19,7 +19,7 @@ from vehicle.messages import translate
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.vehicle.fakes import FakeClock
+    from tests.unit.vehicle.conftest import FakeClock
 
 AT = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 OFF = [RemoteAccess.DISABLED, RemoteAccess.PRIVACY_MODE]
