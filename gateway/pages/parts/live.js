@@ -4,6 +4,7 @@
  */
 
 import { ApiError, isAway } from "./api.js";
+import { SignInError } from "./session.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
@@ -28,6 +29,7 @@ export class LiveUpdates extends EventTarget {
   #retry = null;
   #generation = 0;
   #heard = 0;
+  #isRenewed = false;
   #wake = () => this.#again();
   #lost = () => this.#cut("OFFLINE");
 
@@ -117,8 +119,7 @@ export class LiveUpdates extends EventTarget {
 
   #closed(code, reason) {
     if (code === SIGN_IN_OVER) {
-      this.#api.session.end(reason || "TOKEN_INVALID", "");
-      this.#end(reason || "TOKEN_INVALID", "");
+      this.#signInOver(reason || "TOKEN_INVALID");
     } else if (code === RIGHT_OVER) {
       this.#end("ACTION_NOT_GRANTED", reason);
     } else if (code === IDLE) {
@@ -132,6 +133,35 @@ export class LiveUpdates extends EventTarget {
     } else {
       this.#pause("OFFLINE", reason, 0);
     }
+  }
+
+  /** A connection ends with the token it was opened with: where the token can be renewed the sign-in goes on. */
+  async #signInOver(code) {
+    const { session } = this.#api;
+    if (code !== "TOKEN_EXPIRED" || session.case || this.#isRenewed) {
+      session.end(code, "");
+      this.#end(code, "");
+      return;
+    }
+    this.#isRenewed = true;
+    this.#drop();
+    const generation = this.#generation;
+    this.#show("reconnecting", code);
+    try {
+      await session.renew();
+    } catch (error) {
+      if (!(error instanceof SignInError)) throw error;
+      if (generation !== this.#generation) return;
+      if (error.code === "issuer_away") {
+        this.#isRenewed = false; // nothing was renewed: the ticket asks for it again
+        this.#pause("OFFLINE", error.detail, 0);
+      } else {
+        session.end(code, error.detail);
+        this.#end(code, error.detail);
+      }
+      return;
+    }
+    if (generation === this.#generation) this.#connect();
   }
 
   #ask(vins) {
@@ -156,6 +186,7 @@ export class LiveUpdates extends EventTarget {
       case "SUBSCRIBED":
         if (vehicle && message.eventId) vehicle.last = message.eventId;
         this.#attempts = 0;
+        this.#isRenewed = false;
         this.#show("live");
         break;
       case "REFUSED":

@@ -5,11 +5,14 @@ import { beforeEach, mock, test } from "node:test";
 
 import { ApiError } from "../../../gateway/pages/parts/api.js";
 import { LiveUpdates } from "../../../gateway/pages/parts/live.js";
+import { SignInError } from "../../../gateway/pages/parts/session.js";
 
 const [ONE, TWO] = ["KMHSH81C7LU123456", "KMHSH81C7LU123457"];
 let sockets;
 let refusal;
 let ended;
+let renewals;
+let renewal;
 
 class PlayedSocket {
   static CONNECTING = 0;
@@ -47,7 +50,14 @@ class PlayedSocket {
 }
 
 const api = {
-  session: { end: (code) => ended.push(code) },
+  session: {
+    case: null,
+    end: (code) => ended.push(code),
+    renew: async () => {
+      renewals += 1;
+      if (renewal) throw renewal;
+    },
+  },
   socketUrl: (ticket) => `ws://edge/ws?ticket=${ticket}`,
   send: async () => {
     if (refusal) throw refusal;
@@ -61,7 +71,8 @@ beforeEach(() => {
   globalThis.WebSocket = PlayedSocket;
   globalThis.addEventListener = () => {};
   globalThis.removeEventListener = () => {};
-  [sockets, refusal, ended] = [[], null, []];
+  [sockets, refusal, ended, renewals, renewal] = [[], null, [], 0, null];
+  api.session.case = null;
 });
 
 async function settled() {
@@ -110,13 +121,58 @@ test("what an old connection still says is not heard", async () => {
   assert.deepEqual(seen, []);
 });
 
-test("who comes back with a sign-in that is over is told so, and does not try again", async () => {
+test("a token that expired is renewed, and each vehicle resumed: nobody is signed out", async () => {
+  const { live } = await opened(ONE);
+  for (const turn of [1, 2]) {
+    sockets.at(-1).end(4401, "TOKEN_EXPIRED");
+    assert.equal(live.state, "reconnecting");
+    await settled();
+    assert.deepEqual([renewals, ended, sockets.length], [turn, [], turn + 1]);
+    sockets.at(-1).open();
+    assert.deepEqual(sockets.at(-1).sent[0].vehicles, [{ vin: ONE, lastEventId: `begin-${ONE}` }]);
+    sockets.at(-1).tell({ type: "SUBSCRIBED", vin: ONE, eventId: `begin-${ONE}` });
+    assert.equal(live.state, "live");
+  }
+  live.dispose();
+});
+
+for (const [what, prepare, reason] of [
+  ["cannot be renewed", () => { renewal = new SignInError("TOKEN_INVALID", "over"); }, "TOKEN_EXPIRED"],
+  ["is a case's", () => { api.session.case = { vin: ONE }; }, "TOKEN_EXPIRED"],
+  ["is no longer good", () => {}, "TOKEN_INVALID"],
+  ["is of an account that was locked", () => {}, "ACCOUNT_LOCKED"],
+]) {
+  test(`who comes back with a token that ${what} is told that it is over, and does not try again`, async () => {
+    prepare();
+    const { live } = await opened(ONE);
+    sockets[0].end(4401, reason);
+    await settled();
+    assert.deepEqual([live.state, ended], ["ended", [reason]]);
+    mock.timers.tick(120_000);
+    await settled();
+    assert.equal(sockets.length, 1);
+  });
+}
+
+test("a new token that is expired, too, is not renewed again and again", async () => {
   const { live } = await opened(ONE);
   sockets[0].end(4401, "TOKEN_EXPIRED");
-  assert.deepEqual([live.state, ended], ["ended", ["TOKEN_EXPIRED"]]);
-  mock.timers.tick(120_000);
   await settled();
-  assert.equal(sockets.length, 1);
+  sockets[1].open();
+  sockets[1].end(4401, "TOKEN_EXPIRED");
+  await settled();
+  assert.deepEqual([live.state, ended, renewals, sockets.length], ["ended", ["TOKEN_EXPIRED"], 1, 2]);
+});
+
+test("an issuer that is away ends no sign-in: it is tried again", async () => {
+  renewal = new SignInError("issuer_away", "no answer");
+  const { live } = await opened(ONE);
+  sockets[0].end(4401, "TOKEN_EXPIRED");
+  await settled();
+  assert.deepEqual([live.state, ended], ["reconnecting", []]);
+  const socket = await next();
+  assert.deepEqual(socket.sent[0].vehicles, [{ vin: ONE, lastEventId: `begin-${ONE}` }]);
+  live.dispose();
 });
 
 test("the end of the last right ends it", async () => {
