@@ -44,7 +44,7 @@ export class CarView {
   async open() {
     this.#live.addEventListener("state", ({ detail }) => this.#liveState(detail));
     this.#live.addEventListener("update", ({ detail }) => this.#updated(detail));
-    this.#live.addEventListener("reset", () => this.#read());
+    this.#live.addEventListener("reset", () => this.#readAll());
     this.#live.addEventListener("refused", ({ detail }) => this.#refused(detail));
     this.#live.addEventListener("ended-vehicle", ({ detail }) => this.#refused(detail));
     this.#live.subscribe(this.#vin);
@@ -137,6 +137,13 @@ export class CarView {
     this.#badges();
   }
 
+  /** Read what live updates tell of, where some of them may have been missed. */
+  #readAll() {
+    this.#read();
+    this.#parts.orders.ask();
+    this.#historyChanged();
+  }
+
   #shown(status) {
     this.#connectivity = status.connectivity ?? null;
     this.#parts.picture.setDoors(status);
@@ -171,8 +178,7 @@ export class CarView {
   #liveState({ state, code, detail }) {
     this.#badges();
     if (state === "live") {
-      this.#read();
-      this.#parts.orders.ask();
+      this.#readAll();
     } else if (state === "reconnecting") {
       this.#parts.picture.setStale(true);
       this.#problem ??= { code: "OFFLINE", status: 0 };

@@ -201,7 +201,7 @@ export class LiveUpdates extends EventTarget {
       default:
         if (!vehicle) break;
         if (message.id) vehicle.last = message.id;
-        if (message.type === "UPDATES_RESET") this.#tell("reset", { vin: message.vin });
+        if (message.type === "SYSTEM_ALERT" && message.data.code === "UPDATES_RESET") this.#tell("reset", { vin: message.vin });
         else this.#tell("update", message);
     }
   }

@@ -240,8 +240,9 @@ test("a connection over which nothing comes is asked, and cut where it says noth
 
 test("what was told may miss something: the status is read anew", async () => {
   const { seen } = await opened(ONE);
-  sockets[0].tell({ id: "r1", type: "UPDATES_RESET", vin: ONE });
-  assert.deepEqual(seen, [["reset", ONE]]);
+  sockets[0].tell({ id: "r1", type: "SYSTEM_ALERT", vin: ONE, timestamp: "2026-01-12T14:30:00.000Z", data: { code: "UPDATES_RESET", severity: "INFO" } });
+  sockets[0].tell({ id: "a1", type: "SYSTEM_ALERT", vin: ONE, timestamp: "2026-01-12T14:30:01.000Z", data: { code: "DOOR_AJAR", severity: "WARNING" } });
+  assert.deepEqual(seen, [["reset", ONE], ["update", "a1"]]);
 });
 
 test("who is subscribed to nothing has no connection", async () => {
