@@ -195,6 +195,98 @@ test("a vehicle that was refused is not asked for again, unless it was said when
   live.dispose();
 });
 
+const LATER = { type: "REFUSED", vin: ONE, code: "RATE_LIMITED", detail: "many" };
+
+for (const [what, message, close, seconds] of [
+  ["ended for a moment, and the instance goes away", { ...LATER, type: "ENDED", code: "INTERNAL_ERROR", retryAfterSeconds: 5 }, 1001, 5],
+  ["was refused for a moment, and the instance goes away", { ...LATER, retryAfterSeconds: 10 }, 1001, 10],
+  ["was refused for longer than a connection without a vehicle lasts", { ...LATER, retryAfterSeconds: 90 }, 4408, 90],
+  ["was refused for a moment, and another's right is over", { ...LATER, retryAfterSeconds: 10 }, 4403, 10],
+]) {
+  test(`a vehicle that ${what}: it is asked for again when it may be, and not before`, async () => {
+    const { live } = await opened(ONE);
+    const told = [];
+    live.addEventListener("state", ({ detail }) => told.push([detail.state, detail.code]));
+    sockets[0].tell(message);
+    assert.deepEqual([live.state, told.at(-1)], ["reconnecting", ["reconnecting", message.code]], "it is told of nothing now");
+    sockets[0].end(close);
+    assert.equal(live.state, "reconnecting");
+    for (let turn = 0; turn < seconds - 1; turn += 1) {
+      mock.timers.tick(1000);
+      await settled();
+    }
+    assert.equal(sockets.length, 1);
+    mock.timers.tick(1000);
+    await settled();
+    assert.equal(sockets.length, 2);
+    sockets[1].open();
+    assert.deepEqual(sockets[1].sent, [{ action: "subscribe", vehicles: [{ vin: ONE, lastEventId: `begin-${ONE}` }] }]);
+    sockets[1].tell({ type: "SUBSCRIBED", vin: ONE, eventId: `begin-${ONE}` });
+    assert.equal(live.state, "live");
+    sockets[1].end(1006);
+    assert.equal((await next()).sent[0].vehicles.length, 1, "the refusal is over");
+    live.dispose();
+  });
+}
+
+test("while one vehicle waits, the others are followed, and it joins them when it may", async () => {
+  const { live } = await opened(ONE, TWO);
+  sockets[0].tell({ ...LATER, retryAfterSeconds: 60 });
+  assert.equal(live.state, "live");
+  sockets[0].end(1001);
+  const socket = await next();
+  assert.deepEqual(socket.sent[0].vehicles.map(({ vin }) => vin), [TWO]);
+  socket.tell({ type: "SUBSCRIBED", vin: TWO, eventId: "e" });
+  mock.timers.tick(20_000);
+  const asked = socket.sent.filter(({ action }) => action === "subscribe");
+  assert.deepEqual(asked.at(-1).vehicles, [{ vin: ONE, lastEventId: `begin-${ONE}` }]);
+  live.dispose();
+});
+
+test("a refusal for longer than a timer can count is one for a day", async () => {
+  const { live } = await opened(ONE);
+  sockets[0].tell({ ...LATER, retryAfterSeconds: 5_000_000 });
+  sockets[0].end(4408);
+  mock.timers.tick(86_399_000);
+  await settled();
+  assert.equal(sockets.length, 1);
+  mock.timers.tick(1_000);
+  await settled();
+  assert.equal(sockets.length, 2);
+  live.dispose();
+});
+
+test("a page that closes when it hears of a refusal is left alone", async () => {
+  const { live } = await opened(ONE);
+  live.addEventListener("refused", () => live.close());
+  sockets[0].tell({ ...LATER, retryAfterSeconds: 5 });
+  assert.equal(live.state, "idle");
+});
+
+test("while all wait, who wants another vehicle does not", async () => {
+  const { live } = await opened(ONE);
+  sockets[0].tell({ ...LATER, retryAfterSeconds: 90 });
+  sockets[0].end(4408);
+  live.subscribe(TWO);
+  await settled();
+  sockets[1].open();
+  assert.deepEqual(sockets[1].sent[0].vehicles, [{ vin: TWO }]);
+  live.dispose();
+});
+
+for (const close of [1001, 4408]) {
+  test(`where every vehicle was refused for good, that is how it ends (${close})`, async () => {
+    const { live } = await opened(ONE);
+    const told = [];
+    live.addEventListener("state", ({ detail }) => told.push([detail.state, detail.code]));
+    sockets[0].tell({ type: "REFUSED", vin: ONE, code: "VEHICLE_NOT_FOUND", detail: "none" });
+    sockets[0].end(close);
+    mock.timers.tick(40_000);
+    await settled();
+    assert.deepEqual([told.at(-1), sockets.length], [["ended", "VEHICLE_NOT_FOUND"], 1]);
+  });
+}
+
 test("without a ticket it waits longer each time, and not for ever", async () => {
   refusal = new ApiError("OFFLINE", { status: 503 });
   const live = new LiveUpdates(api);
