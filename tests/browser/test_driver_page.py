@@ -159,6 +159,27 @@ async def test_what_happened_while_the_network_was_away_is_there_when_it_is_back
     assert await driver.until(outcome("SUCCESS")) == "Locked"
 
 
+async def test_what_comes_again_by_itself_takes_no_button_away(driver: ChromiumPage) -> None:
+    # The page's own connection, whose service says what one does that is busy; then the real one is asked again.
+    await driver.run(
+        "{const send = WebSocket.prototype.send; WebSocket.prototype.send = function (text) {"
+        " WebSocket.prototype.send = send; window.ours = this; send.call(this, text); }; 0}"
+    )
+    await driver.run("dispatchEvent(new Event('offline'))")
+    await driver.until(f"window.ours && {LIVE}")
+    await driver.run(
+        "ours.addEventListener('message', ({ data }) => { window.misread ||= JSON.parse(data).type === 'ERROR'; });"
+        " ours.send('{}')"
+    )
+    await driver.until("window.misread")
+    both = f"!{command('unlock')}.disabled && !{command('lock')}.disabled"
+    assert await driver.run(both)
+    busy = {"type": "ENDED", "vin": FOREIGN, "code": "RATE_LIMITED", "detail": "Busy.", "retryAfterSeconds": 1}
+    await driver.run(f"ours.onmessage({{ data: JSON.stringify({json.dumps(busy)}) }})")
+    assert await driver.run(f"{both} && document.querySelector('[data-live=reconnecting]') !== null")
+    await driver.until(f"{LIVE} && {both}")
+
+
 async def test_history_and_settings_are_there(driver: ChromiumPage, mesh: Mesh) -> None:
     await driver.run("document.querySelector('[data-box=history]').open = true")
     rows = await driver.until("document.querySelectorAll('table[data-part=history] tbody tr').length")
@@ -274,3 +295,11 @@ async def test_the_end_of_a_right_is_said_at_once_and_the_buttons_are_off(
     assert await asyncio.to_thread(post, owner, f"{grant}/end") == 200
     await page.until("document.querySelector('[data-code=ACTION_NOT_GRANTED]') !== null")
     assert await page.run(f"{command('unlock')}.disabled && {command('lock')}.disabled")
+    # Who is given it again asks again, and goes on without loading the page anew.
+    given = await asyncio.to_thread(owner.send, "POST", "grants", offer)
+    again = f"grants/{given.json()['grantId']}"
+    assert await asyncio.to_thread(post, App(mesh, FOREIGN, mesh.token("user-123")), f"{again}/accept") == 200
+    await page.run("document.querySelector('[data-part=told] button').click()")
+    await page.until(f"{LIVE} && !{command('unlock')}.disabled && !{command('lock')}.disabled")
+    await page.until("document.querySelector('[data-part=told] .alert') === null")
+    assert await asyncio.to_thread(post, owner, f"{again}/end") == 200

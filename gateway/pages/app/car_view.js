@@ -5,7 +5,7 @@ import { isAway } from "../parts/api.js";
 import { CarPicture } from "../parts/car.js";
 import { clear, el } from "../parts/dom.js";
 import { History } from "../parts/history.js";
-import { LiveUpdates } from "../parts/live.js";
+import { LiveUpdates, endsVehicle } from "../parts/live.js";
 import { onLanguage, problemText, t, word } from "../parts/words.js";
 import { keepStatus, keptStatus } from "./cache.js";
 import { HelpPanel } from "./help.js";
@@ -26,6 +26,7 @@ export class CarView {
   #connectivity = null;
   #problem = null;
   #retry = null;
+  #isRefused = false;
   #isClosed = false;
 
   /** @param {{api: Object, vehicle: {vin: string, role: string}, onOthers: (() => void)|null}} options */
@@ -45,8 +46,9 @@ export class CarView {
     this.#live.addEventListener("state", ({ detail }) => this.#liveState(detail));
     this.#live.addEventListener("update", ({ detail }) => this.#updated(detail));
     this.#live.addEventListener("reset", () => this.#readAll());
-    this.#live.addEventListener("refused", ({ detail }) => this.#refused(detail));
-    this.#live.addEventListener("ended-vehicle", ({ detail }) => this.#refused(detail));
+    for (const name of ["refused", "ended-vehicle"]) {
+      this.#live.addEventListener(name, ({ detail }) => endsVehicle(detail, this.#vin) && this.#refused(detail));
+    }
     this.#live.subscribe(this.#vin);
     await Promise.all([this.#read(), this.#readCapabilities()]);
   }
@@ -178,9 +180,12 @@ export class CarView {
   #liveState({ state, code, detail }) {
     this.#badges();
     if (state === "live") {
+      this.#isRefused = false;
+      this.#parts.orders.setEnabled(true);
       this.#readAll();
     } else if (state === "reconnecting") {
       this.#parts.picture.setStale(true);
+      if (code === "TOKEN_EXPIRED") return; // it is being renewed: nothing to tell
       this.#problem ??= { code: "OFFLINE", status: 0 };
       this.#tellProblem();
     } else if (state === "ended" && this.#api.session.isSignedIn) {
@@ -190,8 +195,15 @@ export class CarView {
 
   #refused({ code, detail }) {
     this.#problem = { code, detail, status: 403 };
+    this.#isRefused = true;
     this.#parts.orders.setEnabled(false);
     this.#tellProblem();
+  }
+
+  /** Try again what the person is told of; what was refused for good, too: they may have been given it again. */
+  #again() {
+    if (this.#isRefused) this.#live.subscribe(this.#vin);
+    return this.#read();
   }
 
   #tellProblem() {
@@ -201,7 +213,7 @@ export class CarView {
     const lines = [next, detail !== title ? detail : ""].filter(Boolean);
     told.append(el("div", { class: `alert ${isAway(this.#problem) || this.#problem.code === "OFFLINE" ? "warn" : "bad"}`, data: { code: this.#problem.code } },
       el("div", { class: "text" }, el("strong", {}, title), lines.map((line) => el("p", { class: "small" }, line))),
-      el("button", { type: "button", class: "small", onclick: () => this.#read() }, t("app.again"))));
+      el("button", { type: "button", class: "small", onclick: () => this.#again() }, t("app.again"))));
   }
 
   #updated(update) {

@@ -17,6 +17,14 @@ const LONGEST_REFUSAL_MS = 86_400_000;
 const [SIGN_IN_OVER, RIGHT_OVER, IDLE, TOO_OFTEN, GOES_AWAY, TOO_SLOW] = [4401, 4403, 4408, 4429, 1001, 1013];
 
 /**
+ * Return whether a "refused" or an "ended-vehicle" means that nothing more is told of this vehicle: what is said of another
+ * one, or of a message, ends nothing, nor does what comes again by itself. Pure.
+ */
+export function endsVehicle({ vin, retryAfterSeconds }, ours) {
+  return vin === ours && !retryAfterSeconds;
+}
+
+/**
  * Events: "state" {state, code, detail, retryInSeconds}; "update" {id, type, vin, timestamp, data}; "refused" and
  * "ended-vehicle" {vin, code, detail}; "reset" {vin}: what was told before may be missing something, read the status anew.
  * `state` is idle, connecting, live, reconnecting or ended (a sign-in or a right is over: it does not come back by itself).

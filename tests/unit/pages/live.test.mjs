@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { ApiError } from "../../../gateway/pages/parts/api.js";
-import { LiveUpdates } from "../../../gateway/pages/parts/live.js";
+import { LiveUpdates, endsVehicle } from "../../../gateway/pages/parts/live.js";
 import { SignInError } from "../../../gateway/pages/parts/session.js";
 
 const [ONE, TWO] = ["KMHSH81C7LU123456", "KMHSH81C7LU123457"];
@@ -286,6 +286,19 @@ for (const close of [1001, 4408]) {
     assert.deepEqual([told.at(-1), sockets.length], [["ended", "VEHICLE_NOT_FOUND"], 1]);
   });
 }
+
+test("a vehicle ends for good where it is said of that one, and not until when", async () => {
+  const { live } = await opened(ONE, TWO);
+  const over = [];
+  for (const name of ["refused", "ended-vehicle"]) live.addEventListener(name, ({ detail }) => endsVehicle(detail, ONE) && over.push(detail.code));
+  sockets[0].tell({ type: "ERROR", requestId: "r", code: "INVALID_REQUEST", detail: "what?" });
+  sockets[0].tell({ type: "REFUSED", vin: TWO, code: "VEHICLE_NOT_FOUND", detail: "none" });
+  sockets[0].tell({ ...LATER, retryAfterSeconds: 5 });
+  assert.deepEqual(over, []);
+  sockets[0].tell({ type: "ENDED", vin: ONE, code: "ACTION_NOT_GRANTED", detail: "over" });
+  assert.deepEqual(over, ["ACTION_NOT_GRANTED"]);
+  live.dispose();
+});
 
 test("without a ticket it waits longer each time, and not for ever", async () => {
   refusal = new ApiError("OFFLINE", { status: 503 });
