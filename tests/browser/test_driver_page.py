@@ -251,8 +251,20 @@ async def test_a_reload_signs_in_again_and_a_sign_out_asks_who_it_is(
 ) -> None:
     await driver.command("Page.reload")
     await driver.until(LIVE)
+    # As a browser that is registered for notifications: they are for who is signed in.
+    await driver.run("localStorage.setItem('push-device', 'web-of-this-test')")
+    before = len(driver.events)
     await driver.run("document.querySelector('[data-part=sign-out]').click()")
     await driver.until("document.querySelector('[data-part=sign-in]') !== null")
+    deleted = [
+        request["headers"]["Authorization"].split()[0]
+        for each in driver.events[before:]
+        if each["method"] == "Network.requestWillBeSent"
+        and (request := each["params"]["request"])["method"] == "DELETE"
+        and request["url"].endswith("/notifications/devices/web-of-this-test")
+    ]
+    assert deleted == ["DPoP"]
+    assert await driver.run("localStorage.getItem('push-device')") is None
     assert FOREIGN not in await driver.run("JSON.stringify({...sessionStorage})")
     await driver.run("document.querySelector('[data-part=sign-in]').click()")
     await driver.until("document.querySelector('form[action=\"/sign-in\"]') !== null")
