@@ -174,7 +174,13 @@ async def test_what_comes_again_by_itself_takes_no_button_away(driver: ChromiumP
     await driver.until("window.misread")
     both = f"!{command('unlock')}.disabled && !{command('lock')}.disabled"
     assert await driver.run(both)
-    busy = {"type": "ENDED", "vin": FOREIGN, "code": "RATE_LIMITED", "detail": "Busy.", "retryAfterSeconds": 1}
+    busy = {
+        "type": "ENDED",
+        "vin": FOREIGN,
+        "code": "RATE_LIMITED",
+        "detail": "Busy.",
+        "retryAfterSeconds": 1,
+    }
     await driver.run(f"ours.onmessage({{ data: JSON.stringify({json.dumps(busy)}) }})")
     assert await driver.run(f"{both} && document.querySelector('[data-live=reconnecting]') !== null")
     await driver.until(f"{LIVE} && {both}")

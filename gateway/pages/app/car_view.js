@@ -149,7 +149,7 @@ export class CarView {
   #shown(status) {
     this.#connectivity = status.connectivity ?? null;
     this.#parts.picture.setDoors(status);
-    keepStatus(this.#api.session.subject, status);
+    keepStatus(this.#api.session.subject, this.#parts.picture.status);
   }
 
   /** Nothing newer can be had: what was known before is shown as old, and the question is asked again. */

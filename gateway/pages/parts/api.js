@@ -2,7 +2,8 @@
 
 import { SignInError, challengeOf } from "./session.js";
 
-const TIMEOUT_MS = 15_000;
+/** So long an answer is waited for, where nobody says otherwise. */
+export const TIMEOUT_MS = 15_000;
 /** Answers of Envoy and of services that say: a part is away, try again. */
 const AWAY = new Set([502, 503, 504]);
 const SESSION_OVER = new Set(["TOKEN_INVALID", "TOKEN_EXPIRED", "AUTHENTICATION_REQUIRED", "PROOF_INVALID"]);

@@ -1,5 +1,6 @@
 /** The car from above, whose doors, locks and windows move with what is reported; and the same as a table of words. */
 
+import { TIMEOUT_MS } from "./api.js";
 import { clear, el, svg } from "./dom.js";
 import { formatAge, formatTime, onLanguage, t, word } from "./words.js";
 
@@ -36,7 +37,34 @@ export function withUpdate(status, update) {
   }
   delete door.receivedAt;
   const told = { timestamp: update.timestamp, receivedAt: update.timestamp, stale: false };
-  return { ...known, ...told, doors: { ...known.doors, [doorId]: door } };
+  const doorTimes = { ...timesOf(known), [doorId]: update.timestamp };
+  return { ...known, ...told, doors: { ...known.doors, [doorId]: door }, doorTimes };
+}
+
+/**
+ * The status after an answer to GET status, which may have been on its way while updates came. Pure.
+ * @param {Object|null} shown with `doorTimes`, when each of its doors was as it is shown
+ * @param {Object|null} answered
+ * @returns {Object|null} the answer, but each door that is known of from later as it was then
+ */
+export function withAnswer(shown, answered) {
+  if (!answered || !shown || shown.vin !== answered.vin) return answered;
+  const times = timesOf(shown);
+  const later = Object.keys(shown.doors ?? {}).filter((door) => Date.parse(times[door]) > Date.parse(answered.timestamp));
+  if (later.length === 0) return answered;
+  const pick = (from) => Object.fromEntries(later.map((door) => [door, from[door]]));
+  return {
+    ...answered,
+    timestamp: shown.timestamp,
+    receivedAt: shown.receivedAt,
+    stale: Boolean(shown.stale),
+    doors: { ...answered.doors, ...pick(shown.doors) },
+    doorTimes: { ...timesOf(answered), ...pick(times) },
+  };
+}
+
+function timesOf(status) {
+  return status.doorTimes ?? Object.fromEntries(Object.keys(status.doors ?? {}).map((door) => [door, status.timestamp]));
 }
 
 /** The doors to be shown: those the car has, and where nobody knows those that it tells of. */
@@ -64,6 +92,7 @@ export class CarPicture {
     this._status = null;
     this._capabilities = null;
     this._stale = false;
+    this._movedAt = -Infinity;
     this._drawn = "";
     root.classList.add("car");
     this._stopped = onLanguage(() => this._draw());
@@ -76,16 +105,18 @@ export class CarPicture {
     return this._status;
   }
 
-  /** Show the body of GET status. */
+  /** Show the body of GET status; what an update told while the answer was on its way stays. */
   setDoors(status) {
-    this._status = status;
-    this._stale = Boolean(status?.stale);
-    this._draw();
+    // No longer than an answer takes: the clock of a vehicle may be set back, and then the answer is right.
+    const mayBeOvertaken = Date.now() - this._movedAt < TIMEOUT_MS;
+    this._put(mayBeOvertaken ? withAnswer(this._status, status) : status);
   }
 
   /** Show what an update changes. */
   apply(update) {
-    this.setDoors(withUpdate(this._status, update));
+    const status = withUpdate(this._status, update);
+    if (status !== this._status) this._movedAt = Date.now();
+    this._put(status);
   }
 
   /** Draw only the doors that the car has: the body of GET capabilities, or null where nobody knows. */
@@ -112,6 +143,12 @@ export class CarPicture {
     clearInterval(this._ticking);
     this._stopped();
     clear(this._root);
+  }
+
+  _put(status) {
+    this._status = status;
+    this._stale = Boolean(status?.stale);
+    this._draw();
   }
 
   _draw() {
