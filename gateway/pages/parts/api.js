@@ -26,7 +26,7 @@ export class ApiError extends Error {
     /** Whether the car may have acted: true, false, or null where nobody knows. */
     this.mayHaveSucceeded = problem.mayHaveSucceeded ?? null;
     this.retryAfterSeconds = retryAfterSeconds;
-    /** What is wrong with which field: [{field, description}]. */
+    /** What is wrong with which field: [{field, reason}]. */
     this.fields = problem.errors ?? [];
     /** What a stronger sign-in needs (RFC 9470): {acrValues, maxAge}. */
     this.challenge = challenge;
