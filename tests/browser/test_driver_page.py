@@ -209,6 +209,16 @@ async def test_a_code_for_an_agent_is_shown_to_who_has_just_shown_a_second_facto
     assert len(code) == 8
 
 
+async def test_notifications_say_what_this_browser_can(driver: ChromiumPage) -> None:
+    await driver.run("document.querySelector('[data-box=notifications]').open = true")
+    told = await driver.until(
+        "document.querySelector('[data-part=notifications] > p:not(.skeleton)')?.innerText"
+    )
+    assert "notifications" in told
+    # And nothing besides: no value of a script that was left out.
+    assert "false" not in await driver.run("document.querySelector('[data-part=notifications]').innerText")
+
+
 async def test_it_speaks_korean_and_can_be_used_by_everybody(driver: ChromiumPage, axe_script: str) -> None:
     for language, word in (("ko", "잠그기"), ("en", "Lock")):
         await driver.run(f"document.querySelector('[data-language={language}]').click()")

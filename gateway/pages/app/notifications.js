@@ -3,7 +3,7 @@
 import { button, notice, problemNotice } from "../console/notice.js";
 import { Panel } from "../console/panel.js";
 import { Base64Url } from "../parts/proofs.js";
-import { clear, el } from "../parts/dom.js";
+import { el, fill } from "../parts/dom.js";
 import { t } from "../parts/words.js";
 import { DEVICES, deviceId, keepDevice, removeDevice } from "./push_device.js";
 
@@ -29,7 +29,7 @@ export class NotificationsPanel extends Panel {
 
   draw() {
     const { state, others = 0 } = this.data;
-    clear(this.root).append(
+    fill(this.root,
       el("p", {}, t(`push.${state}`)),
       others > 0 && el("p", { class: "small muted" }, t("push.others", { count: others })),
       el("div", { class: "row" },
