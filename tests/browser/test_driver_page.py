@@ -21,7 +21,7 @@ from tests.browser.conftest import (
     sign_in,
     violations,
 )
-from tests.support.app import FOREIGN, PLAINLY, SAMPLE, App, Car
+from tests.support.app import FOREIGN, PLAINLY, SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -207,6 +207,22 @@ async def test_a_code_for_an_agent_is_shown_to_who_has_just_shown_a_second_facto
     await driver.run("document.querySelector('[data-part=help] form').requestSubmit()")
     code = await driver.until("document.querySelector('[data-part=spoken-code]')?.dataset.code")
     assert len(code) == 8
+
+
+async def test_privacy_mode_is_said_and_the_doors_are_shown_as_old(driver: ChromiumPage, mesh: Mesh) -> None:
+    car = Car(mesh, FOREIGN)
+    look = "document.dispatchEvent(new Event('visibilitychange'))"  # as one that comes back to the page
+    for access, state, is_old in (("PRIVACY_MODE", "PRIVACY_MODE", True), ("ENABLED", "ONLINE", False)):
+        await asyncio.to_thread(car.do, "remote-access", remoteAccess=access)
+        await asyncio.to_thread(told_to_be, App(mesh, FOREIGN, mesh.token(OWNER)), state)
+        await driver.run(look)
+        await driver.until(f"document.querySelector('[data-connectivity={state}]') !== null")
+        await driver.until(f"(document.querySelector('.car.is-stale') !== null) === {str(is_old).lower()}")
+
+
+def told_to_be(app: App, state: str) -> None:
+    """Wait until the service says so of the car."""
+    eventually(lambda: app.get("capabilities").json()["reachability"]["state"] == state)
 
 
 async def test_notifications_say_what_this_browser_can(driver: ChromiumPage) -> None:

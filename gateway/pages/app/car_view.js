@@ -13,6 +13,11 @@ import { NotificationsPanel } from "./notifications.js";
 import { OrderPanel } from "./order_panel.js";
 
 const READ_AGAIN_MS = 5_000;
+/** Between two looks at whether the car can be reached: of that no live update tells. */
+const LOOK_MS = 30_000;
+const REACH_MOODS = { ONLINE: "good", ASLEEP: "" };
+/** Then what is shown may be otherwise by now, however the status calls it. */
+const UNHEARD = new Set(["LOST", "PRIVACY_MODE"]);
 const LIVE_MOODS = { live: "good", reconnecting: "warn", ended: "bad", connecting: "busy" };
 
 export class CarView {
@@ -26,6 +31,8 @@ export class CarView {
   #connectivity = null;
   #problem = null;
   #retry = null;
+  #looking = null;
+  #seen = () => document.hidden || this.#readCapabilities();
   #isRefused = false;
   #isClosed = false;
 
@@ -49,6 +56,7 @@ export class CarView {
     for (const name of ["refused", "ended-vehicle"]) {
       this.#live.addEventListener(name, ({ detail }) => endsVehicle(detail, this.#vin) && this.#refused(detail));
     }
+    document.addEventListener("visibilitychange", this.#seen);
     this.#live.subscribe(this.#vin);
     await Promise.all([this.#read(), this.#readCapabilities()]);
   }
@@ -72,6 +80,8 @@ export class CarView {
   close() {
     this.#isClosed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#looking);
+    document.removeEventListener("visibilitychange", this.#seen);
     this.#live.dispose();
     for (const end of this.#closing) end();
     clear(this.#root);
@@ -116,11 +126,17 @@ export class CarView {
     this.#tellProblem();
   }
 
+  /** Whether the car can be reached, and if not why: as GET capabilities says, or where that is not known as the status does. */
+  get #reach() {
+    return this.#capabilities?.reachability?.state ?? this.#connectivity;
+  }
+
   #badges() {
     const { state } = this.#live;
+    const reach = this.#reach;
     clear(this.#parts.badges).append(
       el("span", { class: `badge ${LIVE_MOODS[state] ?? "unknown"}`, role: "status", data: { live: state } }, word("live", state)),
-      ...(this.#connectivity ? [el("span", { class: `badge ${this.#connectivity === "ONLINE" ? "good" : "warn"}`, data: { connectivity: this.#connectivity } }, word("connectivity", this.#connectivity))] : []));
+      ...(reach ? [el("span", { class: `badge ${REACH_MOODS[reach] ?? "warn"}`, data: { connectivity: reach } }, word("connectivity", reach))] : []));
   }
 
   async #read() {
@@ -149,6 +165,7 @@ export class CarView {
   #shown(status) {
     this.#connectivity = status.connectivity ?? null;
     this.#parts.picture.setDoors(status);
+    this.#parts.picture.setStale(UNHEARD.has(this.#reach));
     keepStatus(this.#api.session.subject, this.#parts.picture.status);
   }
 
@@ -164,17 +181,31 @@ export class CarView {
     if (isAway(error)) this.#retry = setTimeout(() => this.#read(), READ_AGAIN_MS);
   }
 
+  /** What the car has, once; and as long as somebody looks, whether it can be reached. A status read would be in the history each time. */
   async #readCapabilities() {
+    clearTimeout(this.#looking);
+    const [known, before] = [this.#capabilities, this.#reach];
     try {
       const { data } = await this.#api.get(`${this.#api.door(this.#vin)}/capabilities`);
       if (this.#isClosed) return;
       this.#capabilities = data;
-      this.#parts.picture.setCapabilities(data);
-      this.#parts.orders.setCapabilities(data);
-      this.#words();
+      if (known) {
+        if (this.#reach !== before) await this.#read();
+      } else {
+        this.#parts.picture.setCapabilities(data);
+        this.#parts.orders.setCapabilities(data);
+        this.#words();
+      }
+      if (UNHEARD.has(this.#reach)) this.#parts.picture.setStale(true);
     } catch (error) {
       if (!("code" in error)) throw error; // without them everything is offered, and the service says what the car lacks
     }
+    this.#lookLater();
+  }
+
+  #lookLater() {
+    clearTimeout(this.#looking);
+    if (!this.#isClosed) this.#looking = setTimeout(() => (document.hidden ? this.#lookLater() : this.#readCapabilities()), LOOK_MS);
   }
 
   #liveState({ state, code, detail }) {
@@ -223,7 +254,14 @@ export class CarView {
     } else if (update.type === "COMMAND_STATUS_UPDATE") {
       this.#parts.orders.apply(update);
       this.#historyChanged();
+      if (update.data.status === "TIMEOUT") this.#unanswered();
     }
+  }
+
+  /** A command that the car did not answer may have moved doors: what is shown is no longer sure. */
+  async #unanswered() {
+    await this.#read();
+    await this.#readCapabilities();
   }
 
   #historyChanged() {

@@ -63,6 +63,21 @@ export function withAnswer(shown, answered) {
   };
 }
 
+/**
+ * When the doors were reported last, which the last report need not have done: in privacy mode it names none of them. Pure.
+ * @returns {string|undefined}
+ */
+export function heardAt(status) {
+  const reported = status?.receivedAt ?? status?.timestamp;
+  const times = Object.values(status?.doors ?? {}).map((door) => door.receivedAt ?? reported).filter(Boolean);
+  return times.sort((one, other) => Date.parse(other) - Date.parse(one))[0] ?? reported;
+}
+
+/** Whether a door is shown as it was before the doors that were reported last. */
+function isOlder(door, status) {
+  return Boolean(door?.receivedAt) && Date.parse(door.receivedAt) < Date.parse(heardAt(status));
+}
+
 function timesOf(status) {
   return status.doorTimes ?? Object.fromEntries(Object.keys(status.doors ?? {}).map((door) => [door, status.timestamp]));
 }
@@ -177,13 +192,13 @@ export class CarPicture {
     );
     const head = el("tr", {}, el("th", { scope: "col" }, t("door")), columns.map((each) => el("th", { scope: "col" }, t(`column.${each}`))));
     const rows = doors.map((door, index) => el("tr", { data: { door } },
-      el("th", { scope: "row" }, word("door", door)),
+      el("th", { scope: "row" }, word("door", door), isOlder(states[index], this._status) && el("span", { class: "small muted" }, ` · ${formatTime(states[index].receivedAt)}`)),
       columns.map((member) => el("td", { data: { member } }, cell(states[index], member)))));
     return el("table", { class: "data" }, el("caption", { class: "visually-hidden" }, t("car.table")), el("thead", {}, head), el("tbody", {}, rows));
   }
 
   _age() {
-    const received = this._status?.receivedAt ?? this._status?.timestamp;
+    const received = heardAt(this._status);
     if (!received) {
       this._aged.textContent = t("car.nothing");
       return;

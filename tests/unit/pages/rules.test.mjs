@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { doorsOf, stateOf, withAnswer, withUpdate as doorsAfter } from "../../../gateway/pages/parts/car.js";
+import { doorsOf, heardAt, stateOf, withAnswer, withUpdate as doorsAfter } from "../../../gateway/pages/parts/car.js";
 import { isFinal, newer, stagesOf, withUpdate } from "../../../gateway/pages/parts/command.js";
 import { problemText, t, useWords, word } from "../../../gateway/pages/parts/words.js";
 import { standingAlerts } from "../../../gateway/pages/console/alerts.js";
@@ -65,6 +65,15 @@ test("an answer that was on its way takes back no door that moved meanwhile, and
   assert.equal(withAnswer(after, { ...asked, vin: "KMHSH81C7LU123457" }).doors.driver.locked, true);
   assert.equal(withAnswer(null, asked), asked);
   assert.equal(withAnswer(after, null), null);
+});
+
+test("doors are as old as the report that named them, whatever the car has said since", () => {
+  const status = { timestamp: at(50), receivedAt: at(50), doors: { driver: { locked: true, receivedAt: at(3) }, trunk: { receivedAt: at(5) } } };
+  assert.equal(heardAt(status), at(5));
+  assert.equal(heardAt({ ...status, doors: { ...status.doors, hood: { open: false } } }), at(50));
+  assert.equal(heardAt({ timestamp: at(1), doors: {} }), at(1));
+  assert.equal(heardAt(null), undefined);
+  assert.equal(heardAt(doorsAfter(status, moved(59, { doorId: "driver", locked: false }))), at(59));
 });
 
 test("only the doors that the car has are shown", () => {
