@@ -4,8 +4,8 @@ import { button, notice, problemNotice } from "../console/notice.js";
 import { Panel } from "../console/panel.js";
 import { Base64Url } from "../parts/proofs.js";
 import { el, fill } from "../parts/dom.js";
-import { t } from "../parts/words.js";
-import { DEVICES, deviceId, keepDevice, removeDevice } from "./push_device.js";
+import { language, t } from "../parts/words.js";
+import { DEVICES, deviceId, keepDevice, removeDevice, speakAs } from "./push_device.js";
 
 const WORKER = "worker.js";
 
@@ -45,6 +45,7 @@ export class NotificationsPanel extends Panel {
       userVisibleOnly: true,
       applicationServerKey: Base64Url.bytes(this.session.config.pushKey),
     });
+    await speakAs(this.api, language(), Intl.DateTimeFormat().resolvedOptions().timeZone);
     const { endpoint, keys } = subscription.toJSON();
     const id = deviceId() ?? `web-${crypto.randomUUID()}`;
     await this.api.send("PUT", `${DEVICES}/${id}`, { kind: "WEB_PUSH", token: endpoint, keys: { p256dh: keys.p256dh, auth: keys.auth } });

@@ -4,6 +4,7 @@ import { ApiError } from "../parts/api.js";
 
 const DEVICE = "push-device";
 const PATIENCE_MS = 3_000;
+const PREFERENCES = "/notifications/preferences";
 export const DEVICES = "/notifications/devices";
 
 /** Return the id under which this browser is registered, or null. */
@@ -14,6 +15,18 @@ export function deviceId() {
 /** Keep the id under which this browser was registered. */
 export function keepDevice(id) {
   localStorage.setItem(DEVICE, id);
+}
+
+/** Have notifications speak as the page does from now on; what else was chosen stays. Raises ApiError. */
+export async function speakAs(api, language, timeZone) {
+  const { data: wanted } = await api.get(PREFERENCES);
+  try {
+    await api.send("PUT", PREFERENCES, { ...wanted, language, timeZone });
+  } catch (error) {
+    // A browser may know a zone that the service does not: then its times stay in the zone that they were in.
+    if (!(error instanceof ApiError) || error.status !== 400) throw error;
+    await api.send("PUT", PREFERENCES, { ...wanted, language });
+  }
 }
 
 /** Take this browser from the service, and its subscription from the browser's own. Raises ApiError where the service is not reached. */

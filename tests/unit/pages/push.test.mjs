@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { deviceId, keepDevice, leaveDevice, removeDevice } from "../../../gateway/pages/app/push_device.js";
+import { deviceId, keepDevice, leaveDevice, removeDevice, speakAs } from "../../../gateway/pages/app/push_device.js";
 import { ApiError } from "../../../gateway/pages/parts/api.js";
 
 let sent;
@@ -12,6 +12,7 @@ let unsubscribed;
 let kept;
 
 const api = {
+  get: async () => ({ data: { diagnostics: false, language: "en", timeZone: "UTC" } }),
   send: (method, path, body) => {
     sent.push([method, path, body]);
     return answer();
@@ -77,4 +78,18 @@ test("who turns notifications off is told where that did not come about, and sta
   answer = async () => ({});
   await removeDevice(api);
   assert.deepEqual([deviceId(), unsubscribed], [null, 1]);
+});
+
+test("notifications speak as the page does, and what else was chosen stays", async () => {
+  await speakAs(api, "ko", "Asia/Seoul");
+  assert.deepEqual(sent, [["PUT", "/notifications/preferences", { diagnostics: false, language: "ko", timeZone: "Asia/Seoul" }]]);
+});
+
+test("a zone that the service does not know leaves the one that was", async () => {
+  const answers = [() => Promise.reject(new ApiError("INVALID_ARGUMENT", { status: 400 })), async () => ({})];
+  answer = () => answers.shift()();
+  await speakAs(api, "ko", "Mars/Olympus");
+  assert.deepEqual(sent.at(-1)[2], { diagnostics: false, language: "ko", timeZone: "UTC" });
+  answer = () => Promise.reject(new ApiError("OFFLINE", { status: 503 }));
+  await assert.rejects(speakAs(api, "ko", "Asia/Seoul"), { code: "OFFLINE" });
 });
