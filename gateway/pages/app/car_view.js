@@ -10,7 +10,7 @@ import { onLanguage, problemText, t, word } from "../parts/words.js";
 import { keepStatus, keptStatus } from "./cache.js";
 import { HelpPanel } from "./help.js";
 import { NotificationsPanel } from "./notifications.js";
-import { OrderPanel } from "./order_panel.js";
+import { OrderPanel, isRestoration } from "./order_panel.js";
 
 const READ_AGAIN_MS = 5_000;
 /** Between two looks at whether the car can be reached: of that no live update tells. */
@@ -66,6 +66,8 @@ export class CarView {
     if (pending.path.endsWith("/config")) {
       this.#parts.settingsBox.open = true;
       await this.#parts.settings.send(pending);
+    } else if (isRestoration(pending)) {
+      await this.#parts.orders.restore(pending);
     } else {
       await this.#parts.orders.send(pending);
     }
