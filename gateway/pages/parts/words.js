@@ -93,7 +93,7 @@ export function problemText(problem) {
   const key = `problem.${code}`;
   const title = hasWord(key) ? t(key) : (problem?.title ?? t("problem.UNKNOWN"));
   // The details are English: what they say beyond the code (which door, which field) is worth it in any language.
-  const fields = (problem?.errors ?? []).map((each) => `${each.field}: ${each.reason ?? each.description}`).join("; ");
+  const fields = (problem?.errors ?? []).map((each) => `${each.field}: ${each.reason}`).join("; ");
   const detail = [problem?.detail ?? "", fields].filter(Boolean).join(" ");
   return { title, detail, next: hasWord(`${key}.next`) ? t(`${key}.next`) : "" };
 }
