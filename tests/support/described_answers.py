@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OF_THE_EDGE = frozenset({"431"})
+"""What Envoy refuses by itself, of any request: described once, as `default`."""
 DOCUMENT = Path(__file__).resolve().parents[2] / "gen" / "openapi.json"
 
 
@@ -37,7 +39,7 @@ def _operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
 @cache
 def _validator(path: str, method: str, status: str, media_type: str) -> Draft202012Validator | str:
     operation = next(found for pattern, found in _operations() if pattern.fullmatch(path))[method]
-    response = operation["responses"].get(status)
+    response = operation["responses"].get("default" if status in OF_THE_EDGE else status)
     if response is None:
         return f"no status {status} is described; those are: {', '.join(operation['responses'])}"
     content = response["content"].get(media_type)
