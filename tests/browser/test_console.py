@@ -318,6 +318,18 @@ async def test_settings_are_changed_for_the_customer(desk: Desk) -> None:
     )
 
 
+async def test_a_check_is_asked_for_by_its_button(desk: Desk) -> None:
+    await desk.open_case()
+    await desk.page.run("document.querySelector('#tab-tab-diagnostics').click()")
+    await desk.page.until("document.querySelector('[data-part=check]') !== null")
+    await desk.page.run("document.querySelector('[data-part=check]').click()")
+    answered = "document.querySelector('#panel-tab-diagnostics [role=alert]')"
+    await desk.page.until(f"{answered} !== null")
+    assert await desk.page.run(f"{answered}.classList.contains('good')"), await desk.page.run(
+        f"{answered}.textContent"
+    )
+
+
 async def test_an_account_is_restricted_by_an_agent_and_restored_by_its_person(desk: Desk) -> None:
     await desk.open_case()
     await desk.page.run("document.querySelector('#tab-tab-security').click()")

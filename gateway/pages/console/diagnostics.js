@@ -43,7 +43,7 @@ export class DiagnosticsPanel extends Panel {
         el("span", { class: `badge ${SYSTEM[diagnostics.systemStatus] ?? ""}` }, word("system", diagnostics.systemStatus)),
         el("span", { class: "muted grow" }, diagnostics.lastCheck ? t("diagnostics.last", { time: formatTime(diagnostics.lastCheck), age: formatAge((Date.now() - Date.parse(diagnostics.lastCheck)) / 1000) }) : ""),
         diagnostics.checks && el("span", { class: "muted small" }, word("checks", diagnostics.checks.state)),
-        trend && button("diagnostics.check", (event) => this._check(event.currentTarget), { kind: "small" }),
+        trend && button("diagnostics.check", (event) => this._check(event.currentTarget), { kind: "small", data: { part: "check" } }),
         button("refresh", () => this.refresh(), { kind: "small" })),
       this._said,
       this._alerts(diagnostics.alerts ?? []),
@@ -100,7 +100,7 @@ export class DiagnosticsPanel extends Panel {
   async _check(pressed) {
     pressed.disabled = true;
     try {
-      await this.api.send("POST", `${this.api.door(this.vin)}/diagnostics/check`, {});
+      await this.api.send("POST", `${this.api.door(this.vin)}/diagnostics/check`);
       clear(this._said).append(notice("good", t("diagnostics.asked"), [t("diagnostics.asked.text")]));
     } catch (error) {
       if (!("code" in error)) throw error;

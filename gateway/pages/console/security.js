@@ -47,7 +47,7 @@ export class SecurityPanel extends Panel {
       el("td", {}, each.raisedAt ? formatTime(each.raisedAt) : "–", each.times > 1 && el("span", { class: "muted small" }, ` ×${formatNumber(each.times)}`)),
       el("td", {}, each.restricted && el("span", { class: "badge bad" }, t("security.restricted")), " ",
         el("span", { class: `badge ${each.acknowledgedBy ? "good" : "warn"}` }, each.acknowledgedBy ? t("security.seen", { who: each.acknowledgedBy }) : t("security.unseen"))),
-      el("td", {}, !each.acknowledgedBy && button("security.acknowledge", () => this._act(`${PATH}/cases/${encodeURIComponent(each.caseId)}/acknowledge`, {}, "security.acknowledged"), { kind: "small" })));
+      el("td", {}, !each.acknowledgedBy && button("security.acknowledge", () => this._act(`${PATH}/cases/${encodeURIComponent(each.caseId)}/acknowledge`, undefined, "security.acknowledged"), { kind: "small" })));
   }
 
   _restriction() {

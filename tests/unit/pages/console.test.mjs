@@ -1,0 +1,126 @@
+// What the console's panels ask of the API when their buttons are pressed, without a browser: node --test.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { beforeEach, test } from "node:test";
+
+import { settled, useDocument } from "./document.mjs";
+
+const document = useDocument();
+const { ApiError } = await import("../../../gateway/pages/parts/api.js");
+const { useWords } = await import("../../../gateway/pages/parts/words.js");
+const { CommandPanel } = await import("../../../gateway/pages/console/commands.js");
+const { DiagnosticsPanel } = await import("../../../gateway/pages/console/diagnostics.js");
+const { SecurityPanel } = await import("../../../gateway/pages/console/security.js");
+const { SettingsPanel } = await import("../../../gateway/pages/console/settings.js");
+
+const json = (path) => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url)));
+const BASE = "/api/v1/remotecontrol";
+const CONTRACT = json("gen/openapi.json");
+useWords("en", { ...json("gateway/pages/words/en.json"), ...json("gateway/pages/words/console/en.json") });
+
+const VIN = "KMHSH81C7LU123456";
+const CASE = { vin: VIN, case: "C-1", customer: "user-1", expiresAt: Number.MAX_SAFE_INTEGER };
+const ANSWERS = {
+  diagnostics: { systemStatus: "NORMAL", components: [] },
+  "diagnostics/trend": { components: [] },
+  cases: { cases: [{ caseId: "abnormal-1", kind: "MANY_REFUSALS", evidence: "7 in a minute" }] },
+  config: { autoLockDelay: 30, updatedTime: "2026-01-12T14:30:00Z" },
+};
+
+/** Who answers as the services do; `refusals` are thrown first, one for each request that changes something. */
+class FakeApi {
+  sent = [];
+  refusals = [];
+
+  door(vin) {
+    return `/vehicles/${vin}/door`;
+  }
+
+  async get(path) {
+    return { data: ANSWERS[path.split("/door/")[1] ?? path.split("/").at(-1)] };
+  }
+
+  async send(method, path, body, { correlationId } = {}) {
+    this.sent.push({ method, path, body, correlationId });
+    const refusal = this.refusals.shift();
+    if (refusal) throw refusal;
+    return { data: { commandId: "cmd-1", status: "PENDING", ...body } };
+  }
+}
+
+/** The operation of the contract that a request is. */
+function operationOf({ method, path }) {
+  const [, item] = Object.entries(CONTRACT.paths).find(([template]) => new RegExp(`^${template.replace(/\{[^}]+\}/g, "[^/]+")}$`).test(BASE + path)) ?? [];
+  assert.ok(item?.[method.toLowerCase()], `${method} ${path} is no operation`);
+  return item[method.toLowerCase()];
+}
+
+const api = new FakeApi();
+const session = { case: CASE, person: "agent-7" };
+const options = { api, session, vin: VIN, capabilities: () => null, current: () => null, onAccepted: () => {}, onShow: () => {} };
+
+/** A panel in the page, with what it reads read. */
+async function shown(Panel) {
+  const root = document.createElement("div");
+  document.body.replaceChildren(root);
+  const panel = new Panel(root, options);
+  await panel.refresh?.();
+  return { root, panel };
+}
+
+function buttonOf(root, text) {
+  return root.querySelectorAll("button").find((each) => each.textContent === text);
+}
+
+function submitted(form) {
+  const event = new Event("submit");
+  Object.defineProperty(event, "target", { value: form });
+  form.dispatchEvent(event);
+  return settled();
+}
+
+async function approve(root) {
+  root.querySelector("#approve-agent").value = "agent-8";
+  await submitted(root.querySelector("form"));
+}
+
+async function restrict(root) {
+  root.querySelector("#restrict-reason").value = "The customer asks for it";
+  await submitted(root.querySelector("form"));
+}
+
+async function change(root) {
+  root.querySelector("#setting-autoLockDelay").value = "45";
+  await submitted(root.querySelector("form"));
+}
+
+async function press(root, text) {
+  buttonOf(root, text).click();
+  await settled();
+}
+
+const ACTS = {
+  "an unlock": [CommandPanel, (root) => press(root, "Unlock")],
+  "an approval": [CommandPanel, approve],
+  "a check": [DiagnosticsPanel, (root) => press(root, "Ask for a check")],
+  "an acknowledgement": [SecurityPanel, (root) => press(root, "Acknowledge")],
+  "a restriction": [SecurityPanel, restrict],
+  "a change of settings": [SettingsPanel, change],
+};
+
+beforeEach(() => {
+  api.sent = [];
+  api.refusals = [];
+});
+
+for (const [what, [Panel, act]] of Object.entries(ACTS)) {
+  test(`${what} has a body exactly where the contract has one`, async () => {
+    const { root, panel } = await shown(Panel);
+    await act(root);
+    assert.equal(api.sent.length, 1);
+    const [request] = api.sent;
+    assert.equal(request.body !== undefined, "requestBody" in operationOf(request), JSON.stringify(request));
+    panel.close();
+  });
+}
