@@ -282,7 +282,7 @@ async def test_a_stronger_sign_in_leads_back_to_what_it_interrupted(mesh: Mesh, 
     await show_code(page, mesh, AGENT)
     await page.until(f"location.pathname === '/console/' && {AT_DESK}")
     await agent.open_case()
-    offered = "document.querySelector('[data-part=answer] button.primary')"
+    offered = "document.querySelector('[data-part=interrupted] button.primary')"
     await page.until(f"{offered} !== null")
     assert not await page.run("document.querySelector('[data-stage]') !== null"), "it is not sent by itself"
     await page.run(f"{offered}.click()")

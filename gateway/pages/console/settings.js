@@ -94,8 +94,7 @@ export class SettingsPanel extends Panel {
     submit?.setAttribute("aria-busy", "true");
     try {
       const { data } = await this.api.send(pending.method, pending.path, pending.body, { correlationId: pending.correlationId });
-      this.data = data;
-      this.draw();
+      this.take(data);
       clear(this._said).append(notice("good", t("settings.saved"), [t("settings.saved.text")]));
     } catch (error) {
       if (!("code" in error)) throw error;

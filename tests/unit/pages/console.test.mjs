@@ -13,6 +13,8 @@ const { CommandPanel } = await import("../../../gateway/pages/console/commands.j
 const { DiagnosticsPanel } = await import("../../../gateway/pages/console/diagnostics.js");
 const { SecurityPanel } = await import("../../../gateway/pages/console/security.js");
 const { SettingsPanel } = await import("../../../gateway/pages/console/settings.js");
+const { Workplace } = await import("../../../gateway/pages/console/workplace.js");
+const { areaOf } = await import("../../../gateway/pages/console/interrupted.js");
 
 const json = (path) => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url)));
 const BASE = "/api/v1/remotecontrol";
@@ -24,6 +26,10 @@ const CASE = { vin: VIN, case: "C-1", customer: "user-1", expiresAt: Number.MAX_
 const ANSWERS = {
   diagnostics: { systemStatus: "NORMAL", components: [] },
   "diagnostics/trend": { components: [] },
+  status: { vin: VIN, doors: {} },
+  capabilities: {},
+  "C-1": { vehicles: [] },
+  history: { history: [] },
   cases: { cases: [{ caseId: "abnormal-1", kind: "MANY_REFUSALS", evidence: "7 in a minute" }] },
   config: { autoLockDelay: 30, updatedTime: "2026-01-12T14:30:00Z" },
 };
@@ -31,17 +37,23 @@ const ANSWERS = {
 /** Who answers as the services do; `refusals` are thrown first, one for each request that changes something. */
 class FakeApi {
   sent = [];
+  read = [];
   refusals = [];
+  /** What every answer of a reading waits for. */
+  held = null;
 
   door(vin) {
     return `/vehicles/${vin}/door`;
   }
 
   async get(path) {
+    this.read.push(path);
+    await this.held;
     return { data: ANSWERS[path.split("/door/")[1] ?? path.split("/").at(-1)] };
   }
 
   async send(method, path, body, { correlationId } = {}) {
+    if (path.startsWith("/events/")) throw new ApiError("OFFLINE");
     this.sent.push({ method, path, body, correlationId });
     const refusal = this.refusals.shift();
     if (refusal) throw refusal;
@@ -57,7 +69,9 @@ function operationOf({ method, path }) {
 }
 
 const api = new FakeApi();
-const session = { case: CASE, person: "agent-7" };
+/** With what the page left for the issuer. */
+const left = [];
+const session = { case: CASE, person: "agent-7", stepUp: async (...asked) => void left.push(asked) };
 const options = { api, session, vin: VIN, capabilities: () => null, current: () => null, onAccepted: () => {}, onShow: () => {} };
 
 /** A panel in the page, with what it reads read. */
@@ -112,6 +126,8 @@ const ACTS = {
 beforeEach(() => {
   api.sent = [];
   api.refusals = [];
+  api.held = null;
+  left.length = 0;
 });
 
 for (const [what, [Panel, act]] of Object.entries(ACTS)) {
@@ -124,3 +140,47 @@ for (const [what, [Panel, act]] of Object.entries(ACTS)) {
     panel.close();
   });
 }
+
+const CHALLENGE = new ApiError("STEP_UP_REQUIRED", { status: 401, challenge: { acrValues: "urn:x:2fa" } });
+const CONFIRM = "Confirm that it is you";
+
+for (const [what, [Panel, act]] of Object.entries(ACTS)) {
+  test(`${what} that a step-up interrupted is offered when the case is open again, and sent as it was by a button`, async (context) => {
+    api.refusals = [CHALLENGE];
+    const first = await shown(Panel);
+    await act(first.root);
+    await press(first.root, CONFIRM);
+    const [[, pending, kept]] = left;
+    assert.deepEqual(kept, { case: "C-1", customer: "user-1", vin: VIN });
+    first.panel.close();
+
+    const root = document.createElement("div");
+    document.body.replaceChildren(root);
+    const workplace = new Workplace(root, { api, session, onLive: () => {}, onEnded: () => {}, onLeave: () => {} });
+    context.after(() => workplace.close());
+    await settled();
+    let answer;
+    api.held = new Promise((resolve) => { answer = resolve; });
+    workplace.offer(JSON.parse(JSON.stringify(pending)));
+    await settled();
+    assert.equal(api.sent.length, 1, "nothing is sent by itself");
+    await press(root, "Send it now");
+    const isOfArea = Panel !== CommandPanel;
+    if (isOfArea) assert.equal(api.sent.length, 1, "not beside what its area is still reading");
+    answer();
+    for (let turns = 0; turns < 5; turns += 1) await settled();
+    assert.deepEqual(api.sent[1], api.sent[0]);
+    assert.equal(api.sent.length, 2);
+    assert.equal(root.querySelector("[data-part=interrupted]").textContent, "");
+    if (isOfArea) assert.equal(root.querySelectorAll("[role=tabpanel] [role=alert]").filter((each) => each.is(".good")).length, 1);
+  });
+}
+
+test("what a step-up interrupted is offered for its own vehicle and customer only", () => {
+  const door = api.door(VIN);
+  assert.equal(areaOf({ path: `${door}/unlock` }, door, "user-1"), "commands");
+  assert.equal(areaOf({ path: `${api.door("OTHER")}/unlock` }, door, "user-1"), null);
+  assert.equal(areaOf({ path: "/security/accounts/restrict", customer: "user-1" }, door, "user-1"), "security");
+  assert.equal(areaOf({ path: "/security/accounts/restrict", customer: "user-2" }, door, "user-1"), null);
+  assert.equal(areaOf({ path: "/security/accounts/restrict" }, door, undefined), null);
+});

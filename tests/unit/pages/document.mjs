@@ -15,7 +15,12 @@ class FakeElement extends EventTarget {
       set: (_target, name, value) => this.setAttribute(`data-${kebab(name)}`, value) ?? true,
       get: (_target, name) => this.attributes.get(`data-${kebab(name)}`),
     });
-    this.classList = { add: (...names) => this.setAttribute("class", [this.attributes.get("class"), ...names].filter(Boolean).join(" ")) };
+    const classes = () => (this.attributes.get("class") ?? "").split(" ").filter(Boolean);
+    this.classList = {
+      add: (...names) => this.setAttribute("class", [...new Set([...classes(), ...names])].join(" ")),
+      toggle: (name, isOn) => this.setAttribute("class", [...classes().filter((each) => each !== name), ...(isOn ? [name] : [])].join(" ")),
+      contains: (name) => classes().includes(name),
+    };
   }
 
   setAttribute(name, value) {
@@ -128,7 +133,12 @@ export function useDocument() {
     querySelectorAll: (selector) => body.querySelectorAll(selector),
     getElementById: (id) => body.querySelector(`#${id}`),
     addEventListener: () => {},
+    removeEventListener: () => {},
   };
+  const events = new EventTarget();
+  for (const name of ["addEventListener", "removeEventListener", "dispatchEvent"]) globalThis[name] ??= events[name].bind(events);
+  globalThis.location ??= { origin: "https://edge.example.com" };
+  globalThis.WebSocket ??= { OPEN: 1 };
   globalThis.ResizeObserver = class {
     observe() {}
     disconnect() {}
