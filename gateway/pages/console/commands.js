@@ -5,7 +5,7 @@ import { isFinal } from "../parts/command.js";
 import { clear, el } from "../parts/dom.js";
 import { doorNames } from "../parts/timeline.js";
 import { onLanguage, t, word } from "../parts/words.js";
-import { button, confirmed, notice, problemNotice } from "./notice.js";
+import { button, confirmed, notice, problemNotice, stepUpButton } from "./notice.js";
 
 const DOORS = ["driver", "passenger", "rearLeft", "rearRight", "trunk"];
 const REASONS = ["User cancellation", "Emergency stop", "System error", "Timeout"];
@@ -190,8 +190,7 @@ export class CommandPanel {
     if (!this._isEnabled) return;
     const actions = [];
     if (isStepUp(error) && pending) {
-      const { case: number, customer, vin } = this.session.case ?? {};
-      actions.push(button("command.confirmIdentity", () => this.session.stepUp(error, pending, { case: number, customer, vin }), { kind: "primary small" }));
+      actions.push(stepUpButton(this.session, error, pending));
     } else if (error.code === "APPROVAL_REQUIRED" && pending) {
       actions.push(button("command.sendAgain", () => this.send(pending), { kind: "small" }));
     } else if (pending && UNCLEAR.includes(error.code)) {

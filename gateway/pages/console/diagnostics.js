@@ -4,7 +4,7 @@ import { isStepUp, newCorrelationId } from "../parts/api.js";
 import { Chart } from "../parts/charts.js";
 import { clear, el } from "../parts/dom.js";
 import { formatAge, formatNumber, formatTime, t, word } from "../parts/words.js";
-import { button, notice, problemNotice } from "./notice.js";
+import { button, notice, problemNotice, stepUpButton } from "./notice.js";
 import { Panel } from "./panel.js";
 import { trendSeries } from "./series.js";
 
@@ -111,8 +111,7 @@ export class DiagnosticsPanel extends Panel {
       clear(this._said).append(notice("good", t("diagnostics.asked"), [t("diagnostics.asked.text")]));
     } catch (error) {
       if (!("code" in error)) throw error;
-      const { case: number, customer, vin } = this.session.case ?? {};
-      const act = isStepUp(error) ? [button("command.confirmIdentity", () => this.session.stepUp(error, pending, { case: number, customer, vin }), { kind: "primary small" })] : [];
+      const act = isStepUp(error) ? [stepUpButton(this.session, error, pending)] : [];
       clear(this._said).append(problemNotice(error, ...act));
     } finally {
       if (pressed) pressed.disabled = false;

@@ -3,7 +3,7 @@
 import { isStepUp, newCorrelationId } from "../parts/api.js";
 import { clear, el } from "../parts/dom.js";
 import { formatNumber, formatTime, t, word } from "../parts/words.js";
-import { button, confirmed, notice, problemNotice } from "./notice.js";
+import { button, confirmed, notice, problemNotice, stepUpButton } from "./notice.js";
 import { Panel } from "./panel.js";
 
 const PATH = "/security";
@@ -78,8 +78,7 @@ export class SecurityPanel extends Panel {
       await this.refresh();
     } catch (error) {
       if (!("code" in error)) throw error;
-      const { case: number, customer, vin } = this.session.case ?? {};
-      const act = isStepUp(error) ? [button("command.confirmIdentity", () => this.session.stepUp(error, pending, { case: number, customer, vin }), { kind: "primary small" })] : [];
+      const act = isStepUp(error) ? [stepUpButton(this.session, error, pending)] : [];
       clear(this._said).append(problemNotice(error, ...act));
     }
   }

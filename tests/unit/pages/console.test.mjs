@@ -7,6 +7,7 @@ import { beforeEach, test } from "node:test";
 import { settled, useDocument } from "./document.mjs";
 
 const document = useDocument();
+const { SignInError } = await import("../../../gateway/pages/parts/session.js");
 const { ApiError } = await import("../../../gateway/pages/parts/api.js");
 const { useWords } = await import("../../../gateway/pages/parts/words.js");
 const { CommandPanel } = await import("../../../gateway/pages/console/commands.js");
@@ -71,7 +72,10 @@ function operationOf({ method, path }) {
 const api = new FakeApi();
 /** With what the page left for the issuer. */
 const left = [];
-const session = { case: CASE, person: "agent-7", stepUp: async (...asked) => void left.push(asked) };
+const session = { case: CASE, person: "agent-7", stepUp: async (...asked) => {
+  left.push(asked);
+  await session.way;
+} };
 const options = { api, session, vin: VIN, capabilities: () => null, current: () => null, onAccepted: () => {}, onShow: () => {} };
 
 /** A panel in the page, with what it reads read. */
@@ -128,6 +132,7 @@ beforeEach(() => {
   api.refusals = [];
   api.held = null;
   left.length = 0;
+  session.way = null;
 });
 
 for (const [what, [Panel, act]] of Object.entries(ACTS)) {
@@ -184,3 +189,25 @@ test("what a step-up interrupted is offered for its own vehicle and customer onl
   assert.equal(areaOf({ path: "/security/accounts/restrict", customer: "user-2" }, door, "user-1"), null);
   assert.equal(areaOf({ path: "/security/accounts/restrict" }, door, undefined), null);
 });
+
+for (const [what, [Panel, act]] of Object.entries(ACTS)) {
+  test(`where the issuer is away, who confirms that it is them for ${what} reads so beside the button, which can be pressed again`, async () => {
+    api.refusals = [CHALLENGE];
+    const { root, panel } = await shown(Panel);
+    await act(root);
+    let fail;
+    session.way = new Promise((_resolve, reject) => { fail = reject; });
+    await press(root, CONFIRM);
+    const pressed = buttonOf(root, CONFIRM);
+    assert.deepEqual([pressed.disabled, pressed.getAttribute("aria-busy")], [true, "true"]);
+    fail(new SignInError("issuer_away", "The sign-in service cannot be reached. Try again."));
+    await settled();
+    assert.ok(root.querySelector('[data-code="OFFLINE"]'), root.textContent);
+    assert.deepEqual([pressed.disabled, pressed.getAttribute("aria-busy")], [false, null]);
+    session.way = Promise.reject(new SignInError("invalid_request", "Not so."));
+    await press(root, CONFIRM);
+    assert.match(root.querySelector('[data-code="invalid_request"]').textContent, /Not so/);
+    assert.equal(root.querySelector('[data-code="OFFLINE"]'), null);
+    panel.close();
+  });
+}
