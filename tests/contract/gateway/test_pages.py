@@ -80,7 +80,7 @@ async def test_every_file_is_answered_with_its_type_and_is_not_sent_twice(edge: 
     files = [each for folder in FOLDERS for each in (PAGES / folder).rglob("*") if each.is_file()]
     assert {each.suffix for each in files} >= types.keys()
     for file in files:
-        path = "/" + file.relative_to(PAGES).as_posix()
+        path = "/" + file.relative_to(PAGES).as_posix().removesuffix("index.html")
         answer = await edge.get(path)
         assert answer.status_code == 200, path
         assert answer.content == file.read_bytes()
@@ -94,8 +94,10 @@ async def test_every_file_is_answered_with_its_type_and_is_not_sent_twice(edge: 
 
 
 async def test_an_app_is_at_its_own_name_and_knows_where_people_sign_in(edge: httpx.AsyncClient) -> None:
-    moved = await edge.get("/app")
-    assert (moved.status_code, moved.headers["location"]) == (308, "/app/")
+    for app in APPS:
+        for path in (f"/{app}", f"/{app}/index.html"):
+            moved = await edge.get(path)
+            assert (moved.status_code, moved.headers["location"]) == (308, f"/{app}/"), path
     assert (await edge.get("/app/")).content == (PAGES / "app" / "index.html").read_bytes()
     assert (await edge.get("/app/config.json")).json() == {
         "issuer": ISSUER,
