@@ -2,10 +2,10 @@
 
 import { Api } from "../parts/api.js";
 import { clear, el, svg } from "../parts/dom.js";
-import { openSession } from "../parts/session.js";
+import { SignInError, openSession } from "../parts/session.js";
 import { language, languageSwitch, loadWords, onLanguage, t, translate, word } from "../parts/words.js";
 import { CaseDesk } from "./case.js";
-import { button, notice } from "./notice.js";
+import { button, notice, problemNotice } from "./notice.js";
 import { Workplace } from "./workplace.js";
 
 /** With Alt and Shift, by the key's place: letters move with the keyboard's language. */
@@ -184,6 +184,19 @@ function mark() {
     svg("path", { d: "M3 13 L6 7 Q6.6 6 7.8 6 H16.2 Q17.4 6 18 7 L21 13 V18 H3 Z M3 13 H21 M7 18 V20 M17 18 V20 M10 15.5 H14" }));
 }
 
-await loadWords({ books: ["console"] });
-const session = await openSession("console");
-new Console(session).start();
+async function begin() {
+  await loadWords({ books: ["console"] });
+  document.title = t("console.title");
+  translate(document);
+  let session;
+  try {
+    session = await openSession("console");
+  } catch (error) {
+    const told = error instanceof SignInError && error.code !== "issuer_away" ? error : { code: "OFFLINE", status: 503 };
+    clear(document.getElementById("main")).append(problemNotice(told, button("refresh", () => location.reload(), { kind: "small" })));
+    return;
+  }
+  new Console(session).start();
+}
+
+await begin();
