@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).with_name("pages")
 """Where they are."""
 APPS = ("app", "console", "portal")
-"""The folders that are a page each, and answer `index.html` at their own name and nowhere else."""
-MOVED = {moved: f"/{app}/" for app in APPS for moved in (f"/{app}", f"/{app}/index.html")}
-"""What is asked for at another path than its own, and where it is: policies go by paths, so each page has one."""
+"""The folders that are a page each, and answer `index.html` at their own name."""
 FOLDERS = (*APPS, "parts", "words", "vendor")
 """What is served: each file below them under its own path, and nothing else."""
 OPENAPI = "/openapi.json"
@@ -84,7 +82,7 @@ def read_pages(settings: GatewaySettings, root: Path = PAGES) -> dict[str, Page]
                 if len(pages) > MOST_FILES:
                     raise PageFilesError(f"{root} holds more than {MOST_FILES} files")
     for app in APPS:
-        index = pages.pop(f"/{app}/index.html", None)
+        index = pages.get(f"/{app}/index.html")
         if index is not None:
             pages[f"/{app}/"] = index
             pages[f"/{app}/config.json"] = Page.of(_configuration(settings, app), _TYPES[".json"])

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gateway.page_files import MOVED, NOT_FOUND, PORTAL, Page, headers_of_every_page, read_pages
+from gateway.page_files import APPS, NOT_FOUND, PORTAL, Page, headers_of_every_page, read_pages
 from services.platform.policy import EDGE
 from services.platform.workload import Workloads
 
@@ -75,9 +75,9 @@ class PageApplication:
             await self._answer(
                 send, HTTPStatus.METHOD_NOT_ALLOWED, [*self._headers, (b"allow", b"GET, HEAD")]
             )
-        elif (place := MOVED.get(path)) is not None:
+        elif (app := path.removeprefix("/").removesuffix("/index.html")) in APPS:
             await self._answer(
-                send, HTTPStatus.PERMANENT_REDIRECT, [*self._headers, (b"location", place.encode())]
+                send, HTTPStatus.PERMANENT_REDIRECT, [*self._headers, (b"location", f"/{app}/".encode())]
             )
         elif (page := self._pages.get(path)) is None:
             await self._page(send, HTTPStatus.NOT_FOUND, NOT_FOUND, self._headers, is_head=is_head)
