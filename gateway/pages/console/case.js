@@ -6,7 +6,7 @@ import { notice, problemNotice, button, signInButton } from "./notice.js";
 
 const PATTERNS = { vin: "[A-HJ-NPR-Za-hj-npr-z0-9]{17}", case: "[A-Za-z0-9._\\-]{1,64}", code: "[0-9 ]{8,11}" };
 
-export class CaseDesk {
+export class CaseForms {
   /**
    * @param {HTMLElement} root is emptied and filled
    * @param {{session: Object, known?: Object|null, onOpened: () => void}} options `known`: {case, customer, vin} of before a step-up

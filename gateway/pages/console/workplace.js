@@ -142,7 +142,6 @@ export class Workplace {
   }
 
   _take(update) {
-    if (update.type === "SYSTEM_ALERT" && update.data.code === "UPDATES_RESET") this._readStatus();
     this._car.apply(update);
     this._feed.add(update);
     const { commandId, status } = update.data;

@@ -7,7 +7,7 @@ import { labelOf, numbersOf, strokeOf } from "../../../gateway/pages/parts/chart
 import { doorsOf, heardAt, stateOf, withAnswer, withUpdate as doorsAfter } from "../../../gateway/pages/parts/car.js";
 import { isFinal, newer, stagesOf, withUpdate } from "../../../gateway/pages/parts/command.js";
 import { problemText, t, useWords, word } from "../../../gateway/pages/parts/words.js";
-import { standingAlerts } from "../../../gateway/pages/console/alerts.js";
+import { activeAlerts } from "../../../gateway/pages/console/alerts.js";
 import { bucketSeries, trendSeries } from "../../../gateway/pages/console/series.js";
 import { changedSettings } from "../../../gateway/pages/console/settings_values.js";
 
@@ -94,12 +94,12 @@ test("words are found, filled in, and missing ones are a mistake of the page", (
   assert.deepEqual([field.title, field.detail], ["New", "vin: too long"]);
 });
 
-test("an alert stands until it is cleared", () => {
+test("an alert is active until it is cleared", () => {
   const alert = (code, cleared) => ({ timestamp: at(0), data: { code, componentId: "c", ...(cleared && { cleared }) } });
-  const two = standingAlerts(standingAlerts([], alert("A")), alert("B"));
+  const two = activeAlerts(activeAlerts([], alert("A")), alert("B"));
   assert.deepEqual(two.map((each) => each.code), ["B", "A"]);
-  assert.deepEqual(standingAlerts(two, alert("A", true)).map((each) => each.code), ["B"]);
-  assert.deepEqual(standingAlerts(two, { timestamp: at(1), data: { code: "C", severity: "INFO" } }), two);
+  assert.deepEqual(activeAlerts(two, alert("A", true)).map((each) => each.code), ["B"]);
+  assert.deepEqual(activeAlerts(two, { timestamp: at(1), data: { code: "C", severity: "INFO" } }), two);
 });
 
 test("series of charts: times rise, gaps stay gaps, stacks say what is their own", () => {
