@@ -282,7 +282,7 @@ async def test_a_stronger_sign_in_leads_back_to_what_it_interrupted(mesh: Mesh, 
     await show_code(page, mesh, AGENT)
     await page.until(f"location.pathname === '/console/' && {AT_DESK}")
     await agent.open_case()
-    offered = "document.querySelector('[data-part=answer] button.primary')"
+    offered = "document.querySelector('[data-part=interrupted] button.primary')"
     await page.until(f"{offered} !== null")
     assert not await page.run("document.querySelector('[data-stage]') !== null"), "it is not sent by itself"
     await page.run(f"{offered}.click()")
@@ -315,6 +315,18 @@ async def test_settings_are_changed_for_the_customer(desk: Desk) -> None:
     await desk.page.until(f"document.querySelector('#setting-autoLockDelay')?.value === '{wanted}'")
     await asyncio.to_thread(
         eventually, lambda: desk.owner.get("config").json().get("autoLockDelay") == wanted
+    )
+
+
+async def test_a_check_is_asked_for_by_its_button(desk: Desk) -> None:
+    await desk.open_case()
+    await desk.page.run("document.querySelector('#tab-tab-diagnostics').click()")
+    await desk.page.until("document.querySelector('[data-part=check]') !== null")
+    await desk.page.run("document.querySelector('[data-part=check]').click()")
+    answered = "document.querySelector('#panel-tab-diagnostics [role=alert]')"
+    await desk.page.until(f"{answered} !== null")
+    assert await desk.page.run(f"{answered}.classList.contains('good')"), await desk.page.run(
+        f"{answered}.textContent"
     )
 
 

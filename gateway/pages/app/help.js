@@ -1,6 +1,6 @@
 /** Letting an agent help: a code that the driver reads out, good once and for five minutes, for this car and one case. */
 
-import { button, notice, problemNotice } from "../console/notice.js";
+import { notice, problemNotice, signInButton } from "../console/notice.js";
 import { clear, el } from "../parts/dom.js";
 import { SignInError } from "../parts/session.js";
 import { onLanguage, t } from "../parts/words.js";
@@ -57,7 +57,7 @@ export class HelpPanel {
   #refusal() {
     if (this.#error.challenge) {
       const again = { ...this.#error.challenge, keep: { vin: this.#vin, help: this.#case } };
-      return notice("warn", t("help.stronger"), [], [button("app.confirmIdentity", () => this.#session.signIn(again), { kind: "primary small", "data-part": "help-step-up" })]);
+      return notice("warn", t("help.stronger"), [], [signInButton("app.confirmIdentity", () => this.#session.signIn(again), { kind: "primary small", "data-part": "help-step-up" })]);
     }
     const { code, detail } = this.#error;
     return code === "issuer_away" ? problemNotice({ code: "OFFLINE", status: 503 }) : notice("bad", t("help.refused"), [detail]);

@@ -1,6 +1,6 @@
 /** The large buttons, and what became of the last request: while it runs a clock, then its end with reason and guidance. */
 
-import { button, problemNotice } from "../console/notice.js";
+import { button, problemNotice, signInButton } from "../console/notice.js";
 import { isStepUp, newCorrelationId } from "../parts/api.js";
 import { clear, el, svg } from "../parts/dom.js";
 import { hasWord, onLanguage, t, word } from "../parts/words.js";
@@ -226,7 +226,7 @@ export class OrderPanel {
     if (error.code === "ACCOUNT_RESTRICTED") {
       actions.push(button("app.restore", () => this.restore(this.#restoration()), { kind: "primary small", "data-part": "restore" }));
     } else if (isStepUp(error) && pending) {
-      actions.push(button("app.confirmIdentity", () => this.#session.stepUp(error, pending, { vin: this.#vin }), { kind: "primary small", "data-part": "step-up" }));
+      actions.push(signInButton("app.confirmIdentity", () => this.#session.stepUp(error, pending, { vin: this.#vin }), { kind: "primary small", "data-part": "step-up" }));
     } else if (pending && error.retryable) {
       actions.push(button("app.sameAgain", () => (isRestoration(pending) ? this.restore(pending) : this.send(pending)), { kind: "small" }));
     }

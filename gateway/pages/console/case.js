@@ -2,11 +2,11 @@
 
 import { clear, el } from "../parts/dom.js";
 import { onLanguage, t } from "../parts/words.js";
-import { notice, problemNotice, button } from "./notice.js";
+import { notice, problemNotice, button, signInButton } from "./notice.js";
 
 const PATTERNS = { vin: "[A-HJ-NPR-Za-hj-npr-z0-9]{17}", case: "[A-Za-z0-9._\\-]{1,64}", code: "[0-9 ]{8,11}" };
 
-export class CaseDesk {
+export class CaseForms {
   /**
    * @param {HTMLElement} root is emptied and filled
    * @param {{session: Object, known?: Object|null, onOpened: () => void}} options `known`: {case, customer, vin} of before a step-up
@@ -84,7 +84,7 @@ export class CaseDesk {
       // A mandate is given in person, by a sign-in that is minutes old: the form is filled in again after it.
       const { case: number, customer, vin } = values;
       const again = () => this._session.signIn({ maxAge: 0, keep: number && customer && vin ? { case: number, customer, vin } : null });
-      const actions = error.code === "insufficient_user_authentication" ? [button("command.confirmIdentity", again, { kind: "primary small" })] : [];
+      const actions = error.code === "insufficient_user_authentication" ? [signInButton("command.confirmIdentity", again)] : [];
       const shown = problemNotice({ ...error, code: error.code, title: t("case.refused"), problem: { code: error.code, title: t("case.refused"), detail: error.detail } }, ...actions);
       // What was asked for stays: a colleague may just not have approved it yet.
       if (keep) answer.querySelectorAll(".alert.bad").forEach((each) => each.remove());

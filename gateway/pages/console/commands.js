@@ -4,8 +4,8 @@ import { isStepUp, newCorrelationId } from "../parts/api.js";
 import { isFinal } from "../parts/command.js";
 import { clear, el } from "../parts/dom.js";
 import { doorNames } from "../parts/timeline.js";
-import { formatAge, onLanguage, t, word } from "../parts/words.js";
-import { button, confirmed, notice, problemNotice } from "./notice.js";
+import { onLanguage, t, word } from "../parts/words.js";
+import { button, confirmed, notice, problemNotice, stepUpButton } from "./notice.js";
 
 const DOORS = ["driver", "passenger", "rearLeft", "rearRight", "trunk"];
 const REASONS = ["User cancellation", "Emergency stop", "System error", "Timeout"];
@@ -63,13 +63,6 @@ export class CommandPanel {
     this._root.querySelector(`[data-command="${name}"]`)?.focus();
   }
 
-  /** Offer what a step-up interrupted. It is sent only once the agent says so: time has passed. */
-  offer(pending) {
-    const send = button("command.sendNow", () => this._send(pending), { kind: "primary" });
-    const age = formatAge((Date.now() - pending.at) / 1000);
-    this._say(notice("warn", t("command.returned"), [t("command.returned.text", { label: pending.label, age })], [send, button("command.forget", () => this._say(), { kind: "quiet" })]));
-  }
-
   close() {
     this._isEnabled = false;
     this._stopped();
@@ -121,10 +114,7 @@ export class CommandPanel {
     const approve = async (event) => {
       event.preventDefault();
       const agent = event.target.elements.agent.value.trim();
-      await this._try("approve", async () => {
-        await this.api.send("POST", `${this.api.door(this.vin)}/emergency/approve`, { agent });
-        this._say(notice("good", t("command.approved"), [t("command.approved.text", { agent })]));
-      }, { method: "POST", path: `${this.api.door(this.vin)}/emergency/approve`, body: { agent }, label: t("command.approve") });
+      await this.send({ method: "POST", path: `${this.api.door(this.vin)}/emergency/approve`, body: { agent }, correlationId: newCorrelationId(), at: Date.now(), label: t("command.approve") });
     };
     return el("form", { class: "stack tight", onsubmit: approve },
       el("p", { class: "muted" }, t("command.approving.text")),
@@ -156,13 +146,13 @@ export class CommandPanel {
   async _order(name, mode) {
     const targetDoors = [...this._chosen];
     const label = `${t(`command.${name}`)} · ${doorNames(targetDoors)}`;
-    await this._send({ method: "POST", path: `${this.api.door(this.vin)}/${name}`, body: { targetDoors, ...mode }, correlationId: newCorrelationId(), at: Date.now(), label });
+    await this.send({ method: "POST", path: `${this.api.door(this.vin)}/${name}`, body: { targetDoors, ...mode }, correlationId: newCorrelationId(), at: Date.now(), label });
   }
 
-  /** Send a request, also once more: under the same id it is the same command. */
-  async _send(pending) {
+  /** Send a request, also once more: under the same id it is the same command. @returns {Promise<boolean>} false while another is sent */
+  async send(pending) {
     const name = pending.path.split("/").at(-1);
-    await this._try(name, async () => {
+    return this._try(name, async () => {
       const { data } = await this.api.send(pending.method, pending.path, pending.body, { correlationId: pending.correlationId });
       this._say();
       if (name === "unlock" || name === "lock") this.onAccepted({ action: name.toUpperCase(), targetDoors: pending.body.targetDoors, correlationId: pending.correlationId, ...data });
@@ -180,7 +170,7 @@ export class CommandPanel {
   }
 
   async _try(name, act, pending) {
-    if (this._isBusy || !this._isEnabled) return;
+    if (this._isBusy || !this._isEnabled) return false;
     this._isBusy = name;
     this._say();
     this.update();
@@ -188,25 +178,25 @@ export class CommandPanel {
       await act();
     } catch (error) {
       if (!("code" in error)) throw error;
-      this._refused(error, pending && { correlationId: newCorrelationId(), at: Date.now(), ...pending });
+      this._refused(error, pending);
     } finally {
       this._isBusy = false;
       if (this._root.isConnected) this.update();
     }
+    return true;
   }
 
   _refused(error, pending) {
     if (!this._isEnabled) return;
     const actions = [];
     if (isStepUp(error) && pending) {
-      const { case: number, customer, vin } = this.session.case ?? {};
-      actions.push(button("command.confirmIdentity", () => this.session.stepUp(error, pending, { case: number, customer, vin }), { kind: "primary small" }));
+      actions.push(stepUpButton(this.session, error, pending));
     } else if (error.code === "APPROVAL_REQUIRED" && pending) {
-      actions.push(button("command.sendAgain", () => this._send(pending), { kind: "small" }));
+      actions.push(button("command.sendAgain", () => this.send(pending), { kind: "small" }));
     } else if (pending && UNCLEAR.includes(error.code)) {
-      actions.push(button("command.sendAgain", () => this._send(pending), { kind: "small" }));
+      actions.push(button("command.sendAgain", () => this.send(pending), { kind: "small" }));
     } else if (pending && error.retryable && error.code !== "COMMAND_IN_PROGRESS") {
-      actions.push(button("command.tryAgain", () => this._send({ ...pending, correlationId: newCorrelationId() }), { kind: "small" }));
+      actions.push(button("command.tryAgain", () => this.send({ ...pending, correlationId: newCorrelationId() }), { kind: "small" }));
     }
     const running = error.problem?.commandId;
     if (running && error.code === "COMMAND_IN_PROGRESS") actions.push(button("command.showRunning", () => this.onShow(running), { kind: "small" }));

@@ -1,11 +1,11 @@
-/** The agents' console: signed out, at the desk where a case is opened, or at work on one. */
+/** The agents' console: signed out, at the forms that open a case, or at work on one. */
 
 import { Api } from "../parts/api.js";
 import { clear, el, svg } from "../parts/dom.js";
-import { openSession } from "../parts/session.js";
+import { SignInError, openSession } from "../parts/session.js";
 import { language, languageSwitch, loadWords, onLanguage, t, translate, word } from "../parts/words.js";
-import { CaseDesk } from "./case.js";
-import { button, notice } from "./notice.js";
+import { CaseForms } from "./case.js";
+import { button, notice, problemNotice } from "./notice.js";
 import { Workplace } from "./workplace.js";
 
 /** With Alt and Shift, by the key's place: letters move with the keyboard's language. */
@@ -32,7 +32,7 @@ class Console {
 
   start() {
     this._drawTop();
-    if (this._session.isSignedIn) this._atDesk(this._session.kept);
+    if (this._session.isSignedIn) this._toCaseForms(this._session.kept);
     else this._signedOut();
   }
 
@@ -60,15 +60,15 @@ class Console {
     }
   }
 
-  _atDesk(known = null) {
+  _toCaseForms(known = null) {
     this._leave();
-    const desk = el("div", { class: "stack" });
+    const forms = el("div", { class: "stack" });
     const said = el("div", { class: "stack tight" });
-    clear(this._main).append(said, desk);
+    clear(this._main).append(said, forms);
     const draw = () => clear(said).append(...this._said());
     draw();
     const stopped = onLanguage(draw);
-    const made = new CaseDesk(desk, { session: this._session, known, onOpened: () => this._atWork() });
+    const made = new CaseForms(forms, { session: this._session, known, onOpened: () => this._atWork() });
     this._place = { tick: () => undefined, close: () => { stopped(); made.close(); } };
     this._drawTop();
   }
@@ -91,7 +91,7 @@ class Console {
   _leaveCase() {
     this._reason = null;
     this._session.leaveCase();
-    this._atDesk();
+    this._toCaseForms();
   }
 
   /** The case, its token or the sign-in is over: at once, whatever was on the page. */
@@ -100,7 +100,7 @@ class Console {
     this._reason = { code, detail };
     this._leave();
     this._session.leaveCase();
-    if (this._session.isSignedIn) this._atDesk();
+    if (this._session.isSignedIn) this._toCaseForms();
     else this._signedOut();
   }
 
@@ -184,6 +184,19 @@ function mark() {
     svg("path", { d: "M3 13 L6 7 Q6.6 6 7.8 6 H16.2 Q17.4 6 18 7 L21 13 V18 H3 Z M3 13 H21 M7 18 V20 M17 18 V20 M10 15.5 H14" }));
 }
 
-await loadWords({ books: ["console"] });
-const session = await openSession("console");
-new Console(session).start();
+async function begin() {
+  await loadWords({ books: ["console"] });
+  document.title = t("console.title");
+  translate(document);
+  let session;
+  try {
+    session = await openSession("console");
+  } catch (error) {
+    const told = error instanceof SignInError && error.code !== "issuer_away" ? error : { code: "OFFLINE", status: 503 };
+    clear(document.getElementById("main")).append(problemNotice(told, button("refresh", () => location.reload(), { kind: "small" })));
+    return;
+  }
+  new Console(session).start();
+}
+
+await begin();

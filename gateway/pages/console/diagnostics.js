@@ -1,9 +1,10 @@
 /** How the doors' components are: the last self-check, what needs attention, and the trend of their health. */
 
+import { isStepUp, newCorrelationId } from "../parts/api.js";
 import { Chart } from "../parts/charts.js";
 import { clear, el } from "../parts/dom.js";
 import { formatAge, formatNumber, formatTime, t, word } from "../parts/words.js";
-import { button, notice, problemNotice } from "./notice.js";
+import { button, notice, problemNotice, stepUpButton } from "./notice.js";
 import { Panel } from "./panel.js";
 import { trendSeries } from "./series.js";
 
@@ -14,7 +15,7 @@ const PERIODS = ["7d", "30d", "90d", "365d"];
 const ABSENT = ["PATH_NOT_FOUND", "METHOD_NOT_ALLOWED"];
 
 export class DiagnosticsPanel extends Panel {
-  /** @param {{api: Object, vin: string}} options */
+  /** @param {{api: Object, session: Object, vin: string}} options */
   constructor(root, options) {
     super(root);
     Object.assign(this, options);
@@ -43,7 +44,7 @@ export class DiagnosticsPanel extends Panel {
         el("span", { class: `badge ${SYSTEM[diagnostics.systemStatus] ?? ""}` }, word("system", diagnostics.systemStatus)),
         el("span", { class: "muted grow" }, diagnostics.lastCheck ? t("diagnostics.last", { time: formatTime(diagnostics.lastCheck), age: formatAge((Date.now() - Date.parse(diagnostics.lastCheck)) / 1000) }) : ""),
         diagnostics.checks && el("span", { class: "muted small" }, word("checks", diagnostics.checks.state)),
-        trend && button("diagnostics.check", (event) => this._check(event.currentTarget), { kind: "small" }),
+        trend && button("diagnostics.check", () => this._check(), { kind: "small", data: { part: "check" } }),
         button("refresh", () => this.refresh(), { kind: "small" })),
       this._said,
       this._alerts(diagnostics.alerts ?? []),
@@ -97,16 +98,23 @@ export class DiagnosticsPanel extends Panel {
       el("li", {}, t("diagnostics.falling", { name: each.name ?? each.id, change: formatNumber(each.changePerMonth ?? each.change ?? 0) }))));
   }
 
-  async _check(pressed) {
-    pressed.disabled = true;
+  _check() {
+    return this.send({ method: "POST", path: `${this.api.door(this.vin)}/diagnostics/check`, correlationId: newCorrelationId(), at: Date.now(), label: t("diagnostics.check") });
+  }
+
+  /** Send a request, also one that a step-up has interrupted. */
+  async send(pending) {
+    const pressed = this.root.querySelector("[data-part=check]");
+    if (pressed) pressed.disabled = true;
     try {
-      await this.api.send("POST", `${this.api.door(this.vin)}/diagnostics/check`, {});
+      await this.api.send(pending.method, pending.path, pending.body, { correlationId: pending.correlationId });
       clear(this._said).append(notice("good", t("diagnostics.asked"), [t("diagnostics.asked.text")]));
     } catch (error) {
       if (!("code" in error)) throw error;
-      clear(this._said).append(problemNotice(error));
+      const act = isStepUp(error) ? [stepUpButton(this.session, error, pending)] : [];
+      clear(this._said).append(problemNotice(error, ...act));
     } finally {
-      pressed.disabled = false;
+      if (pressed) pressed.disabled = false;
     }
   }
 }

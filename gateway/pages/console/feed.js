@@ -2,7 +2,7 @@
 
 import { clear, el } from "../parts/dom.js";
 import { formatTime, onLanguage, t, word } from "../parts/words.js";
-import { standingAlerts } from "./alerts.js";
+import { activeAlerts } from "./alerts.js";
 
 const MOST = 50;
 const MOODS = { INFO: "", WARNING: "warn", CRITICAL: "bad" };
@@ -26,21 +26,21 @@ export class Feed {
     this._list = list;
     this._alerts = alerts;
     this._updates = [];
-    this._standing = [];
+    this._active = [];
     this._stopped = onLanguage(() => this._draw());
     this._draw();
   }
 
   add(update) {
     this._updates = [update, ...this._updates].slice(0, MOST);
-    if (update.type === "SYSTEM_ALERT") this._standing = standingAlerts(this._standing, update);
+    if (update.type === "SYSTEM_ALERT") this._active = activeAlerts(this._active, update);
     this._draw();
   }
 
   close() {
     this._stopped();
     this._updates = [];
-    this._standing = [];
+    this._active = [];
     clear(this._list);
     clear(this._alerts);
   }
@@ -49,13 +49,13 @@ export class Feed {
     clear(this._list).append(...this._updates.map((update) => el("li", { data: { type: update.type, event: update.id } },
       el("time", { datetime: update.timestamp }, formatTime(update.timestamp)), el("span", {}, sentence(update)))));
     if (!this._updates.length) this._list.append(el("li", {}, el("span", {}), el("span", { class: "muted" }, t("feed.none"))));
-    clear(this._alerts).append(...this._standing.map((alert) => el("div", { class: `alert ${MOODS[alert.severity] ?? ""}`, data: { alert: alert.code } },
+    clear(this._alerts).append(...this._active.map((alert) => el("div", { class: `alert ${MOODS[alert.severity] ?? ""}`, data: { alert: alert.code } },
       el("div", { class: "text" }, el("strong", {}, `${word("severity", alert.severity)} · ${alert.code}`), el("span", { lang: "en" }, alert.message ?? "")),
       el("button", { type: "button", class: "quiet small", onclick: () => this._dismiss(alert) }, t("feed.dismiss")))));
   }
 
   _dismiss(alert) {
-    this._standing = this._standing.filter((each) => each !== alert);
+    this._active = this._active.filter((each) => each !== alert);
     this._draw();
   }
 }

@@ -1,6 +1,7 @@
 /** What has to be said to the agent: a problem in words with what can be done about it, a question with a yes and a no. */
 
-import { el } from "../parts/dom.js";
+import { clear, el } from "../parts/dom.js";
+import { SignInError } from "../parts/session.js";
 import { problemText, t } from "../parts/words.js";
 
 /**
@@ -23,6 +24,41 @@ export function notice(mood, title, lines = [], actions = [], code = "") {
 /** A button. @param {string} key of its words @param {() => any} act */
 export function button(key, act, { kind = "", ...attributes } = {}) {
   return el("button", { type: "button", class: kind, onclick: act, ...attributes }, t(key));
+}
+
+/** What is said of a SignInError: why nobody could be signed in. */
+export function signInNotice(error, ...actions) {
+  if (error.code === "issuer_away") return problemNotice({ code: "OFFLINE", status: 503 }, ...actions);
+  return notice("bad", t("console.signInFailed"), [error.detail || error.code], actions, error.code);
+}
+
+/**
+ * A button that leads to the issuer: busy until the page is left, and where the way there is barred it says why beside itself.
+ * @param {string} key of its words @param {() => Promise<void>} leave what signs in or steps up
+ */
+export function signInButton(key, leave, attributes = { kind: "primary small" }) {
+  const said = el("div", {});
+  const made = button(key, async () => {
+    clear(said);
+    made.disabled = true;
+    made.setAttribute("aria-busy", "true");
+    try {
+      await leave();
+    } catch (error) {
+      if (!(error instanceof SignInError)) throw error;
+      said.append(signInNotice(error));
+    } finally {
+      made.disabled = false;
+      made.removeAttribute("aria-busy");
+    }
+  }, attributes);
+  return el("div", { class: "stack tight" }, made, said);
+}
+
+/** The button that confirms who the agent is, and has `pending` offered when the case is open again. */
+export function stepUpButton(session, error, pending) {
+  const { case: number, customer, vin } = session.case ?? {};
+  return signInButton("command.confirmIdentity", () => session.stepUp(error, pending, { case: number, customer, vin }));
 }
 
 /**

@@ -10,6 +10,7 @@ export class Panel {
     this.root = root;
     this.data = null;
     this._asked = 0;
+    this._reading = null;
     this._isClosed = false;
     this._stopped = onLanguage(() => this.data !== null && this.translated());
   }
@@ -34,8 +35,30 @@ export class Panel {
     if (this.data === null) await this.refresh();
   }
 
+  /** Wait for what is being read, and read if nothing was. @returns {Promise<boolean>} whether there is something to show */
+  async ready() {
+    await (this._reading ?? this.open());
+    return this.data !== null;
+  }
+
+  /** Show an answer that is newer than whatever is still being read. */
+  take(data) {
+    this._asked += 1;
+    if (this._isClosed) return;
+    this.data = data;
+    this.draw();
+  }
+
   /** Read anew. What was asked for later is what is shown, whichever answer comes first. */
-  async refresh() {
+  refresh() {
+    const reading = this._read().finally(() => {
+      if (this._reading === reading) this._reading = null;
+    });
+    this._reading = reading;
+    return reading;
+  }
+
+  async _read() {
     const asked = ++this._asked;
     if (this.data === null) clear(this.root).append(el("p", { class: "skeleton", "aria-busy": "true" }));
     try {

@@ -1,9 +1,9 @@
 /** What was abnormal about the customer's access, with its evidence: seen, acknowledged, and the account restricted. */
 
-import { isStepUp } from "../parts/api.js";
+import { isStepUp, newCorrelationId } from "../parts/api.js";
 import { clear, el } from "../parts/dom.js";
 import { formatNumber, formatTime, t, word } from "../parts/words.js";
-import { button, confirmed, notice, problemNotice } from "./notice.js";
+import { button, confirmed, notice, problemNotice, stepUpButton } from "./notice.js";
 import { Panel } from "./panel.js";
 
 const PATH = "/security";
@@ -47,7 +47,7 @@ export class SecurityPanel extends Panel {
       el("td", {}, each.raisedAt ? formatTime(each.raisedAt) : "–", each.times > 1 && el("span", { class: "muted small" }, ` ×${formatNumber(each.times)}`)),
       el("td", {}, each.restricted && el("span", { class: "badge bad" }, t("security.restricted")), " ",
         el("span", { class: `badge ${each.acknowledgedBy ? "good" : "warn"}` }, each.acknowledgedBy ? t("security.seen", { who: each.acknowledgedBy }) : t("security.unseen"))),
-      el("td", {}, !each.acknowledgedBy && button("security.acknowledge", () => this._act(`${PATH}/cases/${encodeURIComponent(each.caseId)}/acknowledge`, {}, "security.acknowledged"), { kind: "small" })));
+      el("td", {}, !each.acknowledgedBy && button("security.acknowledge", () => this._ask(`${PATH}/cases/${encodeURIComponent(each.caseId)}/acknowledge`, undefined, "security.acknowledge"), { kind: "small" })));
   }
 
   _restriction() {
@@ -55,7 +55,7 @@ export class SecurityPanel extends Panel {
       event.preventDefault();
       const reason = event.target.elements.reason.value.trim();
       if (!reason || !(await confirmed(t("security.restrict"), t("security.restrict.text"), t("security.restrict")))) return;
-      await this._act(`${PATH}/accounts/restrict`, { principal: this.session.case?.customer, reason }, "security.done");
+      await this._ask(`${PATH}/accounts/restrict`, { principal: this.session.case?.customer, reason }, "security.restrict");
     };
     return el("details", {}, el("summary", {}, t("security.restrict")),
       el("form", { class: "stack tight", onsubmit: restrict },
@@ -66,15 +66,19 @@ export class SecurityPanel extends Panel {
       el("p", { class: "muted small" }, t("security.restore.text")));
   }
 
-  async _act(path, body, done) {
+  _ask(path, body, label) {
+    return this.send({ method: "POST", path, body, correlationId: newCorrelationId(), at: Date.now(), label: t(label), customer: this.session.case?.customer });
+  }
+
+  /** Send a request, also one that a step-up has interrupted. */
+  async send(pending) {
     try {
-      await this.api.send("POST", path, body);
-      clear(this._said).append(notice("good", t(done)));
+      await this.api.send(pending.method, pending.path, pending.body, { correlationId: pending.correlationId });
+      clear(this._said).append(notice("good", t(pending.path === `${PATH}/accounts/restrict` ? "security.done" : "security.acknowledged")));
       await this.refresh();
     } catch (error) {
       if (!("code" in error)) throw error;
-      const { case: number, customer, vin } = this.session.case ?? {};
-      const act = isStepUp(error) ? [button("command.confirmIdentity", () => this.session.stepUp(error, null, { case: number, customer, vin }), { kind: "primary small" })] : [];
+      const act = isStepUp(error) ? [stepUpButton(this.session, error, pending)] : [];
       clear(this._said).append(problemNotice(error, ...act));
     }
   }

@@ -3,7 +3,7 @@
 import { isStepUp, newCorrelationId } from "../parts/api.js";
 import { clear, el } from "../parts/dom.js";
 import { formatTime, t, word } from "../parts/words.js";
-import { button, notice, problemNotice } from "./notice.js";
+import { button, notice, problemNotice, stepUpButton } from "./notice.js";
 import { Panel } from "./panel.js";
 import { changedSettings } from "./settings_values.js";
 
@@ -94,14 +94,12 @@ export class SettingsPanel extends Panel {
     submit?.setAttribute("aria-busy", "true");
     try {
       const { data } = await this.api.send(pending.method, pending.path, pending.body, { correlationId: pending.correlationId });
-      this.data = data;
-      this.draw();
+      this.take(data);
       clear(this._said).append(notice("good", t("settings.saved"), [t("settings.saved.text")]));
     } catch (error) {
       if (!("code" in error)) throw error;
-      const { case: number, customer, vin } = this.session.case ?? {};
-      const act = isStepUp(error) && button("command.confirmIdentity", () => this.session.stepUp(error, pending, { case: number, customer, vin }), { kind: "primary small" });
-      clear(this._said).append(problemNotice(error, ...(act ? [act] : [button("refresh", () => this.refresh(), { kind: "small" })])));
+      const act = isStepUp(error) ? stepUpButton(this.session, error, pending) : button("refresh", () => this.refresh(), { kind: "small" });
+      clear(this._said).append(problemNotice(error, act));
     } finally {
       submit?.removeAttribute("aria-busy");
     }

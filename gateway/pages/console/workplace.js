@@ -12,6 +12,7 @@ import { CommandPanel } from "./commands.js";
 import { DiagnosticsPanel } from "./diagnostics.js";
 import { FailuresPanel } from "./failures.js";
 import { Feed } from "./feed.js";
+import { InterruptedRequest, areaOf } from "./interrupted.js";
 import { button, problemNotice } from "./notice.js";
 import { SecurityPanel } from "./security.js";
 import { SettingsPanel } from "./settings.js";
@@ -43,11 +44,18 @@ export class Workplace {
 
   /** Offer what a step-up has interrupted, where it was about this car. */
   offer(pending) {
-    if (!pending?.path.startsWith(`${this._door}/`)) return;
-    if (pending.method === "PUT") {
-      this._tabs.choose("tab.settings");
-      this._settings.send(pending);
-    } else this._commands.offer(pending);
+    if (pending && areaOf(pending, this._door, this._session.case.customer)) this._interrupted.offer(pending);
+  }
+
+  // An area that cannot be read says why, and what is offered stays.
+  async _resume(pending) {
+    const area = areaOf(pending, this._door, this._session.case?.customer);
+    const panel = { commands: this._commands, settings: this._settings, security: this._security, diagnostics: this._diagnostics }[area];
+    if (area !== "commands") {
+      this._tabs.choose(`tab.${area}`);
+      if (!(await panel.ready())) return false;
+    }
+    return (await panel.send(pending)) !== false;
   }
 
   /** What a shortcut does. */
@@ -64,7 +72,7 @@ export class Workplace {
     this._commands.setEnabled(false);
     this._live.dispose();
     this._stopped();
-    for (const part of [this._commands, this._car, this._timeline, this._history, this._feed, this._settings, this._diagnostics, this._failures, this._security, this._audit]) part.close();
+    for (const part of [this._interrupted, this._commands, this._car, this._timeline, this._history, this._feed, this._settings, this._diagnostics, this._failures, this._security, this._audit]) part.close();
     clear(this._root);
   }
 
@@ -81,7 +89,8 @@ export class Workplace {
     this._said = el("div", { class: "stack tight" });
     commands.classList.add("stack");
     this._title = el("h1", { class: "visually-hidden" });
-    clear(this._root).append(this._title, this._bar, this._said, alerts,
+    const offered = el("div", { data: { part: "interrupted" } });
+    clear(this._root).append(this._title, this._bar, offered, this._said, alerts,
       el("div", { class: "workplace" },
         el("div", { class: "stack" },
           el("section", { class: "card" }, commands),
@@ -92,6 +101,7 @@ export class Workplace {
       el("section", { class: "card" }, areas));
 
     const about = { api: this._api, session: this._session, vin: this._vin, capabilities: () => this._capabilities };
+    this._interrupted = new InterruptedRequest(offered, (pending) => this._resume(pending));
     this._car = new CarPicture(car);
     this._timeline = new Timeline(timeline);
     this._feed = new Feed(list, alerts);
@@ -132,7 +142,6 @@ export class Workplace {
   }
 
   _take(update) {
-    if (update.type === "SYSTEM_ALERT" && update.data.code === "UPDATES_RESET") this._readStatus();
     this._car.apply(update);
     this._feed.add(update);
     const { commandId, status } = update.data;

@@ -1,14 +1,14 @@
 /** Charts drawn by uPlot, each with the same numbers as a table: a canvas says nothing to a screen reader. */
 
 import uPlot from "../vendor/uplot/uPlot.esm.js";
+import { labelOf, numbersOf, strokeOf } from "./chart_marks.js";
 import { clear, el } from "./dom.js";
 import { formatNumber, formatTime, language, onLanguage, t } from "./words.js";
 
 const HEIGHT = 200;
 const DAY = 86_400;
-const PALETTE = ["--accent", "--warn", "--good", "--bad", "--muted"];
-/** Lines are told apart without their colour, too. */
-const DASHES = [[], [8, 4], [2, 4], [12, 4, 2, 4], [4, 8]];
+/** Of a number within the drawing, in CSS pixels: a part that is lower has none. */
+const NUMBER_SIZE = 11;
 
 export class Chart {
   /**
@@ -71,7 +71,7 @@ export class Chart {
     this._box.setAttribute("aria-hidden", "true");
     this._plot = new uPlot(this._settings(series), [times, ...series.map((each) => each.values)], this._box);
     this._resize();
-    const head = el("tr", {}, el("th", { scope: "col" }, t("chart.time")), series.map((each) => el("th", { scope: "col" }, each.label)));
+    const head = el("tr", {}, el("th", { scope: "col" }, t("chart.time")), series.map((_each, index) => el("th", { scope: "col" }, labelOf(series, index))));
     const rows = times.map((time, index) => el("tr", {},
       el("th", { scope: "row" }, formatTime(new Date(time * 1000).toISOString())),
       series.map((each) => el("td", {}, told(each, index)))));
@@ -91,15 +91,16 @@ export class Chart {
       width: Math.max(120, this._box.clientWidth),
       height: HEIGHT,
       cursor: { drag: { x: false, y: false } },
+      hooks: { draw: [(plot) => this._drawNumbers(plot, numbersOf(series, kind), colour("--ink"), colour("--surface"))] },
       scales: { x: { range: (_plot, low, high) => [low - this._margin(), high + this._margin()] }, y: { range: range ?? ((_plot, _low, high) => [0, Math.max(1, Math.ceil(high * 1.1))]) } },
       axes: [{ ...axis, values: (_plot, splits) => splits.map((at) => this._tick(at)), space: 70, ...(this._isLong && { incrs: [1, 2, 7, 14, 30, 60].map((days) => days * DAY) }) }, { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000] }],
       series: [
         { label: t("chart.time"), value: (_plot, at) => (at === null ? "–" : clock.format(new Date(at * 1000))) },
         ...series.map((each, index) => ({
-          label: each.label,
-          stroke: colour(PALETTE[index % PALETTE.length]),
-          fill: kind === "bars" ? colour(PALETTE[index % PALETTE.length]) : undefined,
-          dash: kind === "bars" ? undefined : DASHES[index % DASHES.length],
+          label: labelOf(series, index),
+          stroke: colour(strokeOf(index).colour),
+          fill: kind === "bars" ? colour(strokeOf(index).colour) : undefined,
+          dash: kind === "bars" ? undefined : strokeOf(index).dash,
           width: 2,
           spanGaps: true,
           paths: kind === "bars" ? uPlot.paths.bars({ size: [0.6, 40] }) : undefined,
@@ -108,6 +109,22 @@ export class Chart {
         })),
       ],
     };
+  }
+
+  // With a rim of the background's colour a number is read on any series.
+  _drawNumbers(plot, numbers, ink, rim) {
+    const { ctx } = plot;
+    const scale = globalThis.devicePixelRatio || 1;
+    ctx.save();
+    Object.assign(ctx, { font: `600 ${NUMBER_SIZE * scale}px system-ui, sans-serif`, textAlign: "center", textBaseline: "middle", strokeStyle: rim, fillStyle: ink, lineWidth: 3 * scale, lineJoin: "round" });
+    for (const { number, at, value, height } of numbers) {
+      const x = plot.valToPos(plot.data[0][at], "x", true);
+      const y = plot.valToPos(value, "y", true);
+      if (Number.isFinite(height) && Math.abs(plot.valToPos(value + height / 2, "y", true) - y) * 2 < NUMBER_SIZE * scale) continue;
+      ctx.strokeText(String(number), x, y);
+      ctx.fillText(String(number), x, y);
+    }
+    ctx.restore();
   }
 
   /** Half a bar on each side, so that the first and the last are whole. */

@@ -1,7 +1,7 @@
 /** The developers' page: Swagger UI over this service's own OpenAPI document, somebody to be, and the catalogue of problems. */
 
 import { el } from "../parts/dom.js";
-import { openSession } from "../parts/session.js";
+import { SignInError, openSession } from "../parts/session.js";
 
 const API = "/api/v1/remotecontrol/";
 
@@ -58,7 +58,18 @@ async function open() {
     signIn.dataset.part = session?.isSignedIn ? "sign-out" : "sign-in";
     signIn.hidden = session === null;
   };
-  signIn.addEventListener("click", () => (session.isSignedIn ? session.signOut() : session.signIn()));
+  signIn.addEventListener("click", async () => {
+    fault.textContent = "";
+    signIn.disabled = true;
+    try {
+      await (session.isSignedIn ? session.signOut() : session.signIn());
+    } catch (error) {
+      if (!(error instanceof SignInError)) throw error;
+      fault.textContent = `The sign-in did not come about: ${error.message}`;
+    } finally {
+      signIn.disabled = false;
+    }
+  });
   session?.addEventListener("changed", show);
   session?.addEventListener("ended", show);
   const sample = document.getElementById("sample");

@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { labelOf, numbersOf, strokeOf } from "../../../gateway/pages/parts/chart_marks.js";
 import { doorsOf, heardAt, stateOf, withAnswer, withUpdate as doorsAfter } from "../../../gateway/pages/parts/car.js";
 import { isFinal, newer, stagesOf, withUpdate } from "../../../gateway/pages/parts/command.js";
 import { problemText, t, useWords, word } from "../../../gateway/pages/parts/words.js";
-import { standingAlerts } from "../../../gateway/pages/console/alerts.js";
+import { activeAlerts } from "../../../gateway/pages/console/alerts.js";
 import { bucketSeries, trendSeries } from "../../../gateway/pages/console/series.js";
 import { changedSettings } from "../../../gateway/pages/console/settings_values.js";
 
@@ -93,12 +94,12 @@ test("words are found, filled in, and missing ones are a mistake of the page", (
   assert.deepEqual([field.title, field.detail], ["New", "vin: too long"]);
 });
 
-test("an alert stands until it is cleared", () => {
+test("an alert is active until it is cleared", () => {
   const alert = (code, cleared) => ({ timestamp: at(0), data: { code, componentId: "c", ...(cleared && { cleared }) } });
-  const two = standingAlerts(standingAlerts([], alert("A")), alert("B"));
+  const two = activeAlerts(activeAlerts([], alert("A")), alert("B"));
   assert.deepEqual(two.map((each) => each.code), ["B", "A"]);
-  assert.deepEqual(standingAlerts(two, alert("A", true)).map((each) => each.code), ["B"]);
-  assert.deepEqual(standingAlerts(two, { timestamp: at(1), data: { code: "C", severity: "INFO" } }), two);
+  assert.deepEqual(activeAlerts(two, alert("A", true)).map((each) => each.code), ["B"]);
+  assert.deepEqual(activeAlerts(two, { timestamp: at(1), data: { code: "C", severity: "INFO" } }), two);
 });
 
 test("series of charts: times rise, gaps stay gaps, stacks say what is their own", () => {
@@ -112,6 +113,19 @@ test("series of charts: times rise, gaps stay gaps, stacks say what is their own
   };
   assert.deepEqual(bucketSeries(report).series.map((each) => [each.label, each.values, each.own]), [["A", [3, 0], [1, 0]], ["B", [2, 0], [2, 0]]]);
   assert.deepEqual(bucketSeries({ ...report, causes: [] }).series[0].values, [3, 0]);
+});
+
+test("series are told apart without their colours: by dashes, and by numbers in the drawing, the legend and the table", () => {
+  const strokes = Array.from({ length: 25 }, (_each, index) => JSON.stringify(strokeOf(index)));
+  assert.equal(new Set(strokes).size, 25);
+  const stacked = [{ label: "A", values: [3, 2], own: [1, 0] }, { label: "B", values: [2, 2], own: [2, 2] }];
+  assert.deepEqual(stacked.map((_each, index) => labelOf(stacked, index)), ["1 · A", "2 · B"]);
+  assert.deepEqual(numbersOf(stacked, "bars"), [
+    { number: 1, at: 0, value: 2.5, height: 1 }, { number: 2, at: 0, value: 1, height: 2 }, { number: 2, at: 1, value: 1, height: 2 },
+  ]);
+  const lines = [{ label: "A", values: [90, null] }, { label: "B", values: [null, 80] }, { label: "C", values: [null, null] }];
+  assert.deepEqual(numbersOf(lines, "line").map(({ number, at, value }) => [number, at, value]), [[1, 0, 90], [2, 1, 80]]);
+  assert.deepEqual([numbersOf([lines[0]], "line"), labelOf([lines[0]], 0)], [[], "A"]);
 });
 
 test("only what was changed is sent", () => {

@@ -1,4 +1,5 @@
-"""What the pages' scripts do without a browser, run by node: signing in, live updates, a request and its 30 seconds.
+"""What the pages' scripts do without a browser, run by node: signing in, live updates, a request and its 30 seconds,
+and what the console asks of the API.
 
 Skipped where there is no node.
 """
@@ -14,7 +15,7 @@ import pytest
 
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
-LEAST = {"live": 27, "order": 12, "push": 7, "session": 15}
+LEAST = {"console": 19, "console_start": 1, "live": 27, "order": 12, "portal": 1, "push": 7, "session": 15}
 """So many tests each file has at least: one that runs none has not passed."""
 
 
