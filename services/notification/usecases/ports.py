@@ -58,7 +58,8 @@ class DeviceRecord(Protocol):
     """People's devices and what they want. Every function raises StorageUnavailableError."""
 
     async def register(self, person: str, device: CheckedDevice, most: int, at: datetime) -> RegisteredDevice:
-        """Keep it as this person's, whoever's its token was. A new one is told to their other devices.
+        """Keep it as this person's, whoever's its token was. A new one is told to their other devices; one that is
+        reached otherwise than before is told to them, and to where it was reached.
 
         Raises TooManyDevicesError when it would be more than `most`.
         """
@@ -66,8 +67,8 @@ class DeviceRecord(Protocol):
     async def listed(self, person: str) -> list[RegisteredDevice]:
         """Return a person's devices, the oldest first."""
 
-    async def delete(self, person: str, device_id: str) -> list[RegisteredDevice]:
-        """Let go of it and of what waits for it; return those that are left."""
+    async def delete(self, person: str, device_id: str, at: datetime) -> list[RegisteredDevice]:
+        """Let go of it and of what waits for it, and tell it and those that are left, which are returned."""
 
     async def preferences(self, person: str) -> Preferences:
         """Return what they want."""
@@ -117,7 +118,7 @@ class NoticeRecord(Protocol):
         """Take some that are to be sent by this push service; for a while nobody else does."""
 
     async def sent(self, push: DuePush) -> None:
-        """Let go of it."""
+        """Let go of it, and of the device where it was told that it is one no more."""
 
     async def send_later(self, push: DuePush, at: datetime, *, counts: bool) -> None:
         """Send it then; unless it `counts`, as if it had not been tried."""

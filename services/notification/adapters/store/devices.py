@@ -12,6 +12,7 @@ from services.notification.adapters.store.notices import notice_row
 from services.notification.adapters.store.people import preferences_of, push_device
 from services.notification.adapters.store.tables import (
     devices,
+    former_devices,
     insert_new,
     notices,
     places,
@@ -39,19 +40,24 @@ class SqlDevices:
         self._database = database
 
     async def register(self, person: str, device: CheckedDevice, most: int, at: datetime) -> RegisteredDevice:
-        """Keep it as this person's, and tell their other devices when it is new; see the port."""
+        """Keep it as this person's, and tell their devices of what changed; see the port."""
         return await self._database.write(lambda c: _register(c, person, device, most, at))
 
     async def listed(self, person: str) -> list[RegisteredDevice]:
         """Return a person's devices, the oldest first."""
         return await self._database.read(lambda c: _listed(c, person))
 
-    async def delete(self, person: str, device_id: str) -> list[RegisteredDevice]:
-        """Let go of it and of what waits for it; return those that are left."""
+    async def delete(self, person: str, device_id: str, at: datetime) -> list[RegisteredDevice]:
+        """Let go of it and of what waits for it, and tell it and those that are left, which are returned."""
 
         def work(connection: Connection) -> list[RegisteredDevice]:
-            query = select(devices.c.id).where(devices.c.person == person, devices.c.device_id == device_id)
-            _forget(connection, connection.execute(query).scalars().all())
+            _lock(connection, person)
+            query = select(devices).where(devices.c.person == person, devices.c.device_id == device_id)
+            known = connection.execute(query).first()
+            if known is not None:
+                _forget(connection, [known.id])
+                told = [_part(connection, known, at), *_others(connection, person, known.id)]
+                _tell(connection, person, "DEVICE_REMOVED", told, at)
             return _listed(connection, person)
 
         return await self._database.write(work)
@@ -109,6 +115,8 @@ def _register(
     if known is not None:
         same = same.where(devices.c.id != known.id)
     _forget(connection, connection.execute(same).scalars().all())
+    parted = select(former_devices.c.id).where(former_devices.c.token_hash == digest)
+    _forget(connection, connection.execute(parted).scalars().all())
     row = {
         "kind": device.kind.value,
         "token": device.token,
@@ -119,15 +127,21 @@ def _register(
         "confirmed_at": at,
     }
     if known is not None:
+        is_other = (known.token_hash, bytes(known.p256dh), bytes(known.auth)) != (
+            digest,
+            device.p256dh,
+            device.auth,
+        )
+        if is_other:
+            told = [_part(connection, known, at), *_others(connection, person, known.id)]
+            _tell(connection, person, "DEVICE_CHANGED", told, at)
         connection.execute(update(devices).where(devices.c.id == known.id).values(row))
         if known.kind != device.kind.value:  # what waits goes to another push service
             connection.execute(
                 update(pushes).where(pushes.c.device == known.id).values(kind=device.kind.value)
             )
     else:
-        others = connection.execute(
-            select(devices.c.id, devices.c.kind).where(devices.c.person == person)
-        ).all()
+        others = _others(connection, person)
         if len(others) >= most:
             raise TooManyDevicesError(most)
         name = uuid.uuid4().hex
@@ -136,22 +150,42 @@ def _register(
                 id=name, person=person, device_id=device.device_id, registered_at=at, **row
             )
         )
-        _tell_others(connection, person, name, others, at)
+        _tell(connection, person, "DEVICE_ADDED", others, at)
     return _registered(connection.execute(select(devices).where(mine)).one())
 
 
-def _tell_others(connection: Connection, person: str, new: str, others: Sequence[Any], at: datetime) -> None:
-    """Tell a person's other devices of a new one: whoever took over the account gets no notices in silence."""
-    if not others:
+def _others(connection: Connection, person: str, but: str = "") -> list[tuple[str, str]]:
+    """Return the names and push services of a person's devices `but` one."""
+    query = select(devices.c.id, devices.c.kind).where(devices.c.person == person, devices.c.id != but)
+    return [(row.id, row.kind) for row in connection.execute(query.order_by(devices.c.id))]
+
+
+def _part(connection: Connection, known: Row[Any], at: datetime) -> tuple[str, str]:
+    """Keep what a device was reached by until it is told that it is not any more; return its name and push service."""
+    name = uuid.uuid4().hex
+    copied = ("person", "kind", "token", "token_hash", "p256dh", "auth", "app")
+    row = {column: getattr(known, column) for column in copied}
+    connection.execute(insert(former_devices).values(id=name, parted_at=at, **row))
+    return name, known.kind
+
+
+def _tell(
+    connection: Connection, person: str, text: str, told: Sequence[tuple[str, str]], at: datetime
+) -> None:
+    """Tell these of a change of a person's devices: whoever took over the account gets no notices in silence, and
+    takes nobody's away in silence.
+    """
+    if not told:
         return
+    event_id = event_id_of("device", uuid.uuid4().hex)
     notice = Notice(
-        event_id_of("device", new),
+        event_id,
         "",
         NoticeKind.SECURITY,
-        "DEVICE_ADDED",
+        text,
         Audience.PERSON,
         at,
-        about=f"device/{new}",
+        about=f"device/{event_id}",
         person=person,
         is_urgent=True,
     )
@@ -161,16 +195,16 @@ def _tell_others(connection: Connection, person: str, new: str, others: Sequence
         [
             {
                 "event_id": notice.event_id,
-                "device": other.id,
+                "device": device,
                 "person": person,
                 "vin": "",
-                "kind": other.kind,
-                "collapse": collapse_of(other.id, "", notice.about),
+                "kind": kind,
+                "collapse": collapse_of(device, "", notice.about),
                 "expires_at": notice.expires_at,
                 "due_at": at,
                 "attempts": 0,
             }
-            for other in others
+            for device, kind in told
         ],
     )
 
@@ -187,4 +221,5 @@ def _registered(row: Row[Any]) -> RegisteredDevice:
 def _forget(connection: Connection, ids: Collection[str]) -> None:
     if ids:
         connection.execute(delete(pushes).where(pushes.c.device.in_(ids)))
-        connection.execute(delete(devices).where(devices.c.id.in_(ids)))
+        for table in (devices, former_devices):
+            connection.execute(delete(table).where(table.c.id.in_(ids)))

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, or_, select, update
 from services.notification.adapters.store.people import preferences_of, push_device
 from services.notification.adapters.store.tables import (
     devices,
+    former_devices,
     insert_new,
     notices,
     places,
@@ -103,8 +104,13 @@ class SqlNotices:
         return await self._database.write(lambda c: _due(c, kind, at, most))
 
     async def sent(self, push: DuePush) -> None:
-        """Let go of it."""
-        await self._database.write(lambda c: c.execute(delete(pushes).where(_is(push))))
+        """Let go of it, and of the device where it was told that it is one no more."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(pushes).where(_is(push)))
+            connection.execute(delete(former_devices).where(former_devices.c.id == push.device_name))
+
+        await self._database.write(work)
 
     async def send_later(self, push: DuePush, at: datetime, *, counts: bool) -> None:
         """Send it then; unless it `counts`, as if it had not been tried."""
@@ -235,8 +241,12 @@ def _due(connection: Connection, kind: PushKind, at: datetime, most: int) -> lis
     waiting = {(row.event_id, row.device): row for row in connection.execute(select(pushes).where(chosen))}
     events = select(notices).where(notices.c.event_id.in_({event for event, _ in keys}))
     happened = {row.event_id: _notice_or_none(row) for row in connection.execute(events)}
-    known = select(devices).where(devices.c.id.in_({device for _, device in keys}))
-    reached = {row.id: push_device(row) for row in connection.execute(known)}
+    names = {device for _, device in keys}
+    reached = {
+        row.id: push_device(row)
+        for table in (devices, former_devices)
+        for row in connection.execute(select(table).where(table.c.id.in_(names)))
+    }
     wanted = preferences_of(connection, {row.person for row in waiting.values()})
     return [
         DuePush(

@@ -28,7 +28,7 @@ from services.telematics.senders import sender_of
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0001_notification"
+HEAD = "0002_former_devices"
 
 
 class NotificationModel(SQLModel):
@@ -56,6 +56,21 @@ devices = Table(
     UniqueConstraint("person", "device_id"),
 )
 """Devices. `id` is random and never leaves this service."""
+
+former_devices = Table(
+    "former_push_device",
+    _metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(128), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("token", String(2048), nullable=False),
+    Column("token_hash", String(64), nullable=False, index=True),
+    Column("p256dh", LargeBinary, nullable=False),
+    Column("auth", LargeBinary, nullable=False),
+    Column("app", String(128), nullable=False),
+    Column("parted_at", Instant, nullable=False, index=True),
+)
+"""By what a device was reached that was deleted, or is reached otherwise now: it is told that, and nothing else."""
 
 preferences = Table(
     "preference",
