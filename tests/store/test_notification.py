@@ -296,11 +296,11 @@ async def test_a_store_that_is_away_loses_nothing(
     while await house.addressing.step():
         pass
 
-    async def away(_push: object) -> None:
+    async def away(_push: object, _at: object) -> None:
         raise StorageUnavailableError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(house.notices, "sent", away)
+        patched.setattr(house.notices, "delivered", away)
         await house.sending.step()
         await house.sending.finish()
         with pytest.raises(StorageUnavailableError):

@@ -16,9 +16,10 @@ from services.notification.adapters.store.tables import (
     preferences,
     pushes,
     reminders,
+    shown,
     standing_doors,
 )
-from services.notification.domain.notices import KEEP_FORMER_DEVICES, KEEP_NOTICES
+from services.notification.domain.notices import KEEP_FORMER_DEVICES, KEEP_NOTICES, KEEP_SHOWN
 from services.platform.kept_data import KeptTable, OnErasure
 from services.platform.kept_tables import audit_outbox_line, holds_line, letters_line
 
@@ -90,6 +91,15 @@ def kept_tables(letters: timedelta, keep_devices: timedelta) -> Sequence[KeptTab
             over=lambda at: pushes.c.expires_at < at,
             persons=("person",),
             resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            shown,
+            "which faults and reminders devices show that have not ended",
+            "telling people that they are over: contract",
+            f"until they are over, {KEEP_SHOWN.days} days at most",
+            over=lambda at: shown.c.shown_at < at - KEEP_SHOWN,
+            persons=("person",),
             on_erasure=OnErasure.DELETED,
         ),
         KeptTable(

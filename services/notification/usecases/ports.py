@@ -117,6 +117,12 @@ class NoticeRecord(Protocol):
     async def due(self, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
         """Take some that are to be sent by this push service; for a while nobody else does."""
 
+    async def still_waits(self, push: DuePush) -> bool:
+        """Return whether it is still to be sent, and taken by nobody else since."""
+
+    async def delivered(self, push: DuePush, at: datetime) -> None:
+        """Let go of it as of what is sent, and keep that the device shows it until its end is told."""
+
     async def sent(self, push: DuePush) -> None:
         """Let go of it, and of the device where it was told that it is one no more."""
 

@@ -121,6 +121,8 @@ class PushSending:
             return
         if not await self._is_wanted(kind, push, notice):
             return
+        if not await self._record.still_waits(push):
+            return
         message = self._texts.message(notice, push.wanted, device.id, self._now())
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -129,7 +131,7 @@ class PushSending:
             sent = PushResult(PushOutcome.LATER, reason="no answer")
         match sent.outcome:
             case PushOutcome.DELIVERED:
-                await self._record.sent(push)
+                await self._record.delivered(push, self._now())
             case PushOutcome.GONE:
                 _log.info("push_device_gone", kind=kind.value, reason=sent.reason)
                 await self._record.device_gone(device)

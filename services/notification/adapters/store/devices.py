@@ -18,6 +18,7 @@ from services.notification.adapters.store.tables import (
     places,
     preferences,
     pushes,
+    shown,
 )
 from services.notification.domain.devices import RegisteredDevice, TooManyDevicesError
 from services.notification.domain.notices import Audience, Notice, NoticeKind, collapse_of, event_id_of
@@ -220,6 +221,7 @@ def _registered(row: Row[Any]) -> RegisteredDevice:
 
 def _forget(connection: Connection, ids: Collection[str]) -> None:
     if ids:
-        connection.execute(delete(pushes).where(pushes.c.device.in_(ids)))
+        for table in (pushes, shown):
+            connection.execute(delete(table).where(table.c.device.in_(ids)))
         for table in (devices, former_devices):
             connection.execute(delete(table).where(table.c.id.in_(ids)))

@@ -28,7 +28,7 @@ from services.telematics.senders import sender_of
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0002_former_devices"
+HEAD = "0003_shown"
 
 
 class NotificationModel(SQLModel):
@@ -143,6 +143,16 @@ pushes = Table(
 Index("push_due", pushes.c.kind, pushes.c.due_at)
 Index("push_of_device", pushes.c.device, pushes.c.collapse)
 Index("push_of_person", pushes.c.person)
+
+shown = Table(
+    "shown",
+    _metadata,
+    Column("device", String(32), primary_key=True),
+    Column("collapse", String(32), primary_key=True),
+    Column("person", String(128), nullable=False, index=True),
+    Column("shown_at", Instant, nullable=False, index=True),
+)
+"""Which conditions devices show that have not ended: their end is told whatever was held back meanwhile."""
 
 standing_doors = Table(
     "standing_doors",
