@@ -152,7 +152,9 @@ def _register(
             )
         )
         _tell(connection, person, "DEVICE_ADDED", others, at)
-    return _registered(connection.execute(select(devices).where(mine)).one())
+    registered = _registered(connection.execute(select(devices).where(mine)).one())
+    assert registered is not None  # noqa: S101  # it was written just now
+    return registered
 
 
 def _others(connection: Connection, person: str, but: str = "") -> list[tuple[str, str]]:
@@ -212,11 +214,15 @@ def _tell(
 
 def _listed(connection: Connection, person: str) -> list[RegisteredDevice]:
     query = select(devices).where(devices.c.person == person).order_by(devices.c.registered_at, devices.c.id)
-    return [_registered(row) for row in connection.execute(query)]
+    listed = [_registered(row) for row in connection.execute(query)]
+    return [each for each in listed if each is not None]
 
 
-def _registered(row: Row[Any]) -> RegisteredDevice:
-    return RegisteredDevice(row.device_id, push_device(row), row.registered_at, row.confirmed_at)
+def _registered(row: Row[Any]) -> RegisteredDevice | None:
+    device = push_device(row)
+    if device is None:
+        return None
+    return RegisteredDevice(row.device_id, device, row.registered_at, row.confirmed_at)
 
 
 def _forget(connection: Connection, ids: Collection[str]) -> None:

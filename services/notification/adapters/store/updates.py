@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from services.platform.database import Database
 
 _LEASE = timedelta(seconds=10)
+_CONDITIONS = tuple(each.value for each in LeftCondition)
+_DOOR_FIELDS = len(dataclasses.fields(DoorState))
 
 
 class SqlUpdates:
@@ -170,11 +173,17 @@ def _locked(connection: Connection, vin: str) -> StandingDoors:
     row = connection.execute(
         select(standing_doors.c.doors).where(standing_doors.c.vin == vin).with_for_update()
     ).one()
-    doors = {name: DoorState(*values) for name, values in json.loads(row.doors).items()}
-    query = select(conditions.c.condition, conditions.c.since).where(conditions.c.vin == vin)
-    return StandingDoors(
-        doors, {LeftCondition(each.condition): each.since for each in connection.execute(query)}
+    query = select(conditions.c.condition, conditions.c.since).where(
+        conditions.c.vin == vin, conditions.c.condition.in_(_CONDITIONS)
     )
+    return StandingDoors(
+        _doors(row.doors), {LeftCondition(each.condition): each.since for each in connection.execute(query)}
+    )
+
+
+def _doors(text: str) -> dict[str, DoorState]:
+    """Return the doors of a row; what a newer version says of them besides is left out."""
+    return {name: DoorState(*values[:_DOOR_FIELDS]) for name, values in json.loads(text).items()}
 
 
 def _let_go(connection: Connection, vin: str, condition: LeftCondition) -> list[str]:
@@ -189,7 +198,7 @@ def _let_go(connection: Connection, vin: str, condition: LeftCondition) -> list[
 def _due(connection: Connection, at: datetime, most: int) -> list[StandingCondition]:
     query = (
         select(conditions)
-        .where(conditions.c.next_look_at <= at)
+        .where(conditions.c.next_look_at <= at, conditions.c.condition.in_(_CONDITIONS))
         .order_by(conditions.c.next_look_at)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -199,12 +208,8 @@ def _due(connection: Connection, at: datetime, most: int) -> list[StandingCondit
         condition = LeftCondition(row.condition)
         which = (conditions.c.vin == row.vin) & (conditions.c.condition == row.condition)
         connection.execute(update(conditions).where(which).values(next_look_at=at + _LEASE))
-        doors = json.loads(
-            connection.execute(
-                select(standing_doors.c.doors).where(standing_doors.c.vin == row.vin)
-            ).scalar_one()
-        )
-        standing = StandingDoors({name: DoorState(*values) for name, values in doors.items()})
+        doors = select(standing_doors.c.doors).where(standing_doors.c.vin == row.vin)
+        standing = StandingDoors(_doors(connection.execute(doors).scalar_one()))
         told = select(reminders.c.person).where(
             reminders.c.vin == row.vin, reminders.c.condition == row.condition
         )
