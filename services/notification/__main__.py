@@ -66,7 +66,9 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     sending.freed = sends.hurry
     addressing = JobRounds("address_notices", NoticeAddressing(notices, people, CLOCK.now, sends.hurry).step)
     reminding = LeftReminders(updates, people, usual, CLOCK.now, addressing.hurry)
-    taken = subscriptions(DoorUpdates(updates, CLOCK.now, addressing.hurry), AccessChangeHandler(notices))
+    taken = subscriptions(
+        DoorUpdates(updates, CLOCK.now, addressing.hurry), AccessChangeHandler(notices, CLOCK.now)
+    )
     keeper = DeadLetterKeeper(database, store.dead_letters, taken, CLOCK.now)
     audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
     own_data = OwnData(

@@ -131,7 +131,7 @@ async def test_a_late_answer_takes_the_place_of_the_timeout(house: NotificationH
 
 async def test_what_is_sent_late_says_from_when_it_is_or_is_not_sent(house: NotificationHarness) -> None:
     await house.phone(OWNER, "phone")
-    await house.devices.set_preferences(OWNER, Preferences(time_zone="Asia/Seoul"))
+    await house.devices.set_preferences(OWNER, Preferences(time_zone="Asia/Seoul"), house.clock.now())
     house.people.away = True
     await house.command("cmd-1", "SUCCESS")
     await house.settle()

@@ -157,11 +157,13 @@ async def test_nobody_has_more_devices_than_one_may(house: NotificationHarness) 
 async def test_what_was_kept_for_somebody_goes_with_their_access(house: NotificationHarness) -> None:
     for person in (OWNER, SHARER):
         await house.phone(person, person)
-        await house.devices.set_preferences(person, Preferences(places=(IgnoredPlace("Home", VIN),)))
-    await house.notices.access_ended(VIN, SHARER, everybody_else=False)
+        await house.devices.set_preferences(
+            person, Preferences(places=(IgnoredPlace("Home", VIN),)), house.clock.now()
+        )
+    await house.notices.access_ended(VIN, SHARER, house.clock.now(), everybody_else=False)
     assert (await house.devices.preferences(SHARER)).places == ()
     assert (await house.devices.preferences(OWNER)).places != ()
-    await house.notices.access_ended(VIN, SHARER, everybody_else=True)
+    await house.notices.access_ended(VIN, SHARER, house.clock.now(), everybody_else=True)
     assert await count(house, places) == 0
     assert await count(house, devices) == 2
 
@@ -169,7 +171,9 @@ async def test_what_was_kept_for_somebody_goes_with_their_access(house: Notifica
 async def test_a_person_is_handed_what_is_kept_of_them_and_erased(house: NotificationHarness) -> None:
     for person in (OWNER, SHARER):
         await house.phone(person, f"token-of-{person}", device_id="phone")
-        await house.devices.set_preferences(person, Preferences(places=(IgnoredPlace("Home", OTHER_VIN),)))
+        await house.devices.set_preferences(
+            person, Preferences(places=(IgnoredPlace("Home", OTHER_VIN),)), house.clock.now()
+        )
     house.fcm.says[f"token-of-{OWNER}"] = PushResult(PushOutcome.LATER)
     await house.door("trunk", open=True, locked=True)
     await house.later(minutes=10)

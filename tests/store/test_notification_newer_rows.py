@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -16,7 +16,7 @@ from tests.support.notification_harness import OWNER, SHARER, VIN, NotificationH
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sqlalchemy import Executable
+    from sqlalchemy import Connection, Executable
 
 
 @pytest.fixture
@@ -26,8 +26,11 @@ async def house(database_url: str) -> AsyncIterator[NotificationHarness]:
 
 
 async def write(house: NotificationHarness, *statements: Executable) -> None:
-    for statement in statements:
-        await house.database.write(lambda connection, each=statement: connection.execute(each))
+    def work(connection: Connection) -> None:
+        for statement in statements:
+            connection.execute(statement)
+
+    await house.database.write(work)
 
 
 NEWER_WORDS = [
@@ -40,7 +43,7 @@ NEWER_WORDS = [
 @pytest.mark.parametrize("newer", NEWER_WORDS, ids=["kind", "language", "zone"])
 @pytest.mark.parametrize("is_addressed", [False, True], ids=["before", "after"])
 async def test_what_one_person_wants_stops_nobody(
-    house: NotificationHarness, newer: dict[str, object], is_addressed: bool
+    house: NotificationHarness, newer: dict[str, Any], is_addressed: bool
 ) -> None:
     await house.phones(OWNER, "owners")
     await house.phones(SHARER, "sharers")

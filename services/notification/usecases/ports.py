@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.notification.domain.devices import CheckedDevice, RegisteredDevice
-    from services.notification.domain.doors import DoorNews, LeftCondition
+    from services.notification.domain.doors import DoorNews, DoorsUnknown, LeftCondition
     from services.notification.domain.messages import PushDevice, PushKind, PushMessage, PushResult
     from services.notification.domain.notices import Notice
     from services.notification.domain.preferences import Preferences
@@ -73,7 +73,7 @@ class DeviceRecord(Protocol):
     async def preferences(self, person: str) -> Preferences:
         """Return what they want."""
 
-    async def set_preferences(self, person: str, wanted: Preferences) -> None:
+    async def set_preferences(self, person: str, wanted: Preferences, at: datetime) -> None:
         """Replace what they want."""
 
 
@@ -135,8 +135,10 @@ class NoticeRecord(Protocol):
     async def device_gone(self, device: PushDevice) -> None:
         """Let go of the device and all that waits for it, unless it has another token by now."""
 
-    async def access_ended(self, vin: str, person: str, *, everybody_else: bool) -> None:
-        """Let go of what is kept for this person and vehicle, or with `everybody_else` for all others."""
+    async def access_ended(self, vin: str, person: str, at: datetime, *, everybody_else: bool) -> None:
+        """Let go of what is kept since before `at` for this person and vehicle, or with `everybody_else` for all
+        others.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,10 @@ class UpdateRecord(Protocol):
     """What comes from live updates, and the reminders. Every function raises StorageUnavailableError."""
 
     async def ingest(
-        self, notices: Sequence[Notice], changes: Sequence[DoorNews], unknown: Sequence[str], at: datetime
+        self, notices: Sequence[Notice], changes: Sequence[DoorNews | DoorsUnknown], at: datetime
     ) -> int:
-        """Keep new notices and how doors stand, in one commit; of the `unknown` vehicles that is not known any more.
-
-        Return how many notices are new.
+        """Keep new notices and how doors stand after these changes, in the order in which they stand there, in one
+        commit. Return how many notices are new.
         """
 
     async def due_conditions(self, at: datetime, most: int) -> list[StandingCondition]:

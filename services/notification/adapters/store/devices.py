@@ -67,7 +67,7 @@ class SqlDevices:
         """Return what they want."""
         return await self._database.read(lambda c: preferences_of(c, [person])[person])
 
-    async def set_preferences(self, person: str, wanted: Preferences) -> None:
+    async def set_preferences(self, person: str, wanted: Preferences, at: datetime) -> None:
         """Replace what they want."""
 
         def work(connection: Connection) -> None:
@@ -77,8 +77,15 @@ class SqlDevices:
             )
             connection.execute(delete(places).where(places.c.person == person))
             rows = [
-                {"person": person, "position": at, "name": each.name, "vin": each.vin, "until": each.until}
-                for at, each in enumerate(wanted.places)
+                {
+                    "person": person,
+                    "position": position,
+                    "name": each.name,
+                    "vin": each.vin,
+                    "until": each.until,
+                    "set_at": at,
+                }
+                for position, each in enumerate(wanted.places)
             ]
             if rows:
                 connection.execute(insert(places), rows)

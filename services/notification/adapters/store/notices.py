@@ -17,6 +17,7 @@ from services.notification.adapters.store.tables import (
     places,
     pushes,
     reminders,
+    set_before,
     shown,
 )
 from services.notification.domain.notices import CAN_WAIT, Audience, Notice, NoticeKind, collapse_of
@@ -141,13 +142,20 @@ class SqlNotices:
 
         await self._database.write(work)
 
-    async def access_ended(self, vin: str, person: str, *, everybody_else: bool) -> None:
-        """Let go of what is kept for this person and vehicle, or with `everybody_else` for all others."""
+    async def access_ended(self, vin: str, person: str, at: datetime, *, everybody_else: bool) -> None:
+        """Let go of what is kept since before `at` for this person and vehicle, or with `everybody_else` for all
+        others: what a later owner has by now stays when it comes late.
+        """
 
         def work(connection: Connection) -> None:
-            for table in (places, reminders, pushes):
+            happened = select(notices.c.event_id).where(notices.c.vin == vin, notices.c.occurred_at <= at)
+            for table, is_older in (
+                (places, set_before(at)),
+                (reminders, reminders.c.told_at <= at),
+                (pushes, pushes.c.event_id.in_(happened)),
+            ):
                 whose = table.c.person != person if everybody_else else table.c.person == person
-                connection.execute(delete(table).where(table.c.vin == vin, whose))
+                connection.execute(delete(table).where(table.c.vin == vin, whose, is_older))
 
         await self._database.write(work)
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    or_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
@@ -26,9 +27,11 @@ from services.platform.legal_holds import LegalHolds
 from services.telematics.senders import sender_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from datetime import datetime
 
-HEAD = "0003_shown"
+    from sqlalchemy import ColumnElement, Connection
+
+HEAD = "0004_set_at"
 
 
 class NotificationModel(SQLModel):
@@ -93,7 +96,9 @@ places = Table(
     Column("name", String(40), nullable=False),
     Column("vin", String(17), nullable=False, index=True),
     Column("until", Instant),
+    Column("set_at", Instant),
 )
+"""`set_at` is not there in rows of an older version."""
 
 notices = Table(
     "notice",
@@ -184,6 +189,11 @@ reminders = Table(
 audit_outbox = AuditOutbox(_metadata)
 dead_letters = DeadLetters(_metadata, sender_of)
 holds = LegalHolds(_metadata)
+
+
+def set_before(at: datetime) -> ColumnElement[bool]:
+    """Return which places were set by then; those of which it is not known were."""
+    return or_(places.c.set_at.is_(None), places.c.set_at <= at)
 
 
 def insert_new(connection: Connection, table: Table) -> Any:

@@ -18,9 +18,17 @@ from services.notification.adapters.store.tables import (
     places,
     preferences,
     reminders,
+    set_before,
     standing_doors,
 )
-from services.notification.domain.doors import DoorState, LeftCondition, StandingDoors, follow
+from services.notification.domain.doors import (
+    DoorState,
+    DoorsUnknown,
+    LeftCondition,
+    StandingDoors,
+    follow,
+    forget_older,
+)
 from services.notification.domain.updates import reminder_resolved
 from services.notification.usecases.ports import StandingCondition
 
@@ -47,21 +55,19 @@ class SqlUpdates:
         self._reminder = reminder
 
     async def ingest(
-        self, notices: Sequence[Notice], changes: Sequence[DoorNews], unknown: Sequence[str], at: datetime
+        self, notices: Sequence[Notice], changes: Sequence[DoorNews | DoorsUnknown], at: datetime
     ) -> int:
         """Keep new notices and how doors stand, in one commit; see the port."""
 
         def work(connection: Connection) -> int:
-            of_vehicles: dict[str, list[DoorNews]] = {}
+            of_vehicles: dict[str, list[DoorNews | DoorsUnknown]] = {}
             for change in changes:
                 of_vehicles.setdefault(change.vin, []).append(change)
             # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
             ended = [
                 notice
-                for vin in sorted({*of_vehicles, *unknown})
-                for notice in self._follow(
-                    connection, vin, of_vehicles.get(vin, ()), at, known=vin not in unknown
-                )
+                for vin in sorted(of_vehicles)
+                for notice in self._follow(connection, vin, of_vehicles[vin], at)
             ]
             return add_notices(connection, [*notices, *ended], at)
 
@@ -111,19 +117,27 @@ class SqlUpdates:
         await self._database.write(work)
 
     def _follow(
-        self, connection: Connection, vin: str, changes: Sequence[DoorNews], at: datetime, *, known: bool
+        self, connection: Connection, vin: str, changes: Sequence[DoorNews | DoorsUnknown], at: datetime
     ) -> list[Notice]:
         """Keep how a vehicle's doors stand after these changes; return what people are told who were reminded."""
         before = _locked(connection, vin)
-        after, told = before, list[tuple[LeftCondition, datetime]]()
+        after = before
+        told: list[Notice] = []
         for change in changes:
-            since = after.since
-            after, _, ended = follow(after, change)
-            told += [(condition, since[condition]) for condition in ended]
-            if change.drives:
-                connection.execute(delete(places).where(places.c.vin == vin))
-        if not known:
-            after = StandingDoors()
+            if isinstance(change, DoorsUnknown):
+                after, lost = forget_older(after, change)
+                for condition in lost:  # nobody is told that it ended
+                    _let_go(connection, vin, condition)
+                continue
+            known = after
+            after, _, ended = follow(known, change)
+            told += [
+                reminder_resolved(vin, condition.value, known.since[condition], person, at)
+                for condition in ended
+                for person in _let_go(connection, vin, condition)
+            ]
+            if change.drives and after is not known:  # what comes again ends no place that was set since
+                connection.execute(delete(places).where(places.c.vin == vin, set_before(change.at)))
         if after.doors != before.doors:
             rows = {
                 name: [each.locked, each.open, each.window_open, each.order]
@@ -133,11 +147,7 @@ class SqlUpdates:
                 update(standing_doors).where(standing_doors.c.vin == vin).values(doors=json.dumps(rows))
             )
         self._keep_conditions(connection, vin, before, after)
-        return [
-            reminder_resolved(vin, condition.value, since, person, at)
-            for condition, since in told
-            for person in _let_go(connection, vin, condition)
-        ]
+        return told
 
     def _keep_conditions(
         self, connection: Connection, vin: str, before: StandingDoors, after: StandingDoors
@@ -149,8 +159,6 @@ class SqlUpdates:
             which = (conditions.c.vin == vin) & (conditions.c.condition == condition.value)
             connection.execute(delete(conditions).where(which))
             if now is None:
-                if not after.doors:  # not known any more: nobody is told that it ended
-                    _let_go(connection, vin, condition)
                 continue
             connection.execute(
                 insert(conditions).values(
