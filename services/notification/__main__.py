@@ -61,7 +61,15 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     people = PeopleClient(*channels, CLOCK.monotonic)
     usual = timedelta(minutes=settings.reminder_minutes)
     notices, updates = store.SqlNotices(database), store.SqlUpdates(database, usual)
-    sending = PushSending(notices, people, senders, texts, CLOCK.now)
+    sending = PushSending(
+        notices,
+        people,
+        senders,
+        texts,
+        CLOCK.now,
+        most=settings.push_concurrency,
+        per_host=settings.push_per_host,
+    )
     sends = JobRounds("send_pushes", sending.step)
     sending.freed = sends.hurry
     addressing = JobRounds("address_notices", NoticeAddressing(notices, people, CLOCK.now, sends.hurry).step)

@@ -88,7 +88,9 @@ class WaitingNotice:
 
 @dataclass(frozen=True, slots=True)
 class DuePush:
-    """What is to be sent to a device now; None for what is gone or says nothing. `attempts` counts this one."""
+    """What is to be sent to a device now; None for what is gone or says nothing. `attempts` counts this one, `host`
+    is whose places it takes at its push service.
+    """
 
     event_id: str
     device_name: str
@@ -97,6 +99,7 @@ class DuePush:
     notice: Notice | None
     device: PushDevice | None
     wanted: Preferences
+    host: str = ""
 
 
 class NoticeRecord(Protocol):
@@ -114,8 +117,13 @@ class NoticeRecord(Protocol):
     async def set_aside(self, event_id: str, at: datetime, reason: str) -> None:
         """Tell nobody of it any more."""
 
-    async def due(self, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
-        """Take some that are to be sent by this push service; for a while nobody else does."""
+    async def due(
+        self, kind: PushKind, at: datetime, most: int, *, per_host: int, under_way: Mapping[str, int]
+    ) -> list[DuePush]:
+        """Take some that are to be sent by this push service; for a while nobody else does.
+
+        At most `per_host` of one host, those that are `under_way` there included.
+        """
 
     async def still_waits(self, push: DuePush) -> bool:
         """Return whether it is still to be sent, and taken by nobody else since."""

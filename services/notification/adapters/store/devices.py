@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
@@ -21,6 +21,7 @@ from services.notification.adapters.store.tables import (
     shown,
 )
 from services.notification.domain.devices import RegisteredDevice, TooManyDevicesError
+from services.notification.domain.messages import host_of
 from services.notification.domain.notices import Audience, Notice, NoticeKind, collapse_of, event_id_of
 from services.notification.domain.preferences import Preferences
 
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 
     from services.notification.domain.devices import CheckedDevice
     from services.platform.database import Database
+
+
+class _Told(NamedTuple):
+    """Where a person is told of a change of their devices: a name of `devices` or `former_devices`."""
+
+    id: str
+    kind: str
+    token: str
 
 
 class SqlDevices:
@@ -144,9 +153,10 @@ def _register(
             told = [_part(connection, known, at), *_others(connection, person, known.id)]
             _tell(connection, person, "DEVICE_CHANGED", told, at)
         connection.execute(update(devices).where(devices.c.id == known.id).values(row))
-        if known.kind != device.kind.value:  # what waits goes to another push service
+        if is_other:  # what waits may go to another push service
+            host = host_of(device.kind, device.token)
             connection.execute(
-                update(pushes).where(pushes.c.device == known.id).values(kind=device.kind.value)
+                update(pushes).where(pushes.c.device == known.id).values(kind=device.kind.value, host=host)
             )
     else:
         others = _others(connection, person)
@@ -164,24 +174,24 @@ def _register(
     return registered
 
 
-def _others(connection: Connection, person: str, but: str = "") -> list[tuple[str, str]]:
-    """Return the names and push services of a person's devices `but` one."""
-    query = select(devices.c.id, devices.c.kind).where(devices.c.person == person, devices.c.id != but)
-    return [(row.id, row.kind) for row in connection.execute(query.order_by(devices.c.id))]
+def _others(connection: Connection, person: str, but: str = "") -> list[_Told]:
+    """Return a person's devices `but` one."""
+    query = select(devices.c.id, devices.c.kind, devices.c.token).where(
+        devices.c.person == person, devices.c.id != but
+    )
+    return [_Told(*row) for row in connection.execute(query.order_by(devices.c.id))]
 
 
-def _part(connection: Connection, known: Row[Any], at: datetime) -> tuple[str, str]:
-    """Keep what a device was reached by until it is told that it is not any more; return its name and push service."""
+def _part(connection: Connection, known: Row[Any], at: datetime) -> _Told:
+    """Keep what a device was reached by until it is told that it is not any more; return that."""
     name = uuid.uuid4().hex
     copied = ("person", "kind", "token", "token_hash", "p256dh", "auth", "app")
     row = {column: getattr(known, column) for column in copied}
     connection.execute(insert(former_devices).values(id=name, parted_at=at, **row))
-    return name, known.kind
+    return _Told(name, known.kind, known.token)
 
 
-def _tell(
-    connection: Connection, person: str, text: str, told: Sequence[tuple[str, str]], at: datetime
-) -> None:
+def _tell(connection: Connection, person: str, text: str, told: Sequence[_Told], at: datetime) -> None:
     """Tell these of a change of a person's devices: whoever took over the account gets no notices in silence, and
     takes nobody's away in silence.
     """
@@ -205,16 +215,17 @@ def _tell(
         [
             {
                 "event_id": notice.event_id,
-                "device": device,
+                "device": each.id,
                 "person": person,
                 "vin": "",
-                "kind": kind,
-                "collapse": collapse_of(device, "", notice.about),
+                "kind": each.kind,
+                "host": host_of(each.kind, each.token),
+                "collapse": collapse_of(each.id, "", notice.about),
                 "expires_at": notice.expires_at,
                 "due_at": at,
                 "attempts": 0,
             }
-            for device, kind in told
+            for each in told
         ],
     )
 

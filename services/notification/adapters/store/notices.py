@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ from services.notification.adapters.store.tables import (
     set_before,
     shown,
 )
+from services.notification.domain.messages import host_of
 from services.notification.domain.notices import CAN_WAIT, Audience, Notice, NoticeKind, collapse_of
 from services.notification.usecases.ports import DuePush, WaitingNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
@@ -101,9 +103,11 @@ class SqlNotices:
             lambda c: c.execute(update(notices).where(notices.c.event_id == event_id).values(values))
         )
 
-    async def due(self, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
-        """Take some that are to be sent by this push service: for SEND_LEASE nobody else does."""
-        return await self._database.write(lambda c: _due(c, kind, at, most))
+    async def due(
+        self, kind: PushKind, at: datetime, most: int, *, per_host: int, under_way: Mapping[str, int]
+    ) -> list[DuePush]:
+        """Take some that are to be sent by this push service: for SEND_LEASE nobody else does; see the port."""
+        return await self._database.write(lambda c: _due(c, kind, at, most, per_host, under_way))
 
     async def still_waits(self, push: DuePush) -> bool:
         """Return whether it is to be sent, as it was taken: what came after it may have taken its place."""
@@ -260,6 +264,7 @@ def _address(connection: Connection, notice: Notice, people: Sequence[str], at: 
             person=row.person,
             vin=notice.vin,
             kind=row.kind,
+            host=host_of(row.kind, row.token),
             collapse=collapse,
             expires_at=notice.expires_at,
             due_at=due_at,
@@ -282,20 +287,35 @@ def _drop_older(connection: Connection, device: str, collapse: str) -> bool:
     return not any(tried) and not _has(connection, is_shown)
 
 
-def _due(connection: Connection, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
+def _due(
+    connection: Connection,
+    kind: PushKind,
+    at: datetime,
+    most: int,
+    per_host: int,
+    under_way: Mapping[str, int],
+) -> list[DuePush]:
+    full = [host for host, number in under_way.items() if number >= per_host]
+    host = func.coalesce(pushes.c.host, "")
     query = (
-        select(pushes.c.event_id, pushes.c.device)
+        select(pushes.c.event_id, pushes.c.device, host.label("host"))
         .where(
             pushes.c.kind == kind.value,
             pushes.c.due_at <= at,
             pushes.c.expires_at > at,
             pushes.c.set_aside.is_(None),
+            host.not_in(full),
         )
         .order_by(pushes.c.due_at)
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    keys = [(row.event_id, row.device) for row in connection.execute(query)]
+    taken = Counter(under_way)
+    keys = []
+    for row in connection.execute(query).all():
+        if taken[row.host] < per_host:
+            taken[row.host] += 1
+            keys.append((row.event_id, row.device))
     if not keys:
         return []
     chosen = or_(*((pushes.c.event_id == event) & (pushes.c.device == device) for event, device in keys))
@@ -321,6 +341,7 @@ def _due(connection: Connection, kind: PushKind, at: datetime, most: int) -> lis
             happened.get(event_id),
             reached.get(device),
             wanted[row.person],
+            row.host or "",
         )
         for (event_id, device), row in waiting.items()
     ]

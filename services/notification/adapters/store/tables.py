@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-HEAD = "0004_set_at"
+HEAD = "0005_push_host"
 
 
 class NotificationModel(SQLModel):
@@ -143,11 +143,15 @@ pushes = Table(
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("set_aside", String(200)),
+    Column("host", String(255)),
 )
-"""The outbox: what waits to be sent to a device. `kind` is the push service's. A row goes when it is sent."""
+"""The outbox: what waits to be sent to a device. `kind` is the push service's, `host` whose places it takes there (not
+there in rows of an older version). A row goes when it is sent.
+"""
 Index("push_due", pushes.c.kind, pushes.c.due_at)
 Index("push_of_device", pushes.c.device, pushes.c.collapse)
 Index("push_of_person", pushes.c.person)
+Index("push_of_vehicle", pushes.c.vin)
 
 shown = Table(
     "shown",
