@@ -87,11 +87,11 @@ async def test_what_is_taken_to_be_sent_gives_way_too(house: NotificationHarness
     holds_on, asked = asyncio.Event(), asyncio.Event()
     of_vehicle = house.people.of_vehicle
 
-    async def slowly(vin: str) -> object:
+    async def slowly(vin: str, also: str = "") -> object:
         if not asked.is_set():
             asked.set()
             await holds_on.wait()
-        return await of_vehicle(vin)
+        return await of_vehicle(vin, also)
 
     house.people.of_vehicle = slowly  # type: ignore[method-assign,assignment]
     await house.sending.step()

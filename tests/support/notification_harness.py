@@ -60,7 +60,11 @@ class FakePeople:
     def end(self, principal: str, vin: str = VIN) -> None:
         del self.of[vin][principal]
 
-    async def of_vehicle(self, vin: str) -> Mapping[str, VehiclePerson]:
+    async def of_vehicle(
+        self,
+        vin: str,
+        also: str = "",  # noqa: ARG002  # everybody is named here
+    ) -> Mapping[str, VehiclePerson]:
         self.asked += 1
         if self.away:
             raise NotKnownNowError("access: UNAVAILABLE")

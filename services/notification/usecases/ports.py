@@ -47,8 +47,8 @@ class VehiclePerson:
 class People(Protocol):
     """Who is to be told. Both raise NotKnownNowError."""
 
-    async def of_vehicle(self, vin: str) -> Mapping[str, VehiclePerson]:
-        """Return who has a right on the vehicle now, by principal."""
+    async def of_vehicle(self, vin: str, also: str = "") -> Mapping[str, VehiclePerson]:
+        """Return who has a right on the vehicle now, by principal: some hundred at most, and `also` this one."""
 
     async def who_gave(self, command_id: str) -> str:
         """Return for whom a command was given; empty where it is not known."""
