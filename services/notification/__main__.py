@@ -61,12 +61,22 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     people = PeopleClient(*channels, CLOCK.monotonic)
     usual = timedelta(minutes=settings.reminder_minutes)
     notices, updates = store.SqlNotices(database), store.SqlUpdates(database, usual)
-    sending = PushSending(notices, people, senders, texts, CLOCK.now)
+    sending = PushSending(
+        notices,
+        people,
+        senders,
+        texts,
+        CLOCK.now,
+        most=settings.push_concurrency,
+        per_host=settings.push_per_host,
+    )
     sends = JobRounds("send_pushes", sending.step)
     sending.freed = sends.hurry
     addressing = JobRounds("address_notices", NoticeAddressing(notices, people, CLOCK.now, sends.hurry).step)
     reminding = LeftReminders(updates, people, usual, CLOCK.now, addressing.hurry)
-    taken = subscriptions(DoorUpdates(updates, CLOCK.now, addressing.hurry), AccessChangeHandler(notices))
+    taken = subscriptions(
+        DoorUpdates(updates, CLOCK.now, addressing.hurry), AccessChangeHandler(notices, CLOCK.now)
+    )
     keeper = DeadLetterKeeper(database, store.dead_letters, taken, CLOCK.now)
     audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
     own_data = OwnData(

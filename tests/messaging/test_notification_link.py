@@ -53,7 +53,9 @@ class LinkedHarness:
         """Consume; `before_ack` happens after each commit, before its messages are acknowledged."""
         self._own = await self._connect()
         writer = DeadLetterWriter(self.house.database, store.dead_letters, self.house.clock.now)
-        taken = subscriptions(self.house.handler, AccessChangeHandler(self.house.notices))
+        taken = subscriptions(
+            self.house.handler, AccessChangeHandler(self.house.notices, self.house.clock.now)
+        )
         if before_ack is not None:
             handle = self.house.handler.handle
 
@@ -63,7 +65,9 @@ class LinkedHarness:
                 return done
 
             self.house.handler.handle = and_then  # type: ignore[method-assign]
-            taken = subscriptions(self.house.handler, AccessChangeHandler(self.house.notices))
+            taken = subscriptions(
+                self.house.handler, AccessChangeHandler(self.house.notices, self.house.clock.now)
+            )
         self._tasks = [
             asyncio.create_task(each.run()) for each in consumers(self._own, taken, writer.dead_letter)
         ]
@@ -178,7 +182,7 @@ async def test_what_is_published_again_after_the_broker_lost_everything_is_told_
 async def test_what_was_kept_goes_with_the_right(linked: LinkedHarness) -> None:
     places = Preferences(places=(IgnoredPlace("Home", VIN),))
     for person in (OWNER, SHARER):
-        await linked.house.devices.set_preferences(person, places)
+        await linked.house.devices.set_preferences(person, places, linked.house.clock.now())
     await linked.run()
     changed = grant_pb2.AccessChanged(
         event_id="e-1",

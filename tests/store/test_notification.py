@@ -13,11 +13,12 @@ from services.notification.adapters.store.tables import (
     notices,
     pushes,
 )
-from services.notification.domain.messages import PushOutcome, PushResult
+from services.notification.domain.messages import PushKind, PushOutcome, PushResult
 from services.notification.domain.preferences import Preferences
-from services.notification.usecases import sending as sending_module
 from services.platform.storage import StorageUnavailableError
 from tests.support.notification_harness import (
+    MOST_PER_HOST,
+    MOST_UNDER_WAY,
     OWNER,
     SHARER,
     VALET,
@@ -131,7 +132,7 @@ async def test_a_late_answer_takes_the_place_of_the_timeout(house: NotificationH
 
 async def test_what_is_sent_late_says_from_when_it_is_or_is_not_sent(house: NotificationHarness) -> None:
     await house.phone(OWNER, "phone")
-    await house.devices.set_preferences(OWNER, Preferences(time_zone="Asia/Seoul"))
+    await house.devices.set_preferences(OWNER, Preferences(time_zone="Asia/Seoul"), house.clock.now())
     house.people.away = True
     await house.command("cmd-1", "SUCCESS")
     await house.settle()
@@ -261,22 +262,67 @@ async def test_a_device_that_breaks_or_is_refused_stops_no_other(house: Notifica
     assert house.fcm.attempts.count("refused") == 1
 
 
-async def test_a_push_service_that_hangs_holds_up_no_other(
-    house: NotificationHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sending_module, "MOST_UNDER_WAY", 2)
-    hang = [f"hangs-{number}" for number in range(4)]
-    await house.phones(OWNER, *hang, "apple")
+async def test_a_push_service_that_hangs_holds_up_no_other(house: NotificationHarness) -> None:
+    hang = [f"hangs-{number}" for number in range(MOST_UNDER_WAY + 2)]
+    await house.phones(OWNER, "apple")
+    for token in hang:
+        house.people.let(token)
+        await house.phone(token, token)
     house.fcm.hangs.update(hang)
-    await house.command("cmd-1", "SUCCESS")
+    await house.alert("COMMAND_CONTRADICTED", "status")
     while await house.addressing.step():
         pass
-    await house.sending.step()
-    while not house.apns.shown:
+    while not house.apns.shown or len(house.fcm.attempts) < MOST_UNDER_WAY:
         await house.sending.step()
         await asyncio.sleep(0)
-    assert len(house.fcm.attempts) == 2
+    await house.sending.step()
+    assert len(house.fcm.attempts) == MOST_UNDER_WAY
     await house.sending.finish()
+
+
+async def test_a_host_of_web_push_that_hangs_holds_up_no_other(house: NotificationHarness) -> None:
+    """However much waits for it, and before what: it has its own places."""
+    hang = [f"https://hangs.example/{number}" for number in range(MOST_UNDER_WAY + 8)]
+    good = "https://good.example/1"
+    for token in (*hang, good):
+        person = "z" if token == good else token[-8:]
+        house.people.let(person)
+        await house.phone(person, token, PushKind.WEB_PUSH, device_id="browser")
+    house.web_push.hangs.update(hang)
+    await house.alert("COMMAND_CONTRADICTED", "status")
+    while await house.addressing.step():
+        pass
+    behind = update(pushes).where(pushes.c.host == "good.example")
+    house.clock.advance(1)
+    await house.database.write(lambda c: c.execute(behind.values(due_at=house.clock.now())))
+    while not house.web_push.shown:
+        await house.sending.step()
+        await asyncio.sleep(0)
+    await house.sending.step()
+    assert house.web_push.titles(good)
+    assert len(house.web_push.attempts) == MOST_PER_HOST + 1
+    await house.sending.finish()
+
+
+async def test_what_waits_for_a_host_is_sent_when_it_has_room(house: NotificationHarness) -> None:
+    """And so is what an older version left, which does not say of which host it is."""
+    freed = asyncio.Event()
+    house.sending.freed = freed.set
+    tokens = [f"https://busy.example/{number:02}" for number in range(3 * MOST_PER_HOST)]
+    for token in tokens:
+        house.people.let(token[-2:])
+        await house.phone(token[-2:], token, PushKind.WEB_PUSH, device_id="browser")
+    await house.alert("COMMAND_CONTRADICTED", "status")
+    while await house.addressing.step():
+        pass
+    old = update(pushes).where(pushes.c.person.in_([token[-2:] for token in tokens[:MOST_PER_HOST]]))
+    await house.database.write(lambda c: c.execute(old.values(host=None)))
+    async with asyncio.timeout(60):
+        while len(house.web_push.shown) < len(tokens):
+            await house.sending.step()
+            await asyncio.sleep(0)
+    assert freed.is_set()
+    assert sorted(house.web_push.attempts) == tokens
 
 
 async def test_a_row_that_says_nothing_stops_nobody(house: NotificationHarness) -> None:
@@ -296,11 +342,11 @@ async def test_a_store_that_is_away_loses_nothing(
     while await house.addressing.step():
         pass
 
-    async def away(_push: object) -> None:
+    async def away(_push: object, _at: object) -> None:
         raise StorageUnavailableError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(house.notices, "sent", away)
+        patched.setattr(house.notices, "delivered", away)
         await house.sending.step()
         await house.sending.finish()
         with pytest.raises(StorageUnavailableError):

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from services.notification.adapters.kept import kept_tables
 from services.notification.adapters.store.tables import (
     devices,
+    former_devices,
     holds,
     notices,
     places,
@@ -83,6 +84,61 @@ async def test_other_devices_are_told_of_a_new_one(house: NotificationHarness) -
     assert house.apns.shown == []
 
 
+async def test_a_device_that_is_replaced_or_removed_is_told_so(house: NotificationHarness) -> None:
+    """Whoever takes over an account and all its devices at once does not do it in silence."""
+    replaced, removed = "A device gets notifications elsewhere", "A device gets no more notifications"
+    await house.phones(OWNER, "first", "second")
+    await house.phone(OWNER, "thief-1", device_id="first")
+    await house.phone(OWNER, "thief-2", device_id="second")
+    await house.settle()
+    assert replaced in house.fcm.titles("first")
+    assert replaced in house.fcm.titles("second")
+    assert replaced in house.fcm.titles("thief-1")
+    assert {each.push.token for each in await house.devices.listed(OWNER)} == {"thief-1", "thief-2"}
+
+    house.fcm.shown.clear()
+    for name in ("first", "second"):
+        await house.devices.delete(OWNER, name, house.clock.now())
+    await house.devices.delete(OWNER, "no-device", house.clock.now())
+    await house.phone(OWNER, "third")
+    await house.settle()
+    assert (house.fcm.titles("thief-1"), house.fcm.titles("thief-2")) == ([removed], [removed])
+    assert house.fcm.titles("third") == []
+    # It was told, and is nobody's any more: nothing else is sent there, and nothing of it is left.
+    await house.command("cmd-1", "SUCCESS")
+    await house.settle()
+    assert [token for token, _ in house.fcm.shown if token != "third"] == ["thief-1", "thief-2"]
+    assert await count(house, former_devices) == 0
+
+
+async def test_a_device_whose_keys_are_replaced_is_told_so(house: NotificationHarness) -> None:
+    for auth in (b"1" * 16, b"1" * 16, b"2" * 16):
+        device = CheckedDevice("phone", PushKind.FCM, "same", b"", auth, "")
+        await house.devices.register(OWNER, device, 3, house.clock.now())
+    await house.settle()
+    assert house.fcm.titles("same") == ["A device gets notifications elsewhere"]
+
+
+async def test_a_device_that_cannot_be_told_is_forgotten(house: NotificationHarness) -> None:
+    await house.phone(OWNER, "dead")
+    await house.phone(OWNER, "lent")
+    house.fcm.says = {name: PushResult(PushOutcome.LATER) for name in ("dead", "lent")}
+    for name in ("dead", "lent"):
+        await house.devices.delete(OWNER, name, house.clock.now())
+    await house.settle()
+    assert await count(house, former_devices) == 2
+    # The phone is somebody else's now, who learns nothing of who had it.
+    await house.phone(SHARER, "lent")
+    assert await count(house, former_devices) == 1
+    lines = kept_tables(timedelta(days=30), timedelta(days=270))
+    house.clock.advance(timedelta(days=1, seconds=1).total_seconds())
+    await Retention(house.database, lines, holds, house.clock.now).run_once()
+    assert await count(house, former_devices) == 0
+    house.fcm.says.clear()
+    await house.later(minutes=30)
+    assert house.fcm.shown == []
+
+
 async def test_nobody_has_more_devices_than_one_may(house: NotificationHarness) -> None:
     async def register(number: int) -> bool:
         device = CheckedDevice(f"phone-{number}", PushKind.FCM, f"token-{number}", b"", b"", "")
@@ -94,18 +150,20 @@ async def test_nobody_has_more_devices_than_one_may(house: NotificationHarness) 
 
     done = await asyncio.gather(*(register(number) for number in range(8)))
     assert sum(done) == len(await house.devices.listed(OWNER)) == 3
-    await house.devices.delete(OWNER, (await house.devices.listed(OWNER))[0].device_id)
+    await house.devices.delete(OWNER, (await house.devices.listed(OWNER))[0].device_id, house.clock.now())
     assert await register(9)
 
 
 async def test_what_was_kept_for_somebody_goes_with_their_access(house: NotificationHarness) -> None:
     for person in (OWNER, SHARER):
         await house.phone(person, person)
-        await house.devices.set_preferences(person, Preferences(places=(IgnoredPlace("Home", VIN),)))
-    await house.notices.access_ended(VIN, SHARER, everybody_else=False)
+        await house.devices.set_preferences(
+            person, Preferences(places=(IgnoredPlace("Home", VIN),)), house.clock.now()
+        )
+    await house.notices.access_ended(VIN, SHARER, house.clock.now(), everybody_else=False)
     assert (await house.devices.preferences(SHARER)).places == ()
     assert (await house.devices.preferences(OWNER)).places != ()
-    await house.notices.access_ended(VIN, SHARER, everybody_else=True)
+    await house.notices.access_ended(VIN, SHARER, house.clock.now(), everybody_else=True)
     assert await count(house, places) == 0
     assert await count(house, devices) == 2
 
@@ -113,7 +171,9 @@ async def test_what_was_kept_for_somebody_goes_with_their_access(house: Notifica
 async def test_a_person_is_handed_what_is_kept_of_them_and_erased(house: NotificationHarness) -> None:
     for person in (OWNER, SHARER):
         await house.phone(person, f"token-of-{person}", device_id="phone")
-        await house.devices.set_preferences(person, Preferences(places=(IgnoredPlace("Home", OTHER_VIN),)))
+        await house.devices.set_preferences(
+            person, Preferences(places=(IgnoredPlace("Home", OTHER_VIN),)), house.clock.now()
+        )
     house.fcm.says[f"token-of-{OWNER}"] = PushResult(PushOutcome.LATER)
     await house.door("trunk", open=True, locked=True)
     await house.later(minutes=10)

@@ -43,7 +43,9 @@ async def count(house: NotificationHarness, table: Table) -> int:
 async def test_quiet_hours_hold_back_what_can_wait(house: NotificationHarness) -> None:
     await house.phone(OWNER, "phone")
     quiet = QuietHours(22 * 60, 7 * 60)
-    await house.devices.set_preferences(OWNER, Preferences(quiet=quiet, time_zone="Asia/Seoul"))
+    await house.devices.set_preferences(
+        OWNER, Preferences(quiet=quiet, time_zone="Asia/Seoul"), house.clock.now()
+    )
     house.clock.at = datetime(2027, 1, 15, 15, 30, tzinfo=UTC)  # half past midnight in Seoul
     await house.alert("B1A05", "diagnostics", component_id="trunk_actuator_01")
     await house.alert("COMPONENT_ERROR", "diagnostics", component_id="another")
@@ -70,7 +72,7 @@ async def test_quiet_hours_hold_back_what_can_wait(house: NotificationHarness) -
 async def test_what_is_turned_off_is_not_told(house: NotificationHarness) -> None:
     await house.phone(OWNER, "phone")
     off = frozenset({NoticeKind.DOOR_RESULT, NoticeKind.DIAGNOSTICS})
-    await house.devices.set_preferences(OWNER, Preferences(off=off, language="ko"))
+    await house.devices.set_preferences(OWNER, Preferences(off=off, language="ko"), house.clock.now())
     await house.command("cmd-1", "SUCCESS")
     await house.alert("B1A05", "diagnostics")
     await house.alert("ACCESS_BEGUN", "access")
@@ -82,7 +84,7 @@ async def test_a_vehicle_left_open_is_told_after_the_time_that_each_wants(house:
     await house.phone(OWNER, "owners")
     await house.phone(SHARER, "sharers")
     await house.phone(VALET, "valets")
-    await house.devices.set_preferences(SHARER, Preferences(reminder_minutes=2))
+    await house.devices.set_preferences(SHARER, Preferences(reminder_minutes=2), house.clock.now())
     await house.door("trunk", open=True, locked=True)
     await house.later(minutes=1, seconds=59)
     assert house.fcm.shown == []
@@ -141,7 +143,7 @@ async def test_what_comes_out_of_order_and_what_is_not_known_any_more(house: Not
 async def test_an_ignored_place_holds_until_the_vehicle_drives_off(house: NotificationHarness) -> None:
     await house.phone(OWNER, "phone")
     home = IgnoredPlace("Home", VIN)
-    await house.devices.set_preferences(OWNER, Preferences(places=(home,)))
+    await house.devices.set_preferences(OWNER, Preferences(places=(home,)), house.clock.now())
     await house.door("driver", open=False, locked=False)
     await house.later(hours=1)
     assert house.fcm.shown == []
@@ -154,7 +156,9 @@ async def test_an_ignored_place_holds_until_the_vehicle_drives_off(house: Notifi
     assert house.fcm.titles("phone") == ["Your car is not locked"]
 
     until = house.clock.now() + timedelta(hours=1)
-    await house.devices.set_preferences(OWNER, Preferences(places=(IgnoredPlace("Garage", VIN, until),)))
+    await house.devices.set_preferences(
+        OWNER, Preferences(places=(IgnoredPlace("Garage", VIN, until),)), house.clock.now()
+    )
     await house.door("trunk", open=True, locked=True)
     await house.later(minutes=59)
     assert len(house.fcm.shown) == 1

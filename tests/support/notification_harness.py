@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 VIN = "KMHSH81C7LU123456"
 OWNER, SHARER, VALET = "user-123", "user-456", "user-789"
 MIGRATIONS = Path(services.notification.__file__).with_name("migrations")
+MOST_UNDER_WAY, MOST_PER_HOST = 32, 8
 USUAL = timedelta(minutes=10)
 _ACTIONS = door_command_pb2.CommandAction.Value
 _STATUSES = door_command_pb2.CommandStatus.Value
@@ -59,7 +60,11 @@ class FakePeople:
     def end(self, principal: str, vin: str = VIN) -> None:
         del self.of[vin][principal]
 
-    async def of_vehicle(self, vin: str) -> Mapping[str, VehiclePerson]:
+    async def of_vehicle(
+        self,
+        vin: str,
+        also: str = "",  # noqa: ARG002  # everybody is named here
+    ) -> Mapping[str, VehiclePerson]:
         self.asked += 1
         if self.away:
             raise NotKnownNowError("access: UNAVAILABLE")
@@ -108,6 +113,7 @@ class NotificationHarness:
     people: FakePeople = field(default_factory=FakePeople)
     fcm: FakePushService = field(default_factory=FakePushService)
     apns: FakePushService = field(default_factory=FakePushService)
+    web_push: FakePushService = field(default_factory=FakePushService)
 
     def __post_init__(self) -> None:
         self.devices = store.SqlDevices(self.database)
@@ -122,9 +128,11 @@ class NotificationHarness:
         self.sending = PushSending(
             self.notices,
             self.people,
-            {PushKind.FCM: self.fcm, PushKind.APNS: self.apns},
+            {PushKind.FCM: self.fcm, PushKind.APNS: self.apns, PushKind.WEB_PUSH: self.web_push},
             TextCatalogue.read(),
             self.clock.now,
+            most=MOST_UNDER_WAY,
+            per_host=MOST_PER_HOST,
         )
         self.reminding = LeftReminders(self.updates, self.people, USUAL, self.clock.now, lambda: None)
         self.handler = DoorUpdates(self.updates, self.clock.now, lambda: None)

@@ -33,7 +33,7 @@ export class AuditPanel extends Panel {
       el("td", {}, el("time", { datetime: entry.time }, formatTime(entry.time))),
       el("td", {}, el("span", { class: `badge ${MOODS[entry.decision] ?? ""}` }, word("decision", entry.decision))),
       el("td", { lang: "en" }, entry.sentence),
-      el("td", {}, [entry.actorId && t("history.agent", { agent: entry.actorId }), entry.userId].filter(Boolean).join(" · "))));
+      el("td", {}, [entry.actorId, entry.userId].filter(Boolean).join(" · "))));
     this._said = el("div", {});
     clear(this.root).append(el("div", { class: "stack" },
       el("div", { class: "row end filters" }, pick("period", PERIODS, "period"), pick("decision", DECISIONS, "decision"), button("refresh", () => this.refresh(), { kind: "small" })),

@@ -35,7 +35,8 @@ export class FailuresPanel extends Panel {
       el("dl", { class: "figures" }, this._figures(report)),
       this._likely(report.likelyCause),
       chart,
-      this._causes(report.causes ?? [])));
+      this._causes(report.causes ?? []),
+      this._places(report)));
     this._chart = new Chart(chart, { title: "failures.over", kind: "bars" });
     this._chart.show(bucketSeries(report, (reason) => (reason === "all" ? t("failures.failed") : word("failure", reason))));
   }
@@ -69,6 +70,19 @@ export class FailuresPanel extends Panel {
       likely.aboveFleet && el("p", { class: "small" }, t("failures.above"))));
   }
 
+  /** Where it failed: each door with its reasons, and each component. */
+  _places({ doors = [], components = [] }) {
+    const reasons = (each) => (each.reasons ?? []).map(({ failureReason, failures }) => `${word("failure", failureReason)} (${failures})`).join(", ");
+    const rows = [
+      ...doors.map((each) => [word("door", each.doorId), each.failures, reasons(each)]),
+      ...components.map((each) => [word("failurePart", each.component), each.failures, each.fleetShare === undefined ? "–" : percent(each.fleetShare)]),
+    ];
+    if (!rows.length) return null;
+    return el("table", { class: "data", data: { part: "places" } }, el("caption", {}, t("failures.places")),
+      el("thead", {}, el("tr", {}, ["failures.place", "failures.failed", "failures.why"].map((key) => el("th", { scope: "col" }, t(key))))),
+      el("tbody", {}, rows.map(([name, count, why]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "number" }, formatNumber(count)), el("td", {}, why)))));
+  }
+
   _causes(causes) {
     if (!causes.length) return null;
     const columns = ["failures.cause", "failures.failed", "failures.share", "failures.fleetShare", "history.doors", "failures.seen"];
@@ -78,11 +92,16 @@ export class FailuresPanel extends Panel {
       el("td", { class: "number" }, percent(each.share)),
       el("td", { class: "number" }, each.fleetShare === undefined ? "–" : percent(each.fleetShare)),
       el("td", {}, (each.doors ?? []).map((door) => `${word("door", door.doorId)} (${door.failures})`).join(", ") || "–"),
-      el("td", {}, each.lastSeen ? formatTime(each.lastSeen) : "–")));
+      el("td", {}, each.lastSeen ? hourOf(each.lastSeen) : "–")));
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("failures.causes") },
       el("table", { class: "data wide", data: { part: "causes" } }, el("caption", {}, t("failures.causes")),
         el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)));
   }
+}
+
+/** The hour in which something was counted last: when in it is not kept. */
+function hourOf(begin) {
+  return `${formatTime(begin)} – ${formatTime(new Date(Date.parse(begin) + 3_600_000).toISOString())}`;
 }
 
 function percent(share) {

@@ -21,6 +21,8 @@ import { Tabs } from "./tabs.js";
 /** When a command that runs is looked at again, in milliseconds after it was asked for: stages that no event tells show so. */
 const LOOKS_MS = [250, 800, 1_600, 3_000, 6_000, 10_000, 15_000, 20_000, 25_000, 31_000, 36_000, 41_000];
 const LATE_MS = 3_000;
+/** How often it is asked whether the car can be reached: no event tells that it cannot any more. */
+const REACH_MS = 30_000;
 const REACH = { ONLINE: "good", ASLEEP: "unknown", LOST: "warn" };
 
 export class Workplace {
@@ -137,6 +139,7 @@ export class Workplace {
     this._live.subscribe(this._vin);
     // The status is read once what follows it is sure to come; where that takes long it is better than nothing.
     this._after(LATE_MS, () => !this._hasRead && this._readStatus());
+    this._followReach();
     this._readCase();
     this._tabs.choose("tab.history");
   }
@@ -155,6 +158,8 @@ export class Workplace {
       this._look(commandId);
       this._history.refresh();
     }
+    // The car may have moved doors all the same: what is shown is no longer sure.
+    if (status === "TIMEOUT") this._readStatus();
   }
 
   _liveState(detail) {
@@ -184,7 +189,11 @@ export class Workplace {
       this._drawReach();
       clear(this._said);
     });
-    const capabilities = this._reading(async () => {
+    await Promise.all([status, this._readCapabilities()]);
+  }
+
+  async _readCapabilities() {
+    await this._reading(async () => {
       const { data } = await this._api.get(`${this._door}/capabilities`, { signal: this._aborted.signal });
       const isNew = JSON.stringify(data.doors) !== JSON.stringify(this._capabilities?.doors);
       this._capabilities = data;
@@ -194,7 +203,14 @@ export class Workplace {
         this._commands.setCapabilities(data);
       }
     });
-    await Promise.all([status, capabilities]);
+  }
+
+  /** Ask again and again, as long as the case is open. */
+  _followReach() {
+    this._after(REACH_MS, async () => {
+      await this._readCapabilities();
+      if (!this._aborted.signal.aborted) this._followReach();
+    });
   }
 
   async _readCase() {

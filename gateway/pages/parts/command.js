@@ -43,6 +43,10 @@ export function stagesOf(command) {
   const reached = new Map((command.stages ?? []).map((stage) => [stage.name, stage.time]));
   if (!reached.has("ACCEPTED") && command.timestamp) reached.set("ACCEPTED", command.timestamp);
   const names = ORDER.filter((name) => name !== "WAKING" || reached.has("WAKING"));
+  // What lies at the broker is sent, and the vehicle may be woken for it afterwards.
+  if (Date.parse(reached.get("WAKING")) > Date.parse(reached.get("SENT"))) {
+    names.splice(names.indexOf("WAKING"), 2, "SENT", "WAKING");
+  }
   const last = names.findLastIndex((name) => reached.has(name));
   const ended = isFinal(command.status);
   return names.map((name, index) => {

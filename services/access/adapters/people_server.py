@@ -25,8 +25,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RightHolders(Protocol):
     """Who has a right on a vehicle."""
 
-    async def right_holders(self, vin: str, *, at: datetime) -> Sequence[RightHolder]:
-        """Return whoever has one at this moment, owners first. Raises StorageUnavailableError."""
+    async def right_holders(self, vin: str, *, at: datetime, also: str = "") -> Sequence[RightHolder]:
+        """Return whoever has one at this moment, owners first, `also` in any case. Raises StorageUnavailableError."""
 
 
 class VehiclePeopleServicer(vehicle_people_service_pb2_grpc.VehiclePeopleServiceServicer):
@@ -44,7 +44,7 @@ class VehiclePeopleServicer(vehicle_people_service_pb2_grpc.VehiclePeopleService
     async def ListVehiclePeople(
         self, request: vehicle_people_service_pb2.ListVehiclePeopleRequest, context: Context
     ) -> vehicle_people_service_pb2.ListVehiclePeopleResponse:
-        found = await self._record.right_holders(request.vin, at=self._now())
+        found = await self._record.right_holders(request.vin, at=self._now(), also=request.also)
         return vehicle_people_service_pb2.ListVehiclePeopleResponse(
             people=[
                 vehicle_people_service_pb2.VehiclePerson(

@@ -27,8 +27,11 @@ class RightHolder:
     reads_diagnostics: bool
 
 
-def right_holders(grants: Iterable[Grant], locked: Collection[str], now: datetime) -> list[RightHolder]:
-    """Return whoever has a right on the vehicle of these grants at this moment, owners first, MOST_PEOPLE at most.
+def right_holders(
+    grants: Iterable[Grant], locked: Collection[str], now: datetime, also: str = ""
+) -> list[RightHolder]:
+    """Return whoever has a right on the vehicle of these grants at this moment, owners first, MOST_PEOPLE at most, and
+    `also` this one.
 
     Whose account is locked reads nothing; an owner is told of what concerns their ownership all the same.
     """
@@ -50,4 +53,4 @@ def right_holders(grants: Iterable[Grant], locked: Collection[str], now: datetim
             )
         )
     found.sort(key=lambda each: (not each.is_owner, each.principal))
-    return found[:MOST_PEOPLE]
+    return found[:MOST_PEOPLE] + [each for each in found[MOST_PEOPLE:] if each.principal == also]

@@ -9,15 +9,17 @@ from services.notification.adapters.store.tables import (
     conditions,
     dead_letters,
     devices,
+    former_devices,
     holds,
     notices,
     places,
     preferences,
     pushes,
     reminders,
+    shown,
     standing_doors,
 )
-from services.notification.domain.notices import KEEP_NOTICES
+from services.notification.domain.notices import KEEP_FORMER_DEVICES, KEEP_NOTICES, KEEP_SHOWN
 from services.platform.kept_data import KeptTable, OnErasure
 from services.platform.kept_tables import audit_outbox_line, holds_line, letters_line
 
@@ -39,6 +41,16 @@ def kept_tables(letters: timedelta, keep_devices: timedelta) -> Sequence[KeptTab
             _TELLING,
             f"until it is deleted, or {keep_devices.days} days unconfirmed (DOORS_PUSH_DEVICE_DAYS)",
             over=lambda at: devices.c.confirmed_at < at - keep_devices,
+            persons=("person",),
+            on_erasure=OnErasure.DELETED,
+            secret=("token", "token_hash", "p256dh", "auth"),
+        ),
+        KeptTable(
+            former_devices,
+            "by what devices were reached that were deleted or replaced, to tell them so",
+            "nobody's notices are taken away in silence: security",
+            "until they are told, a day at most",
+            over=lambda at: former_devices.c.parted_at < at - KEEP_FORMER_DEVICES,
             persons=("person",),
             on_erasure=OnErasure.DELETED,
             secret=("token", "token_hash", "p256dh", "auth"),
@@ -79,6 +91,15 @@ def kept_tables(letters: timedelta, keep_devices: timedelta) -> Sequence[KeptTab
             over=lambda at: pushes.c.expires_at < at,
             persons=("person",),
             resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            shown,
+            "which faults and reminders devices show that have not ended",
+            "telling people that they are over: contract",
+            f"until they are over, {KEEP_SHOWN.days} days at most",
+            over=lambda at: shown.c.shown_at < at - KEEP_SHOWN,
+            persons=("person",),
             on_erasure=OnErasure.DELETED,
         ),
         KeptTable(

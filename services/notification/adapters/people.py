@@ -25,6 +25,8 @@ CACHE_SECONDS = 1.0
 question.
 """
 _MOST_KNOWN = 1_000
+_MOST_NAMED = 200
+"""The access service names so many at most, and who is asked for besides."""
 _SECONDS = 2.0
 
 
@@ -37,15 +39,21 @@ class PeopleClient:
         self._access = vehicle_people_service_pb2_grpc.VehiclePeopleServiceStub(access)
         self._command = command_origin_service_pb2_grpc.CommandOriginServiceStub(command)
         self._monotonic = monotonic
-        self._known: OrderedDict[str, tuple[float, Mapping[str, VehiclePerson]]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[float, Mapping[str, VehiclePerson]]] = OrderedDict()
 
-    async def of_vehicle(self, vin: str) -> Mapping[str, VehiclePerson]:
+    async def of_vehicle(self, vin: str, also: str = "") -> Mapping[str, VehiclePerson]:
         """Return who has a right on the vehicle now, by principal. Raises NotKnownNowError."""
+        people = await self._asked(vin, "")
+        if also and also not in people and len(people) >= _MOST_NAMED:
+            people = await self._asked(vin, also)
+        return people
+
+    async def _asked(self, vin: str, also: str) -> Mapping[str, VehiclePerson]:
         asked_at = self._monotonic()
-        known = self._known.get(vin)
+        known = self._known.get((vin, also))
         if known is not None and asked_at - known[0] < CACHE_SECONDS:
             return known[1]
-        request = vehicle_people_service_pb2.ListVehiclePeopleRequest(vin=vin)
+        request = vehicle_people_service_pb2.ListVehiclePeopleRequest(vin=vin, also=also)
         try:
             answer = await ask(self._access.ListVehiclePeople, request, seconds=_SECONDS)
         except grpc.aio.AioRpcError as error:
@@ -58,8 +66,8 @@ class PeopleClient:
                 for each in answer.people
             }
         )
-        self._known[vin] = (asked_at, people)
-        self._known.move_to_end(vin)
+        self._known[vin, also] = (asked_at, people)
+        self._known.move_to_end((vin, also))
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
         return people

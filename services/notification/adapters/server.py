@@ -71,7 +71,7 @@ class PushDeviceServicer(push_device_service_pb2_grpc.PushDeviceServiceServicer)
     async def DeletePushDevice(
         self, request: push_device_service_pb2.DeletePushDeviceRequest, context: Context
     ) -> push_device_pb2.PushDeviceList:
-        left = await self._record.delete(_caller(), request.device_id)
+        left = await self._record.delete(_caller(), request.device_id, self._now())
         return translate.device_list(left, self._server_key)
 
     @override
@@ -86,7 +86,7 @@ class PushDeviceServicer(push_device_service_pb2_grpc.PushDeviceServiceServicer)
         self, request: push_device_service_pb2.UpdateNotificationPreferencesRequest, context: Context
     ) -> push_device_pb2.NotificationPreferences:
         wanted = translate.preferences(request.preferences)
-        kept = await usecases.update_preferences(self._record, _caller(), wanted)
+        kept = await usecases.update_preferences(self._record, _caller(), wanted, at=self._now())
         return translate.preferences_message(kept, self._usual_minutes)
 
 

@@ -11,11 +11,12 @@ from google.protobuf.message import DecodeError
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS
 from protocol.subjects import ACCESS_CHANGED_SUBJECT, KEPT_UPDATES, is_vin, origin_of_update, vin_of
 from services.notification.adapters import translate
+from services.notification.domain.doors import DoorsUnknown
 from services.notification.domain.notices import event_id_of
 from services.notification.domain.updates import COALESCED, alert_notice, command_notice
 from services.platform.consumer import ConsumerPlan, PoisonMessage
 from services.platform.subscriptions import Subscription
-from services.platform.times import microseconds, moment
+from services.platform.times import microseconds, moment, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,16 +45,15 @@ class DoorUpdates:
         """Keep what people are to be told, and how doors stand, in one commit. Repeated it changes nothing."""
         now = self._now()
         notices: list[Notice] = []
-        changes: list[DoorNews] = []
-        unknown: list[str] = []
+        changes: list[DoorNews | DoorsUnknown] = []
         poison: list[PoisonMessage] = []
         for delivery in deliveries:
             try:
                 update = door_update_pb2.DoorUpdate.FromString(delivery.data)
-                self._sort(delivery, update, now, notices, changes, unknown)
+                self._sort(delivery, update, now, notices, changes)
             except (DecodeError, ValueError) as error:
                 poison.append(PoisonMessage(delivery, f"no live update: {error}"))
-        if (notices or changes or unknown) and await self._record.ingest(notices, changes, unknown, now):
+        if (notices or changes) and await self._record.ingest(notices, changes, now):
             self._made()
         return poison
 
@@ -63,15 +63,14 @@ class DoorUpdates:
         update: door_update_pb2.DoorUpdate,
         now: datetime,
         notices: list[Notice],
-        changes: list[DoorNews],
-        unknown: list[str],
+        changes: list[DoorNews | DoorsUnknown],
     ) -> None:
         """Put it where it belongs. Raises ValueError for what is no update, or another vehicle's."""
         vin, origin = vin_of(delivery.subject), origin_of_update(delivery.subject)
         if update.vin != vin:
             raise ValueError("it is about another vehicle than its subject")
         arrived_us = delivery.arrived_at_us(microseconds(now))
-        at = moment(arrived_us)
+        at, order = moment(arrived_us), delivery.stored_at_ns or arrived_us * 1_000
         event_id = _event_id(delivery, origin)
         member, notice = update.WhichOneof("data"), None
         if member == "command_status" and origin == "command":
@@ -80,9 +79,9 @@ class DoorUpdates:
             alert = translate.alert_update(event_id, origin, update, at)
             notice = alert_notice(alert)
             if origin == "status" and alert.code == COALESCED:
-                unknown.append(vin)
+                changes.append(DoorsUnknown(vin, order))
         elif member == "door_status" and origin == "status":
-            changes.append(translate.door_change(update, at, delivery.stored_at_ns or arrived_us * 1_000))
+            changes.append(translate.door_change(update, at, order))
         if notice is not None:
             notices.append(notice)
 
@@ -90,15 +89,18 @@ class DoorUpdates:
 class AccessChangeHandler:
     """Handles what ACCESS_CHANGES delivers: what was kept for somebody and a vehicle goes with their right on it."""
 
-    def __init__(self, record: NoticeRecord) -> None:
+    def __init__(self, record: NoticeRecord, now: Callable[[], datetime]) -> None:
         self._record = record
+        self._now = now
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
-        """Let go of what is nobody's any more. Repeated it changes nothing."""
+        """Let go of what is nobody's any more. Repeated, or late, it changes nothing."""
+        now = self._now()
         poison: list[PoisonMessage] = []
         for delivery in deliveries:
             try:
                 changed = _access_changed(delivery.data)
+                at = min(time_of(changed.at), now) if changed.HasField("at") else now
             except (DecodeError, ValueError) as error:
                 poison.append(PoisonMessage(delivery, f"no change of access: {error}"))
                 continue
@@ -106,6 +108,7 @@ class AccessChangeHandler:
                 await self._record.access_ended(
                     changed.vin,
                     changed.principal,
+                    at,
                     everybody_else=changed.change == _CHANGES.ACCESS_CHANGE_TRANSFERRED,
                 )
         return poison

@@ -59,6 +59,22 @@ class DoorNews:
     drives: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class DoorsUnknown:
+    """How a vehicle's doors stand is not known from here on; `order` as of DoorState."""
+
+    vin: str
+    order: int
+
+
+def forget_older(before: StandingDoors, unknown: DoorsUnknown) -> tuple[StandingDoors, list[LeftCondition]]:
+    """Return what is known of them all the same, heard later, and which conditions are not known any more."""
+    doors = {name: door for name, door in before.doors.items() if door.order > unknown.order}
+    after = StandingDoors(doors)
+    since = {condition: at for condition, at in before.since.items() if after.those(condition)}
+    return replace(after, since=since), [each for each in before.since if each not in since]
+
+
 def follow(
     before: StandingDoors, change: DoorNews
 ) -> tuple[StandingDoors, list[LeftCondition], list[LeftCondition]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+_MOST_HOST = 255
 
 
 class PushKind(StrEnum):
@@ -17,6 +20,13 @@ class PushKind(StrEnum):
     FCM = "FCM"
     APNS = "APNS"
     WEB_PUSH = "WEB_PUSH"
+
+
+def host_of(kind: str, token: str) -> str:
+    """Return the host that a token of this kind of push service is at, by which its places are counted: empty where a
+    push service is one.
+    """
+    return urlsplit(token).netloc[:_MOST_HOST] if kind == PushKind.WEB_PUSH else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,10 @@ NEWS_FOR: Mapping[NoticeKind, timedelta] = {
     NoticeKind.DIAGNOSTICS: timedelta(days=1),
 }
 """How long each is worth telling. All are shorter than what is known of them is kept (KEEP_NOTICES)."""
+KEEP_FORMER_DEVICES = timedelta(days=1)
+"""So long a device that was removed is tried to be told of it."""
+KEEP_SHOWN = timedelta(days=90)
+"""So long it is known that a device shows a condition that lasts."""
 KEEP_NOTICES = timedelta(days=7)
 """So long an event is recognised when it comes again; the broker keeps live updates for a day."""
 

@@ -55,7 +55,7 @@ class Preferences:
 
     def check(self) -> None:
         """Raise PreferencesRefusedError for what cannot be."""
-        if self.time_zone not in _zones():
+        if not is_time_zone(self.time_zone):
             raise PreferencesRefusedError("timeZone", "is no time zone of the IANA database")
         if self.quiet is not None and self.quiet.begins == self.quiet.until:
             raise PreferencesRefusedError("quietHours.until", "is when they begin; they would never end")
@@ -86,6 +86,11 @@ class Preferences:
     def local(self, at: datetime) -> datetime:
         """Return the moment on the person's own clock."""
         return at.astimezone(ZoneInfo(self.time_zone))
+
+
+def is_time_zone(name: str) -> bool:
+    """Return whether the IANA database knows a time zone of this name."""
+    return name in _zones()
 
 
 @lru_cache(maxsize=1)

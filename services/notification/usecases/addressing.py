@@ -46,10 +46,10 @@ async def people_told(people: People, notice: Notice) -> list[str]:
     """Return whom the notice is for at this moment. Raises NotKnownNowError."""
     if not notice.vin:
         return [notice.person]
-    there = await people.of_vehicle(notice.vin)
     if notice.audience is Audience.REQUESTER:
         person = await people.who_gave(notice.command_id)
-        return [person] if person in there else []
+        return [person] if person in await people.of_vehicle(notice.vin, person) else []
+    there = await people.of_vehicle(notice.vin, notice.person)
     return [principal for principal, person in there.items() if is_told(notice, person)]
 
 
@@ -57,7 +57,7 @@ async def may_still_be_told(people: People, notice: Notice, person: str) -> bool
     """Return whether this person, for whom it was, may still be told of it. Raises NotKnownNowError."""
     if not notice.vin:
         return True
-    now = (await people.of_vehicle(notice.vin)).get(person)
+    now = (await people.of_vehicle(notice.vin, person)).get(person)
     return now is not None and is_told(notice, now)
 
 

@@ -24,8 +24,10 @@ async def register_device(
     return await record.register(person, check(new, rules), rules.most, at)
 
 
-async def update_preferences(record: DeviceRecord, person: str, wanted: Preferences) -> Preferences:
+async def update_preferences(
+    record: DeviceRecord, person: str, wanted: Preferences, *, at: datetime
+) -> Preferences:
     """Replace what this person wants to be told. Raises PreferencesRefusedError."""
     wanted.check()
-    await record.set_preferences(person, wanted)
+    await record.set_preferences(person, wanted, at)
     return wanted

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.notification.domain.devices import CheckedDevice, RegisteredDevice
-    from services.notification.domain.doors import DoorNews, LeftCondition
+    from services.notification.domain.doors import DoorNews, DoorsUnknown, LeftCondition
     from services.notification.domain.messages import PushDevice, PushKind, PushMessage, PushResult
     from services.notification.domain.notices import Notice
     from services.notification.domain.preferences import Preferences
@@ -47,8 +47,8 @@ class VehiclePerson:
 class People(Protocol):
     """Who is to be told. Both raise NotKnownNowError."""
 
-    async def of_vehicle(self, vin: str) -> Mapping[str, VehiclePerson]:
-        """Return who has a right on the vehicle now, by principal."""
+    async def of_vehicle(self, vin: str, also: str = "") -> Mapping[str, VehiclePerson]:
+        """Return who has a right on the vehicle now, by principal: some hundred at most, and `also` this one."""
 
     async def who_gave(self, command_id: str) -> str:
         """Return for whom a command was given; empty where it is not known."""
@@ -58,7 +58,8 @@ class DeviceRecord(Protocol):
     """People's devices and what they want. Every function raises StorageUnavailableError."""
 
     async def register(self, person: str, device: CheckedDevice, most: int, at: datetime) -> RegisteredDevice:
-        """Keep it as this person's, whoever's its token was. A new one is told to their other devices.
+        """Keep it as this person's, whoever's its token was. A new one is told to their other devices; one that is
+        reached otherwise than before is told to them, and to where it was reached.
 
         Raises TooManyDevicesError when it would be more than `most`.
         """
@@ -66,13 +67,13 @@ class DeviceRecord(Protocol):
     async def listed(self, person: str) -> list[RegisteredDevice]:
         """Return a person's devices, the oldest first."""
 
-    async def delete(self, person: str, device_id: str) -> list[RegisteredDevice]:
-        """Let go of it and of what waits for it; return those that are left."""
+    async def delete(self, person: str, device_id: str, at: datetime) -> list[RegisteredDevice]:
+        """Let go of it and of what waits for it, and tell it and those that are left, which are returned."""
 
     async def preferences(self, person: str) -> Preferences:
         """Return what they want."""
 
-    async def set_preferences(self, person: str, wanted: Preferences) -> None:
+    async def set_preferences(self, person: str, wanted: Preferences, at: datetime) -> None:
         """Replace what they want."""
 
 
@@ -87,7 +88,9 @@ class WaitingNotice:
 
 @dataclass(frozen=True, slots=True)
 class DuePush:
-    """What is to be sent to a device now; None for what is gone or says nothing. `attempts` counts this one."""
+    """What is to be sent to a device now; None for what is gone or says nothing. `attempts` counts this one, `host`
+    is whose places it takes at its push service.
+    """
 
     event_id: str
     device_name: str
@@ -96,6 +99,7 @@ class DuePush:
     notice: Notice | None
     device: PushDevice | None
     wanted: Preferences
+    host: str = ""
 
 
 class NoticeRecord(Protocol):
@@ -113,11 +117,22 @@ class NoticeRecord(Protocol):
     async def set_aside(self, event_id: str, at: datetime, reason: str) -> None:
         """Tell nobody of it any more."""
 
-    async def due(self, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
-        """Take some that are to be sent by this push service; for a while nobody else does."""
+    async def due(
+        self, kind: PushKind, at: datetime, most: int, *, per_host: int, under_way: Mapping[str, int]
+    ) -> list[DuePush]:
+        """Take some that are to be sent by this push service; for a while nobody else does.
+
+        At most `per_host` of one host, those that are `under_way` there included.
+        """
+
+    async def still_waits(self, push: DuePush) -> bool:
+        """Return whether it is still to be sent, and taken by nobody else since."""
+
+    async def delivered(self, push: DuePush, at: datetime) -> None:
+        """Let go of it as of what is sent, and keep that the device shows it until its end is told."""
 
     async def sent(self, push: DuePush) -> None:
-        """Let go of it."""
+        """Let go of it, and of the device where it was told that it is one no more."""
 
     async def send_later(self, push: DuePush, at: datetime, *, counts: bool) -> None:
         """Send it then; unless it `counts`, as if it had not been tried."""
@@ -128,8 +143,10 @@ class NoticeRecord(Protocol):
     async def device_gone(self, device: PushDevice) -> None:
         """Let go of the device and all that waits for it, unless it has another token by now."""
 
-    async def access_ended(self, vin: str, person: str, *, everybody_else: bool) -> None:
-        """Let go of what is kept for this person and vehicle, or with `everybody_else` for all others."""
+    async def access_ended(self, vin: str, person: str, at: datetime, *, everybody_else: bool) -> None:
+        """Let go of what is kept since before `at` for this person and vehicle, or with `everybody_else` for all
+        others.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +164,10 @@ class UpdateRecord(Protocol):
     """What comes from live updates, and the reminders. Every function raises StorageUnavailableError."""
 
     async def ingest(
-        self, notices: Sequence[Notice], changes: Sequence[DoorNews], unknown: Sequence[str], at: datetime
+        self, notices: Sequence[Notice], changes: Sequence[DoorNews | DoorsUnknown], at: datetime
     ) -> int:
-        """Keep new notices and how doors stand, in one commit; of the `unknown` vehicles that is not known any more.
-
-        Return how many notices are new.
+        """Keep new notices and how doors stand after these changes, in the order in which they stand there, in one
+        commit. Return how many notices are new.
         """
 
     async def due_conditions(self, at: datetime, most: int) -> list[StandingCondition]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.notification.domain.messages import PushOutcome, PushResult
+from services.notification.domain.messages import PushKind, PushOutcome, PushResult
 from services.notification.usecases.addressing import may_still_be_told
 from services.notification.usecases.ports import NotKnownNowError
 from services.platform.storage import StorageUnavailableError
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from services.notification.domain.messages import PushKind, PushMessage
+    from services.notification.domain.messages import PushMessage
     from services.notification.domain.notices import Notice
     from services.notification.domain.preferences import Preferences
     from services.notification.usecases.ports import DuePush, NoticeRecord, People, PushSender
 
 SEND_SECONDS = 30.0
 """A sender that does not come back is given up after so long: less than the push is this replica's (SEND_LEASE)."""
-MOST_UNDER_WAY = 32
-"""So many of one push service at a time."""
+_AT_ONCE = 100
+"""So many are taken with one look."""
 _FIRST_PAUSE = timedelta(seconds=2)
 _LONGEST_PAUSE = timedelta(minutes=10)
 _LONGEST_WISH = timedelta(hours=1)
@@ -49,7 +50,8 @@ class MessageTexts(Protocol):
 class PushSending:
     """Sends what is due. A push is sent again until the push service has taken it, or it is no news any more.
 
-    `freed` hears that there is room again where there was none.
+    `most` are under way with each push service, and `per_host` with one host of Web Push. `freed` hears that there is
+    room again where there was none.
     """
 
     def __init__(
@@ -59,6 +61,9 @@ class PushSending:
         senders: Mapping[PushKind, PushSender],
         texts: MessageTexts,
         now: Callable[[], datetime],
+        *,
+        most: int,
+        per_host: int,
     ) -> None:
         self.freed: Callable[[], None] = _nobody_waits
         self._record = record
@@ -66,7 +71,9 @@ class PushSending:
         self._senders = senders
         self._texts = texts
         self._now = now
-        self._under_way: dict[PushKind, set[asyncio.Task[None]]] = {kind: set() for kind in senders}
+        self._most = most
+        self._per_host = {kind: per_host if kind is PushKind.WEB_PUSH else most for kind in senders}
+        self._under_way: dict[PushKind, dict[asyncio.Task[None], str]] = {kind: {} for kind in senders}
         self._failed: Exception | None = None
 
     async def step(self) -> bool:
@@ -79,21 +86,29 @@ class PushSending:
             raise failed
         more = False
         for kind, under_way in self._under_way.items():
-            room = MOST_UNDER_WAY - len(under_way)
+            room = min(_AT_ONCE, self._most - len(under_way))
             if room <= 0:
                 continue
-            due = await self._record.due(kind, self._now(), room)
+            due = await self._record.due(
+                kind,
+                self._now(),
+                room,
+                per_host=self._per_host[kind],
+                under_way=Counter(under_way.values()),
+            )
             for push in due:
                 task = asyncio.create_task(self._send(kind, push))
-                under_way.add(task)
-                task.add_done_callback(partial(self._done, under_way))
-            more = more or len(due) == room
+                under_way[task] = push.host
+                task.add_done_callback(partial(self._done, kind))
+            # What there was no room for at one host may have stood before what there is room for.
+            more = more or bool(due)
         return more
 
-    def _done(self, under_way: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
-        was_full = len(under_way) >= MOST_UNDER_WAY
-        under_way.discard(task)
-        if was_full:
+    def _done(self, kind: PushKind, task: asyncio.Task[None]) -> None:
+        under_way = self._under_way[kind]
+        was_full = len(under_way) >= self._most
+        host = under_way.pop(task)
+        if was_full or sum(each == host for each in under_way.values()) + 1 >= self._per_host[kind]:
             self.freed()
 
     async def finish(self) -> None:
@@ -121,6 +136,8 @@ class PushSending:
             return
         if not await self._is_wanted(kind, push, notice):
             return
+        if not await self._record.still_waits(push):
+            return
         message = self._texts.message(notice, push.wanted, device.id, self._now())
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -129,7 +146,7 @@ class PushSending:
             sent = PushResult(PushOutcome.LATER, reason="no answer")
         match sent.outcome:
             case PushOutcome.DELIVERED:
-                await self._record.sent(push)
+                await self._record.delivered(push, self._now())
             case PushOutcome.GONE:
                 _log.info("push_device_gone", kind=kind.value, reason=sent.reason)
                 await self._record.device_gone(device)

@@ -41,7 +41,7 @@ TEXTS = (
     RESULTS
     | ACCESS_ALERTS
     | COMPONENT_ALERTS
-    | {CONTRADICTED, "OTHER", "RESOLVED", "DEVICE_ADDED"}
+    | {CONTRADICTED, "OTHER", "RESOLVED", "DEVICE_ADDED", "DEVICE_CHANGED", "DEVICE_REMOVED"}
     | {each.value for each in LeftCondition}
     | {f"{each.value}.RESOLVED" for each in LeftCondition}
 )

@@ -23,6 +23,9 @@ test("a command comes through its stages, and what it did not say is passed over
   assert.deepEqual(stagesOf(received).map((stage) => `${stage.name} ${stage.state}`), ["ACCEPTED done", "QUEUED skipped", "SENT skipped", "RECEIVED done", "FINISHED now"]);
   const waking = { ...accepted, stages: [{ name: "ACCEPTED", time: at(0) }, { name: "WAKING", time: at(1) }] };
   assert.equal(stagesOf(waking).find((stage) => stage.name === "WAKING").state, "done");
+  const names = (...stages) => stagesOf({ ...accepted, stages: stages.map(([name, seconds]) => ({ name, time: at(seconds) })) }).map((stage) => stage.name);
+  assert.deepEqual(names(["SENT", 1], ["WAKING", 2]), ["ACCEPTED", "QUEUED", "SENT", "WAKING", "RECEIVED", "FINISHED"]);
+  assert.deepEqual(names(["WAKING", 1], ["SENT", 2]), ["ACCEPTED", "QUEUED", "WAKING", "SENT", "RECEIVED", "FINISHED"]);
 });
 
 test("a final status never changes, and a late result is kept beside it", () => {

@@ -53,9 +53,9 @@ class SqlGrantRecord:
         """See the port."""
         return await self._database.read(lambda connection: grants.grants_on(connection, vin))
 
-    async def right_holders(self, vin: str, *, at: datetime) -> list[RightHolder]:
-        """Return whoever has a right on the vehicle at this moment, owners first."""
-        return await self._database.read(lambda connection: holders_of_rights(connection, vin, at))
+    async def right_holders(self, vin: str, *, at: datetime, also: str = "") -> list[RightHolder]:
+        """Return whoever has a right on the vehicle at this moment, owners first, `also` in any case."""
+        return await self._database.read(lambda connection: holders_of_rights(connection, vin, at, also))
 
     async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
         """Return what allows each, or None. Read from the record itself; a locked account, subject's or actor's,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from services.access.domain.vehicle_people import RightHolder
 
 
-def holders_of_rights(connection: Connection, vin: str, at: datetime) -> list[RightHolder]:
-    """Return whoever has a right on the vehicle at this moment, owners first."""
+def holders_of_rights(connection: Connection, vin: str, at: datetime, also: str) -> list[RightHolder]:
+    """Return whoever has a right on the vehicle at this moment, owners first; see right_holders."""
     live = (
         select(grants).where(grants.c.vin == vin, grants.c.revoked_at.is_(None)).order_by(grants.c.grant_id)
     )
@@ -30,4 +30,4 @@ def holders_of_rights(connection: Connection, vin: str, at: datetime) -> list[Ri
         principals.c.principal.in_({grant.asked.principal for grant in held}),
         principals.c.locked_at.is_not(None),
     )
-    return right_holders(held, set(connection.execute(locked).scalars()), at)
+    return right_holders(held, set(connection.execute(locked).scalars()), at, also)

@@ -93,7 +93,7 @@ def _web_push(settings: PushSettings, trust: ssl.SSLContext, clock: Clock) -> We
         trust,
         seconds=settings.push_seconds,
         concurrency=settings.push_concurrency,
-        per_host=max(1, settings.push_concurrency // 4),
+        per_host=settings.push_per_host,
         network=None if settings.web_push_private_addresses else PublicNetwork(),
     )
     return WebPushSender(

@@ -95,6 +95,11 @@ class PushSettings(BaseModel):
         return self
 
     @property
+    def push_per_host(self) -> int:
+        """So many requests are with one host of Web Push at once."""
+        return max(1, self.push_concurrency // 4)
+
+    @property
     def web_push_endpoints(self) -> EndpointRules:
         """Where a Web Push subscription's endpoint may be."""
         return EndpointRules.read(self.web_push_hosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +12,24 @@ from sqlalchemy import delete, func, or_, select, update
 from services.notification.adapters.store.people import preferences_of, push_device
 from services.notification.adapters.store.tables import (
     devices,
+    former_devices,
     insert_new,
     notices,
     places,
     pushes,
     reminders,
+    set_before,
+    shown,
 )
-from services.notification.domain.notices import Audience, Notice, NoticeKind, collapse_of
+from services.notification.domain.messages import host_of
+from services.notification.domain.notices import CAN_WAIT, Audience, Notice, NoticeKind, collapse_of
 from services.notification.usecases.ports import DuePush, WaitingNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
     from services.notification.domain.messages import PushDevice, PushKind
     from services.platform.database import Database
@@ -98,13 +103,24 @@ class SqlNotices:
             lambda c: c.execute(update(notices).where(notices.c.event_id == event_id).values(values))
         )
 
-    async def due(self, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
-        """Take some that are to be sent by this push service: for SEND_LEASE nobody else does."""
-        return await self._database.write(lambda c: _due(c, kind, at, most))
+    async def due(
+        self, kind: PushKind, at: datetime, most: int, *, per_host: int, under_way: Mapping[str, int]
+    ) -> list[DuePush]:
+        """Take some that are to be sent by this push service: for SEND_LEASE nobody else does; see the port."""
+        return await self._database.write(lambda c: _due(c, kind, at, most, per_host, under_way))
+
+    async def still_waits(self, push: DuePush) -> bool:
+        """Return whether it is to be sent, as it was taken: what came after it may have taken its place."""
+        query = select(pushes.c.event_id).where(_is(push), pushes.c.attempts == push.attempts)
+        return await self._database.read(lambda c: _has(c, query))
+
+    async def delivered(self, push: DuePush, at: datetime) -> None:
+        """Let go of it as of what is sent, and keep that the device shows it until its end is told."""
+        await self._database.write(lambda c: _delivered(c, push, at))
 
     async def sent(self, push: DuePush) -> None:
-        """Let go of it."""
-        await self._database.write(lambda c: c.execute(delete(pushes).where(_is(push))))
+        """Let go of it, and of the device where it was told that it is one no more."""
+        await self._database.write(lambda c: _let_go(c, push))
 
     async def send_later(self, push: DuePush, at: datetime, *, counts: bool) -> None:
         """Send it then; unless it `counts`, as if it had not been tried."""
@@ -125,17 +141,25 @@ class SqlNotices:
         def work(connection: Connection) -> None:
             same = (devices.c.id == device.id) & (devices.c.token == device.token)
             if connection.execute(delete(devices).where(same)).rowcount:
-                connection.execute(delete(pushes).where(pushes.c.device == device.id))
+                for table in (pushes, shown):
+                    connection.execute(delete(table).where(table.c.device == device.id))
 
         await self._database.write(work)
 
-    async def access_ended(self, vin: str, person: str, *, everybody_else: bool) -> None:
-        """Let go of what is kept for this person and vehicle, or with `everybody_else` for all others."""
+    async def access_ended(self, vin: str, person: str, at: datetime, *, everybody_else: bool) -> None:
+        """Let go of what is kept since before `at` for this person and vehicle, or with `everybody_else` for all
+        others: what a later owner has by now stays when it comes late.
+        """
 
         def work(connection: Connection) -> None:
-            for table in (places, reminders, pushes):
+            happened = select(notices.c.event_id).where(notices.c.vin == vin, notices.c.occurred_at <= at)
+            for table, is_older in (
+                (places, set_before(at)),
+                (reminders, reminders.c.told_at <= at),
+                (pushes, pushes.c.event_id.in_(happened)),
+            ):
                 whose = table.c.person != person if everybody_else else table.c.person == person
-                connection.execute(delete(table).where(table.c.vin == vin, whose))
+                connection.execute(delete(table).where(table.c.vin == vin, whose, is_older))
 
         await self._database.write(work)
 
@@ -154,6 +178,46 @@ class SqlNotices:
 
 def _is(push: DuePush) -> ColumnElement[bool]:
     return (pushes.c.event_id == push.event_id) & (pushes.c.device == push.device_name)
+
+
+def _has(connection: Connection, query: Select[Any]) -> bool:
+    """Return whether there is a row."""
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _let_go(connection: Connection, push: DuePush) -> bool:
+    """Return whether it was still to be sent."""
+    gone = connection.execute(delete(pushes).where(_is(push))).rowcount
+    connection.execute(delete(former_devices).where(former_devices.c.id == push.device_name))
+    return bool(gone)
+
+
+def _delivered(connection: Connection, push: DuePush, at: datetime) -> None:
+    notice = push.notice
+    # Where its end took its place while it was on its way, it is not shown any more.
+    if not _let_go(connection, push) or notice is None or notice.kind not in CAN_WAIT:
+        return
+    collapse = collapse_of(push.device_name, notice.vin, notice.about)
+    connection.execute(delete(shown).where(shown.c.device == push.device_name, shown.c.collapse == collapse))
+    if not notice.is_resolved:
+        connection.execute(
+            insert_new(connection, shown).values(
+                device=push.device_name, collapse=collapse, person=push.person, shown_at=at
+            )
+        )
+
+
+def _is_overtaken(connection: Connection, notice: Notice) -> bool:
+    """Return whether people were told already what came after it and takes its place."""
+    later = select(notices.c.event_id).where(
+        notices.c.vin == notice.vin,
+        notices.c.about == notice.about[:256],
+        notices.c.person == notice.person,
+        notices.c.occurred_at > notice.occurred_at,
+        notices.c.addressed_at.is_not(None),
+        notices.c.set_aside.is_(None),
+    )
+    return _has(connection, later)
 
 
 def _waiting(connection: Connection, at: datetime, most: int) -> list[WaitingNotice]:
@@ -178,19 +242,16 @@ def _address(connection: Connection, notice: Notice, people: Sequence[str], at: 
     mine = update(notices).where(notices.c.event_id == notice.event_id, notices.c.addressed_at.is_(None))
     if not connection.execute(mine.values(addressed_at=at)).rowcount or not people:
         return 0
-    query = select(devices).where(devices.c.person.in_(people)).limit(MOST_DEVICES_OF_NOTICE)
-    found = connection.execute(query).all()
-    if not found:
+    # Locked, so that of two notices of one condition, addressed at a time, one sees the other.
+    query = select(devices).where(devices.c.person.in_(people)).order_by(devices.c.id)
+    found = connection.execute(query.limit(MOST_DEVICES_OF_NOTICE).with_for_update()).all()
+    if not found or _is_overtaken(connection, notice):
         return 0
     wanted = preferences_of(connection, {row.person for row in found})
     made = 0
     for row in found:
         collapse = collapse_of(row.id, notice.vin, notice.about)
-        # What was not shown yet, and is not so any more, is not shown; nor is its end.
-        untold = delete(pushes).where(
-            pushes.c.device == row.id, pushes.c.collapse == collapse, pushes.c.attempts == 0
-        )
-        never_shown = connection.execute(untold).rowcount
+        never_shown = _drop_older(connection, row.id, collapse)
         prefers = wanted[row.person]
         if (notice.is_resolved and never_shown) or not prefers.wants(notice.kind):
             continue
@@ -203,6 +264,7 @@ def _address(connection: Connection, notice: Notice, people: Sequence[str], at: 
             person=row.person,
             vin=notice.vin,
             kind=row.kind,
+            host=host_of(row.kind, row.token),
             collapse=collapse,
             expires_at=notice.expires_at,
             due_at=due_at,
@@ -212,20 +274,48 @@ def _address(connection: Connection, notice: Notice, people: Sequence[str], at: 
     return made
 
 
-def _due(connection: Connection, kind: PushKind, at: datetime, most: int) -> list[DuePush]:
+def _drop_older(connection: Connection, device: str, collapse: str) -> bool:
+    """Send no more of what is not so any more; return whether the device never showed any of it: nor does it show the
+    end. What was tried once may be shown, whatever came of it.
+    """
+    same = (pushes.c.device == device) & (pushes.c.collapse == collapse)
+    tried = list(connection.execute(select(pushes.c.attempts).where(same).with_for_update()).scalars())
+    if not tried:
+        return False
+    connection.execute(delete(pushes).where(same))
+    is_shown = select(shown.c.device).where(shown.c.device == device, shown.c.collapse == collapse)
+    return not any(tried) and not _has(connection, is_shown)
+
+
+def _due(
+    connection: Connection,
+    kind: PushKind,
+    at: datetime,
+    most: int,
+    per_host: int,
+    under_way: Mapping[str, int],
+) -> list[DuePush]:
+    full = [host for host, number in under_way.items() if number >= per_host]
+    host = func.coalesce(pushes.c.host, "")
     query = (
-        select(pushes.c.event_id, pushes.c.device)
+        select(pushes.c.event_id, pushes.c.device, host.label("host"))
         .where(
             pushes.c.kind == kind.value,
             pushes.c.due_at <= at,
             pushes.c.expires_at > at,
             pushes.c.set_aside.is_(None),
+            host.not_in(full),
         )
         .order_by(pushes.c.due_at)
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    keys = [(row.event_id, row.device) for row in connection.execute(query)]
+    taken = Counter(under_way)
+    keys = []
+    for row in connection.execute(query).all():
+        if taken[row.host] < per_host:
+            taken[row.host] += 1
+            keys.append((row.event_id, row.device))
     if not keys:
         return []
     chosen = or_(*((pushes.c.event_id == event) & (pushes.c.device == device) for event, device in keys))
@@ -235,8 +325,12 @@ def _due(connection: Connection, kind: PushKind, at: datetime, most: int) -> lis
     waiting = {(row.event_id, row.device): row for row in connection.execute(select(pushes).where(chosen))}
     events = select(notices).where(notices.c.event_id.in_({event for event, _ in keys}))
     happened = {row.event_id: _notice_or_none(row) for row in connection.execute(events)}
-    known = select(devices).where(devices.c.id.in_({device for _, device in keys}))
-    reached = {row.id: push_device(row) for row in connection.execute(known)}
+    names = {device for _, device in keys}
+    reached = {
+        row.id: push_device(row)
+        for table in (devices, former_devices)
+        for row in connection.execute(select(table).where(table.c.id.in_(names)))
+    }
     wanted = preferences_of(connection, {row.person for row in waiting.values()})
     return [
         DuePush(
@@ -247,6 +341,7 @@ def _due(connection: Connection, kind: PushKind, at: datetime, most: int) -> lis
             happened.get(event_id),
             reached.get(device),
             wanted[row.person],
+            row.host or "",
         )
         for (event_id, device), row in waiting.items()
     ]

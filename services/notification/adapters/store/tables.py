@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    or_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
@@ -26,9 +27,11 @@ from services.platform.legal_holds import LegalHolds
 from services.telematics.senders import sender_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from datetime import datetime
 
-HEAD = "0001_notification"
+    from sqlalchemy import ColumnElement, Connection
+
+HEAD = "0005_push_host"
 
 
 class NotificationModel(SQLModel):
@@ -57,6 +60,21 @@ devices = Table(
 )
 """Devices. `id` is random and never leaves this service."""
 
+former_devices = Table(
+    "former_push_device",
+    _metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(128), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("token", String(2048), nullable=False),
+    Column("token_hash", String(64), nullable=False, index=True),
+    Column("p256dh", LargeBinary, nullable=False),
+    Column("auth", LargeBinary, nullable=False),
+    Column("app", String(128), nullable=False),
+    Column("parted_at", Instant, nullable=False, index=True),
+)
+"""By what a device was reached that was deleted, or is reached otherwise now: it is told that, and nothing else."""
+
 preferences = Table(
     "preference",
     _metadata,
@@ -78,7 +96,9 @@ places = Table(
     Column("name", String(40), nullable=False),
     Column("vin", String(17), nullable=False, index=True),
     Column("until", Instant),
+    Column("set_at", Instant),
 )
+"""`set_at` is not there in rows of an older version."""
 
 notices = Table(
     "notice",
@@ -123,11 +143,25 @@ pushes = Table(
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("set_aside", String(200)),
+    Column("host", String(255)),
 )
-"""The outbox: what waits to be sent to a device. `kind` is the push service's. A row goes when it is sent."""
+"""The outbox: what waits to be sent to a device. `kind` is the push service's, `host` whose places it takes there (not
+there in rows of an older version). A row goes when it is sent.
+"""
 Index("push_due", pushes.c.kind, pushes.c.due_at)
 Index("push_of_device", pushes.c.device, pushes.c.collapse)
 Index("push_of_person", pushes.c.person)
+Index("push_of_vehicle", pushes.c.vin)
+
+shown = Table(
+    "shown",
+    _metadata,
+    Column("device", String(32), primary_key=True),
+    Column("collapse", String(32), primary_key=True),
+    Column("person", String(128), nullable=False, index=True),
+    Column("shown_at", Instant, nullable=False, index=True),
+)
+"""Which conditions devices show that have not ended: their end is told whatever was held back meanwhile."""
 
 standing_doors = Table(
     "standing_doors",
@@ -159,6 +193,11 @@ reminders = Table(
 audit_outbox = AuditOutbox(_metadata)
 dead_letters = DeadLetters(_metadata, sender_of)
 holds = LegalHolds(_metadata)
+
+
+def set_before(at: datetime) -> ColumnElement[bool]:
+    """Return which places were set by then; those of which it is not known were."""
+    return or_(places.c.set_at.is_(None), places.c.set_at <= at)
 
 
 def insert_new(connection: Connection, table: Table) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,9 +18,17 @@ from services.notification.adapters.store.tables import (
     places,
     preferences,
     reminders,
+    set_before,
     standing_doors,
 )
-from services.notification.domain.doors import DoorState, LeftCondition, StandingDoors, follow
+from services.notification.domain.doors import (
+    DoorState,
+    DoorsUnknown,
+    LeftCondition,
+    StandingDoors,
+    follow,
+    forget_older,
+)
 from services.notification.domain.updates import reminder_resolved
 from services.notification.usecases.ports import StandingCondition
 
@@ -34,6 +43,8 @@ if TYPE_CHECKING:
     from services.platform.database import Database
 
 _LEASE = timedelta(seconds=10)
+_CONDITIONS = tuple(each.value for each in LeftCondition)
+_DOOR_FIELDS = len(dataclasses.fields(DoorState))
 
 
 class SqlUpdates:
@@ -44,21 +55,19 @@ class SqlUpdates:
         self._reminder = reminder
 
     async def ingest(
-        self, notices: Sequence[Notice], changes: Sequence[DoorNews], unknown: Sequence[str], at: datetime
+        self, notices: Sequence[Notice], changes: Sequence[DoorNews | DoorsUnknown], at: datetime
     ) -> int:
         """Keep new notices and how doors stand, in one commit; see the port."""
 
         def work(connection: Connection) -> int:
-            of_vehicles: dict[str, list[DoorNews]] = {}
+            of_vehicles: dict[str, list[DoorNews | DoorsUnknown]] = {}
             for change in changes:
                 of_vehicles.setdefault(change.vin, []).append(change)
             # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
             ended = [
                 notice
-                for vin in sorted({*of_vehicles, *unknown})
-                for notice in self._follow(
-                    connection, vin, of_vehicles.get(vin, ()), at, known=vin not in unknown
-                )
+                for vin in sorted(of_vehicles)
+                for notice in self._follow(connection, vin, of_vehicles[vin], at)
             ]
             return add_notices(connection, [*notices, *ended], at)
 
@@ -108,19 +117,27 @@ class SqlUpdates:
         await self._database.write(work)
 
     def _follow(
-        self, connection: Connection, vin: str, changes: Sequence[DoorNews], at: datetime, *, known: bool
+        self, connection: Connection, vin: str, changes: Sequence[DoorNews | DoorsUnknown], at: datetime
     ) -> list[Notice]:
         """Keep how a vehicle's doors stand after these changes; return what people are told who were reminded."""
         before = _locked(connection, vin)
-        after, told = before, list[tuple[LeftCondition, datetime]]()
+        after = before
+        told: list[Notice] = []
         for change in changes:
-            since = after.since
-            after, _, ended = follow(after, change)
-            told += [(condition, since[condition]) for condition in ended]
-            if change.drives:
-                connection.execute(delete(places).where(places.c.vin == vin))
-        if not known:
-            after = StandingDoors()
+            if isinstance(change, DoorsUnknown):
+                after, lost = forget_older(after, change)
+                for condition in lost:  # nobody is told that it ended
+                    _let_go(connection, vin, condition)
+                continue
+            known = after
+            after, _, ended = follow(known, change)
+            told += [
+                reminder_resolved(vin, condition.value, known.since[condition], person, at)
+                for condition in ended
+                for person in _let_go(connection, vin, condition)
+            ]
+            if change.drives and after is not known:  # what comes again ends no place that was set since
+                connection.execute(delete(places).where(places.c.vin == vin, set_before(change.at)))
         if after.doors != before.doors:
             rows = {
                 name: [each.locked, each.open, each.window_open, each.order]
@@ -130,11 +147,7 @@ class SqlUpdates:
                 update(standing_doors).where(standing_doors.c.vin == vin).values(doors=json.dumps(rows))
             )
         self._keep_conditions(connection, vin, before, after)
-        return [
-            reminder_resolved(vin, condition.value, since, person, at)
-            for condition, since in told
-            for person in _let_go(connection, vin, condition)
-        ]
+        return told
 
     def _keep_conditions(
         self, connection: Connection, vin: str, before: StandingDoors, after: StandingDoors
@@ -146,8 +159,6 @@ class SqlUpdates:
             which = (conditions.c.vin == vin) & (conditions.c.condition == condition.value)
             connection.execute(delete(conditions).where(which))
             if now is None:
-                if not after.doors:  # not known any more: nobody is told that it ended
-                    _let_go(connection, vin, condition)
                 continue
             connection.execute(
                 insert(conditions).values(
@@ -170,11 +181,17 @@ def _locked(connection: Connection, vin: str) -> StandingDoors:
     row = connection.execute(
         select(standing_doors.c.doors).where(standing_doors.c.vin == vin).with_for_update()
     ).one()
-    doors = {name: DoorState(*values) for name, values in json.loads(row.doors).items()}
-    query = select(conditions.c.condition, conditions.c.since).where(conditions.c.vin == vin)
-    return StandingDoors(
-        doors, {LeftCondition(each.condition): each.since for each in connection.execute(query)}
+    query = select(conditions.c.condition, conditions.c.since).where(
+        conditions.c.vin == vin, conditions.c.condition.in_(_CONDITIONS)
     )
+    return StandingDoors(
+        _doors(row.doors), {LeftCondition(each.condition): each.since for each in connection.execute(query)}
+    )
+
+
+def _doors(text: str) -> dict[str, DoorState]:
+    """Return the doors of a row; what a newer version says of them besides is left out."""
+    return {name: DoorState(*values[:_DOOR_FIELDS]) for name, values in json.loads(text).items()}
 
 
 def _let_go(connection: Connection, vin: str, condition: LeftCondition) -> list[str]:
@@ -189,7 +206,7 @@ def _let_go(connection: Connection, vin: str, condition: LeftCondition) -> list[
 def _due(connection: Connection, at: datetime, most: int) -> list[StandingCondition]:
     query = (
         select(conditions)
-        .where(conditions.c.next_look_at <= at)
+        .where(conditions.c.next_look_at <= at, conditions.c.condition.in_(_CONDITIONS))
         .order_by(conditions.c.next_look_at)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -199,12 +216,8 @@ def _due(connection: Connection, at: datetime, most: int) -> list[StandingCondit
         condition = LeftCondition(row.condition)
         which = (conditions.c.vin == row.vin) & (conditions.c.condition == row.condition)
         connection.execute(update(conditions).where(which).values(next_look_at=at + _LEASE))
-        doors = json.loads(
-            connection.execute(
-                select(standing_doors.c.doors).where(standing_doors.c.vin == row.vin)
-            ).scalar_one()
-        )
-        standing = StandingDoors({name: DoorState(*values) for name, values in doors.items()})
+        doors = select(standing_doors.c.doors).where(standing_doors.c.vin == row.vin)
+        standing = StandingDoors(_doors(connection.execute(doors).scalar_one()))
         told = select(reminders.c.person).where(
             reminders.c.vin == row.vin, reminders.c.condition == row.condition
         )

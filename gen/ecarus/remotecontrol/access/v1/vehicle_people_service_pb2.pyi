@@ -23,16 +23,20 @@ class ListVehiclePeopleRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIN_FIELD_NUMBER: _builtins.int
+    ALSO_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
+    also: _builtins.str
+    """Somebody who is named whatever the number of the others, if they have a right. Empty: nobody."""
     def __init__(
         self,
         *,
         vin: _builtins.str = ...,
+        also: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also", b"also", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -45,7 +49,7 @@ class ListVehiclePeopleResponse(_message.Message):
     PEOPLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def people(self) -> _containers.RepeatedCompositeFieldContainer[Global___VehiclePerson]:
-        """At most 200, owners first."""
+        """At most 200, owners first, and who was asked for besides."""
 
     def __init__(
         self,
