@@ -12,6 +12,8 @@ const FILTERS = {
   source: ["", "MOBILE_APP", "CALL_CENTER", "WEB", "VOICE_ASSISTANT"],
 };
 
+const COLUMNS = ["history.time", "history.action", "history.doors", "history.status", "reason", "history.by", "history.took"];
+
 export class History {
   /**
    * @param {HTMLElement} root is emptied and filled
@@ -94,11 +96,11 @@ export class History {
       this._list.append(el("p", { class: "muted" }, t("history.none")));
       return;
     }
-    const columns = ["history.time", "history.action", "history.doors", "history.status", "reason", "history.by", "history.took"];
-    const head = el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))));
-    const table = el("table", { class: "data wide", data: { part: "history" } },
+    const head = el("tr", { role: "row" }, COLUMNS.map((key) => el("th", { scope: "col", role: "columnheader" }, t(key))));
+    // The roles are those that a table has by itself, and loses where its rows are shown as cards.
+    const table = el("table", { class: "data wide cards", role: "table", data: { part: "history" } },
       el("caption", {}, t("history.caption", { total: formatNumber(total), time: asOf ? formatTime(asOf) : "" })),
-      el("thead", {}, head), el("tbody", {}, history.map(row)));
+      el("thead", { role: "rowgroup" }, head), el("tbody", { role: "rowgroup" }, history.map(row)));
     const pages = Math.max(1, Math.ceil(total / PAGE));
     this._list.append(
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("history") }, table),
@@ -125,13 +127,19 @@ function row(entry) {
   const doors = (entry.doorResults?.length ? entry.doorResults.map((each) => each.doorId) : entry.targetDoors) ?? [];
   const stood = (entry.doorResults ?? []).filter((each) => !each.success);
   const reason = entry.failureReason;
-  return el("tr", { data: { command: entry.commandId, action: entry.action } },
-    el("td", {}, el("time", { datetime: entry.timestamp }, formatTime(entry.timestamp))),
-    el("th", { scope: "row" }, word("action", entry.action)),
-    el("td", {}, doorNames(doors)),
-    el("td", {}, statusBadge(entry.status)),
-    el("td", {}, reason && el("span", { title: hasWord(`guidance.${reason}`) ? t(`guidance.${reason}`) : "" }, word("failure", reason)),
-      stood.length > 0 && el("span", { class: "small muted" }, ` ${t("history.stood", { doors: doorNames(stood.map((each) => each.doorId)) })}`)),
-    el("td", {}, word("source", entry.source), el("br"), el("span", { class: "small muted" }, who)),
-    el("td", { class: "number" }, entry.executionTime ? t("seconds", { seconds: formatNumber(entry.executionTime) }) : "–"));
+  const cells = [
+    [el("time", { datetime: entry.timestamp }, formatTime(entry.timestamp))],
+    [word("action", entry.action)],
+    [doorNames(doors)],
+    [statusBadge(entry.status)],
+    [reason && el("span", { title: hasWord(`guidance.${reason}`) ? t(`guidance.${reason}`) : "" }, word("failure", reason)),
+      stood.length > 0 && el("span", { class: "small muted" }, ` ${t("history.stood", { doors: doorNames(stood.map((each) => each.doorId)) })}`)],
+    [word("source", entry.source), el("br"), el("span", { class: "small muted" }, who)],
+    [entry.executionTime ? t("seconds", { seconds: formatNumber(entry.executionTime) }) : "–"],
+  ];
+  return el("tr", { role: "row", data: { command: entry.commandId, action: entry.action } }, cells.map((inside, index) => {
+    const isHead = COLUMNS[index] === "history.action";
+    const given = { data: { label: t(COLUMNS[index]) }, class: COLUMNS[index] === "history.took" && "number" };
+    return el(isHead ? "th" : "td", { ...given, scope: isHead && "row", role: isHead ? "rowheader" : "cell" }, el("div", {}, inside));
+  }));
 }
