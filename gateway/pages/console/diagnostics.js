@@ -100,7 +100,7 @@ export class DiagnosticsPanel extends Panel {
   async _check(pressed) {
     pressed.disabled = true;
     try {
-      await this.api.send("POST", `${this.api.door(this.vin)}/diagnostics/check`, {});
+      await this.api.send("POST", `${this.api.door(this.vin)}/diagnostics/check`);
       clear(this._said).append(notice("good", t("diagnostics.asked"), [t("diagnostics.asked.text")]));
     } catch (error) {
       if (!("code" in error)) throw error;
