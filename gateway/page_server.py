@@ -75,9 +75,9 @@ class PageApplication:
             await self._answer(
                 send, HTTPStatus.METHOD_NOT_ALLOWED, [*self._headers, (b"allow", b"GET, HEAD")]
             )
-        elif path.removeprefix("/") in APPS:
+        elif (app := path.removeprefix("/").removesuffix("/index.html")) in APPS:
             await self._answer(
-                send, HTTPStatus.PERMANENT_REDIRECT, [*self._headers, (b"location", f"{path}/".encode())]
+                send, HTTPStatus.PERMANENT_REDIRECT, [*self._headers, (b"location", f"/{app}/".encode())]
             )
         elif (page := self._pages.get(path)) is None:
             await self._page(send, HTTPStatus.NOT_FOUND, NOT_FOUND, self._headers, is_head=is_head)

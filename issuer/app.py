@@ -80,8 +80,9 @@ class IssuerApp:
                 Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
             ],
             middleware=[
-                Middleware(RequestBounds, rates=self.rates),
+                # Outermost, so that a page's script can read also that it asks too often.
                 Middleware(PageOrigins, origins=self.page_origins),
+                Middleware(RequestBounds, rates=self.rates),
                 Middleware(TrustedHostMiddleware, allowed_hosts=[host, "127.0.0.1"]),
             ],
             exception_handlers={IssuerKeysUnusableError: _keys_unusable, RequestRefusedError: _unreadable},

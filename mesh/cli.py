@@ -214,7 +214,7 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
         plan,
         sandbox.envoy_admin,
         say=say,
-        welcome=lambda: write(welcome(ports, sandbox)),
+        welcome=lambda: write(welcome(ports, sandbox, has_pages=plan.has_pages)),
         hung_seconds=hung_seconds(environment.get("DOORS_HUNG_SECONDS")),
     )
     stop = asyncio.Event()

@@ -59,6 +59,8 @@ class Plan:
     envoy: MeshComponent
     vehicles: MeshComponent
     gateway: MeshComponent | None = None
+    has_pages: bool = False
+    """Whether there are pages for people: somebody has to know who signs in there."""
     issuer: MeshComponent | None = None
     """None where the user named an issuer of their own."""
     phones: MeshComponent | None = None
@@ -97,6 +99,7 @@ class Planner:
             vehicles=self._vehicles(),
             gateway=self._gateway(),
             phones=self._phones(),
+            has_pages=bool(self._page_settings()),
             issuer=None if self._own_issuer else self._issuer(),
         )
 

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from mesh.sandbox import Sandbox
 
 
-def welcome(ports: Ports, sandbox: Sandbox) -> str:
+def welcome(ports: Ports, sandbox: Sandbox, *, has_pages: bool) -> str:
     """Return the lines to print. The first is exactly `ready <base URL>`; tools wait for it."""
     base = f"http://{LOOPBACK}:{ports.http}"
     door = f"{base}/api/v1/remotecontrol/vehicles/{SAMPLE_VIN}/door"
     control = f"http://{LOOPBACK}:{ports.control}/vehicles"
-    pages = ports.page_origins[0]
     auth = f'-H "Authorization: Bearer {SAMPLE_KEY}"'
     json_type = '-H "Content-Type: application/json"'
 
@@ -42,12 +41,7 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
         get("config"),
         f"{get('updates/stream')} -N      Ctrl-C ends it",
         "",
-        "In a browser:",
-        f"{pages}/app/       a driver's page: sign in as user-123 or user-456",
-        f"{pages}/portal/    for developers: Swagger UI over this sandbox, and /openapi.json",
-        f"{pages}/console/   the agents' console: sign in as agent-7 or agent-8",
-        f"  passwords: {sandbox.issuer_seed}; a second factor's code: .venv/bin/python -m issuer code user-123",
-        "",
+        *(_pages(ports, sandbox) if has_pages else ()),
         "The cars:",
         f"curl {control}                                    all of them",
         f"curl -X POST {control}/{SAMPLE_VIN}/doors/driver/open",
@@ -63,3 +57,15 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
         f"Logs: {sandbox.logs}    Stop: Ctrl-C",
     ]
     return "\n".join(lines)
+
+
+def _pages(ports: Ports, sandbox: Sandbox) -> list[str]:
+    pages = ports.page_origins[0]
+    return [
+        "In a browser:",
+        f"{pages}/app/       a driver's page: sign in as user-123 or user-456",
+        f"{pages}/portal/    for developers: Swagger UI over this sandbox, and /openapi.json",
+        f"{pages}/console/   the agents' console: sign in as agent-7 or agent-8",
+        f"  passwords: {sandbox.issuer_seed}; a second factor's code: .venv/bin/python -m issuer code user-123",
+        "",
+    ]

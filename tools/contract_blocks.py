@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
 DOOR_PACKAGE = "ecarus.remotecontrol.door.v1"
+FAILURE_REASON = f".{DOOR_PACKAGE}.FailureReason"
 TYPE_BASE = "https://docs.ecarus.example/problems/"
 BASE_PATH = "/api/v1/remotecontrol/vehicles/{vin}/door"
 PERSON_PATH = "/api/v1/remotecontrol"
@@ -94,6 +95,8 @@ class Contract:
         self._messages = {f".{f.package}.{m.name}": m for f in files for m in f.message_type}
         self.rpcs = [rpc for file in files for rpc in self._rpcs_of(file)]
         self.refusals = {r.code: r for file in files for r in self._refusals_of(file)}
+        (reasons,) = self._messages[FAILURE_REASON].enum_type
+        self.failure_texts = {v.name: v.options.Extensions[options.failure_text] for v in reasons.value}
 
     def _rpcs_of(self, file: Any) -> Iterator[PublicRpc]:
         comments = _comments_of(file)

@@ -125,7 +125,7 @@ class _Document:
                 "description": ABOUT,
             },
             "servers": [{"url": "/", "description": "Where this document was read from"}],
-            "security": [{"bearer": []}],
+            "security": [{"bearer": []}, {"dpop": []}],
             "tags": tags,
             "paths": paths,
             "components": self._components(),
@@ -256,6 +256,11 @@ class _Document:
                     PROBLEM: {"schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, of_these]}}
                 },
             }
+        responses["default"] = {
+            "description": "Whatever the edge refuses by itself, as headers that are too large (431).",
+            "headers": _referred(["X-Correlation-ID"]),
+            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
         return responses
 
     def _components(self) -> Schema:
@@ -303,7 +308,12 @@ class _Document:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An access token of the issuer (RFC 9068), or an `sk_` API key.",
-                }
+                },
+                "dpop": {
+                    "type": "http",
+                    "scheme": "dpop",
+                    "description": "A token that is bound to a key, with a header `DPoP` for each request (RFC 9449).",
+                },
             },
         }
 

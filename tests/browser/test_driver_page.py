@@ -21,7 +21,7 @@ from tests.browser.conftest import (
     sign_in,
     violations,
 )
-from tests.support.app import FOREIGN, PLAINLY, SAMPLE, App, Car
+from tests.support.app import FOREIGN, PLAINLY, SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -159,6 +159,33 @@ async def test_what_happened_while_the_network_was_away_is_there_when_it_is_back
     assert await driver.until(outcome("SUCCESS")) == "Locked"
 
 
+async def test_what_comes_again_by_itself_takes_no_button_away(driver: ChromiumPage) -> None:
+    # The page's own connection, whose service says what one does that is busy; then the real one is asked again.
+    await driver.run(
+        "{const send = WebSocket.prototype.send; WebSocket.prototype.send = function (text) {"
+        " WebSocket.prototype.send = send; window.ours = this; send.call(this, text); }; 0}"
+    )
+    await driver.run("dispatchEvent(new Event('offline'))")
+    await driver.until(f"window.ours && {LIVE}")
+    await driver.run(
+        "ours.addEventListener('message', ({ data }) => { window.misread ||= JSON.parse(data).type === 'ERROR'; });"
+        " ours.send('{}')"
+    )
+    await driver.until("window.misread")
+    both = f"!{command('unlock')}.disabled && !{command('lock')}.disabled"
+    assert await driver.run(both)
+    busy = {
+        "type": "ENDED",
+        "vin": FOREIGN,
+        "code": "RATE_LIMITED",
+        "detail": "Busy.",
+        "retryAfterSeconds": 1,
+    }
+    await driver.run(f"ours.onmessage({{ data: JSON.stringify({json.dumps(busy)}) }})")
+    assert await driver.run(f"{both} && document.querySelector('[data-live=reconnecting]') !== null")
+    await driver.until(f"{LIVE} && {both}")
+
+
 async def test_history_and_settings_are_there(driver: ChromiumPage, mesh: Mesh) -> None:
     await driver.run("document.querySelector('[data-box=history]').open = true")
     rows = await driver.until("document.querySelectorAll('table[data-part=history] tbody tr').length")
@@ -180,6 +207,32 @@ async def test_a_code_for_an_agent_is_shown_to_who_has_just_shown_a_second_facto
     await driver.run("document.querySelector('[data-part=help] form').requestSubmit()")
     code = await driver.until("document.querySelector('[data-part=spoken-code]')?.dataset.code")
     assert len(code) == 8
+
+
+async def test_privacy_mode_is_said_and_the_doors_are_shown_as_old(driver: ChromiumPage, mesh: Mesh) -> None:
+    car = Car(mesh, FOREIGN)
+    look = "document.dispatchEvent(new Event('visibilitychange'))"  # as one that comes back to the page
+    for access, state, is_old in (("PRIVACY_MODE", "PRIVACY_MODE", True), ("ENABLED", "ONLINE", False)):
+        await asyncio.to_thread(car.do, "remote-access", remoteAccess=access)
+        await asyncio.to_thread(told_to_be, App(mesh, FOREIGN, mesh.token(OWNER)), state)
+        await driver.run(look)
+        await driver.until(f"document.querySelector('[data-connectivity={state}]') !== null")
+        await driver.until(f"(document.querySelector('.car.is-stale') !== null) === {str(is_old).lower()}")
+
+
+def told_to_be(app: App, state: str) -> None:
+    """Wait until the service says so of the car."""
+    eventually(lambda: app.get("capabilities").json()["reachability"]["state"] == state)
+
+
+async def test_notifications_say_what_this_browser_can(driver: ChromiumPage) -> None:
+    await driver.run("document.querySelector('[data-box=notifications]').open = true")
+    told = await driver.until(
+        "document.querySelector('[data-part=notifications] > p:not(.skeleton)')?.innerText"
+    )
+    assert "notifications" in told
+    # And nothing besides: no value of a script that was left out.
+    assert "false" not in await driver.run("document.querySelector('[data-part=notifications]').innerText")
 
 
 async def test_it_speaks_korean_and_can_be_used_by_everybody(driver: ChromiumPage, axe_script: str) -> None:
@@ -213,13 +266,16 @@ async def test_the_buttons_are_reached_and_pressed_by_keyboard(driver: ChromiumP
         if reached[-1] == "lock":
             break
     assert "unlock" in reached
-    before = await driver.run("performance.now()")
+    before = await sent_with_id(driver, "/door/lock")
     for kind, more in (("keyDown", {"text": "\r"}), ("keyUp", {})):
         await driver.command(
             "Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13, **more
         )
+    # An earlier request's end still stands there: it has to be that of a new one.
+    async with asyncio.timeout(60):
+        while await sent_with_id(driver, "/door/lock") == before:
+            await driver.until("document.querySelector('[data-outcome]') !== null")
     assert await driver.until(outcome("SUCCESS")) == "Locked"
-    assert before
 
 
 async def test_a_reload_signs_in_again_and_a_sign_out_asks_who_it_is(
@@ -227,13 +283,56 @@ async def test_a_reload_signs_in_again_and_a_sign_out_asks_who_it_is(
 ) -> None:
     await driver.command("Page.reload")
     await driver.until(LIVE)
+    # As a browser that is registered for notifications: they are for who is signed in.
+    await driver.run("localStorage.setItem('push-device', 'web-of-this-test')")
+    before = len(driver.events)
     await driver.run("document.querySelector('[data-part=sign-out]').click()")
     await driver.until("document.querySelector('[data-part=sign-in]') !== null")
+    deleted = [
+        request["headers"]["Authorization"].split()[0]
+        for each in driver.events[before:]
+        if each["method"] == "Network.requestWillBeSent"
+        and (request := each["params"]["request"])["method"] == "DELETE"
+        and request["url"].endswith("/notifications/devices/web-of-this-test")
+    ]
+    assert deleted == ["DPoP"]
+    assert await driver.run("localStorage.getItem('push-device')") is None
     assert FOREIGN not in await driver.run("JSON.stringify({...sessionStorage})")
     await driver.run("document.querySelector('[data-part=sign-in]').click()")
     await driver.until("document.querySelector('form[action=\"/sign-in\"]') !== null")
     await fill(driver, "/sign-in", name=OWNER, password=account(mesh, OWNER)["password"])
     await driver.until(LIVE)
+
+
+async def test_a_restricted_account_is_restored_by_its_person(page: ChromiumPage, mesh: Mesh) -> None:
+    employee = mesh.token("employee-1", client="operations", scope="security.watch security.act")
+    office = App(mesh, FOREIGN, employee)
+    url = f"{mesh.base_url}/security/accounts/restrict"
+    restriction = {"principal": OWNER, "reason": "reported by phone"}
+    told = await asyncio.to_thread(
+        lambda: httpx.post(url, headers=office.headers, json=restriction, **PLAINLY)
+    )
+    assert told.status_code == 200, told.text
+    try:
+        await sign_in(page, mesh, "/app/", OWNER, two_factors=True)
+        await page.until(LIVE)
+        await press(page, "unlock")
+        await page.until(
+            "document.querySelector('[data-code=ACCOUNT_RESTRICTED] [data-part=restore]') !== null"
+        )
+        await page.run("document.querySelector('[data-part=restore]').click()")
+        # The second factor was fresh; where it is not any more it is asked for, and the same is offered again.
+        either = "document.querySelector('[data-outcome=restored], [data-part=step-up]')?.dataset"
+        if (await page.until(f"{either} && JSON.stringify({either})")).find("step-up") >= 0:
+            await page.run("document.querySelector('[data-part=step-up]').click()")
+            await show_code(page, mesh, OWNER)
+            await page.until("document.querySelector('dialog[open] button.primary') !== null")
+            await page.run("document.querySelector('dialog[open] button.primary').click()")
+        assert "restored" in await page.until(outcome("restored"))
+        unrestricted = App(mesh, FOREIGN, mesh.token(OWNER))
+        assert (await asyncio.to_thread(unrestricted.order, "unlock")).status_code == 202
+    finally:
+        await asyncio.to_thread(App(mesh, FOREIGN, mesh.token(OWNER)).send, "POST", "account/restore", None)
 
 
 async def test_an_answer_that_this_tab_did_not_ask_for_signs_nobody_in(
@@ -274,3 +373,11 @@ async def test_the_end_of_a_right_is_said_at_once_and_the_buttons_are_off(
     assert await asyncio.to_thread(post, owner, f"{grant}/end") == 200
     await page.until("document.querySelector('[data-code=ACTION_NOT_GRANTED]') !== null")
     assert await page.run(f"{command('unlock')}.disabled && {command('lock')}.disabled")
+    # Who is given it again asks again, and goes on without loading the page anew.
+    given = await asyncio.to_thread(owner.send, "POST", "grants", offer)
+    again = f"grants/{given.json()['grantId']}"
+    assert await asyncio.to_thread(post, App(mesh, FOREIGN, mesh.token("user-123")), f"{again}/accept") == 200
+    await page.run("document.querySelector('[data-part=told] button').click()")
+    await page.until(f"{LIVE} && !{command('unlock')}.disabled && !{command('lock')}.disabled")
+    await page.until("document.querySelector('[data-part=told] .alert') === null")
+    assert await asyncio.to_thread(post, owner, f"{again}/end") == 200

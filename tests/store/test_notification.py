@@ -89,7 +89,7 @@ async def test_two_replicas_send_nothing_twice(house: NotificationHarness) -> No
 @pytest.mark.parametrize(
     ("said", "title", "words"),
     [
-        ({"status": "FAILED", "failure_reason": 2}, "Not unlocked", "A door stands open"),
+        ({"status": "FAILED", "failure_reason": 2}, "Not unlocked", "A door stood open. Close all doors"),
         ({"status": "FAILED", "failure_reason": 999}, "Not unlocked", "could not do it"),
         ({"status": "TIMEOUT", "may_have_succeeded": True}, "No answer from your car", "may have unlocked"),
         ({"status": "TIMEOUT", "may_have_succeeded": False}, "Not unlocked", "nothing was sent"),

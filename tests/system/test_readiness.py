@@ -25,7 +25,16 @@ DOORS = {
     f"ecarus.remotecontrol.door.v1.{kind}Service"
     for kind in (
         *("DoorCommand", "DoorStatus", "DoorConfig", "DoorDiagnostics", "DoorGrant", "DoorAudit"),
-        *("Consent", "PersonalData", "SecurityCase", "DoorEvent", "PersonVehicle", "Case", "DoorFailure"),
+        *(
+            "Consent",
+            "PersonalData",
+            "SecurityCase",
+            "DoorEvent",
+            "PersonVehicle",
+            "Case",
+            "DoorFailure",
+            "PushDevice",
+        ),
     )
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}

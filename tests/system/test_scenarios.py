@@ -1,8 +1,7 @@
 """The specification's scenarios 1 to 3, line by line: what the app, the vehicle and the call centre do in each.
 
-Where the specification speaks of a push notification, what is pushed is the event that is looked at here on the live
-updates; how it reaches a phone is the notification service's to show. What an app does with its screen is in
-tests/browser.
+Where the specification speaks of a push notification, a phone of the sandbox is looked at. What an app does with its
+screen is in tests/browser.
 """
 
 from __future__ import annotations
@@ -13,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.failure_texts import Language, failure_words
 from tests.support.app import SAMPLE, App, Car, eventually
+from tests.support.phones import PhoneOwner
 from tests.system.test_websocket import opened, subscribe, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.phones import Phone
     from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
@@ -49,6 +51,13 @@ def car(mesh: Mesh) -> Iterator[Car]:
 def app(mesh: Mesh, car: Car) -> App:  # noqa: ARG001  # the car is there before anybody asks for it
     """The customer's phone."""
     return App(mesh, bearer=mesh.token("user-123"))
+
+
+@pytest.fixture
+def phone(mesh: Mesh, app: App) -> Iterator[Phone]:
+    """What the customer's phone is told by its push service."""
+    with PhoneOwner(mesh, app.bearer).phone("FCM") as phone:
+        yield phone
 
 
 @pytest.fixture
@@ -96,10 +105,11 @@ def test_1_app_receives_202_accepted(app: App) -> None:
     app.end_of(command["commandId"])
 
 
-def test_1_app_is_told_of_the_result(app: App) -> None:
-    with app.stream() as told:
-        command = accepted(app, "lock")
-        told.wait_for(tells("COMMAND_STATUS_UPDATE", commandId=command["commandId"], status="SUCCESS"))
+def test_1_app_receives_the_result_as_a_push_notification(app: App, phone: Phone) -> None:
+    for action, title in (("unlock", "Unlocked"), ("lock", "Locked")):
+        told = phone.message(accepted(app, action)["commandId"])
+        assert told["title"] == title
+        assert f"Your car is {title.lower()}." in told["body"]
 
 
 def test_1_app_updates_its_screen_with_what_comes_within_30_seconds(app: App) -> None:
@@ -170,12 +180,12 @@ def test_2_app_requests_a_lock_and_an_unlock(app: App) -> None:
         assert app.end_of(accepted(app, action)["commandId"])["status"] == "SUCCESS"
 
 
-def test_2_app_is_told_why_it_failed(app: App, car: Car) -> None:
+def test_2_app_receives_why_it_failed_as_a_push_notification(app: App, car: Car, phone: Phone) -> None:
     car.do("battery", percent=5)
-    with app.stream() as told:
-        command_id = accepted(app, "unlock", ["driver"])["commandId"]
-        failed = told.wait_for(tells("COMMAND_STATUS_UPDATE", commandId=command_id, status="FAILED"))
-    assert failed["data"]["data"]["failureReason"] == "LOW_BATTERY"
+    told = phone.message(accepted(app, "unlock", ["driver"])["commandId"])
+    why = failure_words("LOW_BATTERY", Language.ENGLISH)
+    assert told["title"] == "Not unlocked"
+    assert f"{why.title}. {why.guidance}" in told["body"]
 
 
 def test_2_app_checks_the_status_of_the_doors(app: App, car: Car) -> None:

@@ -18,7 +18,8 @@ import pytest
 
 from tests.support.app import SAMPLE, Car
 from tests.support.chromium import COMMAND_SECONDS, browser_binary, chromium_page
-from tests.system.test_push_notifications import OWNER, PhoneOwner, ordered
+from tests.support.phones import OWNER, PhoneOwner
+from tests.system.test_push_notifications import ordered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

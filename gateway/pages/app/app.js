@@ -7,6 +7,7 @@ import { SignInError, openSession } from "../parts/session.js";
 import { formatAge, languageSwitch, loadWords, onLanguage, t } from "../parts/words.js";
 import { forgetStatuses } from "./cache.js";
 import { CarView } from "./car_view.js";
+import { leaveDevice } from "./push_device.js";
 
 const main = document.getElementById("main");
 const who = document.getElementById("who");
@@ -75,6 +76,9 @@ class DriverPage {
 
   async #signOut() {
     this.#leaveCar(); // first: what still comes in would be kept
+    clear(main).append(el("p", { class: "skeleton", "aria-busy": "true" }));
+    who.querySelector("[data-part=sign-out]").disabled = true;
+    await leaveDevice(this.#api); // while there is still a token for it
     await this.#session.signOut();
     this.#said = null;
     this.#welcome();

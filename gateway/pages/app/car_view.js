@@ -5,14 +5,19 @@ import { isAway } from "../parts/api.js";
 import { CarPicture } from "../parts/car.js";
 import { clear, el } from "../parts/dom.js";
 import { History } from "../parts/history.js";
-import { LiveUpdates } from "../parts/live.js";
+import { LiveUpdates, endsVehicle } from "../parts/live.js";
 import { onLanguage, problemText, t, word } from "../parts/words.js";
 import { keepStatus, keptStatus } from "./cache.js";
 import { HelpPanel } from "./help.js";
 import { NotificationsPanel } from "./notifications.js";
-import { OrderPanel } from "./order_panel.js";
+import { OrderPanel, isRestoration } from "./order_panel.js";
 
 const READ_AGAIN_MS = 5_000;
+/** Between two looks at whether the car can be reached: of that no live update tells. */
+const LOOK_MS = 30_000;
+const REACH_MOODS = { ONLINE: "good", ASLEEP: "" };
+/** Then what is shown may be otherwise by now, however the status calls it. */
+const UNHEARD = new Set(["LOST", "PRIVACY_MODE"]);
 const LIVE_MOODS = { live: "good", reconnecting: "warn", ended: "bad", connecting: "busy" };
 
 export class CarView {
@@ -26,6 +31,9 @@ export class CarView {
   #connectivity = null;
   #problem = null;
   #retry = null;
+  #looking = null;
+  #seen = () => document.hidden || this.#readCapabilities();
+  #isRefused = false;
   #isClosed = false;
 
   /** @param {{api: Object, vehicle: {vin: string, role: string}, onOthers: (() => void)|null}} options */
@@ -44,9 +52,11 @@ export class CarView {
   async open() {
     this.#live.addEventListener("state", ({ detail }) => this.#liveState(detail));
     this.#live.addEventListener("update", ({ detail }) => this.#updated(detail));
-    this.#live.addEventListener("reset", () => this.#read());
-    this.#live.addEventListener("refused", ({ detail }) => this.#refused(detail));
-    this.#live.addEventListener("ended-vehicle", ({ detail }) => this.#refused(detail));
+    this.#live.addEventListener("reset", () => this.#readAll());
+    for (const name of ["refused", "ended-vehicle"]) {
+      this.#live.addEventListener(name, ({ detail }) => endsVehicle(detail, this.#vin) && this.#refused(detail));
+    }
+    document.addEventListener("visibilitychange", this.#seen);
     this.#live.subscribe(this.#vin);
     await Promise.all([this.#read(), this.#readCapabilities()]);
   }
@@ -56,6 +66,8 @@ export class CarView {
     if (pending.path.endsWith("/config")) {
       this.#parts.settingsBox.open = true;
       await this.#parts.settings.send(pending);
+    } else if (isRestoration(pending)) {
+      await this.#parts.orders.restore(pending);
     } else {
       await this.#parts.orders.send(pending);
     }
@@ -70,6 +82,8 @@ export class CarView {
   close() {
     this.#isClosed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#looking);
+    document.removeEventListener("visibilitychange", this.#seen);
     this.#live.dispose();
     for (const end of this.#closing) end();
     clear(this.#root);
@@ -114,11 +128,17 @@ export class CarView {
     this.#tellProblem();
   }
 
+  /** Whether the car can be reached, and if not why: as GET capabilities says, or where that is not known as the status does. */
+  get #reach() {
+    return this.#capabilities?.reachability?.state ?? this.#connectivity;
+  }
+
   #badges() {
     const { state } = this.#live;
+    const reach = this.#reach;
     clear(this.#parts.badges).append(
       el("span", { class: `badge ${LIVE_MOODS[state] ?? "unknown"}`, role: "status", data: { live: state } }, word("live", state)),
-      ...(this.#connectivity ? [el("span", { class: `badge ${this.#connectivity === "ONLINE" ? "good" : "warn"}`, data: { connectivity: this.#connectivity } }, word("connectivity", this.#connectivity))] : []));
+      ...(reach ? [el("span", { class: `badge ${REACH_MOODS[reach] ?? "warn"}`, data: { connectivity: reach } }, word("connectivity", reach))] : []));
   }
 
   async #read() {
@@ -137,10 +157,18 @@ export class CarView {
     this.#badges();
   }
 
+  /** Read what live updates tell of, where some of them may have been missed. */
+  #readAll() {
+    this.#read();
+    this.#parts.orders.ask();
+    this.#historyChanged();
+  }
+
   #shown(status) {
     this.#connectivity = status.connectivity ?? null;
     this.#parts.picture.setDoors(status);
-    keepStatus(this.#api.session.subject, status);
+    this.#parts.picture.setStale(UNHEARD.has(this.#reach));
+    keepStatus(this.#api.session.subject, this.#parts.picture.status);
   }
 
   /** Nothing newer can be had: what was known before is shown as old, and the question is asked again. */
@@ -155,26 +183,42 @@ export class CarView {
     if (isAway(error)) this.#retry = setTimeout(() => this.#read(), READ_AGAIN_MS);
   }
 
+  /** What the car has, once; and as long as somebody looks, whether it can be reached. A status read would be in the history each time. */
   async #readCapabilities() {
+    clearTimeout(this.#looking);
+    const [known, before] = [this.#capabilities, this.#reach];
     try {
       const { data } = await this.#api.get(`${this.#api.door(this.#vin)}/capabilities`);
       if (this.#isClosed) return;
       this.#capabilities = data;
-      this.#parts.picture.setCapabilities(data);
-      this.#parts.orders.setCapabilities(data);
-      this.#words();
+      if (known) {
+        if (this.#reach !== before) await this.#read();
+      } else {
+        this.#parts.picture.setCapabilities(data);
+        this.#parts.orders.setCapabilities(data);
+        this.#words();
+      }
+      if (UNHEARD.has(this.#reach)) this.#parts.picture.setStale(true);
     } catch (error) {
       if (!("code" in error)) throw error; // without them everything is offered, and the service says what the car lacks
     }
+    this.#lookLater();
+  }
+
+  #lookLater() {
+    clearTimeout(this.#looking);
+    if (!this.#isClosed) this.#looking = setTimeout(() => (document.hidden ? this.#lookLater() : this.#readCapabilities()), LOOK_MS);
   }
 
   #liveState({ state, code, detail }) {
     this.#badges();
     if (state === "live") {
-      this.#read();
-      this.#parts.orders.ask();
+      this.#isRefused = false;
+      this.#parts.orders.setEnabled(true);
+      this.#readAll();
     } else if (state === "reconnecting") {
       this.#parts.picture.setStale(true);
+      if (code === "TOKEN_EXPIRED") return; // it is being renewed: nothing to tell
       this.#problem ??= { code: "OFFLINE", status: 0 };
       this.#tellProblem();
     } else if (state === "ended" && this.#api.session.isSignedIn) {
@@ -184,8 +228,15 @@ export class CarView {
 
   #refused({ code, detail }) {
     this.#problem = { code, detail, status: 403 };
+    this.#isRefused = true;
     this.#parts.orders.setEnabled(false);
     this.#tellProblem();
+  }
+
+  /** Try again what the person is told of; what was refused for good, too: they may have been given it again. */
+  #again() {
+    if (this.#isRefused) this.#live.subscribe(this.#vin);
+    return this.#read();
   }
 
   #tellProblem() {
@@ -195,7 +246,7 @@ export class CarView {
     const lines = [next, detail !== title ? detail : ""].filter(Boolean);
     told.append(el("div", { class: `alert ${isAway(this.#problem) || this.#problem.code === "OFFLINE" ? "warn" : "bad"}`, data: { code: this.#problem.code } },
       el("div", { class: "text" }, el("strong", {}, title), lines.map((line) => el("p", { class: "small" }, line))),
-      el("button", { type: "button", class: "small", onclick: () => this.#read() }, t("app.again"))));
+      el("button", { type: "button", class: "small", onclick: () => this.#again() }, t("app.again"))));
   }
 
   #updated(update) {
@@ -205,7 +256,14 @@ export class CarView {
     } else if (update.type === "COMMAND_STATUS_UPDATE") {
       this.#parts.orders.apply(update);
       this.#historyChanged();
+      if (update.data.status === "TIMEOUT") this.#unanswered();
     }
+  }
+
+  /** A command that the car did not answer may have moved doors: what is shown is no longer sure. */
+  async #unanswered() {
+    await this.#read();
+    await this.#readCapabilities();
   }
 
   #historyChanged() {

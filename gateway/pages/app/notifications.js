@@ -3,11 +3,10 @@
 import { button, notice, problemNotice } from "../console/notice.js";
 import { Panel } from "../console/panel.js";
 import { Base64Url } from "../parts/proofs.js";
-import { clear, el } from "../parts/dom.js";
-import { t } from "../parts/words.js";
+import { el, fill } from "../parts/dom.js";
+import { language, t } from "../parts/words.js";
+import { DEVICES, deviceId, keepDevice, removeDevice, speakAs } from "./push_device.js";
 
-const DEVICE = "push-device";
-const DEVICES = "/notifications/devices";
 const WORKER = "worker.js";
 
 export class NotificationsPanel extends Panel {
@@ -24,18 +23,18 @@ export class NotificationsPanel extends Panel {
     const { data } = await this.api.get(DEVICES);
     const registration = await navigator.serviceWorker.getRegistration("./");
     const subscription = await registration?.pushManager.getSubscription();
-    const known = (data.devices ?? []).some((device) => device.deviceId === localStorage.getItem(DEVICE));
+    const known = (data.devices ?? []).some((device) => device.deviceId === deviceId());
     return { state: subscription && known ? "on" : "off", others: (data.devices ?? []).length - (known ? 1 : 0) };
   }
 
   draw() {
     const { state, others = 0 } = this.data;
-    clear(this.root).append(
+    fill(this.root,
       el("p", {}, t(`push.${state}`)),
       others > 0 && el("p", { class: "small muted" }, t("push.others", { count: others })),
       el("div", { class: "row" },
         state === "off" && button("push.turnOn", () => this.#try(() => this.#turnOn()), { kind: "primary", "data-part": "push-on" }),
-        state === "on" && button("push.turnOff", () => this.#try(() => this.#turnOff()), { "data-part": "push-off" })));
+        state === "on" && button("push.turnOff", () => this.#try(() => removeDevice(this.api)), { "data-part": "push-off" })));
   }
 
   async #turnOn() {
@@ -46,18 +45,11 @@ export class NotificationsPanel extends Panel {
       userVisibleOnly: true,
       applicationServerKey: Base64Url.bytes(this.session.config.pushKey),
     });
+    await speakAs(this.api, language(), Intl.DateTimeFormat().resolvedOptions().timeZone);
     const { endpoint, keys } = subscription.toJSON();
-    const id = localStorage.getItem(DEVICE) ?? `web-${crypto.randomUUID()}`;
+    const id = deviceId() ?? `web-${crypto.randomUUID()}`;
     await this.api.send("PUT", `${DEVICES}/${id}`, { kind: "WEB_PUSH", token: endpoint, keys: { p256dh: keys.p256dh, auth: keys.auth } });
-    localStorage.setItem(DEVICE, id);
-  }
-
-  async #turnOff() {
-    const id = localStorage.getItem(DEVICE);
-    if (id) await this.api.send("DELETE", `${DEVICES}/${id}`);
-    const registration = await navigator.serviceWorker.getRegistration("./");
-    await (await registration?.pushManager.getSubscription())?.unsubscribe();
-    localStorage.removeItem(DEVICE);
+    keepDevice(id);
   }
 
   async #try(act) {

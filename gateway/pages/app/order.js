@@ -8,6 +8,8 @@ import { isFinal, withUpdate } from "../parts/command.js";
 export const WAIT_SECONDS = 30;
 /** Between two questions while no live updates come. */
 const ASK_MS = 2_000;
+/** So many updates of commands are kept while it is not known which command is this request's. */
+const MOST_EARLY = 50;
 
 /** @typedef {"sending"|"waiting"|"done"|"late"|"unclear"} Phase `late`: not in time; `unclear`: not known whether it was taken */
 
@@ -18,6 +20,8 @@ export class Order {
   #deadline = 0;
   #timer = null;
   #asking = null;
+  #early = [];
+  #isAskedFor = false;
 
   /** @param {{api: Object, vin: string, pending: Object, onChange: () => void}} options */
   constructor({ api, vin, pending, onChange }) {
@@ -52,8 +56,10 @@ export class Order {
     try {
       const { data } = await this.#api.send(method, path, body, { correlationId });
       if (!this.isOpen) return;
-      this.command = data;
-      this.#move(isFinal(data.status) ? "done" : "waiting");
+      // An update may overtake the answer that says whose it is.
+      this.command = this.#early.reduce(withUpdate, data);
+      this.#early = [];
+      this.#settle();
     } catch (error) {
       this.stop();
       if (error.code === "NO_ANSWER" || error.code === "OFFLINE" || error.code === "DEADLINE_EXCEEDED") {
@@ -62,10 +68,15 @@ export class Order {
       }
       throw error;
     }
+    if (this.#isAskedFor) await this.ask();
   }
 
   /** Take a live message in. @returns {boolean} whether it is about this request and came too late to be told */
   apply(update) {
+    if (update.type === "COMMAND_STATUS_UPDATE" && this.phase === "sending") {
+      this.#early = [...this.#early, update].slice(-MOST_EARLY);
+      return false;
+    }
     if (update.type !== "COMMAND_STATUS_UPDATE" || update.data.commandId !== this.command?.commandId) return false;
     if (!this.isOpen) return true;
     this.command = withUpdate(this.command, update);
@@ -76,6 +87,7 @@ export class Order {
   /** Ask for the state of the command, where live updates may have missed something. */
   async ask() {
     const id = this.command?.commandId;
+    this.#isAskedFor = !id && this.isOpen; // then as soon as it is known what to ask for
     if (!id || !this.isOpen || this.#asking) return;
     this.#asking = this.#api.get(`${this.#api.door(this.#vin)}/commands/${encodeURIComponent(id)}`);
     try {

@@ -13,6 +13,13 @@ const SIGNS = {
 };
 const MOODS = { SUCCESS: "good", FAILED: "bad", TIMEOUT: "warn", CANCELLED: "warn" };
 
+const RESTORE = "/account/restore";
+
+/** Return whether a PendingAction gives back a restricted account. */
+export function isRestoration({ path }) {
+  return path.endsWith(RESTORE);
+}
+
 export class OrderPanel {
   #api;
   #session;
@@ -23,6 +30,8 @@ export class OrderPanel {
   #error = null;
   #isEnabled = true;
   #isCancelling = false;
+  #isRestoring = false;
+  #isRestored = false;
   #capabilities = null;
   #buttons = {};
   #choice;
@@ -78,6 +87,7 @@ export class OrderPanel {
   async send(pending) {
     this.#order?.stop();
     this.#error = null;
+    this.#isRestored = false;
     const order = new Order({ api: this.#api, vin: this.#vin, pending, onChange: () => order === this.#order && this.#draw() });
     this.#order = order;
     order.poll(() => !this.#isLive());
@@ -90,6 +100,28 @@ export class OrderPanel {
       this.#error = { error, pending };
       this.#draw();
     }
+  }
+
+  /** Give the person their restricted account back, which a fresh second factor proves to be theirs. */
+  async restore(pending) {
+    this.#error = null;
+    this.#isRestored = false;
+    this.#isRestoring = true;
+    this.#draw();
+    try {
+      await this.#api.send(pending.method, pending.path, undefined, { correlationId: pending.correlationId });
+      this.#isRestored = true;
+    } catch (error) {
+      if (!("code" in error)) throw error;
+      this.#error = { error, pending };
+    } finally {
+      this.#isRestoring = false;
+      this.#draw();
+    }
+  }
+
+  #restoration() {
+    return { method: "POST", path: `${this.#api.door(this.#vin)}${RESTORE}`, correlationId: newCorrelationId(), at: Date.now(), label: t("app.restore") };
   }
 
   #begin(name) {
@@ -157,6 +189,8 @@ export class OrderPanel {
     if (order?.isOpen) parts.push(this.#waiting(order));
     else if (order) parts.push(this.#ended(order));
     if (this.#error) parts.push(this.#refusal());
+    if (this.#isRestoring) parts.push(el("p", { class: "skeleton", "aria-busy": "true" }));
+    if (this.#isRestored) parts.push(this.#result("good", "restored", t("app.restored"), [], []));
     const words = parts.map((each) => each.dataset.say ?? "").join(" ");
     if (this.#said.textContent !== words) this.#said.textContent = words;
     clear(this.#outcome).append(...(parts.length ? parts : [el("p", { class: "muted" }, t("app.nothing"))]));
@@ -189,10 +223,12 @@ export class OrderPanel {
   #refusal() {
     const { error, pending } = this.#error;
     const actions = [];
-    if (isStepUp(error) && pending) {
+    if (error.code === "ACCOUNT_RESTRICTED") {
+      actions.push(button("app.restore", () => this.restore(this.#restoration()), { kind: "primary small", "data-part": "restore" }));
+    } else if (isStepUp(error) && pending) {
       actions.push(button("app.confirmIdentity", () => this.#session.stepUp(error, pending, { vin: this.#vin }), { kind: "primary small", "data-part": "step-up" }));
     } else if (pending && error.retryable) {
-      actions.push(button("app.sameAgain", () => this.send(pending), { kind: "small" }));
+      actions.push(button("app.sameAgain", () => (isRestoration(pending) ? this.restore(pending) : this.send(pending)), { kind: "small" }));
     }
     const told = problemNotice(error, ...actions);
     if (error.retryAfterSeconds) told.firstChild.append(el("p", { class: "small" }, t("app.retryIn", { seconds: error.retryAfterSeconds })));

@@ -2,7 +2,8 @@
 
 import { SignInError, challengeOf } from "./session.js";
 
-const TIMEOUT_MS = 15_000;
+/** So long an answer is waited for, where nobody says otherwise. */
+export const TIMEOUT_MS = 15_000;
 /** Answers of Envoy and of services that say: a part is away, try again. */
 const AWAY = new Set([502, 503, 504]);
 const SESSION_OVER = new Set(["TOKEN_INVALID", "TOKEN_EXPIRED", "AUTHENTICATION_REQUIRED", "PROOF_INVALID"]);
@@ -25,7 +26,7 @@ export class ApiError extends Error {
     /** Whether the car may have acted: true, false, or null where nobody knows. */
     this.mayHaveSucceeded = problem.mayHaveSucceeded ?? null;
     this.retryAfterSeconds = retryAfterSeconds;
-    /** What is wrong with which field: [{field, description}]. */
+    /** What is wrong with which field: [{field, reason}]. */
     this.fields = problem.errors ?? [];
     /** What a stronger sign-in needs (RFC 9470): {acrValues, maxAge}. */
     this.challenge = challenge;

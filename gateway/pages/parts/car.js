@@ -1,5 +1,6 @@
 /** The car from above, whose doors, locks and windows move with what is reported; and the same as a table of words. */
 
+import { TIMEOUT_MS } from "./api.js";
 import { clear, el, svg } from "./dom.js";
 import { formatAge, formatTime, onLanguage, t, word } from "./words.js";
 
@@ -36,7 +37,49 @@ export function withUpdate(status, update) {
   }
   delete door.receivedAt;
   const told = { timestamp: update.timestamp, receivedAt: update.timestamp, stale: false };
-  return { ...known, ...told, doors: { ...known.doors, [doorId]: door } };
+  const doorTimes = { ...timesOf(known), [doorId]: update.timestamp };
+  return { ...known, ...told, doors: { ...known.doors, [doorId]: door }, doorTimes };
+}
+
+/**
+ * The status after an answer to GET status, which may have been on its way while updates came. Pure.
+ * @param {Object|null} shown with `doorTimes`, when each of its doors was as it is shown
+ * @param {Object|null} answered
+ * @returns {Object|null} the answer, but each door that is known of from later as it was then
+ */
+export function withAnswer(shown, answered) {
+  if (!answered || !shown || shown.vin !== answered.vin) return answered;
+  const times = timesOf(shown);
+  const later = Object.keys(shown.doors ?? {}).filter((door) => Date.parse(times[door]) > Date.parse(answered.timestamp));
+  if (later.length === 0) return answered;
+  const pick = (from) => Object.fromEntries(later.map((door) => [door, from[door]]));
+  return {
+    ...answered,
+    timestamp: shown.timestamp,
+    receivedAt: shown.receivedAt,
+    stale: Boolean(shown.stale),
+    doors: { ...answered.doors, ...pick(shown.doors) },
+    doorTimes: { ...timesOf(answered), ...pick(times) },
+  };
+}
+
+/**
+ * When the doors were reported last, which the last report need not have done: in privacy mode it names none of them. Pure.
+ * @returns {string|undefined}
+ */
+export function heardAt(status) {
+  const reported = status?.receivedAt ?? status?.timestamp;
+  const times = Object.values(status?.doors ?? {}).map((door) => door.receivedAt ?? reported).filter(Boolean);
+  return times.sort((one, other) => Date.parse(other) - Date.parse(one))[0] ?? reported;
+}
+
+/** Whether a door is shown as it was before the doors that were reported last. */
+function isOlder(door, status) {
+  return Boolean(door?.receivedAt) && Date.parse(door.receivedAt) < Date.parse(heardAt(status));
+}
+
+function timesOf(status) {
+  return status.doorTimes ?? Object.fromEntries(Object.keys(status.doors ?? {}).map((door) => [door, status.timestamp]));
 }
 
 /** The doors to be shown: those the car has, and where nobody knows those that it tells of. */
@@ -64,6 +107,7 @@ export class CarPicture {
     this._status = null;
     this._capabilities = null;
     this._stale = false;
+    this._movedAt = -Infinity;
     this._drawn = "";
     root.classList.add("car");
     this._stopped = onLanguage(() => this._draw());
@@ -76,16 +120,18 @@ export class CarPicture {
     return this._status;
   }
 
-  /** Show the body of GET status. */
+  /** Show the body of GET status; what an update told while the answer was on its way stays. */
   setDoors(status) {
-    this._status = status;
-    this._stale = Boolean(status?.stale);
-    this._draw();
+    // No longer than an answer takes: the clock of a vehicle may be set back, and then the answer is right.
+    const mayBeOvertaken = Date.now() - this._movedAt < TIMEOUT_MS;
+    this._put(mayBeOvertaken ? withAnswer(this._status, status) : status);
   }
 
   /** Show what an update changes. */
   apply(update) {
-    this.setDoors(withUpdate(this._status, update));
+    const status = withUpdate(this._status, update);
+    if (status !== this._status) this._movedAt = Date.now();
+    this._put(status);
   }
 
   /** Draw only the doors that the car has: the body of GET capabilities, or null where nobody knows. */
@@ -114,6 +160,12 @@ export class CarPicture {
     clear(this._root);
   }
 
+  _put(status) {
+    this._status = status;
+    this._stale = Boolean(status?.stale);
+    this._draw();
+  }
+
   _draw() {
     const doors = doorsOf(this._status, this._capabilities);
     // The picture itself is made once, so that its doors move from where they were.
@@ -140,13 +192,13 @@ export class CarPicture {
     );
     const head = el("tr", {}, el("th", { scope: "col" }, t("door")), columns.map((each) => el("th", { scope: "col" }, t(`column.${each}`))));
     const rows = doors.map((door, index) => el("tr", { data: { door } },
-      el("th", { scope: "row" }, word("door", door)),
+      el("th", { scope: "row" }, word("door", door), isOlder(states[index], this._status) && el("span", { class: "small muted" }, ` · ${formatTime(states[index].receivedAt)}`)),
       columns.map((member) => el("td", { data: { member } }, cell(states[index], member)))));
     return el("table", { class: "data" }, el("caption", { class: "visually-hidden" }, t("car.table")), el("thead", {}, head), el("tbody", {}, rows));
   }
 
   _age() {
-    const received = this._status?.receivedAt ?? this._status?.timestamp;
+    const received = heardAt(this._status);
     if (!received) {
       this._aged.textContent = t("car.nothing");
       return;

@@ -25,6 +25,11 @@ export function clear(node) {
   return node;
 }
 
+/** Put these into a node in place of what is in it; false, null and undefined are left out, as by el(). @returns {Node} the node */
+export function fill(node, ...children) {
+  return filled(clear(node), {}, children);
+}
+
 /** Show or hide without moving the focus. */
 export function show(node, visible) {
   node.hidden = !visible;

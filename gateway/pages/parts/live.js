@@ -4,6 +4,7 @@
  */
 
 import { ApiError, isAway } from "./api.js";
+import { SignInError } from "./session.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
@@ -12,7 +13,16 @@ const QUIET_MS = 25_000;
 const ANSWER_MS = 10_000;
 const OPEN_MS = 15_000;
 const RATE_PAUSE_MS = 60_000;
+const LONGEST_REFUSAL_MS = 86_400_000;
 const [SIGN_IN_OVER, RIGHT_OVER, IDLE, TOO_OFTEN, GOES_AWAY, TOO_SLOW] = [4401, 4403, 4408, 4429, 1001, 1013];
+
+/**
+ * Return whether a "refused" or an "ended-vehicle" means that nothing more is told of this vehicle: what is said of another
+ * one, or of a message, ends nothing, nor does what comes again by itself. Pure.
+ */
+export function endsVehicle({ vin, retryAfterSeconds }, ours) {
+  return vin === ours && !retryAfterSeconds;
+}
 
 /**
  * Events: "state" {state, code, detail, retryInSeconds}; "update" {id, type, vin, timestamp, data}; "refused" and
@@ -28,6 +38,8 @@ export class LiveUpdates extends EventTarget {
   #retry = null;
   #generation = 0;
   #heard = 0;
+  #isRenewed = false;
+  #isHeldBack = false;
   #wake = () => this.#again();
   #lost = () => this.#cut("OFFLINE");
 
@@ -42,10 +54,10 @@ export class LiveUpdates extends EventTarget {
 
   /** Tell of a vehicle from now on. `types`: those to be told of; without, all. */
   subscribe(vin, { types, lastEventId } = {}) {
-    this.#vehicles.set(vin, { types, last: lastEventId ?? this.#vehicles.get(vin)?.last ?? null, isRefused: false });
+    this.#vehicles.set(vin, { types, last: lastEventId ?? this.#vehicles.get(vin)?.last ?? null, refusal: null });
     if (this.#socket?.readyState === WebSocket.OPEN) {
       this.#ask([vin]);
-    } else if (this.state !== "connecting" && !this.#retry) {
+    } else if (this.state !== "connecting" && (!this.#retry || this.#isHeldBack)) {
       this.#attempts = 0;
       this.#connect();
     }
@@ -82,7 +94,10 @@ export class LiveUpdates extends EventTarget {
 
   async #connect() {
     this.#drop();
-    if (![...this.#vehicles.values()].some((each) => !each.isRefused)) return;
+    if (this.#wanted().length === 0) {
+      this.#hold();
+      return;
+    }
     const generation = this.#generation;
     this.#show(this.state === "reconnecting" ? "reconnecting" : "connecting");
     let ticket;
@@ -100,11 +115,38 @@ export class LiveUpdates extends EventTarget {
     this.#after(OPEN_MS, () => socket.readyState === WebSocket.CONNECTING && this.#cut("NO_ANSWER"));
     socket.onopen = () => {
       this.#heard = Date.now();
-      this.#ask([...this.#vehicles.keys()].filter((vin) => !this.#vehicles.get(vin).isRefused));
+      this.#ask(this.#wanted());
+      for (const [vin, vehicle] of this.#vehicles) if (vehicle.refusal) this.#askAgain(vin, vehicle);
       this.#watch(socket);
     };
     socket.onmessage = ({ data }) => socket === this.#socket && this.#take(JSON.parse(data));
     socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason);
+  }
+
+  /** The vehicles that may be asked for now: not refused, or refused for a time that is over. */
+  #wanted() {
+    return [...this.#vehicles].filter(([, { refusal }]) => !refusal || refusal.retryAt <= Date.now()).map(([vin]) => vin);
+  }
+
+  /** The refusal that is over first, or where none ends by itself one of them; null where there is none. */
+  #firstRefusal() {
+    const refusals = [...this.#vehicles.values()].map(({ refusal }) => refusal).filter(Boolean);
+    return refusals.sort((one, other) => one.retryAt - other.retryAt)[0] ?? null;
+  }
+
+  /** Every vehicle was refused: without a connection wait until the first may be asked for again, or say that none will be. */
+  #hold() {
+    const refusal = this.#firstRefusal();
+    if (refusal === null) {
+      this.#show("idle");
+    } else if (refusal.retryAt === Infinity) {
+      this.#end(refusal.code, refusal.detail);
+    } else {
+      const pause = Math.max(0, refusal.retryAt - Date.now());
+      this.#isHeldBack = true;
+      this.#retry = setTimeout(() => this.#connect(), pause);
+      this.#show("reconnecting", refusal.code, refusal.detail, Math.ceil(pause / 1000));
+    }
   }
 
   #noTicket(error) {
@@ -117,13 +159,11 @@ export class LiveUpdates extends EventTarget {
 
   #closed(code, reason) {
     if (code === SIGN_IN_OVER) {
-      this.#api.session.end(reason || "TOKEN_INVALID", "");
-      this.#end(reason || "TOKEN_INVALID", "");
-    } else if (code === RIGHT_OVER) {
+      this.#signInOver(reason || "TOKEN_INVALID");
+    } else if (code === RIGHT_OVER && !Number.isFinite(this.#firstRefusal()?.retryAt)) {
       this.#end("ACTION_NOT_GRANTED", reason);
-    } else if (code === IDLE) {
-      this.#drop();
-      this.#show("idle");
+    } else if (code === RIGHT_OVER || code === IDLE) {
+      this.#connect(); // for what may be asked for again, now or later
     } else if (code === TOO_OFTEN) {
       this.#pause("RATE_LIMITED", reason, RATE_PAUSE_MS);
     } else if (code === GOES_AWAY || code === TOO_SLOW) {
@@ -132,6 +172,35 @@ export class LiveUpdates extends EventTarget {
     } else {
       this.#pause("OFFLINE", reason, 0);
     }
+  }
+
+  /** A connection ends with the token it was opened with: where the token can be renewed the sign-in goes on. */
+  async #signInOver(code) {
+    const { session } = this.#api;
+    if (code !== "TOKEN_EXPIRED" || session.case || this.#isRenewed) {
+      session.end(code, "");
+      this.#end(code, "");
+      return;
+    }
+    this.#isRenewed = true;
+    this.#drop();
+    const generation = this.#generation;
+    this.#show("reconnecting", code);
+    try {
+      await session.renew();
+    } catch (error) {
+      if (!(error instanceof SignInError)) throw error;
+      if (generation !== this.#generation) return;
+      if (error.code === "issuer_away") {
+        this.#isRenewed = false; // nothing was renewed: the ticket asks for it again
+        this.#pause("OFFLINE", error.detail, 0);
+      } else {
+        session.end(code, error.detail);
+        this.#end(code, error.detail);
+      }
+      return;
+    }
+    if (generation === this.#generation) this.#connect();
   }
 
   #ask(vins) {
@@ -154,8 +223,10 @@ export class LiveUpdates extends EventTarget {
     const vehicle = this.#vehicles.get(message.vin);
     switch (message.type) {
       case "SUBSCRIBED":
+        if (vehicle) vehicle.refusal = null;
         if (vehicle && message.eventId) vehicle.last = message.eventId;
         this.#attempts = 0;
+        this.#isRenewed = false;
         this.#show("live");
         break;
       case "REFUSED":
@@ -170,7 +241,7 @@ export class LiveUpdates extends EventTarget {
       default:
         if (!vehicle) break;
         if (message.id) vehicle.last = message.id;
-        if (message.type === "UPDATES_RESET") this.#tell("reset", { vin: message.vin });
+        if (message.type === "SYSTEM_ALERT" && message.data.code === "UPDATES_RESET") this.#tell("reset", { vin: message.vin });
         else this.#tell("update", message);
     }
   }
@@ -178,12 +249,25 @@ export class LiveUpdates extends EventTarget {
   #refused(message, vehicle) {
     const { vin, code, detail, retryAfterSeconds } = message;
     if (vehicle) {
-      vehicle.isRefused = true;
-      if (retryAfterSeconds) {
-        this.#after(retryAfterSeconds * 1000, () => this.#vehicles.has(vin) && this.subscribe(vin, vehicle));
-      }
+      const pause = retryAfterSeconds ? Math.min(retryAfterSeconds * 1000, LONGEST_REFUSAL_MS) : Infinity;
+      vehicle.refusal = { code, detail, retryAt: Date.now() + pause };
+      this.#askAgain(vin, vehicle);
     }
     this.#tell(message.type === "ENDED" ? "ended-vehicle" : "refused", { vin, code, detail, retryAfterSeconds });
+    const retryAt = this.#firstRefusal()?.retryAt;
+    if (Number.isFinite(retryAt) && [...this.#vehicles.values()].every(({ refusal }) => refusal)) {
+      this.#show("reconnecting", code, detail, Math.ceil((retryAt - Date.now()) / 1000)); // connected, and told of nothing
+    }
+  }
+
+  /** Ask for a refused vehicle over this connection, once it may be. Without a connection #connect() does. */
+  #askAgain(vin, vehicle) {
+    const { refusal } = vehicle;
+    if (refusal.retryAt === Infinity || refusal.retryAt <= Date.now()) return;
+    this.#after(refusal.retryAt - Date.now(), () => {
+      const isStill = this.#vehicles.get(vin) === vehicle && vehicle.refusal === refusal;
+      if (isStill && this.#socket?.readyState === WebSocket.OPEN) this.#ask([vin]);
+    });
   }
 
   /** A connection over which nothing comes is asked for an answer, and taken for dead where none comes. */
@@ -227,6 +311,7 @@ export class LiveUpdates extends EventTarget {
     this.#generation += 1;
     clearTimeout(this.#retry);
     this.#retry = null;
+    this.#isHeldBack = false;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     const socket = this.#socket;

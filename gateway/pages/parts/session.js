@@ -275,6 +275,7 @@ export class Session extends EventTarget {
     this.#own = null;
     this.#acting = null;
     sessionStorage.removeItem(SIGNED_IN);
+    sessionStorage.removeItem(WAITING); // of a way to the issuer that was not gone to its end
     this.dispatchEvent(new Event("changed"));
   }
 

@@ -1,6 +1,6 @@
 /**
- * The words of the pages, in every language there is. A text is found by its key; `words/*.json` hold them, one book for the parts and
- * one for each page, and a test holds the languages to the same keys and the pages to keys that exist.
+ * The words of the pages, in every language there is. A text is found by its key; `words/*.json` hold them, one book for the parts, one
+ * of why commands fail (generated from the contract's `failure_text`) and one for each page, and a test holds the languages to the same keys and the pages to keys that exist.
  */
 
 import { el } from "./dom.js";
@@ -8,19 +8,20 @@ import { el } from "./dom.js";
 export const LANGUAGES = ["en", "ko"];
 const NAMES = { en: "English", ko: "한국어" };
 const KEPT = "language";
+const SHARED = ["", "failures"];
 const BASE = new URL("../words/", import.meta.url);
 
 let shown = "en";
-let books = [""];
+let books = SHARED;
 let dictionary = {};
 const listeners = new Set();
 
 /**
  * Load the words of a language.
- * @param {{books?: string[], language?: string}} [options] `books`: folders below words/ beside the parts' own.
+ * @param {{books?: string[], language?: string}} [options] `books`: folders below words/ beside those of every page.
  */
 export async function loadWords(options = {}) {
-  books = ["", ...(options.books ?? [])];
+  books = [...SHARED, ...(options.books ?? [])];
   await setLanguage(options.language ?? preferred());
 }
 
@@ -92,7 +93,7 @@ export function problemText(problem) {
   const key = `problem.${code}`;
   const title = hasWord(key) ? t(key) : (problem?.title ?? t("problem.UNKNOWN"));
   // The details are English: what they say beyond the code (which door, which field) is worth it in any language.
-  const fields = (problem?.errors ?? []).map((each) => `${each.field}: ${each.reason ?? each.description}`).join("; ");
+  const fields = (problem?.errors ?? []).map((each) => `${each.field}: ${each.reason}`).join("; ");
   const detail = [problem?.detail ?? "", fields].filter(Boolean).join(" ");
   return { title, detail, next: hasWord(`${key}.next`) ? t(`${key}.next`) : "" };
 }

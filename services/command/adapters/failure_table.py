@@ -8,16 +8,16 @@ from collections import Counter
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from services.command.adapters.failure_texts import failure_words
 from services.command.domain.failures import COMPONENT_OF, begin_of
+from services.failure_texts import failure_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from services.command.adapters.failure_texts import Language
     from services.command.domain.commands import CommandAction, FailureReason
     from services.command.domain.failures import FailureAnalysis
+    from services.failure_texts import Language
 
 CONTENT_TYPE = "text/csv; charset=utf-8; header=present"
 HEADER = (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.door.v1 import door_command_pb2 as door_pb2
 from ecarus.remotecontrol.door.v1 import door_failure_pb2 as failure_pb2
 
-from services.command.adapters.failure_texts import Language, failure_words
 from services.command.domain.commands import FailureReason, PersonRole
 from services.command.domain.failures import COMPONENT_OF, FailureQuery, share
+from services.failure_texts import Language, failure_words
 from services.platform.times import set_time
 
 if TYPE_CHECKING:

@@ -13,23 +13,50 @@ if TYPE_CHECKING:
     from services.command.domain.commands import DoorAction, DoorResult
 
 GUIDANCE = {
-    FailureReason.VEHICLE_MOVING: "Wait until the vehicle stands still, then try again.",
-    FailureReason.DOOR_OPEN: "Close the open door, then lock again.",
-    FailureReason.ENGINE_ON: "Switch the ignition off; to open all the same, use unlockMode EMERGENCY at standstill.",
-    FailureReason.ACTUATOR_FAULT: "Use the mechanical key for the doors that did not move and have them checked.",
-    FailureReason.LOW_BATTERY: "The vehicle's battery is too low to move the locks; use the mechanical key.",
-    FailureReason.PARTIAL_SUCCESS: "Some doors did not move: see doorResults, and check those doors at the vehicle.",
-    FailureReason.TTL_EXPIRED: "The vehicle did not answer in time. Check the door status before trying again.",
-    FailureReason.TOO_LATE: "The vehicle had already begun; check the door status.",
-    FailureReason.GRANT_REVOKED: "Your access to this vehicle has ended; ask its owner.",
-    FailureReason.INTERRUPTED: "The vehicle restarted while acting; check the door status before trying again.",
-    FailureReason.NOT_SUPPORTED: "This vehicle does not have that door or function.",
-    FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
-    FailureReason.NOT_PROVEN: "Nothing was sent. Try again; if that does not help, contact customer support.",
-    FailureReason.REMOTE_ACCESS_DISABLED: "Remote access is off in the vehicle; switch it on there, or use the key.",
-    FailureReason.SUPERSEDED: "A later lock took its place. Unlock again once that has ended, if you still want to.",
+    # generated: guidance of each reason
+    FailureReason.VEHICLE_MOVING: (
+        "Ask whether somebody is driving the vehicle. Try again once it stands still."
+    ),
+    FailureReason.DOOR_OPEN: (
+        "Close all doors and the trunk firmly, then lock again. If every door is closed, have the door "
+        "contact checked."
+    ),
+    FailureReason.ENGINE_ON: (
+        "Switch the ignition off and try again. In an emergency use the unlock mode EMERGENCY while the "
+        "vehicle stands still."
+    ),
+    FailureReason.ACTUATOR_FAULT: (
+        "Use the mechanical key for that door. If it happens again at the same door, arrange a visit to a "
+        "workshop."
+    ),
+    FailureReason.LOW_BATTERY: (
+        "Use the mechanical key. Charge the battery or drive the vehicle; if it is low again soon, have the "
+        "battery checked."
+    ),
+    FailureReason.PARTIAL_SUCCESS: (
+        "Check the doors that did not move at the vehicle, and lock or unlock those by hand."
+    ),
+    FailureReason.TTL_EXPIRED: (
+        "Check the door status first, because the vehicle may have acted. Try again where the vehicle has "
+        "reception."
+    ),
+    FailureReason.TOO_LATE: "Check the door status. If it is not as wanted, send the opposite command.",
+    FailureReason.GRANT_REVOKED: "Ask the owner of the vehicle to share it again.",
+    FailureReason.INTERRUPTED: (
+        "Check the door status before trying again. If it happens often, have the control unit and its "
+        "power supply checked."
+    ),
+    FailureReason.NOT_SUPPORTED: "Choose doors and functions that this vehicle has.",
+    FailureReason.CANCELLED: "Check the door status. Send the command again if it is still wanted.",
+    FailureReason.SUPERSEDED: "Wait until the lock has ended, then unlock again if it is still wanted.",
+    FailureReason.NOT_PROVEN: "Try again. If that does not help, contact technical support.",
+    FailureReason.REMOTE_ACCESS_DISABLED: (
+        "Remote access can be switched on again in the vehicle only. Until then use the key."
+    ),
+    FailureReason.COMMAND_IN_PROGRESS: "Wait until it has ended, or cancel it, and try again.",
+    # end of generated
 }
-"""What to do about it, where the vehicle gave no guidance of its own."""
+"""What to do about it, where the vehicle gave no guidance of its own: the contract's English (`failure_text`)."""
 
 
 def not_accepted(now: datetime, fault: str) -> Ending:

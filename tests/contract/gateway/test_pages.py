@@ -80,7 +80,7 @@ async def test_every_file_is_answered_with_its_type_and_is_not_sent_twice(edge: 
     files = [each for folder in FOLDERS for each in (PAGES / folder).rglob("*") if each.is_file()]
     assert {each.suffix for each in files} >= types.keys()
     for file in files:
-        path = "/" + file.relative_to(PAGES).as_posix()
+        path = "/" + file.relative_to(PAGES).as_posix().removesuffix("index.html")
         answer = await edge.get(path)
         assert answer.status_code == 200, path
         assert answer.content == file.read_bytes()
@@ -97,6 +97,12 @@ async def test_an_app_is_at_its_own_name_and_knows_where_people_sign_in(edge: ht
     moved = await edge.get("/app")
     assert (moved.status_code, moved.headers["location"]) == (308, "/app/")
     assert (await edge.get("/app/")).content == (PAGES / "app" / "index.html").read_bytes()
+    for app in APPS:
+        # A page has one address, and so one policy.
+        for other in (f"/{app}", f"/{app}/index.html"):
+            answer = await edge.get(other)
+            assert (answer.status_code, answer.headers["location"], answer.content) == (308, f"/{app}/", b"")
+            assert "content-security-policy" in answer.headers
     assert (await edge.get("/app/config.json")).json() == {
         "issuer": ISSUER,
         "clientId": "web",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
+from issuer.limits import RequestRates
 from issuer.settings import IssuerSettings
 from tests.contract.issuer.conftest import PAGE_ORIGIN
 from tests.contract.issuer.test_bound_and_exchanged import ACCESS_TOKEN, EXCHANGE, SPOKEN, VIN, new_key
@@ -33,6 +34,16 @@ def test_scripts_of_the_pages_may_ask_and_others_may_not(issuer: IssuerHarness, 
     shared = issuer.http.get(path, headers={"origin": PAGE_ORIGIN}).headers
     assert shared["access-control-allow-origin"] == PAGE_ORIGIN
     assert "access-control-allow-credentials" not in shared
+
+
+def test_a_script_reads_that_it_asks_too_often(
+    issuer: IssuerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RequestRates, "allows", lambda *_: False)
+    answer = issuer.http.get("/.well-known/openid-configuration", headers={"origin": PAGE_ORIGIN})
+    assert answer.status_code == 429
+    assert answer.headers["access-control-allow-origin"] == PAGE_ORIGIN
+    assert "retry-after" in answer.headers["access-control-expose-headers"].lower()
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/account", "/authorize", "/healthz", "/tokens"])

@@ -10,8 +10,8 @@ import pytest
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_failure_pb2
 
 from services.command.adapters import failure_table, failure_translate
-from services.command.adapters.failure_texts import Language, failure_words
 from services.command.domain.commands import CommandAction, DoorResult, FailureReason, Status
+from services.command.domain.endings import GUIDANCE
 from services.command.domain.failures import (
     COMPONENT_OF,
     CountKey,
@@ -23,6 +23,7 @@ from services.command.domain.failures import (
     analysed,
     counted_as,
 )
+from services.failure_texts import Language, failure_words
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 HOUR = datetime(2026, 1, 12, 14, tzinfo=UTC)
@@ -168,6 +169,19 @@ def test_every_reason_is_said_in_english_and_korean_and_lies_in_something(name: 
     for text in (korean.title, korean.cause, korean.guidance):
         assert any("가" <= letter <= "힣" for letter in text)
     assert COMPONENT_OF[reason].value in door_failure_pb2.FailureComponent.Value.keys()  # noqa: SIM118  # no mapping
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_the_guidance_of_an_ending_is_the_contracts(reason: FailureReason) -> None:
+    assert GUIDANCE[reason] == failure_words(reason, Language.ENGLISH).guidance
+
+
+def test_none_of_them_is_said_too() -> None:
+    for language in Language:
+        words = failure_words("UNSPECIFIED", language)
+        assert words.title
+        assert words.cause.endswith(".")
+        assert words.guidance.endswith(".")
 
 
 def test_the_table_is_read_back_and_runs_in_no_spreadsheet() -> None:

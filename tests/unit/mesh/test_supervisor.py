@@ -327,6 +327,12 @@ def _looks_until_over(patience: ProbeTolerance) -> int:
 
 
 def test_the_first_line_of_the_welcome_is_what_tools_wait_for(tmp_path: Path) -> None:
-    lines = welcome(Ports(8000), Sandbox(tmp_path)).splitlines()
+    lines = welcome(Ports(8000), Sandbox(tmp_path), has_pages=True).splitlines()
     assert lines[0] == "ready http://127.0.0.1:8080"
     assert sum("/door/" in line for line in lines) == 9
+
+
+@pytest.mark.parametrize("has_pages", [True, False])
+def test_the_welcome_names_the_pages_that_there_are(tmp_path: Path, has_pages: bool) -> None:
+    said = welcome(Ports(8000), Sandbox(tmp_path), has_pages=has_pages)
+    assert ["/app/" in said, "/console/" in said, "/portal/" in said] == [has_pages] * 3

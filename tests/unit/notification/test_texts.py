@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from ecarus.remotecontrol.door.v1.door_command_pb2 import FailureReason
 
-from services.notification.adapters.texts import TextCatalogue, UnknownTextError
+from services.failure_texts import Language, failure_words
+from services.notification.adapters.texts import (
+    MOST_OF_A_REASON,
+    TextCatalogue,
+    UnknownTextError,
+    reason_sentence,
+)
 from services.notification.domain.doors import DOORS, LeftCondition
 from services.notification.domain.notices import Audience, Notice, NoticeKind
 from services.notification.domain.preferences import LANGUAGES, Preferences
@@ -89,6 +95,21 @@ def test_a_failure_is_told_with_its_reason(language: str, reason: str, action: s
     else:
         assert message.body == CATALOGUE[language]["reasons"][reason]
     assert "{" not in message.title + message.body
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("reason", FailureReason.Value.keys())
+def test_a_reason_is_told_in_the_contracts_words_and_whole(language: Language, reason: str) -> None:
+    words = failure_words(reason, language)
+    assert CATALOGUE[language]["reasons"][reason] == f"{words.title}. {words.guidance}"
+
+
+def test_what_is_too_long_for_a_phone_is_told_in_short() -> None:
+    most = MOST_OF_A_REASON
+    assert reason_sentence("It failed", "x" * (most - 11)) == "It failed. " + "x" * (most - 11)
+    assert reason_sentence("It failed", "x" * (most - 10)) == "It failed."
+    assert len(reason_sentence("x" * (most - 1), "y")) == most
+    assert reason_sentence("x" * most, "y") == "x" * (most - 1) + "…"
 
 
 def notice(**changed: Any) -> Notice:

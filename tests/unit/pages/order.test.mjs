@@ -50,6 +50,36 @@ test("an end in time is told", async () => {
   assert.equal(asked.phase, "done");
 });
 
+test("an end that overtakes the answer to the request is told", async () => {
+  const asked = order();
+  const sending = asked.send();
+  assert.equal(asked.apply(told("FAILED", { commandId: "cmd-2" })), false);
+  assert.equal(asked.apply(told("IN_PROGRESS")), false);
+  assert.equal(asked.apply(told("FAILED", { failureReason: "DOOR_OPEN" })), false);
+  assert.equal(asked.phase, "sending");
+  await sending;
+  assert.deepEqual([asked.phase, asked.command.status, asked.command.failureReason], ["done", "FAILED", "DOOR_OPEN"]);
+});
+
+test("of the updates before the answer the last are kept, and not more than there can be use for", async () => {
+  const asked = order();
+  const sending = asked.send();
+  for (let turn = 0; turn < 1000; turn += 1) asked.apply(told("IN_PROGRESS", { commandId: `cmd-x${turn}` }));
+  asked.apply(told("SUCCESS"));
+  await sending;
+  assert.equal(asked.phase, "done");
+});
+
+test("where updates may be missing before the answer, it is asked once there is something to ask for", async () => {
+  answers.push({ commandId: "cmd-1", status: "SUCCESS" });
+  const asked = order();
+  const sending = asked.send();
+  const asking = asked.ask();
+  assert.equal(sent.length, 1);
+  await Promise.all([sending, asking]);
+  assert.deepEqual([asked.phase, sent.at(-1).path], ["done", `/vehicles/${VIN}/door/commands/cmd-1`]);
+});
+
 test("after 30 seconds it is late, and a late end changes nothing that was said", async () => {
   const asked = order();
   await asked.send();

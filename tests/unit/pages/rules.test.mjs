@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { doorsOf, stateOf, withUpdate as doorsAfter } from "../../../gateway/pages/parts/car.js";
+import { doorsOf, heardAt, stateOf, withAnswer, withUpdate as doorsAfter } from "../../../gateway/pages/parts/car.js";
 import { isFinal, newer, stagesOf, withUpdate } from "../../../gateway/pages/parts/command.js";
 import { problemText, t, useWords, word } from "../../../gateway/pages/parts/words.js";
 import { standingAlerts } from "../../../gateway/pages/console/alerts.js";
@@ -48,6 +48,32 @@ test("doors move with updates, what is not told is unknown, and what is older th
   assert.equal(doorsAfter(status, moved(4, { doorId: "driver", locked: false })), status);
   assert.equal(doorsAfter(status, told(9, { status: "SUCCESS" })), status);
   assert.deepEqual(doorsAfter(null, moved(6, { doorId: "trunk", open: true })).doors, { trunk: { open: true } });
+});
+
+test("an answer that was on its way takes back no door that moved meanwhile, and tells of all others", () => {
+  const asked = { vin: VIN, timestamp: at(5), receivedAt: at(5), doors: { driver: { locked: true }, trunk: { locked: true } } };
+  const shown = doorsAfter(asked, moved(9, { doorId: "driver", locked: false }));
+  const late = { vin: VIN, timestamp: at(7), receivedAt: at(7), stale: false, connectivity: "ONLINE", doors: { driver: { locked: true }, trunk: { locked: false } } };
+  const after = withAnswer(shown, late);
+  assert.deepEqual(after.doors, { driver: { locked: false }, trunk: { locked: false } });
+  assert.deepEqual([after.timestamp, after.receivedAt, after.connectivity], [at(9), at(9), "ONLINE"]);
+  // Of two answers the later one, whichever comes first; and an update between them counts from its own time.
+  assert.deepEqual(withAnswer(late, asked).doors, late.doors);
+  assert.deepEqual(doorsAfter(after, moved(8, { doorId: "trunk", locked: true })), after);
+  const newest = { ...late, timestamp: at(9), doors: { driver: { locked: true }, trunk: { locked: true } } };
+  assert.equal(withAnswer(after, newest), newest);
+  assert.equal(withAnswer(after, { ...asked, vin: "KMHSH81C7LU123457" }).doors.driver.locked, true);
+  assert.equal(withAnswer(null, asked), asked);
+  assert.equal(withAnswer(after, null), null);
+});
+
+test("doors are as old as the report that named them, whatever the car has said since", () => {
+  const status = { timestamp: at(50), receivedAt: at(50), doors: { driver: { locked: true, receivedAt: at(3) }, trunk: { receivedAt: at(5) } } };
+  assert.equal(heardAt(status), at(5));
+  assert.equal(heardAt({ ...status, doors: { ...status.doors, hood: { open: false } } }), at(50));
+  assert.equal(heardAt({ timestamp: at(1), doors: {} }), at(1));
+  assert.equal(heardAt(null), undefined);
+  assert.equal(heardAt(doorsAfter(status, moved(59, { doorId: "driver", locked: false }))), at(59));
 });
 
 test("only the doors that the car has are shown", () => {

@@ -156,6 +156,19 @@ test("a sign-out revokes at the issuer, and the next one asks who it is", async 
   assert.deepEqual([session.isSignedIn, session.wasSignedOut, session.subject], [false, true, ""]);
 });
 
+for (const [what, leave] of [["a sign-out", (session) => session.signOut()], ["the end of a sign-in", (session) => session.end("TOKEN_INVALID", "Gone.")]]) {
+  test(`${what} leaves nothing of a stronger sign-in that was begun and not finished`, async () => {
+    answers["/token"] = [granted("user-1")];
+    answers["/revoke"] = [{}];
+    const session = await returned();
+    answers["/par"] = [{ body: { request_uri: "urn:x:2" } }];
+    await session.stepUp({ challenge: { acrValues: "urn:x:2fa", maxAge: "300" } }, { method: "POST", path: "/x", body: {}, correlationId: "web-1", at: 1, label: "Unlock" });
+    assert.notEqual(sessionStorage.getItem("sign-in"), null);
+    await leave(session);
+    assert.equal(sessionStorage.getItem("sign-in"), null);
+  });
+}
+
 test("the API's challenge is told as such, and the end of a token ends the session", async () => {
   answers["/token"] = [granted("user-1")];
   const session = await returned();

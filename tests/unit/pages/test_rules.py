@@ -20,4 +20,4 @@ def test_the_rules_of_the_parts() -> None:
         [NODE, "--test", str(TESTS)], capture_output=True, text=True, timeout=100, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "\n# pass 9\n" in ended.stdout, ended.stdout
+    assert "\n# pass 11\n" in ended.stdout, ended.stdout

@@ -16,9 +16,13 @@ from ecarus.remotecontrol.door.v1 import (
     error_reason_pb2,
 )
 
+from services.failure_texts import Language, failure_words
+
 PAGES = Path(__file__).resolve().parents[3] / "gateway" / "pages"
 LANGUAGES = ("en", "ko")
 BOOKS = sorted(path.parent for path in (PAGES / "words").rglob("en.json"))
+SHARED = (PAGES / "words", PAGES / "words" / "failures")
+"""The books of every page."""
 OPERATORS_ONLY = {"DEAD_LETTER_NOT_FOUND", "ALREADY_ENROLLED", "HOLD_NOT_FOUND", "TOO_MANY_HOLDS"}
 PERSONS_OWN = re.compile(r"CONSENT_TEXT|PERSONAL_DATA|ERASURE|RECEIPT|GRANT_|TOO_MANY_GRANTS")
 """Problems of what no page offers."""
@@ -37,6 +41,13 @@ def words(book: Path, language: str) -> dict[str, str]:
     return loaded
 
 
+def shared_words(language: str) -> dict[str, str]:
+    """Those that every page has; none is in two books."""
+    one, other = (words(book, language) for book in SHARED)
+    assert not one.keys() & other.keys()
+    return {**one, **other}
+
+
 def sources(folder: str) -> str:
     """All scripts and documents of a folder of the pages."""
     files = [*(PAGES / folder).glob("*.js"), *(PAGES / folder).glob("*.html")]
@@ -44,7 +55,7 @@ def sources(folder: str) -> str:
 
 
 def page_folders() -> list[str]:
-    return sorted(book.name for book in BOOKS if book != PAGES / "words")
+    return sorted(book.name for book in BOOKS if book not in SHARED)
 
 
 @pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.name)
@@ -61,7 +72,7 @@ def test_every_language_has_the_same_keys_and_the_same_values_to_fill_in(book: P
 
 @pytest.mark.parametrize("folder", ["parts", *page_folders()])
 def test_every_key_that_is_used_exists(folder: str) -> None:
-    known = words(PAGES / "words", "en")
+    known = shared_words("en")
     if folder != "parts":
         own = words(PAGES / "words" / folder, "en")
         assert not own.keys() & known.keys(), "a page's book repeats no key of the parts'"
@@ -82,7 +93,7 @@ def test_every_key_that_is_used_exists(folder: str) -> None:
 
 @pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.name)
 def test_there_are_no_words_that_nothing_shows(book: Path) -> None:
-    folders = ["parts", *page_folders()] if book == PAGES / "words" else [book.name]
+    folders = ["parts", *page_folders()] if book in SHARED else [book.name]
     source = "\n".join(sources(folder) for folder in folders) + sources("parts")
     groups = set(GROUP.findall(source))
     templates = [
@@ -120,13 +131,30 @@ ENUMS = {
 
 @pytest.mark.parametrize("group", ENUMS)
 def test_every_word_of_the_contract_has_one_for_people(group: str) -> None:
-    known = {**words(PAGES / "words", "en"), **words(PAGES / "words" / "console", "en")}
+    known = {**shared_words("en"), **words(PAGES / "words" / "console", "en")}
     names = {name for name in ENUMS[group].DESCRIPTOR.values_by_name if not name.endswith("UNSPECIFIED")}
     assert {f"{group}.{name}" for name in names} <= known.keys()
 
 
+@pytest.mark.parametrize("language", list(Language))
+def test_the_pages_say_of_a_failure_what_the_contract_says(language: Language) -> None:
+    told = words(PAGES / "words" / "failures", language)
+    names = door_command_pb2.FailureReason.Value.DESCRIPTOR.values_by_name
+    said = {name: failure_words(name, language) for name in names}
+    assert told == {
+        **{f"failure.{name}": each.title for name, each in said.items()},
+        **{f"guidance.{name}": each.guidance for name, each in said.items()},
+    }
+
+
+def test_every_page_loads_the_books_of_all() -> None:
+    script = (PAGES / "parts" / "words.js").read_text()
+    loaded = json.loads(re.search(r"^const SHARED = (\[.*\]);$", script, re.MULTILINE)[1])  # type: ignore[index]
+    assert [PAGES / "words" / name for name in loaded] == list(SHARED)
+
+
 def test_every_problem_that_a_page_may_meet_has_words() -> None:
-    known = words(PAGES / "words", "en")
+    known = shared_words("en")
     reasons = {
         name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.DESCRIPTOR.values_by_name
     }

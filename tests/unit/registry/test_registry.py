@@ -16,6 +16,7 @@ from ecarus.remotecontrol.door.v1 import (  # noqa: F401  # registers the contra
     door_config_service_pb2,
     door_diagnostics_service_pb2,
     door_status_service_pb2,
+    push_device_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.protobuf import descriptor_pool

@@ -1,4 +1,6 @@
-"""What people are told, in their language: one file for each, all with the same texts."""
+"""What people are told, in their language: one file for each, all with the same texts. Why a command failed is the
+contract's catalogue.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecarus.remotecontrol.door.v1 import door_command_pb2
+
+from services.failure_texts import Language, failure_words
 from services.notification.domain.messages import PushMessage
 from services.notification.domain.notices import LATE, collapse_of, push_id_of
 from services.notification.domain.preferences import LANGUAGES
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
     from services.notification.domain.notices import Notice
     from services.notification.domain.preferences import Preferences
 
+MOST_OF_A_REASON = 178
+"""Characters that say why a command failed: what a phone shows of a notification without being unlocked."""
 _RESOLVED = ".RESOLVED"
 
 
@@ -30,10 +37,16 @@ class TextCatalogue:
 
     @classmethod
     def read(cls) -> TextCatalogue:
-        """Return the catalogue that lies beside this module."""
+        """Return the catalogue that lies beside this module, with the contract's reasons of failures."""
         here = Path(__file__).parent
         return cls(
-            {name: tomllib.loads((here / f"{name}.toml").read_text(encoding="utf-8")) for name in LANGUAGES}
+            {
+                name: {
+                    **tomllib.loads((here / f"{name}.toml").read_text(encoding="utf-8")),
+                    "reasons": _reasons(Language(name)),
+                }
+                for name in LANGUAGES
+            }
         )
 
     def __getitem__(self, language: str) -> dict[str, Any]:
@@ -80,6 +93,24 @@ class TextCatalogue:
         if name == "since":
             return _clock_time(wanted, datetime.fromisoformat(value))
         return value
+
+
+def reason_sentence(title: str, guidance: str) -> str:
+    """Return what a notification says of why a command failed, MOST_OF_A_REASON characters at most: the title and what
+    to do; what is too long for both is the title, which alone is cut where need be.
+    """
+    both = f"{title}. {guidance}"
+    if len(both) <= MOST_OF_A_REASON:
+        return both
+    return f"{title}." if len(title) < MOST_OF_A_REASON else f"{title[: MOST_OF_A_REASON - 1]}…"
+
+
+def _reasons(language: Language) -> dict[str, str]:
+    words = {
+        name: failure_words(name, language)
+        for name in door_command_pb2.FailureReason.Value.DESCRIPTOR.values_by_name
+    }
+    return {name: reason_sentence(each.title, each.guidance) for name, each in words.items()}
 
 
 def _clock_time(wanted: Preferences, at: datetime, now: datetime | None = None) -> str:

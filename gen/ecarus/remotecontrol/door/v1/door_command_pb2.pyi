@@ -230,6 +230,7 @@ class FailureReason(_message.Message):
     class _ValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[FailureReason._Value.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         UNSPECIFIED: FailureReason._Value.ValueType  # 0
+        """None that is known here."""
         VEHICLE_MOVING: FailureReason._Value.ValueType  # 1
         """The vehicle was moving."""
         DOOR_OPEN: FailureReason._Value.ValueType  # 2
@@ -267,6 +268,7 @@ class FailureReason(_message.Message):
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: FailureReason.Value.ValueType  # 0
+    """None that is known here."""
     VEHICLE_MOVING: FailureReason.Value.ValueType  # 1
     """The vehicle was moving."""
     DOOR_OPEN: FailureReason.Value.ValueType  # 2

@@ -263,7 +263,7 @@ Global___FailureText: _TypeAlias = FailureText  # noqa: Y015
 
 @_typing.final
 class FailureWords(_message.Message):
-    """A failure in the words of one language: what an agent can read out."""
+    """A failure in the words of one language: what pages, notifications and answers say of it, and what an agent can read out."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
