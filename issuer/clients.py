@@ -30,6 +30,7 @@ SCOPES = (
     "door.config.read",
     "door.config.write",
     "door.diagnostics.read",
+    "door.diagnostics.check",
     "door.updates.read",
     "door.grants.read",
     "door.grants.write",

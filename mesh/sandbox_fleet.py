@@ -48,6 +48,7 @@ SAMPLE_KEY_SCOPES = (
     "door.cancel",
     "door.config.weaken",
     "door.config.write",
+    "door.diagnostics.check",
     "door.lock",
     "door.read",
     "door.unlock",

@@ -339,8 +339,7 @@ class Agent:
                 since = loop.time() - diagnosed_at
                 is_asked = self._is_check_asked and since >= CHECK_SECONDS
                 if found != diagnosed or is_asked or since >= self._reporting.diagnostics_seconds:
-                    self._is_check_asked = False
-                    await self.outbox.send(lambda: self._channel.seal_report(self._diagnostics_now()))
+                    await self._send_diagnostics()
                     diagnosed, diagnosed_at = found, loop.time()
             except LinkDownError as error:
                 logger.info("report_unconfirmed", vin_tail=self._car.vin[-6:], reason=str(error))
@@ -353,6 +352,17 @@ class Agent:
                     CHECK_SECONDS if self._is_check_asked else self._reporting.status_seconds
                 ):
                     await self._changed.wait()
+
+    async def _send_diagnostics(self) -> None:
+        was_asked, self._is_check_asked = (
+            self._is_check_asked,
+            False,
+        )  # who asks from here on gets another one
+        try:
+            await self.outbox.send(lambda: self._channel.seal_report(self._diagnostics_now()))
+        except LinkDownError:
+            self._is_check_asked |= was_asked
+            raise
 
     def _check_now(self) -> None:
         """Report what a check finds, also if nothing changed; what was reported a moment ago is not checked again."""

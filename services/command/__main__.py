@@ -28,6 +28,7 @@ from services.command.adapters.refusals import refusal_of
 from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.adapters.session_requests import TELL_SECONDS, SessionRequests
 from services.command.adapters.shown_results import ShownResults
+from services.command.adapters.translate import correlation_ids_in
 from services.command.adapters.vehicle_queue import BrokerQueue
 from services.command.adapters.wait_link import BrokerReplicas, note_ended
 from services.command.adapters.wake_up_server import wake_up_api
@@ -282,7 +283,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         in_the_way=partial(store.in_the_way_of_erasure, relayed=audit.ids is not None),
         besides=store.erase_messages,
         told=BrokerErasure(
-            broker, streams.DOOR_UPDATES, readers_of(streams.DOOR_UPDATES), CLOCK.monotonic
+            broker,
+            streams.DOOR_UPDATES,
+            readers_of(streams.DOOR_UPDATES),
+            CLOCK.monotonic,
+            words_in=correlation_ids_in,
         ).erase,
         words=partial(store.words_of, now=CLOCK.now),
     )

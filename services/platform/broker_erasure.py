@@ -23,7 +23,7 @@ from services.platform.jetstream import heed_cancellation
 from services.platform.mentions import mentions, texts_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from services.platform.jetstream import Broker
 
@@ -62,7 +62,7 @@ class _ErasureProgress:
 
 class BrokerErasure:
     """Erases in one stream. `read_by` names the durable consumers of each subject that has any, where a `*`
-    stands for any word.
+    stands for any word. `words_in` returns the texts of a message that an erasure's words are compared with.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class BrokerErasure:
         read_by: Mapping[str, Sequence[str]],
         monotonic: Callable[[], float],
         *,
+        words_in: Callable[[bytes], Iterable[str]] = texts_in,
         settled_seconds: float = SETTLED_SECONDS,
         piece_seconds: float = PIECE_SECONDS,
     ) -> None:
@@ -79,13 +80,14 @@ class BrokerErasure:
         self._stream = stream
         self._read_by = read_by
         self._monotonic = monotonic
+        self._words_in = words_in
         self._settled_seconds = settled_seconds
         self._piece_seconds = piece_seconds
         self._progress: OrderedDict[str, _ErasureProgress] = OrderedDict()
 
     async def erase(self, erasure_id: str, person: str, words: Collection[str] = ()) -> str:
-        """Go on erasing what names this person, or has one of these words as a text; MESSAGES_KEPT while it is not all
-        gone, or the broker cannot be asked: then ask again. Empty when nothing is left.
+        """Go on erasing what names this person, or has one of these words; MESSAGES_KEPT while it is not all gone,
+        or the broker cannot be asked: then ask again. Empty when nothing is left.
         """
         known = self._progress.get(erasure_id)
         if known is None:
@@ -118,7 +120,8 @@ class BrokerErasure:
         theirs = [
             each
             for each in messages
-            if mentions(each.payload, person) or (words and not words.isdisjoint(texts_in(each.payload)))
+            if mentions(each.payload, person)
+            or (words and not words.isdisjoint(self._words_in(each.payload)))
         ]
         confirmed: dict[str, float] = {}
         for each in theirs:

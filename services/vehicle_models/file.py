@@ -185,11 +185,12 @@ def model_file_in(path: Path) -> ModelFile:
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_FILE_BYTES + 1)
-        if len(raw) > MOST_FILE_BYTES:
-            raise VehicleModelsError(f"{path.name}: more than {MOST_FILE_BYTES} bytes")
-        return ModelFile.model_validate(tomllib.loads(raw.decode()))
     except OSError as error:
         raise VehicleModelsError(f"{path.name}: {error.strerror or error}") from error
+    if len(raw) > MOST_FILE_BYTES:
+        raise VehicleModelsError(f"{path.name}: more than {MOST_FILE_BYTES} bytes")
+    try:
+        return ModelFile.model_validate(tomllib.loads(raw.decode()))
     except ValidationError as error:  # before ValueError, which it is
         faults = error.errors(include_url=False, include_input=False)
         raise VehicleModelsError(
@@ -198,5 +199,7 @@ def model_file_in(path: Path) -> ModelFile:
                 for each in faults
             )
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError as error:
+        raise VehicleModelsError(f"{path.name}: tables or arrays too deep in each other") from error
+    except ValueError as error:  # no UTF-8, no TOML, or a number of too many digits
         raise VehicleModelsError(f"{path.name}: {error}") from error

@@ -215,7 +215,7 @@ async def test_another_period_or_number_of_points_is_a_field_violation(
 
 def check_now(service: Any, signer: Any) -> Any:
     request = RequestSelfTestRequest(vin=VIN)
-    return service.RequestSelfTest(request, metadata=metadata(signer, "door.diagnostics.read"))
+    return service.RequestSelfTest(request, metadata=metadata(signer, "door.diagnostics.check"))
 
 
 async def shown_checks(service: Any, signer: Any) -> dict[str, Any]:

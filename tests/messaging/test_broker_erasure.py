@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ecarus.remotecontrol.access.v1.grant_pb2 import AccessChanged
+from ecarus.remotecontrol.door.v1.door_update_pb2 import CommandStatusChange, DoorUpdate, SystemAlert
 
 from protocol.consumers import CONSUMERS, readers_of
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS
 from protocol.subjects import GRANT_REVOKED_SUBJECT, STATUS_CHECKS_SUBJECT
+from services.command.adapters.translate import correlation_ids_in
 from services.platform.broker_erasure import MESSAGES_KEPT, SETTLED_SECONDS, BrokerErasure
 from services.telematics.broker import connect_broker
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tests.messaging.conftest import NatsServer
 
 VIN = "KMHSH81C7LU123456"
+OWN_VIN = "KMHSH81C7LU654321"
 UPDATES = f"door.command.{VIN}"
 WHO, LONGER = "canary-1", "canary-12"
 
@@ -85,6 +88,22 @@ async def test_all_that_names_a_person_is_written_over_and_nothing_else(
     ]
     assert [AccessChanged.FromString(each).event_id for each in kept] == ["e-0", "e-299", "a-chosen-word"]
     assert await erasure.erase("er-1", WHO) == ""  # as often as it is asked
+
+
+async def test_a_chosen_correlation_id_takes_nothing_of_other_cars(broker: Broker) -> None:
+    clock = Clock()
+    erasure = BrokerErasure(broker, DOOR_UPDATES, {}, clock, words_in=correlation_ids_in, piece_seconds=60)
+    alert = DoorUpdate(vin=VIN, system_alert=SystemAlert(code="ACCESS_TRANSFERRED"))
+    own = DoorUpdate(vin=OWN_VIN, command_status=CommandStatusChange(correlation_id=VIN))
+    for update in (alert, own):
+        await tell(broker, f"door.command.{update.vin}", update.SerializeToString())
+    await tell(broker, UPDATES, b"\x0f" + VIN.encode())  # no update
+    await erasure.erase("er-1", WHO, [VIN])
+    clock.at += SETTLED_SECONDS
+    assert await erasure.erase("er-1", WHO, [VIN]) == ""
+    assert await left(broker, DOOR_UPDATES) == 2
+    kept = (await broker.jetstream.get_msg(DOOR_UPDATES, seq=1)).data or b""
+    assert DoorUpdate.FromString(kept) == alert
 
 
 async def test_nothing_is_taken_from_a_service_that_has_not_heard_it(broker: Broker) -> None:

@@ -180,3 +180,10 @@ async def test_a_fleet_larger_than_a_look_is_scheduled_bit_by_bit(
         known = await service.record.requested_check(str(row["vin"]))
         assert known is not None
         assert known.due_at == first_due(str(row["vin"]), T0, INTERVAL)
+
+
+async def test_who_asks_at_the_same_time_asks_once(service: ScheduleHarness) -> None:
+    for vin in VINS[:10]:
+        answers = await asyncio.gather(*(request_check(service.deps, vin) for _ in range(6)))
+        assert {each.state for each in answers} == {CheckState.REQUESTED}
+    assert service.asked == VINS[:10]

@@ -23,6 +23,7 @@ AUDIT_READ = "door.audit.read"
 CONFIG_READ = "door.config.read"
 CONFIG_WRITE = "door.config.write"
 DIAGNOSTICS_READ = "door.diagnostics.read"
+DIAGNOSTICS_CHECK = "door.diagnostics.check"
 UPDATES_READ = "door.updates.read"
 GRANTS_READ = "door.grants.read"
 GRANTS_WRITE = "door.grants.write"
@@ -42,6 +43,7 @@ ACTIONS = frozenset(
         CONFIG_READ,
         CONFIG_WRITE,
         DIAGNOSTICS_READ,
+        DIAGNOSTICS_CHECK,
         UPDATES_READ,
         GRANTS_READ,
         GRANTS_WRITE,
@@ -76,7 +78,7 @@ LONGEST_SECONDS = {GrantRole.VALET: 24 * 3_600, GrantRole.SERVICE: 3_600}
 """Roles that end by themselves, and after how long at the latest."""
 ROLE_ACTIONS = {
     GrantRole.OWNER: ACTIONS,
-    GrantRole.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ, GRANTS_WRITE},
+    GrantRole.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ, DIAGNOSTICS_CHECK, GRANTS_WRITE},
     GrantRole.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}) | OWN_GRANTS,
     GrantRole.VALET: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ}) | OWN_GRANTS,
     GrantRole.SERVICE: frozenset({UNLOCK}) | OWN_GRANTS,

@@ -38,6 +38,7 @@ _WANTED = {
     "door.config.read": "look at the door settings",
     "door.config.write": "change the door settings",
     "door.diagnostics.read": "look at the diagnostics",
+    "door.diagnostics.check": "have the vehicle check itself",
     "door.updates.read": "follow the live updates",
     "door.grants.read": "look at who has which right",
     "door.grants.write": "give or change a right",

@@ -38,5 +38,7 @@ class VehicleCheckServicer(stubs.VehicleCheckServiceServicer):
         self, request: rpc.RequestSelfTestRequest, context: Context
     ) -> rpc.RequestSelfTestResponse:
         sent = await self._requests.ask_self_check(request.vin)
-        woken = sent and self._waker.is_asleep(request.vin) and await self._waker.wake_for_check(request.vin)
+        woken = sent and self._waker.is_asleep(request.vin)
+        if woken:
+            self._waker.wake_for_check(request.vin)
         return rpc.RequestSelfTestResponse(sent=sent, woken=woken)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from ecarus.remotecontrol.door.v1 import door_command_pb2 as door_pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2 as update_pb2
 from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 
 from services.command.adapters import page_tokens
@@ -381,3 +382,12 @@ def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
     )
     set_time(message.timestamp, at)
     return message
+
+
+def correlation_ids_in(update: bytes) -> list[str]:
+    """Return the correlation id that a live update has; none where it has none, or is no live update."""
+    try:
+        message = update_pb2.DoorUpdate.FromString(update)
+    except DecodeError:
+        return []
+    return [message.command_status.correlation_id] if message.HasField("command_status") else []

@@ -100,15 +100,17 @@ class VehicleWaker:
         """Send a wake-up for this command, if the vehicle's budget allows one."""
         await self._wake(vin, self._count(command_id))
 
-    async def wake_for_check(self, vin: str) -> bool:
-        """Send a wake-up for a self-check, if the vehicle's budget allows one; return whether it was sent."""
-        return await self._wake(vin, self._count_for_check(vin))
+    def wake_for_check(self, vin: str) -> None:
+        """Wake a vehicle that is asleep for a self-check, if its budget allows one. The gateway may take longer than
+        whoever asks for the check waits.
+        """
+        self._background_tasks.start(self._wake(vin, self._count_for_check(vin)))
 
-    async def _wake(self, vin: str, is_in_budget: Awaitable[bool]) -> bool:
+    async def _wake(self, vin: str, is_in_budget: Awaitable[bool]) -> None:
         try:
             if not await is_in_budget:
                 _log.info("wake_up_not_in_budget", vin=masked_id(vin))
-                return False
+                return
             await self._gateway.send_wake_up(vin)
         except StorageUnavailableError as error:
             _log.warning("wake_up_waits_for_store", reason=str(error))
@@ -116,5 +118,3 @@ class VehicleWaker:
             _log.warning("wake_up_not_sent", vin=masked_id(vin), reason=str(error))
         else:
             _log.info("wake_up_sent", vin=masked_id(vin))
-            return True
-        return False

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from services.diagnostics.domain.self_checks import PATIENCE, CheckState, RequestedCheck, first_due
 from services.platform.database import Instant
@@ -41,11 +42,19 @@ class CheckRequests:
         row = connection.execute(query.with_for_update() if lock else query).one_or_none()
         return None if row is None else _request(row)
 
+    def locked(self, connection: Connection, vin: str) -> RequestedCheck:
+        """Return what is known of a vehicle, with its row locked; one that has none gets it. So who asks at the same
+        time waits, and then sees what was asked.
+        """
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(self.table).values(_row(RequestedCheck(vin)))
+        connection.execute(new.on_conflict_do_nothing())
+        query = select(self.table).where(self.table.c.vin == vin).with_for_update()
+        return _request(connection.execute(query).one())
+
     def keep(self, connection: Connection, request: RequestedCheck) -> None:
-        """Keep what is known of a vehicle now."""
-        changed = update(self.table).where(self.table.c.vin == request.vin).values(_row(request))
-        if connection.execute(changed).rowcount == 0:
-            connection.execute(insert(self.table).values(_row(request)))
+        """Keep what is known of a vehicle now, whose row is locked."""
+        connection.execute(update(self.table).where(self.table.c.vin == request.vin).values(_row(request)))
 
     def answered(self, connection: Connection, vins: Sequence[str], at: datetime) -> None:
         """Note that those of these vehicles that were asked have checked themselves."""
@@ -116,7 +125,7 @@ class CheckSchedule:
         """Keep that a vehicle is asked now, and return that; and whether it is to be asked, or was just now."""
 
         def work(connection: Connection) -> tuple[RequestedCheck, bool]:
-            known = self._requests.of(connection, vin, lock=True) or RequestedCheck(vin)
+            known = self._requests.locked(connection, vin)
             if known.was_asked_just_now(now):
                 return known, False
             asked = known.asked(now, self._interval)
@@ -146,8 +155,8 @@ class CheckSchedule:
             return bool(self._requests.due(connection, now, 1, lock=False)), new, place
 
         def work(connection: Connection) -> list[RequestedCheck]:
-            for vin in new:
-                known = self._requests.of(connection, vin, lock=True) or RequestedCheck(vin)
+            for vin in new:  # in one order in all replicas
+                known = self._requests.locked(connection, vin)
                 self._requests.keep(connection, replace(known, due_at=first_due(vin, now, interval)))
             asked = [each.asked(now, interval) for each in self._requests.due(connection, now, at_most)]
             for each in asked:

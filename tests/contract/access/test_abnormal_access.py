@@ -69,6 +69,10 @@ async def test_who_tries_vehicles_is_restricted_and_restores_the_account(
     assert (refused["code"], "restore" in refused["detail"]) == ("ACCOUNT_RESTRICTED", True)
     assert await rights.may("user-123", "lock") is None
     assert await rights.may("user-123", "status") is None
+    assert await rights.may("user-123", "diagnostics") is None
+    woken = await rights.may("user-123", "diagnostics/check")
+    assert woken is not None
+    assert woken["code"] == "ACCOUNT_RESTRICTED"
     codes = [update.system_alert.code for update in alerts(sent)]
     assert codes == ["ACCESS_RESTRICTED"]
     told = alerts(sent)[0].system_alert.message

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import delete, update
 
 from services.command.adapters.store import SqlFailureCounts, tables
 from services.command.adapters.store.failure_counts import failure_count, fleet_count
@@ -27,6 +28,8 @@ from services.command.usecases.history import RefusedRequests
 from tests.support.command_store_harness import LOCK, OTHER, OWNER, UNLOCK, VIN, CommandStoreHarness
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from services.command.domain.failures import FailureAnalysis
 
 FAULT = FailureReason.ACTUATOR_FAULT
@@ -153,3 +156,63 @@ async def test_whoever_ends_a_command_counts_nothing_with_it(service: CommandSto
     await fail(service, "c-1")
     assert await service.count(failure_count) == 0
     assert await service.count(tables.history) == 1
+
+
+@pytest.mark.parametrize("later", [1, 3, 5])
+async def test_rows_that_are_numbered_from_the_begin_again_are_counted(
+    service: CommandStoreHarness, later: int
+) -> None:
+    for number in range(3):
+        await fail(service, f"c-{number}")
+    assert (await read(service)).commands == 3
+    # As retention does when all of it is old.
+    await service.database.write(lambda connection: connection.execute(delete(tables.audit)).rowcount)
+    for number in range(later):
+        service.pass_seconds(1)
+        await fail(service, f"d-{number}")
+    assert (await read(service)).commands == 3 + later
+    assert (await read(service)).commands == 3 + later
+
+
+async def test_what_a_newer_replica_wrote_is_counted_as_far_as_it_is_known(
+    service: CommandStoreHarness,
+) -> None:
+    await fail(service, "c-1")
+    await fail(service, "c-2")
+    await fail(service, "c-3")
+
+    def work(connection: Connection) -> None:
+        history = update(tables.history).where(tables.history.c.correlation_id == "c-1")
+        connection.execute(history.values(failure_reason="NEWER_REASON"))
+        commands = update(tables.command).where(tables.command.c.correlation_id == "c-1")
+        connection.execute(commands.values(door_results='[["driver", false, false, "NEWER_REASON"]]'))
+        history = update(tables.history).where(tables.history.c.correlation_id == "c-3")
+        connection.execute(history.values(action="NEWER_ACTION"))
+
+    await service.database.write(work)
+    found = await read(service)
+    assert (found.commands, found.failures) == (2, 2)
+    assert {each.reason: each.doors for each in found.causes} == {
+        FAULT: (("driver", 1),),
+        FailureReason.INTERRUPTED: (("driver", 1),),
+    }
+
+
+async def test_counts_of_a_newer_replica_are_shown_as_far_as_they_are_known(
+    service: CommandStoreHarness,
+) -> None:
+    for number in range(3):
+        await fail(service, f"c-{number}")
+        await fail(service, f"d-{number}", vin=f"KMHSH81C7LU65432{number}")
+    await read(service)
+
+    def work(connection: Connection) -> None:
+        for table in (failure_count, fleet_count):
+            connection.execute(
+                update(table).where(table.c.reason == FAULT.value).values(reason="NEWER_REASON")
+            )
+
+    await service.database.write(work)
+    found = await read(service)
+    assert [each.reason for each in found.causes] == [FailureReason.INTERRUPTED]
+    assert found.failures == 3

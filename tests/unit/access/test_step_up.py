@@ -185,6 +185,20 @@ async def test_an_api_key_unlocks_only_where_it_was_created_for_that(house: Acce
     assert isinstance(await house.edge.decide(house.request("lock", headers=JSON, **LOCK)), Allow)
 
 
+@pytest.mark.parametrize("scopes", [(), ("door.read",), ("door.diagnostics.read",)])
+async def test_a_key_that_only_reads_wakes_no_vehicle(house: AccessHarness, scopes: tuple[str, ...]) -> None:
+    key_of(house, *scopes)
+    assert isinstance(await house.edge.decide(house.request("diagnostics")), Allow)
+    check = house.request("diagnostics/check", method="POST")
+    assert (await refusal_of(house, check)).reason.code == "ACTION_NOT_GRANTED"
+
+
+async def test_a_key_for_checks_asks_vehicles_for_one(house: AccessHarness) -> None:
+    key_of(house, "door.diagnostics.check")
+    check = house.request("diagnostics/check", method="POST")
+    assert isinstance(await house.edge.decide(check), Allow)
+
+
 async def test_a_key_for_unlocking_is_not_one_for_emergencies(house: AccessHarness) -> None:
     key_of(house, "door.unlock")
     assert isinstance(await house.edge.decide(house.unlock()), Allow)

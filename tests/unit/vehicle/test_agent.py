@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import vehicle.agent
 from protocol.faults import Fault
 from protocol.subjects import CommandKind, EventKind
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.doors.automation import ActuationCause
 from vehicle.doors.body import DoorName, LockPosition
+from vehicle.link.backoff import Backoff
 from vehicle.link.port import LinkDownError
 
 if TYPE_CHECKING:
@@ -233,3 +235,28 @@ async def test_a_car_that_vanished_reports_nothing_of_its_own(harness: AgentHarn
         lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.HAND
     )
     assert harness.agent._waking is None
+
+
+async def test_a_check_that_was_asked_for_survives_a_link_that_drops(
+    harness: AgentHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vehicle.agent, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(vehicle.agent, "Backoff", lambda **_: Backoff(longest_seconds=0.01))
+    await harness.start()
+
+    def told() -> int:
+        return sum(event is EventKind.DIAGNOSTICS for event, _ in harness.link.published)
+
+    await harness.until(lambda: told() == 1)
+    publish, failed = harness.link.publish, []
+
+    async def publish_but_once(event: EventKind, deduplication_id: str, data: bytes) -> None:
+        if event is EventKind.DIAGNOSTICS and not failed:
+            failed.append(event)
+            raise LinkDownError("not stored")
+        await publish(event, deduplication_id, data)
+
+    monkeypatch.setattr(harness.link, "publish", publish_but_once)
+    harness.agent._check_now()
+    await harness.until(lambda: told() == 2)
+    assert failed

@@ -108,6 +108,8 @@ GOOD = 'name = "A"\n[match]\npatterns = ["KMH"]\n[doors.driver]\n'
     [
         ("name = ", r"a\.toml: Invalid value \(at end of document\)"),
         ('name = "A"\nname = "B"\n', r"a\.toml: .*line 2"),
+        ("a = " + "[" * 20_000, r"a\.toml: tables or arrays too deep in each other"),
+        ("a = " + "1" * 5_000, r"a\.toml: .*integer string conversion"),
         (GOOD.replace('"A"', '""'), r"a\.toml: name: "),
         (GOOD.replace('"A"', '"A\\n"'), r"a\.toml: name: "),
         (GOOD.replace('"KMH"', '"KMI"'), r"a\.toml: match: .*patterns\[0\]"),

@@ -6,6 +6,7 @@ more for it. What was refused at once has no such row, and is counted with the c
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.command.adapters.store.tables import CommandModel, audit, command, history, results_from_text
-from services.command.domain.commands import CommandAction, FailureReason, Status
+from services.command.adapters.store.tables import CommandModel, audit, command, history
+from services.command.domain.commands import CommandAction, DoorResult, FailureReason, Status
 from services.command.domain.failures import (
     DAY,
     CountKey,
@@ -38,7 +39,7 @@ from services.command.domain.failures import (
 from services.platform.database import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement
 
@@ -82,6 +83,9 @@ counted_until = Table(
     Column("at", Instant, nullable=False),
 )
 _MARK = "failures"
+_UNREADABLE = FailureReason.INTERRUPTED
+"""What a reason counts as that a newer replica knows and this one does not: that it failed is true all the same."""
+_ACTIONS, _STATUSES, _REASONS = (frozenset[str](each) for each in (CommandAction, Status, FailureReason))
 _HOUR_AT_MOST = 5_000
 """So many requests of the hour in which a right began are looked at: more than the rates allow."""
 _NEXT = (
@@ -171,8 +175,25 @@ class SqlFailureCounts:
 
 
 def _position(connection: Connection, *, lock: bool = False) -> int:
-    query = select(counted_until.c.audit_id).where(counted_until.c.name == _MARK)
-    return connection.execute(query.with_for_update() if lock else query).scalar_one_or_none() or 0
+    query = select(counted_until.c.audit_id, counted_until.c.at).where(counted_until.c.name == _MARK)
+    mark = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if mark is None:
+        return 0
+    return int(mark.audit_id) if _is_numbered_on(connection, mark) else 0
+
+
+def _is_numbered_on(connection: Connection, mark: Any) -> bool:
+    """Return whether the rows that came after the mark have higher numbers. SQLite begins anew at 1 once retention has
+    left no row: then the mark's number is another row's, or none has come so far.
+    """
+    if connection.dialect.name == "postgresql":
+        return True
+    marked = select(audit.c.at).where(audit.c.audit_id == mark.audit_id)
+    at = connection.execute(marked).scalar_one_or_none()
+    if at is not None:
+        return bool(at == mark.at)
+    newest = connection.execute(select(func.max(audit.c.audit_id))).scalar_one() or 0
+    return bool(newest >= mark.audit_id)
 
 
 def _next(connection: Connection, after: int, now: datetime) -> list[Any]:
@@ -193,22 +214,34 @@ def _count(connection: Connection, now: datetime, model_of: Callable[[str], str]
         return False
     ids = [row.command_id for row in rows if row.event in _ENDS]
     if ids:
-        add(connection, map(_ended, connection.execute(_ENDED, {"ids": ids})), model_of)
+        add(connection, _readable(connection.execute(_ENDED, {"ids": ids})), model_of)
     mark = update(counted_until).where(counted_until.c.name == _MARK)
     connection.execute(mark.values(audit_id=rows[-1].audit_id, at=rows[-1].at))
     return len(rows) == AT_ONCE
 
 
-def _ended(row: Any) -> EndedRequest:
-    return EndedRequest(
-        row.vin,
-        row.user_id,
-        CommandAction(row.action),
-        Status(row.status),
-        row.requested_at,
-        FailureReason(row.failure_reason) if row.failure_reason else None,
-        results_from_text(row.door_results),
-    )
+def _readable(rows: Iterable[Any]) -> Iterator[EndedRequest]:
+    """Yield what ended. An action or a status of a newer replica is none that is counted here."""
+    for row in rows:
+        if row.action in _ACTIONS and row.status in _STATUSES:
+            yield EndedRequest(
+                row.vin,
+                row.user_id,
+                CommandAction(row.action),
+                Status(row.status),
+                row.requested_at,
+                _reason(row.failure_reason),
+                tuple(
+                    DoorResult(door, success, locked, _reason(reason))
+                    for door, success, locked, reason in json.loads(row.door_results or "[]")
+                ),
+            )
+
+
+def _reason(word: str | None) -> FailureReason | None:
+    if not word:
+        return None
+    return FailureReason(word) if word in _REASONS else _UNREADABLE
 
 
 def _of_vehicle(connection: Connection, query: FailureQuery) -> tuple[list[tuple[CountKey, int]], datetime]:
@@ -224,18 +257,12 @@ def _of_vehicle(connection: Connection, query: FailureQuery) -> tuple[list[tuple
     # Where nothing waits to be counted, all is counted that has ended by now.
     is_complete = not _next(connection, _position(connection), query.now)
     settled = query.now if connection.dialect.name == "sqlite" else query.now - _SETTLED
-    counts = [
-        (
-            CountKey(
-                row.hour,
-                CommandAction(row.action),
-                FailureReason(row.reason) if row.reason else None,
-                row.door,
-            ),
-            int(row.requests),
-        )
-        for row in rows
-    ]
+    counted_by = Counter[CountKey]()
+    for row in rows:
+        if row.action in _ACTIONS:
+            key = CountKey(row.hour, CommandAction(row.action), _reason(row.reason), row.door)
+            counted_by[key] += int(row.requests)
+    counts = list(counted_by.items())
     if query.begins_within_hour:
         counts += _of_first_hour(connection, query)
     return counts, settled if is_complete or at is None else at
@@ -259,7 +286,7 @@ def _of_first_hour(connection: Connection, query: FailureQuery) -> list[tuple[Co
         .order_by(history.c.requested_at.desc())
         .limit(_HOUR_AT_MOST)
     )
-    counted = Counter(key for row in connection.execute(listed) for key in counted_as(_ended(row)))
+    counted = Counter(key for each in _readable(connection.execute(listed)) for key in counted_as(each))
     return list(counted.items())
 
 
@@ -277,11 +304,11 @@ def _of_model(
     )
     found = {row.reason: int(row.requests) for row in connection.execute(counted)}
     commands = sum(found.values())
-    failures = {
-        FailureReason(reason): count
-        for reason, count in found.items()
-        if reason and _has_vehicles(connection, vehicles, _cell(model, reason, since, without))
-    }
+    failures = Counter[FailureReason]()
+    for word, count in found.items():
+        reason = _reason(word)
+        if reason and _has_vehicles(connection, vehicles, _cell(model, word, since, without)):
+            failures[reason] += count
     return FleetCounts(commands, commands - found.get("", 0), failures, vehicles)
 
 

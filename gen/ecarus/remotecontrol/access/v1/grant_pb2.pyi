@@ -157,8 +157,8 @@ class Grant(_message.Message):
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The actions it allows: door.unlock, door.lock, door.cancel, door.status.read, door.history.read,
-        door.config.read, door.config.write, door.diagnostics.read, door.updates.read, door.grants.read,
-        door.grants.write, door.grants.accept, door.grants.end, door.access.sever.
+        door.config.read, door.config.write, door.diagnostics.read, door.diagnostics.check, door.updates.read,
+        door.grants.read, door.grants.write, door.grants.accept, door.grants.end, door.access.sever.
         """
 
     @_builtins.property

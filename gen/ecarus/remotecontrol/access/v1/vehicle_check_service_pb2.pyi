@@ -45,7 +45,7 @@ class RequestSelfTestResponse(_message.Message):
     sent: _builtins.bool
     """It is on its way. False: ask again later."""
     woken: _builtins.bool
-    """It sleeps, and was sent a wake-up."""
+    """It sleeps, and is sent a wake-up if its budget allows one."""
     def __init__(
         self,
         *,
