@@ -15,13 +15,13 @@ from mesh.environment import MAY_SET, of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.issuer_seed import issuer_url
 from mesh.nats_config import render_nats
+from mesh.page_settings import page_settings
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
 from mesh.push_senders import PHONES
 from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
-from mesh.sandbox_fleet import SAMPLE_KEY
-from mesh.tokens import APP_CLIENT, AUDIENCE, CONSOLE_CLIENT
+from mesh.tokens import AUDIENCE
 from services.registry import SERVICES, WITH_DATABASE
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Planner:
             vehicles=self._vehicles(),
             gateway=self._gateway(),
             phones=self._phones(),
-            has_pages=bool(self._page_settings()),
+            has_pages=bool(self._page_settings),
             issuer=None if self._own_issuer else self._issuer(),
         )
 
@@ -270,7 +270,7 @@ class Planner:
             **_USUAL,
             **_WIDE,
             "DOORS_WEBSOCKET_ORIGINS": ",".join(self._ports.page_origins),
-            **self._page_settings(),
+            **self._page_settings,
             **of_the_user(self._environment, GATEWAY),
             **self._server(GATEWAY, self._ports.gateway),
             "DOORS_ACCESS_TARGET": self._target("access"),
@@ -288,19 +288,9 @@ class Planner:
             ),
         )
 
+    @property
     def _page_settings(self) -> dict[str, str]:
-        """Return where people sign in: at the sandbox's issuer, or at the one that the user named for the pages."""
-        if self._own_issuer and not self._environment.get("DOORS_PAGES_ISSUER"):
-            return {}
-        return {
-            "DOORS_PAGES_LISTEN": f"{LOOPBACK}:{self._ports.pages}",
-            "DOORS_PAGES_PUSH_KEY": self._sandbox.push_senders.application_server_key,
-            "DOORS_PAGES_ISSUER": issuer_url(self._ports),
-            "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
-            "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
-            "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
-            "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
-        }
+        return page_settings(self._ports, self._sandbox, self._environment, own_issuer=self._own_issuer)
 
     def _status_settings(self) -> dict[str, str]:
         return {

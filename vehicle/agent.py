@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from vehicle.messages.credentials import Credentials
     from vehicle.messages.journal import Journal
     from vehicle.messages.manifest_file import ManifestStore
+    from vehicle.reporting_intervals import ReportingIntervals
 
 logger = structlog.get_logger(__name__)
 
@@ -66,14 +66,6 @@ CHECK_SECONDS = 10.0
 """The least time between two checks that were asked for: a request can be replayed."""
 LONGEST_WAKING_SECONDS = 60.0
 """How long reporting a change may keep a car awake that was asleep; what is left waits for the next waking."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportingIntervals:
-    """How often the car reports when nothing changes."""
-
-    status_seconds: int = 30
-    diagnostics_seconds: int = 300
 
 
 class Agent:

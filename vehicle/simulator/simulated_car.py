@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vehicle.agent import Agent, ReportingIntervals
+from vehicle.agent import Agent
 from vehicle.doors.actuation_log import ActuationLog
 from vehicle.doors.body import FULL_EQUIPMENT
 from vehicle.doors.car import Car
@@ -13,6 +13,7 @@ from vehicle.doors.car_state import StateFile
 from vehicle.link.port import VehicleLink
 from vehicle.messages.journal import Journal
 from vehicle.messages.manifest_file import ManifestStore
+from vehicle.reporting_intervals import ReportingIntervals
 from vehicle.simulator.unreliable_link import UnreliableLink
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ import services.access
 from services.access.adapters.outbox_messages import AccessMessages
 from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.store import abnormal
-from services.access.adapters.store.abnormal import SqlAbnormalAccess
 from services.access.adapters.store.tables import HEAD
 from services.access.domain.abnormal import (
     AbnormalKind,
@@ -209,7 +208,7 @@ async def test_what_is_found_again_is_counted_and_deletes_nothing_of_anybody(
     tmp_path: Path, sent: list[Any]
 ) -> None:
     database = await open_database(await _migrated(tmp_path))
-    record = SqlAbnormalAccess(database, AccessMessages(), sent.extend)
+    record = abnormal.SqlAbnormalAccess(database, AccessMessages(), sent.extend)
     now = utc_now()
     for n in range(5):
         await record.keep(failed_from("192.0.2.1"), by="watch", at=now + timedelta(seconds=n))
@@ -236,7 +235,7 @@ async def test_cases_of_many_networks_are_bounded(
 ) -> None:
     monkeypatch.setattr(abnormal, "_MOST_OF_NOBODY", 4)
     database = await open_database(await _migrated(tmp_path))
-    record = SqlAbnormalAccess(database, AccessMessages(), sent.extend)
+    record = abnormal.SqlAbnormalAccess(database, AccessMessages(), sent.extend)
     for n in range(9):
         await record.keep(failed_from(f"192.0.2.{n}"), by="watch", at=utc_now())
     assert len(await record.cases(open_only=False)) == 4
@@ -380,7 +379,7 @@ async def test_what_was_asked_of_one_restriction_does_not_lift_the_next(
     tmp_path: Path, sent: list[Any]
 ) -> None:
     database = await open_database(await _migrated(tmp_path))
-    record = SqlAbnormalAccess(database, AccessMessages(), sent.extend)
+    record = abnormal.SqlAbnormalAccess(database, AccessMessages(), sent.extend)
     writes = 0
     write = database.write
 

@@ -10,9 +10,10 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 from protocol.subjects import CommandKind, EventKind
 from tests.support.signed_cloud import SignedCloud, VerifiedUnitMessage, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
-from vehicle.agent import Agent, ReportingIntervals
+from vehicle.agent import Agent
 from vehicle.messages.journal import Journal
 from vehicle.messages.manifest_file import ManifestStore
+from vehicle.reporting_intervals import ReportingIntervals
 from vehicle.simulator.unreliable_link import UnreliableLink
 
 if TYPE_CHECKING:

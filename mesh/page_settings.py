@@ -1,0 +1,36 @@
+"""What the gateway is told about the pages for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.edge_config import ROOT
+from mesh.issuer_seed import issuer_url
+from mesh.ports import LOOPBACK
+from mesh.sandbox_fleet import SAMPLE_KEY
+from mesh.tokens import APP_CLIENT, CONSOLE_CLIENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mesh.ports import Ports
+    from mesh.sandbox import Sandbox
+
+
+def page_settings(
+    ports: Ports, sandbox: Sandbox, environment: Mapping[str, str], *, own_issuer: bool
+) -> dict[str, str]:
+    """Return where people sign in: at the sandbox's issuer, or at the one that the user named for the pages; nothing
+    where they named one of their own for tokens alone.
+    """
+    if own_issuer and not environment.get("DOORS_PAGES_ISSUER"):
+        return {}
+    return {
+        "DOORS_PAGES_LISTEN": f"{LOOPBACK}:{ports.pages}",
+        "DOORS_PAGES_PUSH_KEY": sandbox.push_senders.application_server_key,
+        "DOORS_PAGES_ISSUER": issuer_url(ports),
+        "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
+        "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
+        "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
+        "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
+    }
