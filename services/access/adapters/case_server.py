@@ -54,7 +54,7 @@ class CaseServicer(case_service_pb2_grpc.CaseServiceServicer):
             case_number=case.asked.case_number,
             customer=case.asked.customer,
             account=state_of(overview.account),
-            opened_by=case.opened_by,
+            opened_by=case.opened_by or None,
             opened_at=shown_time_or_none(case.opened_at),
             vehicles=[
                 case_pb2.CaseVehicle(

@@ -110,7 +110,7 @@ class CaseOverview(_message.Message):
     account: _security_case_pb2.PrincipalState.Value.ValueType
     """Whether the customer's account may be used."""
     opened_by: _builtins.str
-    """Who opened it; empty where it was not opened here, and the issuer of the agent's token vouches for it."""
+    """Who opened it; absent where it was not opened here, and the issuer of the agent's token vouches for it."""
     @_builtins.property
     def opened_at(self) -> _timestamp_pb2.Timestamp:
         """Absent then."""
@@ -127,14 +127,16 @@ class CaseOverview(_message.Message):
         case_number: _builtins.str = ...,
         customer: _builtins.str = ...,
         account: _security_case_pb2.PrincipalState.Value.ValueType = ...,
-        opened_by: _builtins.str = ...,
+        opened_by: _builtins.str | None = ...,
         opened_at: _timestamp_pb2.Timestamp | None = ...,
         vehicles: _abc.Iterable[Global___CaseVehicle] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["opened_at", b"opened_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_opened_by", b"_opened_by", "opened_at", b"opened_at", "opened_by", b"opened_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "case_number", b"case_number", "customer", b"customer", "opened_at", b"opened_at", "opened_by", b"opened_by", "vehicles", b"vehicles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opened_by", b"_opened_by", "account", b"account", "case_number", b"case_number", "customer", b"customer", "opened_at", b"opened_at", "opened_by", b"opened_by", "vehicles", b"vehicles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__opened_by: _TypeAlias = _typing.Literal["opened_by"]  # noqa: Y015
+    _WhichOneofArgType__opened_by: _TypeAlias = _typing.Literal["_opened_by", b"_opened_by"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__opened_by) -> _WhichOneofReturnType__opened_by | None: ...
 
 Global___CaseOverview: _TypeAlias = CaseOverview  # noqa: Y015
