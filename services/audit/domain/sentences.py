@@ -166,7 +166,8 @@ def _about(entry: LedgerEntry, reader: AuditReader | None) -> str:
     subject = entry.subject
     if subject in {"", entry.actor} or subject.startswith(WORKLOAD):
         return ""
-    return f" for {'you' if reader is not None and subject == reader.subject else subject}"
+    is_reader = reader is not None and subject == reader.subject and not reader.is_agent
+    return f" for {'you' if is_reader else subject}"
 
 
 def _wanted(entry: LedgerEntry) -> str:

@@ -11,7 +11,7 @@ from ecarus.remotecontrol.options.v1 import options_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from services.audit.domain.entries import AuditDecision
-from services.audit.domain.reading import LedgerEntry
+from services.audit.domain.reading import AuditReader, LedgerEntry
 from services.audit.domain.sentences import sentence_of
 from tests.support.audit_entries import T0
 
@@ -60,3 +60,10 @@ def test_names_become_words() -> None:
 def test_what_was_repeated_is_counted(detail: dict[str, str], words: str) -> None:
     looked = said("ACCESS_ALLOWED", AuditDecision.ALLOWED, action="door.audit.read", detail=detail)
     assert looked == f"user-1 read this audit{words}."
+
+
+def test_an_agent_is_told_for_whom_they_acted_and_the_customer_that_it_was_for_them() -> None:
+    members = {"subject": "user-1", "actor": "agent-7", "detail": json.dumps({"case": "C-1"})}
+    entry = LedgerEntry(0, "0" * 32, T0, "AGENT_ACTED", AuditDecision.ALLOWED, "access", members)
+    assert sentence_of(entry, AuditReader("user-1", "agent-7", "OWNER", T0)) == "You acted for user-1."
+    assert sentence_of(entry, AuditReader("user-1", "user-1", "OWNER", T0)) == "Agent agent-7 acted for you."
