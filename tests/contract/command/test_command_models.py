@@ -37,7 +37,9 @@ async def test_a_door_that_the_model_lacks_is_refused_with_those_that_there_are(
     assert "driver, passenger, trunk" in problem["detail"]
     assert await service.commands.in_flight(service.vin) is None
     unlocked = await refused(service.unlock("c-2", body={"targetDoors": ["rearLeft"]}))
-    assert "It takes orders for driver, passenger;" in unlocked["detail"]  # the trunk opens with the key alone
+    assert (
+        "It takes orders for driver, passenger;" in unlocked["detail"]
+    )  # the trunk opens with the key alone
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ played once more, and only a failure there is one.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 MAKEFILE = ROOT / "Makefile"
 LEVELS = sorted({found.relative_to(ROOT / "tests").parts[0] for found in (ROOT / "tests").rglob("test_*.py")})
+OF_THIS_RUN = ("COVERAGE", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
 PROJECT = """
 [tool.pytest.ini_options]
 testpaths = ["tests"]
@@ -117,4 +119,8 @@ def play(
     junk.parent.mkdir(parents=True)
     junk.write_text('{"tests/system/test_accidents.py::test_good": true, "tests/gone.py::test_gone": true}')
     words = ["make", "-f", str(MAKEFILE), "test", f"WORKERS={workers}", *more]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
+    # What this run was asked for is not asked of it.
+    ours = {name: value for name, value in os.environ.items() if name not in OF_THIS_RUN}
+    return subprocess.run(
+        words, cwd=folder, env=ours, capture_output=True, text=True, check=False, timeout=280
+    )
