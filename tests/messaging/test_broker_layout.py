@@ -43,7 +43,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
 
 def plans_of(service: str) -> list[ConsumerPlan]:
     found = [status_plan(n, batch=1, max_pending=4_000) for n in range(8)] if service == "status" else []
-    for module in ("vehicle_link", "right_link"):
+    for module in ("vehicle_link", "right_link", "update_link"):
         try:
             names = vars(adapter(service, module))
         except ModuleNotFoundError:
