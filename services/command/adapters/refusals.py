@@ -64,7 +64,8 @@ def _impossible(error: CommandForbiddenError | DoorNotFittedError | FunctionNotA
         there_are = ", ".join(error.there_are) or "none that can be moved from afar"
         return Refusal(
             errors.INVALID_REQUEST,
-            f"This vehicle's model has no such door. It takes orders for {there_are}; name these, or all. Nothing was sent.",
+            f"This vehicle's model has no such door. It takes orders for {there_are}; name these, or all. "
+            "Nothing was sent.",
             may_have_succeeded=False,
             violations=[
                 Violation(f"targetDoors[{n}]", f"this vehicle has no {door}") for n, door in error.missing

@@ -128,7 +128,7 @@ async def test_a_case_that_was_not_opened_here_is_about_the_tokens_vehicle(
 ) -> None:
     await granted(operators, COUPE, grant_pb2.GRANT_ROLE_OWNER)
     overview = await case_door.see("case-1", **acting("agent-7"))
-    assert not (overview.HasField("opened_by") or overview.HasField("opened_at"))
+    assert [overview.HasField(name) for name in ("opened_by", "opened_at")] == [False, False]
     assert seen(overview) == [(VIN, "Sedan", "OWNER", True)]
 
 
