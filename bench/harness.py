@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, Self
 
-from bench.http_client import LOOPBACK, BenchFailedError
+from bench.http_client import BenchFailedError
 from mesh.plan import Planner
 from mesh.ports import PortInUseError, Ports
 from mesh.sandbox import Sandbox
@@ -46,8 +46,8 @@ _SETTINGS = {
 
 
 def free_ports() -> Ports:
-    """Return ports that are all free now, below those that the system gives to connections: what connects while the mesh
-    starts would take one of them. Raises BenchFailedError when there is no such block.
+    """Return ports that are all free now, below those that the system gives to connections: what connects while the
+    mesh starts would take one of them. Raises BenchFailedError when there is no such block.
     """
     for _ in range(_TRIES):
         base = random.randrange(_LOWEST_BASE, _HIGHEST_BASE)  # noqa: S311  # two runs choose different ones
