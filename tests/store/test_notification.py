@@ -60,6 +60,19 @@ async def test_who_gave_a_command_is_told_how_it_ended_and_nobody_else(house: No
     assert await count(house, pushes) == 0
 
 
+async def test_who_has_no_device_is_asked_about_no_further(house: NotificationHarness) -> None:
+    await house.phone(OWNER, "owners")
+    for number in range(5):
+        await house.command(f"cmd-{number}", "SUCCESS", person=SHARER)
+    await house.settle()
+    assert house.people.asked_who_gave == [{f"cmd-{number}" for number in range(5)}], "one question for all"
+    assert house.people.asked == 0
+    assert await count(house, pushes) == 0
+    await house.command("cmd-5", "SUCCESS", person=OWNER)
+    await house.settle()
+    assert house.fcm.titles("owners") == ["Unlocked"]
+
+
 async def test_one_event_is_one_push_however_often_it_comes(house: NotificationHarness) -> None:
     await house.phones(OWNER, "one", "apple")
     delivery = await house.command("cmd-1", "SUCCESS")

@@ -31,7 +31,7 @@ from tests.support.clocks import FakeClock
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from services.notification.domain.messages import PushDevice, PushMessage
 
@@ -53,6 +53,7 @@ class FakePeople:
         self.gave: dict[str, str] = {}
         self.away = False
         self.asked = 0
+        self.asked_who_gave: list[set[str]] = []
 
     def let(self, principal: str, vin: str = VIN, *, owner: bool = False, reads: bool = True) -> None:
         self.of.setdefault(vin, {})[principal] = VehiclePerson(principal, owner, reads, owner)
@@ -70,10 +71,11 @@ class FakePeople:
             raise NotKnownNowError("access: UNAVAILABLE")
         return dict(self.of.get(vin, {}))
 
-    async def who_gave(self, command_id: str) -> str:
+    async def who_gave(self, command_ids: Collection[str]) -> Mapping[str, str]:
+        self.asked_who_gave.append(set(command_ids))
         if self.away:
             raise NotKnownNowError("command: UNAVAILABLE")
-        return self.gave.get(command_id, "")
+        return {each: self.gave[each] for each in command_ids if each in self.gave}
 
 
 class FakePushService:

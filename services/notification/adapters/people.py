@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from services.notification.usecases.ports import NotKnownNowError, VehiclePerson
 from services.platform.channel import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 CACHE_SECONDS = 1.0
 """So long an answer holds: a right that has ended is told nothing later than that. One notice and its pushes are one
@@ -28,6 +29,7 @@ _MOST_KNOWN = 1_000
 _MOST_NAMED = 200
 """The access service names so many at most, and who is asked for besides."""
 _SECONDS = 2.0
+_COMMAND_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class PeopleClient:
@@ -72,11 +74,17 @@ class PeopleClient:
             self._known.popitem(last=False)
         return people
 
-    async def who_gave(self, command_id: str) -> str:
-        """Return for whom a command was given; empty where it is not known. Raises NotKnownNowError."""
-        request = command_origin_service_pb2.ListCommandOriginsRequest(command_ids=[command_id])
+    async def who_gave(self, command_ids: Collection[str]) -> Mapping[str, str]:
+        """Return for whom each of these commands was given, 100 at most; those that are not known are left out. Raises
+        NotKnownNowError.
+        """
+        # What is no id would have all others refused with it.
+        asked = [each for each in command_ids if _COMMAND_ID.fullmatch(each)]
+        if not asked:
+            return {}
+        request = command_origin_service_pb2.ListCommandOriginsRequest(command_ids=asked)
         try:
             answer = await ask(self._command.ListCommandOrigins, request, seconds=_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise NotKnownNowError(f"command: {error.code().name}") from error
-        return next((each.person for each in answer.origins if each.command_id == command_id), "")
+        return {each.command_id: each.person for each in answer.origins}

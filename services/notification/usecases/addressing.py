@@ -13,7 +13,7 @@ from services.notification.usecases.ports import NotKnownNowError
 from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from services.notification.domain.notices import Notice
@@ -42,12 +42,16 @@ def is_told(notice: Notice, person: VehiclePerson) -> bool:
             return person.principal == notice.person and person.reads_status
 
 
-async def people_told(people: People, notice: Notice) -> list[str]:
-    """Return whom the notice is for at this moment. Raises NotKnownNowError."""
+async def people_told(people: People, notice: Notice, requesters: Awaitable[Mapping[str, str]]) -> list[str]:
+    """Return whom the notice is for at this moment; `requesters` are who gave commands, as far as they can be reached.
+    Raises NotKnownNowError.
+    """
     if not notice.vin:
         return [notice.person]
     if notice.audience is Audience.REQUESTER:
-        person = await people.who_gave(notice.command_id)
+        person = (await requesters).get(notice.command_id)
+        if person is None:
+            return []
         return [person] if person in await people.of_vehicle(notice.vin, person) else []
     there = await people.of_vehicle(notice.vin, notice.person)
     return [principal for principal, person in there.items() if is_told(notice, person)]
@@ -76,13 +80,28 @@ class NoticeAddressing:
         """Address some; return whether there may be more. Raises StorageUnavailableError."""
         waiting = await self._record.waiting(self._now(), AT_ONCE)
         # Side by side: where one of the services that are asked hangs, what needs the other goes on.
-        done = await asyncio.gather(*map(self._address, waiting), return_exceptions=True)
+        requesters = asyncio.ensure_future(self._requesters(waiting))
+        addressed = (self._address(each, requesters) for each in waiting)
+        done = await asyncio.gather(*addressed, return_exceptions=True)
+        await asyncio.gather(requesters, return_exceptions=True)  # where nobody needed it any more
         for each in done:
             if isinstance(each, BaseException):
                 raise each
         return len(waiting) == AT_ONCE
 
-    async def _address(self, waiting: WaitingNotice) -> None:
+    async def _requesters(self, waiting: Sequence[WaitingNotice]) -> Mapping[str, str]:
+        """Return who gave the commands that ended, by command id: asked once for all, and of whom no device is known
+        nobody else is asked. Raises NotKnownNowError, StorageUnavailableError.
+        """
+        notices = [each.notice for each in waiting if each.notice is not None]
+        commands = {each.command_id for each in notices if each.audience is Audience.REQUESTER}
+        if not commands:
+            return {}
+        gave = await self._people.who_gave(commands)
+        there = await self._record.with_devices(set(gave.values()))
+        return {command: person for command, person in gave.items() if person in there}
+
+    async def _address(self, waiting: WaitingNotice, requesters: Awaitable[Mapping[str, str]]) -> None:
         notice = waiting.notice
         if notice is None:
             _log.error("notice_unreadable", notice=waiting.event_id)
@@ -92,7 +111,7 @@ class NoticeAddressing:
             await self._record.set_aside(waiting.event_id, self._now(), "no news any more")
             return
         try:
-            told = await people_told(self._people, notice)
+            told = await people_told(self._people, notice, requesters)
             if await self._record.address(notice, told, self._now()):
                 self._made()
         except NotKnownNowError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from services.notification.domain.devices import CheckedDevice, RegisteredDevice
@@ -50,8 +50,8 @@ class People(Protocol):
     async def of_vehicle(self, vin: str, also: str = "") -> Mapping[str, VehiclePerson]:
         """Return who has a right on the vehicle now, by principal: some hundred at most, and `also` this one."""
 
-    async def who_gave(self, command_id: str) -> str:
-        """Return for whom a command was given; empty where it is not known."""
+    async def who_gave(self, command_ids: Collection[str]) -> Mapping[str, str]:
+        """Return for whom each of these commands was given, 100 at most; those that are not known are left out."""
 
 
 class DeviceRecord(Protocol):
@@ -107,6 +107,9 @@ class NoticeRecord(Protocol):
 
     async def waiting(self, at: datetime, most: int) -> list[WaitingNotice]:
         """Take some that nobody is told of yet; for a while nobody else does."""
+
+    async def with_devices(self, people: Collection[str]) -> frozenset[str]:
+        """Return those of these people who have a device."""
 
     async def address(self, notice: Notice, people: Sequence[str], at: datetime) -> int:
         """Make a push for each device of these people that wants it, once; return how many."""

@@ -26,7 +26,7 @@ from services.notification.domain.notices import CAN_WAIT, Audience, Notice, Not
 from services.notification.usecases.ports import DuePush, WaitingNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
@@ -84,6 +84,11 @@ class SqlNotices:
     async def waiting(self, at: datetime, most: int) -> list[WaitingNotice]:
         """Take some that nobody is told of yet: for LEASE nobody else does."""
         return await self._database.write(lambda c: _waiting(c, at, most))
+
+    async def with_devices(self, people: Collection[str]) -> frozenset[str]:
+        """Return those of these people who have a device."""
+        query = select(devices.c.person).where(devices.c.person.in_(people)).distinct()
+        return await self._database.read(lambda c: frozenset(c.execute(query).scalars()))
 
     async def address(self, notice: Notice, people: Sequence[str], at: datetime) -> int:
         """Make a push for each device of these people, once; return how many."""
