@@ -117,7 +117,9 @@ class Access(external_auth_pb2_grpc.AuthorizationServicer):
         return external_auth_pb2.CheckResponse(
             status=status_pb2.Status(code=0),
             ok_response=external_auth_pb2.OkHttpResponse(
-                headers=[_header(CAPABILITY, f"for:{vin}")], headers_to_remove=["authorization"]
+                headers=[_header(CAPABILITY, f"for:{vin}")],
+                headers_to_remove=["authorization"],
+                query_parameters_to_remove=["ticket"],
             ),
         )
 

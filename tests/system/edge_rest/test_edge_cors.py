@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from services.platform.origins import allowlist_of
+from tests.support.app import eventually
 from tests.system.edge_harness import BASE, VIN, EdgeHarness
 from tests.system.edge_rest.conftest import GOOD, UNLOCK
 
@@ -235,3 +236,19 @@ async def test_the_documents_are_for_every_page(client: httpx.AsyncClient, docum
     answer = await client.get(document, headers={"origin": UNLISTED})
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+async def test_a_ticket_goes_no_further_than_to_who_is_asked_about_it(
+    edge: EdgeHarness, client: httpx.AsyncClient
+) -> None:
+    query = "?lastEventId=abc&ticket=secret-of-the-test"
+    headers = {"accept": "text/event-stream", "origin": LISTED}  # what an EventSource sends: no bearer
+    async with client.stream("GET", f"{BASE}/updates/stream{query}", headers=headers) as answer:
+        assert answer.status_code == 200
+        assert_readable(answer)
+    assert edge.access.checks[-1].attributes.request.http.path.endswith(query)
+    request, metadata = edge.received.last
+    assert request.last_event_id == "abc"
+    assert "secret-of-the-test" not in str(request) + str(metadata)
+    eventually(lambda: any(line["route"] == "status_stream" for line in edge.log_lines()))
+    assert "secret-of-the-test" not in edge.log.read_text(encoding="utf-8")
