@@ -145,6 +145,8 @@ class _Document:
         }
         if access.step_up:
             operation["x-step-up"] = access.step_up
+        if access.takes_ticket:
+            operation["security"] = [{"bearer": []}, {"dpop": []}, {"ticket": []}]
         operation["parameters"] = self._parameters(method, access, in_path, rule.body)
         if rule.body:
             body = next(f for f in self._schemas.fields_of(method.input_type) if f.name == rule.body)
@@ -313,6 +315,13 @@ class _Document:
                     "type": "http",
                     "scheme": "dpop",
                     "description": "A token that is bound to a key, with a header `DPoP` for each request (RFC 9449).",
+                },
+                "ticket": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "ticket",
+                    "description": "For a browser's EventSource, which sends no header: of this vehicle, good once, "
+                    "for 30 seconds (`POST /api/v1/remotecontrol/events/tickets`).",
                 },
             },
         }
