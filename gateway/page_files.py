@@ -20,6 +20,8 @@ FOLDERS = (*APPS, "parts", "words", "vendor")
 """What is served: each file below them under its own path, and nothing else."""
 OPENAPI = "/openapi.json"
 """The path of the contract as an OpenAPI document."""
+ASYNCAPI = "/asyncapi.json"
+"""The same of streams, messages and events as an AsyncAPI document."""
 PORTAL = "/portal/"
 """The developers' page: Swagger UI makes markup and styles by itself, so what keeps other pages from it is left out."""
 API_BASE = "/api/v1/remotecontrol"
@@ -86,8 +88,9 @@ def read_pages(settings: GatewaySettings, root: Path = PAGES) -> dict[str, Page]
         if index is not None:
             pages[f"/{app}/"] = index
             pages[f"/{app}/config.json"] = Page.of(_configuration(settings, app), _TYPES[".json"])
-    if settings.pages_openapi is not None:
-        pages[OPENAPI] = _read(settings.pages_openapi)
+    for path, document in {OPENAPI: settings.pages_openapi, ASYNCAPI: settings.pages_asyncapi}.items():
+        if document is not None:
+            pages[path] = _read(document)
     return pages
 
 
