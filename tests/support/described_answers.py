@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 OF_THE_EDGE = frozenset({"431"})
 """What Envoy refuses by itself, of any request: described once, as `default`."""
+OF_EVERY_ANSWER = frozenset(
+    {"content-type", "content-length", "transfer-encoding", "date", "cache-control", "x-content-type-options"}
+    | {"connection", "vary", "upgrade", "keep-alive"}
+)
+"""Headers of HTTP itself, and those that say the same of all: the document names none of them for each operation."""
 DOCUMENT = Path(__file__).resolve().parents[2] / "gen" / "openapi.json"
 
 
@@ -60,11 +65,22 @@ def fault_of(response: httpx.Response) -> str | None:
     validator = _validator(re.sub(r"[^/]+", _stand_in, path), method, str(response.status_code), media_type)
     if isinstance(validator, str):
         return validator
-    if not media_type.endswith("json") or media_type.startswith("application/vnd."):
+    described = _headers(re.sub(r"[^/]+", _stand_in, path), method, str(response.status_code))
+    if unknown := sorted({name.lower() for name in response.headers} - OF_EVERY_ANSWER - described):
+        return f"no header {', '.join(unknown)} is described of a {response.status_code}"
+    if not media_type.endswith("json"):
         return None
     return next(
         (f"{error.json_path}: {error.message}" for error in validator.iter_errors(response.json())), None
     )
+
+
+@cache
+def _headers(path: str, method: str, status: str) -> frozenset[str]:
+    """The names of the headers that are described of an answer, which is."""
+    operation = next(found for pattern, found in _operations() if pattern.fullmatch(path))[method]
+    response = operation["responses"].get("default" if status in OF_THE_EDGE else status)
+    return frozenset(name.lower() for name in response.get("headers", {}))
 
 
 def _stand_in(part: re.Match[str]) -> str:
