@@ -93,37 +93,38 @@ _PARAMETERS: Mapping[str, Schema] = {
         "schema": {"type": "string", "maxLength": 128},
     },
 }
-_DOCUMENTS: Mapping[str, Schema] = {
-    "application/vnd.ecarus.personal-data+json": {
-        "type": "object",
-        "properties": {
-            "format": {"type": "string", "const": "ecarus-personal-data/1"},
-            "exportId": {"type": "string"},
-            "subject": {"type": "string", "description": "Whose it is."},
-            "at": {"type": "string", "format": "date-time"},
-            "rows": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "service": {"type": "string"},
-                        "table": {"type": "string"},
-                        "row": {"type": "object", "additionalProperties": True},
-                    },
-                    "required": ["service", "table", "row"],
+_PERSONAL_DATA: Schema = {
+    "type": "object",
+    "properties": {
+        "format": {"type": "string", "const": "ecarus-personal-data/1"},
+        "exportId": {"type": "string"},
+        "subject": {"type": "string", "description": "Whose it is."},
+        "at": {"type": "string", "format": "date-time"},
+        "rows": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "service": {"type": "string"},
+                    "table": {"type": "string"},
+                    "row": {"type": "object", "additionalProperties": True},
                 },
+                "required": ["service", "table", "row"],
             },
-            "missing": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "What could not be asked.",
-            },
-            "complete": {"type": "boolean"},
         },
-        "required": ["format", "exportId", "subject", "at", "rows", "missing", "complete"],
-    }
+        "missing": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What could not be asked.",
+        },
+        "complete": {"type": "boolean"},
+    },
+    "required": ["format", "exportId", "subject", "at", "rows", "missing", "complete"],
 }
-"""What is no message of the contract, but a document of its own."""
+"""The file of an export: no message of the contract, but a document of its own."""
+_DOCUMENTS: Mapping[str, Schema] = {
+    "application/vnd.ecarus.personal-data+json": {"$ref": "#/components/schemas/PersonalDataFile"},
+}
 _FIELD_ERROR: Schema = {
     "type": "object",
     "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
@@ -281,7 +282,7 @@ class _Document:
         ended = self._schemas.of_answer(f".{DOOR_PACKAGE}.DoorCommandDetails")
         waited = {
             "description": "The end, which was waited for (`Prefer: wait=N`).",
-            "headers": _referred([*headers, "Content-Location", "Preference-Applied"]),
+            "headers": _referred([*headers, "Location", "Content-Location", "Preference-Applied"]),
             "content": {JSON: {"schema": ended}},
         }
         return {"200": waited, "202": accepted}
@@ -299,13 +300,11 @@ class _Document:
         for status, entries in sorted(by_status.items()):
             headers = ["X-Correlation-ID", "RateLimit", "RateLimit-Policy", "Retry-After"]
             headers += ["WWW-Authenticate"] if status == UNAUTHENTICATED else []
-            of_these = {"properties": {"code": {"enum": [entry.code for entry in entries]}}}
             responses[str(status)] = {
                 "description": "\n".join(f"- `{entry.code}`: {entry.when}" for entry in entries),
                 "headers": _referred(headers),
-                "content": {
-                    PROBLEM: {"schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, of_these]}}
-                },
+                "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                "x-codes": [entry.code for entry in entries],
             }
         responses["default"] = {
             "description": "Whatever the edge refuses by itself, as headers that are too large (431).",
@@ -325,12 +324,19 @@ class _Document:
                 "status": {"type": "integer", "minimum": 400, "maximum": 599},
                 "detail": {"type": "string", "description": "What happened, and what to do next."},
                 "instance": {"type": "string", "description": "The request's path, as it was asked for."},
-                "code": {"type": "string", "enum": list(self._contract.refusals)},
+                "code": {
+                    "type": "string",
+                    "enum": list(self._contract.refusals),
+                    "description": (
+                        "Why. Each response names in `x-codes` those it may have; take one that you do not know, of a "
+                        "newer service, by its `status` and `retryable`."
+                    ),
+                },
                 "correlationId": {"type": "string"},
                 "commandId": {"type": "string"},
                 "retryable": {"type": "boolean", "description": "The same request may succeed later."},
                 "mayHaveSucceeded": {"type": "boolean", "description": "It may have been carried out."},
-                "errors": {"type": "array", "items": _FIELD_ERROR},
+                "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
                 "doorResults": results,
                 "acrValues": {
                     "type": "string",
@@ -351,7 +357,12 @@ class _Document:
             ],
         }
         return {
-            "schemas": {"Problem": problem, **self._schemas.made},
+            "schemas": {
+                "Problem": problem,
+                "FieldError": _FIELD_ERROR,
+                "PersonalDataFile": _PERSONAL_DATA,
+                **self._schemas.made,
+            },
             "parameters": dict(_PARAMETERS),
             "headers": dict(_HEADERS),
             "securitySchemes": SCHEMES,

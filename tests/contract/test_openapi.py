@@ -87,6 +87,14 @@ def test_the_specifications_examples_are_of_their_schemas(content: dict[str, obj
             answered(404, {"code": "DOOR_OPEN"}, media_type="application/problem+json"),
             "'type' is a required property",
         ),
+        (
+            answered(
+                404,
+                {"type": "x:y", "title": "t", "status": 404, "detail": "d", "code": "DOOR_OPEN"},
+                media_type="application/problem+json",
+            ),
+            "DOOR_OPEN is no code that is described of it",
+        ),
     ],
 )
 def test_an_answer_that_is_not_as_described_is_found(response: httpx.Response, said: str) -> None:
@@ -141,6 +149,15 @@ def test_the_link_from_a_command_cancels_that_very_command() -> None:
     link = unlock["responses"]["202"]["links"]["cancelCommand"]
     assert link["requestBody"]["correlationId"] == "$response.body#/correlationId"
     assert link["parameters"] == {"vin": "$request.path.vin"}
+
+
+def test_all_refusals_are_one_schema_and_each_names_its_codes() -> None:
+    for _, _, operation in OPERATIONS:
+        for status, answer in operation["responses"].items():
+            if status.startswith(("4", "5")):
+                schema = answer["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}
+                assert answer["x-codes"]
 
 
 def test_each_request_with_a_body_has_an_example() -> None:
