@@ -161,7 +161,7 @@ async def test_a_document_is_served_where_there_is_one(
     document = tmp_path / f"{name}.json"
     document.write_text(json.dumps(OPENAPI))
     page = read_pages(make_settings(**{f"pages_{name}": document}))[f"/{name}.json"]
-    assert (json.loads(page.body)["paths"], page.content_type) == (OPENAPI["paths"], "application/json")
+    assert (list(json.loads(page.body)["paths"]), page.content_type) == (["/a"], "application/json")
 
 
 async def test_the_openapi_document_says_where_to_sign_in(
