@@ -19,7 +19,7 @@ TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
-	conformance-mutants fuzz audit-tampering packages check generate generate-check baseline bench bench-sockets bench-compare load pin
+	conformance-mutants fuzz audit-tampering packages check generate generate-typescript generate-check baseline bench bench-sockets bench-compare load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -126,6 +126,9 @@ check: $(TEST_READY) generate-check ## format, lint, types, names, import rules,
 
 generate: $(TEST_READY) ## make gen/ from the .proto files, and what else says what they say
 	$(BIN)/python -m tools.generate
+
+generate-typescript: $(TEST_READY) ## make the types of packages/typescript from gen/openapi.json (needs node and npm)
+	$(BIN)/python -m tools.npm_packages
 
 generate-check: $(TEST_READY) ## fail when that is not what generate makes
 	$(BIN)/python -m tools.generate --check
