@@ -19,7 +19,7 @@ TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks test-schema \
-	conformance-mutants fuzz audit-tampering check generate generate-check baseline bench bench-sockets bench-compare load pin
+	conformance-mutants fuzz audit-tampering packages check generate generate-typescript generate-check baseline bench bench-sockets bench-compare load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -113,6 +113,9 @@ audit-tampering: $(TEST_READY) ## tamper 10,000 times with copies of an audit lo
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)
 
+packages: $(TEST_READY) ## build what integrators install into out/packages/: make packages [NAME="ecarus-doors ..."]
+	$(BIN)/python -m tools.packages $(NAME)
+
 check: $(TEST_READY) generate-check ## format, lint, types, names, import rules, contract rules
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -126,6 +129,9 @@ check: $(TEST_READY) generate-check ## format, lint, types, names, import rules,
 
 generate: $(TEST_READY) ## make gen/ from the .proto files, and what else says what they say
 	$(BIN)/python -m tools.generate
+
+generate-typescript: $(TEST_READY) ## make the types of packages/typescript from gen/openapi.json (needs node and npm)
+	$(BIN)/python -m tools.npm_packages
 
 generate-check: $(TEST_READY) ## fail when that is not what generate makes
 	$(BIN)/python -m tools.generate --check

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from google.api import annotations_pb2
 
 from tools.contract_blocks import DOOR_PACKAGE, METHOD_FIELD, SERVICE_FIELD, TYPE_BASE
+from tools.contract_version import contract_version
 from tools.openapi_links import linked
 from tools.openapi_schemas import Schema, SchemaSource, prose
 from tools.openapi_security import SCHEMES, SERVERS, requirements
@@ -170,7 +171,7 @@ class _Document:
             "openapi": "3.1.0",
             "info": {
                 "title": "Remote Door Control",
-                "version": "1",
+                "version": contract_version(),
                 "summary": "Lock, unlock and watch vehicles",
                 "description": ABOUT,
             },

@@ -1,0 +1,1 @@
+"""Lock, unlock and watch vehicles."""
