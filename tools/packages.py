@@ -2,9 +2,9 @@
 
 usage: python -m tools.packages [--out FOLDER] [NAME ...], from the root
 
-Each package is a line of PACKAGES. It is built in a copy of its folder, so that nothing left there by a developer gets in,
-with the contract's version, the time of SOURCE_DATE_EPOCH (where it is not set: 2020-01-01) and what `make tools` has
-installed: nothing is fetched. A package whose commands are not on this machine is left out, and said so.
+Each package is a line of PACKAGES. It is built in a copy of its folder, so that nothing that a developer left there
+gets in, with the contract's version, the time of SOURCE_DATE_EPOCH (where it is not set: 2020-01-01) and what `make
+tools` has installed: nothing is fetched. A package whose commands are not on this machine is left out, and said so.
 """
 
 from __future__ import annotations
