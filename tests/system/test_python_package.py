@@ -119,7 +119,7 @@ def test_ten_lines_do_what_the_curl_lines_do(integrator: Integrator) -> None:
     assert lines[4] == f"{SAMPLE} DRIVER_ONLY"
     assert lines[5] == "NORMAL"
     assert lines[6] in {"DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE"}
-    assert len(PYTHON[0].split("vin = ")[1].splitlines()) == 1 + 10
+    assert len(PYTHON[0].split("\n\n")[1].splitlines()) == 1 + 10
 
 
 @pytest.mark.parametrize("number", range(1, len(PYTHON)))

@@ -225,6 +225,21 @@ def test_the_history_is_shown_up_to_the_limit(shell: Shell) -> None:
     assert "user-123" in people.splitlines()[1]
 
 
+def test_no_page_is_turned_for_more_than_the_limit(shell: Shell) -> None:
+    done = shell("history", VIN, "--limit", "2", "--json", answers=[page(1, 2, nextPageToken="p2")])
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 2)
+
+
+def test_who_interrupts_a_command_is_told_that_it_may_act(shell: Shell) -> None:
+    def interrupted(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    done = shell("unlock", VIN, answers=[interrupted])
+    assert done.exit_code == 130
+    assert "may act all the same" in done.stderr
+    assert str(shell.service.sent("x-correlation-id")[0]) in done.stderr
+
+
 def test_vehicles_are_listed(shell: Shell) -> None:
     listed = httpx.Response(
         200, json={"vehicles": [{"vin": VIN, "role": "OWNER", "actions": ["door.lock"]}], "hasMore": False}

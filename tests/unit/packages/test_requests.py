@@ -70,6 +70,7 @@ def test_a_base_url_may_have_the_path_of_the_api(caller: Caller, base: str) -> N
         ("api.example", "begins with https"),
         ("ftp://api.example", "begins with https"),
         ("https://user:secret@api.example", "no user"),
+        ("https://api.example:99999", "Port"),
     ],
 )
 def test_a_token_never_leaves_the_machine_in_the_clear(caller: Caller, base: str, why: str) -> None:
@@ -217,6 +218,9 @@ def test_a_redirect_is_not_followed(caller: Caller) -> None:
 def test_an_answer_is_read_up_to_a_bound(caller: Caller) -> None:
     doors, _ = caller.client(httpx.Response(200, content=b" " * 2000), longest_answer=1000)
     assert "more than 1000 bytes" in str(raised(caller, doors, "status"))
+    doors, _ = caller.client(httpx.Response(202, content=b" " * 2000), longest_answer=1000)
+    error = raised(caller, doors)
+    assert (error.status, error.may_have_succeeded) == (202, True)
 
 
 @pytest.mark.parametrize("given", ["", "a b", "ä", "x" * 65, "line\nbreak"])

@@ -15,6 +15,7 @@ from ecarus_doors import (
     AuthenticationError,
     ClientCredentials,
     DpopKey,
+    InvalidAnswerError,
     NoAnswerError,
     RefreshToken,
     StepUpChallenge,
@@ -181,6 +182,13 @@ def test_an_issuer_that_refuses_is_told_by_its_word(caller: Caller) -> None:
     with pytest.raises(AuthenticationError) as caught:
         caller.do(doors.status(VIN))
     assert (caught.value.code, caught.value.detail) == ("invalid_grant", "It was used before.")
+
+
+def test_an_issuers_answer_is_read_up_to_a_bound(caller: Caller) -> None:
+    grant = RefreshToken(token_url=TOKEN_URL, client_id="a", refresh_token="r1")
+    doors, _ = caller.client(httpx.Response(200, content=b" " * (2 << 20)), token=grant)
+    with pytest.raises(InvalidAnswerError, match="more than"):
+        caller.do(doors.status(VIN))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"access_token": 3}'])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ecarus_doors._async.bodies import read_body
 from ecarus_doors._async.runtime import AsyncHttp, sleep
 from ecarus_doors._core.events import EventParser, ServerSentEvent
 from ecarus_doors._core.exchange import Answered, Exchange, RenewToken, SendAgain, StepUp
@@ -53,10 +54,9 @@ class AsyncSession:
             exchange.begin()
             try:
                 response = await self._opened(exchange, waits=waits)
-                try:
-                    body = await self._body(response)
-                finally:
-                    await response.aclose()
+                body = await read_body(response, self._settings.longest_answer)
+            except InvalidAnswerError as error:
+                raise exchange.unread(error) from None
             except httpx.RequestError as error:
                 step = exchange.on_no_answer(_reason(error), was_sent=not isinstance(error, _NOT_SENT))
             else:
@@ -83,7 +83,8 @@ class AsyncSession:
                     async with aclosing(self._events(exchange, response)) as events:
                         yield events
                     return
-                step = exchange.on_answer(response.status_code, response.headers, await self._body(response))
+                body = await read_body(response, self._settings.longest_answer)
+                step = exchange.on_answer(response.status_code, response.headers, body)
             finally:
                 await response.aclose()
             if not isinstance(step, Answered):
@@ -113,15 +114,6 @@ class AsyncSession:
             call.method, url, headers=headers, content=content, timeout=httpx.Timeout(**timeout)
         )
         return await self._http.send(request, stream=True)
-
-    async def _body(self, response: httpx.Response) -> bytes:
-        pieces, size = [], 0
-        async for piece in response.aiter_bytes():
-            size += len(piece)
-            if size > self._settings.longest_answer:
-                raise InvalidAnswerError(f"an answer of more than {self._settings.longest_answer} bytes")
-            pieces.append(piece)
-        return b"".join(pieces)
 
     async def _events(
         self, exchange: Exchange[T], response: httpx.Response

@@ -95,10 +95,14 @@ class Exchange(Generic[T]):
         try:
             return self.call.read(status, body)
         except InvalidAnswerError as error:
-            # It was done; only what was said of it is not understood.
-            error.status, error.correlation_id = status, self.correlation_id
-            error.may_have_succeeded = self.call.changes
-            raise
+            error.status = status
+            raise self.unread(error) from error.__cause__
+
+    def unread(self, error: InvalidAnswerError) -> InvalidAnswerError:
+        """Return the error of an answer that cannot be read: it was done, only what was said of it is not known."""
+        error.correlation_id = self.correlation_id
+        error.may_have_succeeded = self.call.changes
+        return error
 
     def on_no_answer(self, reason: str, *, was_sent: bool) -> SendAgain:
         """Return what follows when no answer came. `was_sent`: whether the request may have arrived."""

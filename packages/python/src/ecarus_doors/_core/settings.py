@@ -48,6 +48,7 @@ def checked_origin(base_url: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("a base URL has no user, no query and no fragment")
     check_transport(base_url, "base URL")
+    _ = parts.port  # raises where it is none
     path = parts.path.rstrip("/").removesuffix(API_PATH).rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ecarus_doors._sync.bodies import read_body
 from ecarus_doors._sync.runtime import SyncHttp, sleep
 from ecarus_doors._core.events import EventParser, ServerSentEvent
 from ecarus_doors._core.exchange import Answered, Exchange, RenewToken, SendAgain, StepUp
@@ -54,10 +55,9 @@ class SyncSession:
             exchange.begin()
             try:
                 response = self._opened(exchange, waits=waits)
-                try:
-                    body = self._body(response)
-                finally:
-                    response.close()
+                body = read_body(response, self._settings.longest_answer)
+            except InvalidAnswerError as error:
+                raise exchange.unread(error) from None
             except httpx.RequestError as error:
                 step = exchange.on_no_answer(_reason(error), was_sent=not isinstance(error, _NOT_SENT))
             else:
@@ -84,7 +84,8 @@ class SyncSession:
                     with closing(self._events(exchange, response)) as events:
                         yield events
                     return
-                step = exchange.on_answer(response.status_code, response.headers, self._body(response))
+                body = read_body(response, self._settings.longest_answer)
+                step = exchange.on_answer(response.status_code, response.headers, body)
             finally:
                 response.close()
             if not isinstance(step, Answered):
@@ -114,15 +115,6 @@ class SyncSession:
             call.method, url, headers=headers, content=content, timeout=httpx.Timeout(**timeout)
         )
         return self._http.send(request, stream=True)
-
-    def _body(self, response: httpx.Response) -> bytes:
-        pieces, size = [], 0
-        for piece in response.iter_bytes():
-            size += len(piece)
-            if size > self._settings.longest_answer:
-                raise InvalidAnswerError(f"an answer of more than {self._settings.longest_answer} bytes")
-            pieces.append(piece)
-        return b"".join(pieces)
 
     def _events(
         self, exchange: Exchange[T], response: httpx.Response

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ecarus_doors._sync.bodies import read_body
 from ecarus_doors._sync.runtime import SyncHttp, SyncLock, settle
 from ecarus_doors._core.auth import (
     ClientCredentials,
@@ -24,6 +25,8 @@ from ecarus_doors.errors import NO_ANSWER, NoAnswerError
 if TYPE_CHECKING:
     from ecarus_doors.errors import DoorsError, StepUpChallenge
 
+LONGEST_TOKEN_ANSWER = 1 << 20
+"""Bytes."""
 SyncTokenSource = str | Callable[[], str | Awaitable[str]] | ClientCredentials | RefreshToken
 SyncStepUp = Callable[["StepUpChallenge"], "str | Awaitable[str | None] | None"]
 
@@ -90,12 +93,16 @@ class SyncTokens:
         asked = token_request(grant, self._refresh, proof)
         try:
             # Never sent twice: a refresh token that comes twice ends all that came of the sign-in.
-            answer = self._http.post(asked.url, content=asked.content, headers=dict(asked.headers))
+            request = self._http.build_request(
+                "POST", asked.url, content=asked.content, headers=dict(asked.headers)
+            )
+            answer = self._http.send(request, stream=True)
+            body = read_body(answer, LONGEST_TOKEN_ANSWER)
         except httpx.RequestError as error:
             raise NoAnswerError(
                 f"the issuer did not answer: {type(error).__name__}", code=NO_ANSWER
             ) from error
-        given = given_token(answer.status_code, answer.content, time.monotonic())
+        given = given_token(answer.status_code, body, time.monotonic())
         if given.refresh is not None and isinstance(grant, RefreshToken):
             self._refresh = given.refresh
             if grant.on_rotated is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ecarus_doors import AuthenticationError, DoorsError, DoorsSync
+from ecarus_doors._core.calls import new_correlation_id
 from ecarus_doors._version import VERSION
 from ecarus_doors.cli.credentials import (
     Credentials,
@@ -70,17 +72,27 @@ def doors(
 
 
 @contextlib.contextmanager
-def _client(output: Output, url: str | None, token_file: Path | None, ca: Path | None) -> Iterator[DoorsSync]:
-    """Yield a client, and turn what goes wrong into words and an exit status."""
+def _client(
+    output: Output, url: str | None, token_file: Path | None, ca: Path | None, command: str | None = None
+) -> Iterator[DoorsSync]:
+    """Yield a client, and turn what goes wrong into words and an exit status. `command`: its correlation id."""
     try:
         with _opened(find_credentials(url, token_file), ca) as client:
             yield client
     except DoorsError as error:
         raise typer.Exit(output.error(error)) from error
+    except BrokenPipeError as error:
+        # Whoever read it has seen enough; Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from error
     except (CredentialsError, ValueError, OSError) as error:
         output.aside.print(f"doors: {error}", markup=False)
         raise typer.Exit(USAGE) from error
     except KeyboardInterrupt as error:
+        if command is not None:
+            output.aside.print(
+                f"doors: interrupted; the vehicle may act all the same. correlation id {command}"
+            )
         raise typer.Exit(INTERRUPTED) from error
 
 
@@ -110,8 +122,9 @@ def unlock(
 ) -> None:
     """Unlock doors, and wait for the end."""
     output = Output(is_json=json)
-    with _client(output, url, token_file, ca) as client, output.waiting("Waiting for the vehicle"):
-        result = client.unlock(vin, _doors(door), mode=mode, wait=wait or None, correlation_id=correlation_id)
+    name = correlation_id or new_correlation_id()
+    with _client(output, url, token_file, ca, name) as client, output.waiting("Waiting for the vehicle"):
+        result = client.unlock(vin, _doors(door), mode=mode, wait=wait or None, correlation_id=name)
     _end(output, result, waited=wait > 0)
 
 
@@ -130,8 +143,9 @@ def lock(
 ) -> None:
     """Lock doors, and wait for the end."""
     output = Output(is_json=json)
-    with _client(output, url, token_file, ca) as client, output.waiting("Waiting for the vehicle"):
-        result = client.lock(vin, _doors(door), mode=mode, wait=wait or None, correlation_id=correlation_id)
+    name = correlation_id or new_correlation_id()
+    with _client(output, url, token_file, ca, name) as client, output.waiting("Waiting for the vehicle"):
+        result = client.lock(vin, _doors(door), mode=mode, wait=wait or None, correlation_id=name)
     _end(output, result, waited=wait > 0)
 
 
@@ -208,7 +222,7 @@ def history(
         entries = client.history_entries(
             vin, period=period, action=action, status=ending, page_size=min(limit, 200)
         )
-        for entry, _ in zip(entries, range(limit), strict=False):
+        for entry in islice(entries, limit):
             if json:
                 output.json(entry.to_json())
             else:
