@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip
 export PYTHONPATH := .:gen
 
-SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doorctl issuer phones bench tools
+SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doorctl issuer phones bench tools packages/python/src/ecarus_doors
 BOOTSTRAPPED := $(VENV)/.bootstrapped
 RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready

@@ -34,6 +34,7 @@ from tools import (
     kept_blocks,
     openapi,
     package_versions,
+    python_sdk,
     security_table,
     service_blocks,
 )
@@ -100,7 +101,10 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[Contract], list[str]]]] = {
 FILES: tuple[Callable[[Contract], dict[str, str]], ...] = (failure_blocks.words_files,)
 """What makes whole files elsewhere than in gen/: their texts by their paths."""
 
-OF_DOCUMENT: tuple[Callable[[dict[str, Any]], dict[str, str]], ...] = (package_versions.files,)
+OF_DOCUMENT: tuple[Callable[[dict[str, Any]], dict[str, str]], ...] = (
+    package_versions.files,
+    python_sdk.files,
+)
 """The same, of what is made from the OpenAPI document."""
 
 
