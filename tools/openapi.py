@@ -103,15 +103,7 @@ _PERSONAL_DATA: Schema = {
         "at": {"type": "string", "format": "date-time"},
         "rows": {
             "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "service": {"type": "string"},
-                    "table": {"type": "string"},
-                    "row": {"type": "object", "additionalProperties": True},
-                },
-                "required": ["service", "table", "row"],
-            },
+            "items": {"$ref": "#/components/schemas/PersonalDataRow"},
         },
         "missing": {
             "type": "array",
@@ -121,6 +113,15 @@ _PERSONAL_DATA: Schema = {
         "complete": {"type": "boolean"},
     },
     "required": ["format", "exportId", "subject", "at", "rows", "missing", "complete"],
+}
+_PERSONAL_DATA_ROW: Schema = {
+    "type": "object",
+    "properties": {
+        "service": {"type": "string", "description": "Which service kept it."},
+        "table": {"type": "string"},
+        "row": {"type": "object", "additionalProperties": True, "description": "Its columns by their names."},
+    },
+    "required": ["service", "table", "row"],
 }
 """The file of an export: no message of the contract, but a document of its own."""
 _DOCUMENTS: Mapping[str, Schema] = {
@@ -362,6 +363,7 @@ class _Document:
                 "Problem": problem,
                 "FieldError": _FIELD_ERROR,
                 "PersonalDataFile": _PERSONAL_DATA,
+                "PersonalDataRow": _PERSONAL_DATA_ROW,
                 **self._schemas.made,
             },
             "parameters": dict(_PARAMETERS),
