@@ -289,7 +289,8 @@ def _reports() -> File:
     status.observed_at.FromSeconds(WALL_SECONDS)
     status.doors.add(door=1, locked=True)
     first, second = (harness.car.side.seal_report(status).data for _ in range(2))
-    diagnostics = harness.car.side.seal_report(report_pb2.DiagnosticsReport(boot_id="boot-1")).data
+    self_check = report_pb2.DiagnosticsReport(boot_id="boot-1")
+    diagnostics = harness.car.side.seal_report(self_check).data
 
     def case(name: str, expect: str, data: bytes, domain: Domain = Domain.STATUS) -> Case:
         return {"name": name, "domain": domain.value, "report": data.hex(), "expect": expect}
@@ -309,7 +310,8 @@ def _reports() -> File:
         },
         "cases": [
             case("status", "ACCEPTED", second) | {"payload": status.SerializeToString().hex()},
-            case("diagnostics", "ACCEPTED", diagnostics, Domain.DIAGNOSTICS),
+            case("diagnostics", "ACCEPTED", diagnostics, Domain.DIAGNOSTICS)
+            | {"payload": self_check.SerializeToString().hex()},
             case("status again", "COUNTER_NOT_NEW", first),
             case("on another subject", "NOT_FOR_US", second, Domain.DIAGNOSTICS),
             case("another epoch", "WRONG_EPOCH", second[:2] + bytes(16) + second[18:]),
