@@ -34,6 +34,7 @@ const REQUESTS = read<Vectors>("requests.json");
 const HELLOS = read<Vectors>("hellos.json");
 const ANSWERS = read<Vectors>("answers.json");
 const MANIFESTS = read<Vectors>("manifests.json");
+const SEALED_MANIFESTS = read<Vectors>("sealed_manifests.json");
 const REPORTS = read<Vectors>("reports.json");
 
 function keyOf(name: string): Key {
@@ -98,6 +99,14 @@ for (const one of MANIFESTS.cases) {
     const trust = Trust.read(hex(MANIFESTS.context.root), hex(MANIFESTS.context.manifest));
     const wall = one.wallSeconds ?? MANIFESTS.context.wallSeconds;
     assert.equal(said(() => (trust.adopt(hex(one.endorsed), wall) ? "ACCEPTED" : "")), one.expect);
+  });
+}
+
+for (const one of SEALED_MANIFESTS.cases) {
+  test(one.name, () => {
+    const { gate, trust } = harness(SEALED_MANIFESTS.context, one);
+    const wall = SEALED_MANIFESTS.context.wallSeconds;
+    assert.equal(said(() => (trust.adopt(gate.endorsed(hex(one.sealed)), wall) ? "ACCEPTED" : "")), one.expect);
   });
 }
 
