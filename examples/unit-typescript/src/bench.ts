@@ -63,7 +63,14 @@ async function body(request: IncomingMessage): Promise<Record<string, unknown>> 
   return value as Record<string, unknown>;
 }
 
+/** Whether a website may have caused it, in a browser on this machine: that names an origin, or a host of its own. */
+function isOfWebsite(request: IncomingMessage): boolean {
+  const host = (request.headers.host ?? "").replace(/:\d+$/, "");
+  return request.headers.origin !== undefined || !["127.0.0.1", "localhost"].includes(host);
+}
+
 async function answer(request: IncomingMessage): Promise<{ status: number; text: string }> {
+  if (isOfWebsite(request)) return { status: 403, text: "" };
   const [, , vin = "", deed = ""] = (request.url ?? "").split("/");
   if (request.method === "GET" && deed === "actuations") return { status: 200, text: actuations(vin) };
   if (request.method !== "POST") return { status: 404, text: "" };

@@ -21,8 +21,6 @@ export interface Link {
   receive(): Promise<Delivery[]>;
   /** End it on purpose: after this the vehicle sleeps. */
   close(): Promise<void>;
-  /** Resolve when it is over, for whatever reason. */
-  readonly over: Promise<void>;
 }
 
 export const CONFIRM_MILLIS = 2_000;
@@ -30,6 +28,7 @@ export const CONFIRM_MILLIS = 2_000;
 /** A queue with one reader, who waits. */
 export class Arrivals<T> {
   private readonly items: T[] = [];
+  private isEnded = false;
   private wake: (() => void) | undefined;
 
   push(item: T): void {
@@ -37,9 +36,15 @@ export class Arrivals<T> {
     this.wake?.();
   }
 
+  /** Nothing comes any more: from now on `next` throws LinkDownError. */
+  end(): void {
+    this.isEnded = true;
+    this.wake?.();
+  }
+
   /** The next one, or undefined after so many milliseconds. */
   async next(millis: number): Promise<T | undefined> {
-    if (this.items.length === 0) {
+    if (this.items.length === 0 && !this.isEnded) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, millis);
         this.wake = () => {
@@ -49,6 +54,7 @@ export class Arrivals<T> {
       });
       this.wake = undefined;
     }
+    if (this.isEnded) throw new LinkDownError("the connection is over");
     return this.items.shift();
   }
 }

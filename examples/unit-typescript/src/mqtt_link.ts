@@ -23,10 +23,10 @@ export interface MqttAccess {
 }
 
 export class MqttLink implements Link {
-  readonly over: Promise<void>;
+  private readonly over: Promise<void>;
   private readonly reader = new PacketReader();
   private readonly arrived = new Arrivals<Delivery>();
-  private readonly confirmed = new Map<number, () => void>();
+  private readonly waiting = new Map<number, (error?: LinkDownError) => void>();
   private readonly welcomed: Promise<void>;
   private welcome: (code: number) => void = () => undefined;
   private heardAt = performance.now();
@@ -46,6 +46,8 @@ export class MqttLink implements Link {
         this.isOver = true;
         clearInterval(keeper);
         this.welcome(-1);
+        this.arrived.end();
+        for (const end of this.waiting.values()) end(new LinkDownError("the connection is over"));
         resolve();
       });
     });
@@ -96,8 +98,7 @@ export class MqttLink implements Link {
     for (;;) {
       const isTogether = performance.now() - this.openedAt < TOGETHER_MILLIS;
       const wait = found.length === 0 ? ASK_AGAIN_MILLIS : isTogether ? QUIET_MILLIS : 0;
-      const one = await Promise.race([this.arrived.next(wait), this.over.then(() => null)]);
-      if (one === null) throw new LinkDownError("the connection is over");
+      const one = await this.arrived.next(wait);
       if (one !== undefined) found.push(one);
       else if (found.length > 0) return found;
     }
@@ -121,7 +122,7 @@ export class MqttLink implements Link {
 
   private take(packet: Packet): void {
     if (packet.kind === "connack") this.welcome(packet.code);
-    else if (packet.kind === "confirmed") this.confirmed.get(packet.id)?.();
+    else if (packet.kind === "confirmed") this.waiting.get(packet.id)?.();
     else if (packet.kind === "publish") {
       const confirm = (): void => {
         if (!this.isOver) this.socket.write(puback(packet.id));
@@ -133,21 +134,20 @@ export class MqttLink implements Link {
 
   private confirmation(id: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const end = (then: () => void): void => {
+      const timer = setTimeout(() => this.waiting.get(id)?.(new LinkDownError("not confirmed")), CONFIRM_MILLIS);
+      this.waiting.set(id, (error) => {
         clearTimeout(timer);
-        this.confirmed.delete(id);
-        then();
-      };
-      const timer = setTimeout(() => end(() => reject(new LinkDownError("not confirmed"))), CONFIRM_MILLIS);
-      this.confirmed.set(id, () => end(resolve));
-      void this.over.then(() => end(() => reject(new LinkDownError("the connection is over"))));
+        this.waiting.delete(id);
+        if (error === undefined) resolve();
+        else reject(error);
+      });
     });
   }
 
   /** One that no message waits under. */
   private nextId(): number {
     do this.lastId = (this.lastId % 65_535) + 1;
-    while (this.confirmed.has(this.lastId));
+    while (this.waiting.has(this.lastId));
     return this.lastId;
   }
 

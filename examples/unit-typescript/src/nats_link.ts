@@ -27,10 +27,9 @@ export interface NatsAccess {
 interface PubAck { error?: { code: number; description: string } }
 
 export class NatsLink implements Link {
-  readonly over: Promise<void>;
   private readonly inbox: string;
   private readonly arrived = new Arrivals<Msg>();
-  private readonly waiting = new Map<string, (message: Msg) => void>();
+  private readonly waiting = new Map<string, (message: Msg | undefined) => void>();
   private asked = 0;
   private isFirst = true;
   private patience = FIRST_PATIENCE_MILLIS;
@@ -44,8 +43,10 @@ export class NatsLink implements Link {
         if (error === null) this.take(message);
       },
     });
-    this.over = nats.closed().then(() => {
+    void nats.closed().then(() => {
       this.isOver = true;
+      this.arrived.end();
+      for (const resolve of this.waiting.values()) resolve(undefined);
     });
   }
 
@@ -87,7 +88,7 @@ export class NatsLink implements Link {
     this.send(`$JS.API.CONSUMER.MSG.NEXT.VEHICLE_COMMANDS.${this.vin}`, question, reply);
     const found: Delivery[] = [];
     for (;;) {
-      const message = await this.next(found.length > 0 ? QUIET_MILLIS : isFirst ? this.patience : LOST_MILLIS);
+      const message = await this.arrived.next(found.length > 0 ? QUIET_MILLIS : isFirst ? this.patience : LOST_MILLIS);
       if (message === undefined) {
         if (found.length > 0) return found;
         this.isFirst = true;
@@ -113,12 +114,6 @@ export class NatsLink implements Link {
     await this.nats.close();
   }
 
-  private async next(millis: number): Promise<Msg | undefined> {
-    const message = await Promise.race([this.arrived.next(millis), this.over.then(() => null)]);
-    if (message === null) throw new LinkDownError("the connection is over");
-    return message;
-  }
-
   private take(message: Msg): void {
     const waiting = this.waiting.get(message.subject);
     if (waiting) waiting(message);
@@ -128,11 +123,8 @@ export class NatsLink implements Link {
   private async ask(domain: string, data: Buffer, messageId: string): Promise<PubAck> {
     this.asked += 1;
     const reply = `${this.inbox}.${this.asked}`;
-    const confirmed = new Promise<Msg | undefined>((resolve) => {
-      this.waiting.set(reply, resolve);
-      setTimeout(() => resolve(undefined), CONFIRM_MILLIS);
-      void this.over.then(() => resolve(undefined));
-    });
+    const confirmed = new Promise<Msg | undefined>((resolve) => this.waiting.set(reply, resolve));
+    const timer = setTimeout(() => this.waiting.get(reply)?.(undefined), CONFIRM_MILLIS);
     const once = headers();
     once.set("Nats-Msg-Id", messageId);
     try {
@@ -141,6 +133,7 @@ export class NatsLink implements Link {
       if (answer === undefined || (answer.headers?.code ?? 0) !== 0) throw new LinkDownError(`${domain} not confirmed`);
       return answer.json<PubAck>();
     } finally {
+      clearTimeout(timer);
       this.waiting.delete(reply);
     }
   }

@@ -16,8 +16,8 @@ import type { Trust } from "./trust.js";
 import { Voice, type Standing } from "./voice.js";
 
 const RECONNECT_MILLIS = 250;
-/** The broker lets a car in 240 times at once and then once in 15 s. */
-const MOST_RECONNECT_MILLIS = 15_000;
+/** The broker lets a car in 240 times at once, and then once in 15 s. */
+const MOST_RECONNECT_MILLIS = 30_000;
 const HELLO_AGAIN_MILLIS = 250;
 const MOST_HELLO_AGAIN_MILLIS = 60_000;
 const GOODBYE_MILLIS = 5_000;
