@@ -16,10 +16,15 @@ import aiohttp
 import httpx
 import websockets.asyncio.client
 import websockets.sync.client
+from google.protobuf.json_format import MessageToDict
 from jsonschema import Draft202012Validator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from google.protobuf.message import Message
+
+    from protocol.domains import Domain
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "gen" / "asyncapi.json"
 STREAM, SOCKET = "doorUpdateStream", "eventSocket"
@@ -112,6 +117,28 @@ def fault_of_message(text: str | bytes) -> str | None:
     if name is None:
         return f"there is no message of the type {kind!r}"
     return _fault(_parts(SOCKET, name), {"payload": message})
+
+
+@cache
+def _unit_messages(domain: Domain) -> dict[str, Draft202012Validator]:
+    """What a unit may say in a domain: messages by their names, as protobuf's JSON."""
+    (channel,) = (
+        each
+        for each in document()["channels"].values()
+        if each["address"] == f"vehicle.{{vin}}.{domain.value}"
+    )
+    return {
+        name: validator({"$ref": f"#/components/schemas/vehicle.v1.{name}"}) for name in channel["messages"]
+    }
+
+
+def fault_of_unit_message(domain: Domain, message: Message) -> str | None:
+    """What is not as described in what a unit says in this domain, opened and verified; None where all is."""
+    name = message.DESCRIPTOR.name
+    checks = _unit_messages(domain).get(name)
+    if checks is None:
+        return f"there is no {name} in {domain.value}"
+    return _fault({name: checks}, {name: MessageToDict(message)})
 
 
 def _fault(parts: dict[str, Draft202012Validator], values: dict[str, Any]) -> str | None:
