@@ -193,10 +193,11 @@ class StreamCheck:
         return None
 
 
-def _is_of(channel: str, url: str, ports: tuple[int, ...]) -> bool:
+def is_of(channel: str, url: str, ports: tuple[int, ...] = ()) -> bool:
+    """Whether this is where a channel is, at one of these ports where there are any."""
     address = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(document()["channels"][channel]["address"]))
     parts = urlsplit(url)
-    return parts.port in ports and re.fullmatch(address, parts.path) is not None
+    return (not ports or parts.port in ports) and re.fullmatch(address, parts.path) is not None
 
 
 def note(fault: str | None, what: str = "") -> None:
@@ -214,10 +215,12 @@ def noted() -> list[str]:
 
 def _check_of(response: httpx.Response, ports: tuple[int, ...]) -> StreamCheck | None:
     is_stream = response.headers.get("content-type", "").partition(";")[0] == MEDIA_TYPE
-    if not is_stream or not _is_of(STREAM, str(response.request.url), ports):
+    if not is_stream or not is_of(STREAM, str(response.request.url), ports):
         return None
     # Who is refused as a stream, or resumes, is shown no place where it starts.
-    return StreamCheck(resumed="last-event-id" in response.request.headers)
+    return StreamCheck(
+        resumed="last-event-id" in response.request.headers or "lastEventId" in response.request.url.params
+    )
 
 
 def _http_readers(ports: tuple[int, ...]) -> Iterator[tuple[type, str, Any]]:
@@ -248,7 +251,7 @@ def _socket_readers(ports: tuple[int, ...]) -> Iterator[tuple[type, str, Any]]:
 
     def look_at(connection: Any, message: Any) -> Any:
         path = connection.request.path if connection.request is not None else ""
-        if _is_of(SOCKET, f"ws://localhost:{connection.remote_address[1]}{path}", ports):
+        if is_of(SOCKET, f"ws://localhost:{connection.remote_address[1]}{path}", ports):
             note(fault_of_message(message), f"; {message!r}")
         return message
 
@@ -260,7 +263,7 @@ def _socket_readers(ports: tuple[int, ...]) -> Iterator[tuple[type, str, Any]]:
 
     async def wrapped_receive(self: Any, *args: Any, **kwargs: Any) -> Any:
         message = await receive(self, *args, **kwargs)
-        if message.type is aiohttp.WSMsgType.TEXT and _is_of(SOCKET, str(self._response.url), ports):
+        if message.type is aiohttp.WSMsgType.TEXT and is_of(SOCKET, str(self._response.url), ports):
             note(fault_of_message(message.data), f"; {message.data!r}")
         return message
 
