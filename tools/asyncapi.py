@@ -11,6 +11,7 @@ from tools.asyncapi_socket import SocketPart
 from tools.asyncapi_stream import StreamPart
 from tools.asyncapi_updates import EXAMPLES, UpdateSchemas
 from tools.asyncapi_vehicle import VehiclePart
+from tools.asyncapi_webhooks import MESSAGE, WebhookPart
 from tools.openapi_schemas import Schema, SchemaSource
 from tools.vehicle_schemas import VehicleSchemas
 
@@ -68,8 +69,9 @@ def document(contract: Contract, image: Any, rules: Any) -> str:
     examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     updates = UpdateSchemas(schemas, contract)
     parts = (
-        StreamPart(updates, image, examples),
+        StreamPart(updates, contract, image, examples),
         SocketPart(updates, contract, examples),
+        *((WebhookPart(updates, schemas, examples),) if schemas.has(MESSAGE) else ()),
         VehiclePart(vehicle, examples),
     )
     if unknown := set(examples) - {name for part in parts for name in part.messages}:
