@@ -126,8 +126,8 @@ class Access(_message.Message):
     agents, and to API keys, which nobody has signed in with.
     """
     watches_people: _builtins.bool
-    """Of a public RPC: it is about people's accounts, and no vehicle. For employees, whose token says that they are, and for
-    agents about their customer; their token's scope must name the action.
+    """Of a public RPC: it is about people's accounts, or the fleet as a whole, and no vehicle. For employees, whose token
+    says that they are, and for agents about their customer; their token's scope must name the action.
     """
     media_type: _builtins.str
     """Of a public RPC that answers with an HttpBody: the media type of what it answers."""
