@@ -61,7 +61,6 @@ async def test_try_it_out_unlocks_the_sample_car(page: ChromiumPage, mesh: Mesh)
     await asyncio.to_thread(
         eventually, lambda: owner.get("status").json()["doors"]["trunk"].get("locked") is False
     )
-    assert await page.run("document.querySelector('#command-in-progress td').innerText") == "409"
     await keep_pictures(page, "portal")
 
 
