@@ -75,6 +75,8 @@ class WebhookDisabledReason(_message.Message):
         """It has failed for too long and too often."""
         OPERATOR: WebhookDisabledReason._Value.ValueType  # 4
         """The operator has stopped it."""
+        BACKLOG: WebhookDisabledReason._Value.ValueType  # 5
+        """More waited for it than is kept."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: WebhookDisabledReason.Value.ValueType  # 0
@@ -86,6 +88,8 @@ class WebhookDisabledReason(_message.Message):
     """It has failed for too long and too often."""
     OPERATOR: WebhookDisabledReason.Value.ValueType  # 4
     """The operator has stopped it."""
+    BACKLOG: WebhookDisabledReason.Value.ValueType  # 5
+    """More waited for it than is kept."""
 
     def __init__(
         self,
@@ -313,6 +317,8 @@ class WebhookDeliveryStatus(_message.Message):
         """It was tried for as long as events are, and is tried no more."""
         NOT_ALLOWED: WebhookDeliveryStatus._Value.ValueType  # 4
         """It was not sent: the right to it had ended by then."""
+        HELD: WebhookDeliveryStatus._Value.ValueType  # 5
+        """It happened while the webhook was DISABLED: a replay sends it."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: WebhookDeliveryStatus.Value.ValueType  # 0
@@ -323,6 +329,8 @@ class WebhookDeliveryStatus(_message.Message):
     """It was tried for as long as events are, and is tried no more."""
     NOT_ALLOWED: WebhookDeliveryStatus.Value.ValueType  # 4
     """It was not sent: the right to it had ended by then."""
+    HELD: WebhookDeliveryStatus.Value.ValueType  # 5
+    """It happened while the webhook was DISABLED: a replay sends it."""
 
     def __init__(
         self,
@@ -593,7 +601,7 @@ Global___WebhookTest: _TypeAlias = WebhookTest  # noqa: Y015
 
 @_typing.final
 class WebhookHeartbeat(_message.Message):
-    """`data` of webhook.heartbeat: nothing has happened for a while, and this is what waits."""
+    """`data` of webhook.heartbeat, which comes every so often whatever else does: what waits."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -606,7 +614,7 @@ class WebhookHeartbeat(_message.Message):
     oldest_waiting_seconds: _builtins.int
     """How old the oldest of it is; 0 where nothing waits."""
     interval_seconds: _builtins.int
-    """Until the next one at most."""
+    """So long after the one before."""
     def __init__(
         self,
         *,
