@@ -120,7 +120,7 @@ class Load:
         self._add(
             "memory of services and Envoy",
             f"{sum(services.values()):.0f} MiB",
-            "RSS in MiB, before the cars and with them: "
+            "PSS in MiB, before the cars and with them: "
             + ", ".join(f"{name} {self._empty[name]:.0f}, {mib:.0f}" for name, mib in services.items()),
         )
 

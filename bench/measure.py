@@ -202,7 +202,7 @@ class Measurements:
         self._add(
             "  memory per WebSocket client",
             f"{sum(each.values()):.0f} KiB",
-            f"RSS of all processes with {_SOCKETS:,} open less before, KiB each: {parts}; the client's not counted",
+            f"PSS of all processes with {_SOCKETS:,} open less before, KiB each: {parts}; the client's not counted",
         )
 
     async def ingest(self) -> None:
@@ -272,7 +272,7 @@ class Measurements:
     def _memory(self) -> None:
         held = sorted(((resident_mib(pid), name) for name, pid in self._harness.pids.items()), reverse=True)
         text = ", ".join(f"{name} {mib:.0f}" for mib, name in held)
-        self._add("memory at the end", f"{sum(mib for mib, _ in held):.0f} MiB", f"RSS in MiB: {text}")
+        self._add("memory at the end", f"{sum(mib for mib, _ in held):.0f} MiB", f"PSS in MiB: {text}")
 
     def _speaking(self) -> dict[str, Any]:
         """Return what a load needs to speak as vehicles do."""

@@ -23,9 +23,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mib(pid: int) -> float:
-    """Return the memory the process holds in RAM. Raises OSError when it has gone."""
-    for line in (_PROC / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+    """Return the memory the process holds in RAM; what it shares with others counts for each of them as its part (PSS).
+
+    Raises OSError when it has gone.
+    """
+    for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
             return int(line.split()[1]) / _KIB_PER_MIB
     raise ProcessLookupError(f"process {pid} has ended")
 

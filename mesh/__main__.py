@@ -17,4 +17,4 @@ if __name__ == "__main__":
 
     from mesh.cli import main
 
-    sys.exit(main(sys.argv[1:], os.environ))
+    sys.exit(main(sys.argv[1:], dict(os.environ)))

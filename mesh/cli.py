@@ -23,10 +23,11 @@ from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.environment import ignored
 from mesh.files import private_folder
+from mesh.fork_server import IS_POSSIBLE, ForkServer
 from mesh.housekeeping import housekeeping, low_space_bytes, say, write
 from mesh.issuer_seed import issuer_url
 from mesh.pki import Pki
-from mesh.plan import PROFILE, Planner
+from mesh.plan import PROFILE, Planner, python_environment, python_modules
 from mesh.ports import PortInUseError, Ports
 from mesh.sandbox import Sandbox
 from mesh.signing_keys import rotate_signing_key
@@ -205,6 +206,13 @@ def _ports(base: str | None) -> Ports:
 
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
+    fork_server = None
+    if IS_POSSIBLE:
+        # Nothing of the user's environment that is not given to it is any component's business.
+        os.environ.clear()
+        os.environ.update(python_environment(sandbox, environment))
+        fork_server = ForkServer(python_modules(sandbox))
+        fork_server.begin()  # it imports while the keys and files are made
     sandbox.prepare(datetime.now(UTC))
     sandbox.write_operator_file(ports)
     sandbox.write_issuer_file(ports)
@@ -216,6 +224,7 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
         say=say,
         welcome=lambda: write(welcome(ports, sandbox, has_pages=plan.has_pages)),
         hung_seconds=hung_seconds(environment.get("DOORS_HUNG_SECONDS")),
+        fork_server=fork_server,
     )
     stop = asyncio.Event()
 

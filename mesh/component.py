@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from mesh.logs import opened
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from mesh.fork_server import ForkedProcess, ForkServer
 
 LEASH = Path(__file__).with_name("leash.py")
 MASKED = Path(__file__).with_name("masked.py")
@@ -44,6 +48,12 @@ class MeshComponent:
     is_alive: Callable[[], Awaitable[bool]] | None = None
     masked: bool = False
 
+    @property
+    def module(self) -> str | None:
+        """Of a component written in Python, the module that is run."""
+        words = tuple(self.command)
+        return words[2] if words[:2] == (sys.executable, "-m") and len(words) == 3 else None  # noqa: PLR2004
+
 
 class RunningComponent:
     """A component's process."""
@@ -51,7 +61,7 @@ class RunningComponent:
     def __init__(
         self,
         component: MeshComponent,
-        process: asyncio.subprocess.Process,
+        process: asyncio.subprocess.Process | ForkedProcess,
         mask: asyncio.subprocess.Process | None = None,
     ) -> None:
         self.component = component
@@ -59,7 +69,9 @@ class RunningComponent:
         self._mask = mask
 
     @classmethod
-    async def start(cls, component: MeshComponent, folder: Path) -> RunningComponent:
+    async def start(
+        cls, component: MeshComponent, folder: Path, fork_server: ForkServer | None = None
+    ) -> RunningComponent:
         """Start the process in `folder`, its output appended to its log.
 
         It gets a process group of its own, so that Ctrl-C reaches only the supervisor, which stops
@@ -67,8 +79,11 @@ class RunningComponent:
         """
         words = (sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *component.command)
         mask: asyncio.subprocess.Process | None = None
+        if fork_server is not None and component.module is not None:
+            forked = await fork_server.start(component.module, component.environment, folder, component.log)
+            return cls(component, forked)
         with contextlib.ExitStack() as open_here:
-            said = log = open_here.enter_context(_opened(component.log))
+            said = log = open_here.enter_context(opened(component.log))
             if component.masked:
                 mask, said = await _mask(log)
                 open_here.enter_context(said)
@@ -156,14 +171,6 @@ async def _mask(log: IO[bytes]) -> tuple[asyncio.subprocess.Process, IO[bytes]]:
             start_new_session=True,
         )
     return mask, os.fdopen(end_to_write, "wb")
-
-
-def _opened(log: Path) -> IO[bytes]:
-    """Return the log, to append to; where there is no room even for an empty file, nothing that is said is kept."""
-    try:
-        return log.open("ab")
-    except OSError:
-        return Path(os.devnull).open("ab")
 
 
 def last_line(log: Path) -> str:

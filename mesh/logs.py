@@ -12,16 +12,24 @@ import errno
 import itertools
 import os
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
 OLD_LOGS = 2
 """So many files are kept of each log beside the one that is written."""
 CHECK_SECONDS = 1.0
+
+
+def opened(log: Path) -> IO[bytes]:
+    """Return the log, to append to; where there is no room even for an empty file, nothing that is said is kept."""
+    try:
+        return log.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 async def keep_bounded(

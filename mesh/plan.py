@@ -66,6 +66,28 @@ class Plan:
     phones: MeshComponent | None = None
 
 
+def python_environment(sandbox: Sandbox, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what every component written in Python is given."""
+    return {
+        **of_the_machine(environment),
+        **of_python(environment),
+        # Compiled code is kept with the data: without it every start would compile for seconds.
+        "PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache"),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def python_modules(sandbox: Sandbox) -> list[str]:
+    """Return what these components will import: themselves, and what makes the tables where there are none."""
+    has_tables = all(sandbox.database(name).is_file() for name in WITH_DATABASE)
+    return [
+        *([] if has_tables else ["alembic.command"]),
+        *(f"services.{each.name}.__main__" for each in SERVICES),
+        *(f"{name}.__main__" for name in ("gateway", "vehicle", "issuer", "phones")),
+    ]
+
+
 class Planner:
     """Makes the plan.
 
@@ -77,17 +99,9 @@ class Planner:
         self._sandbox = sandbox
         self._limits = EdgeLimits.read(environment)
         self._programs = Path(sys.executable).parent
-        # Compiled code is kept with the data: without it every start would compile for seconds.
-        compiled = {"PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache")}
         self._environment = environment
         self._machine = of_the_machine(environment)
-        self._python = {
-            **self._machine,
-            **of_python(environment),
-            **compiled,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
-            "PYTHONUNBUFFERED": "1",
-        }
+        self._python = python_environment(sandbox, environment)
 
     def plan(self) -> Plan:
         """Write the configuration files and describe every component."""

@@ -257,9 +257,13 @@ class Sandbox:
         """Return the file with the broker password of a service or a vehicle."""
         return self.broker_secrets.password(user)
 
+    def database(self, service: str) -> Path:
+        """Return the file of the service's own database."""
+        return self.folder.resolve() / "data" / f"{service}.db"
+
     def database_url(self, service: str) -> str:
-        """Return the service's own database."""
-        return f"sqlite:///{self.folder.resolve() / 'data' / service}.db"
+        """Return the same as the service is told it."""
+        return f"sqlite:///{self.database(service)}"
 
     def prepare(self, now: datetime) -> None:
         """Make what is missing. Raises ValueError, OSError, CeremonyError or KeyFileError naming a file that

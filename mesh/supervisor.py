@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from mesh.fork_server import ForkServer
     from mesh.plan import Plan
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -95,7 +96,7 @@ class Supervisor:
     """Runs a plan until told to stop.
 
     `envoy_admin` is the socket of Envoy's admin interface. `say` prints one line. `welcome` is called once,
-    when everything is ready.
+    when everything is ready. Components written in Python are forked off the `fork_server`, where there is one.
     """
 
     def __init__(
@@ -106,8 +107,10 @@ class Supervisor:
         welcome: Callable[[], None],
         look_seconds: float = LOOK_SECONDS,
         hung_seconds: float = HUNG_SECONDS,
+        fork_server: ForkServer | None = None,
     ) -> None:
         self._plan = plan
+        self._fork_server = fork_server
         self._admin = envoy_admin
         self._say = say
         self._welcome = welcome
@@ -164,7 +167,7 @@ class Supervisor:
         """Start it, wait until it is ready; when it was started, by the monotonic clock."""
         began = time.monotonic()
         is_ready = component.probe()
-        running = await RunningComponent.start(component, ROOT)
+        running = await RunningComponent.start(component, ROOT, self._fork_server)
         self._running[component.name] = running
         await running.until_ready(is_ready)
         self._say(f"{component.name} ready ({time.monotonic() - began:.1f} s, pid {running.pid})")

@@ -21,8 +21,15 @@ PROJECT = """
 testpaths = ["tests"]
 markers = ["alone: by itself"]
 addopts = ["--import-mode=importlib"]
-asyncio_default_fixture_loop_scope = "function"
+
+[tool.coverage.run]
+source = ["."]
+
+[tool.coverage.report]
+fail_under = FLOOR
 """
+PLUGINS = "xdist.plugin,pytest_cov.plugin"
+"""All that is needed here; whatever else is installed would take most of the time."""
 OF_A_LEVEL = """
 from pathlib import Path
 
@@ -66,17 +73,17 @@ def test_alone():
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("workers", "number", "beside", "alone", "passes"),
-    [(1, 2, 1, 1, True), (0, 1, 2, 0, False)],
+    ("workers", "number", "beside", "alone", "asked", "passes"),
+    [(1, 2, 1, 1, ["COVERAGE=1"], True), (0, 1, 2, 0, [], False)],
     ids=["accidents", "twice"],
 )
 def test_what_failed_is_played_once_more(
-    tmp_path: Path, workers: int, number: int, beside: int, alone: int, passes: bool
+    tmp_path: Path, workers: int, number: int, beside: int, alone: int, asked: list[str], passes: bool
 ) -> None:
-    done = play(tmp_path, workers, number=number, beside=beside, alone=alone)
+    done = play(tmp_path, workers, *asked, number=number, beside=beside, alone=alone)
     assert (done.returncode == 0) is passes, done.stdout + done.stderr
     assert "are played once more by themselves" in done.stdout
-    assert not (tmp_path / ".coverage").exists(), "it was not asked for"
+    assert (tmp_path / ".coverage").exists() is bool(asked), "it is counted where that is asked for"
     assert (tmp_path / "good").read_text() == "x", "what had passed was played again"
     assert (tmp_path / "alone").read_text() == "x" * (1 + (alone > 0))
     ran = {found.name for found in tmp_path.glob("ran-*")}
@@ -84,19 +91,17 @@ def test_what_failed_is_played_once_more(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("floor", [0, 100])
-def test_coverage_has_a_floor_where_it_is_asked_for(tmp_path: Path, floor: int) -> None:
+def test_coverage_has_a_floor_where_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "product.py").write_text("def never_called():\n    return 1\n")
-    config = f"{PROJECT}\n[tool.coverage.run]\nsource = ['.']\n[tool.coverage.report]\nfail_under = {floor}\n"
-    nothing = {"number": 0, "beside": 0, "alone": 0}
-    done = play(tmp_path, 1, "COVERAGE=1", config=config, **nothing)
-    assert (done.returncode == 0) is (floor == 0), done.stdout + done.stderr
-    assert ("less than fail-under=100" in done.stdout) is (floor == 100)
-    assert (tmp_path / ".coverage").exists()
+    done = play(
+        tmp_path, 1, "COVERAGE=1", config=PROJECT.replace("FLOOR", "100"), number=0, beside=0, alone=0
+    )
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert "less than fail-under=100" in done.stdout
 
 
 def play(
-    folder: Path, workers: int, *more: str, config: str = PROJECT, **failures: int
+    folder: Path, workers: int, *more: str, config: str = PROJECT.replace("FLOOR", "0"), **failures: int
 ) -> subprocess.CompletedProcess[str]:
     """`make test` of the project's own Makefile."""
     for level in LEVELS:
@@ -121,6 +126,7 @@ def play(
     words = ["make", "-f", str(MAKEFILE), "test", f"WORKERS={workers}", *more]
     # What this run was asked for is not asked of it.
     ours = {name: value for name, value in os.environ.items() if name not in OF_THIS_RUN}
+    ours |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": PLUGINS}
     return subprocess.run(
         words, cwd=folder, env=ours, capture_output=True, text=True, check=False, timeout=280
     )
