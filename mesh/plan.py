@@ -355,6 +355,10 @@ class Planner:
         return {
             "DOORS_ACCESS_TARGET": self._target("access"),
             "DOORS_COMMAND_TARGET": self._target("command"),
+            "DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key),
+            "DOORS_WEBHOOK_KEY": _absolute(self._sandbox.webhook_key),
+            "DOORS_WEBHOOK_CA": _absolute(self._sandbox.pki / "ca.crt"),
+            "DOORS_WEBHOOK_ALLOW_PRIVATE": "loopback",
             **self._sandbox.push_senders.settings(self._ports, self._sandbox.pki / "ca.crt"),
         }
 
@@ -383,7 +387,9 @@ class Planner:
         types = problem_types(
             self._environment, catalogue(self._ports) if self._page_settings else PROBLEM_TYPES
         )
-        text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits, self._origins, types)
+        text = render_edge(
+            self._ports, self._sandbox.pki.resolve(), admin, self._limits, self._origins, types
+        )
         write_private(config, text.encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return MeshComponent(

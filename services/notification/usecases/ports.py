@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from services.notification.domain.messages import PushDevice, PushKind, PushMessage, PushResult
     from services.notification.domain.notices import Notice
     from services.notification.domain.preferences import Preferences
+    from services.notification.usecases.webhook_ports import EventForWebhooks
 
 
 class PushSender(Protocol):
@@ -167,10 +168,14 @@ class UpdateRecord(Protocol):
     """What comes from live updates, and the reminders. Every function raises StorageUnavailableError."""
 
     async def ingest(
-        self, notices: Sequence[Notice], changes: Sequence[DoorNews | DoorsUnknown], at: datetime
+        self,
+        notices: Sequence[Notice],
+        changes: Sequence[DoorNews | DoorsUnknown],
+        at: datetime,
+        events: Sequence[EventForWebhooks] = (),
     ) -> int:
-        """Keep new notices and how doors stand after these changes, in the order in which they stand there, in one
-        commit. Return how many notices are new.
+        """Keep new notices, how doors stand after these changes, in the order in which they stand there, and what
+        webhooks are sent, in one commit. Return how many notices are new.
         """
 
     async def due_conditions(self, at: datetime, most: int) -> list[StandingCondition]:

@@ -20,6 +20,7 @@ from services.notification.adapters.store.tables import (
     reminders,
     set_before,
     shown,
+    webhook_deliveries,
 )
 from services.notification.domain.messages import host_of
 from services.notification.domain.notices import CAN_WAIT, Audience, Notice, NoticeKind, collapse_of
@@ -165,6 +166,11 @@ class SqlNotices:
             ):
                 whose = table.c.person != person if everybody_else else table.c.person == person
                 connection.execute(delete(table).where(table.c.vin == vin, whose, is_older))
+            deliveries = webhook_deliveries.c
+            whose = deliveries.person != person if everybody_else else deliveries.person == person
+            connection.execute(
+                delete(webhook_deliveries).where(deliveries.vin == vin, whose, deliveries.received_at <= at)
+            )
 
         await self._database.write(work)
 
