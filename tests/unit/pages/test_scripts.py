@@ -23,6 +23,7 @@ LEAST = {
     "order": 12,
     "portal": 1,
     "push": 7,
+    "sentences": 3,
     "session": 15,
 }
 """So many tests each file has at least: one that runs none has not passed."""
