@@ -42,7 +42,7 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [uv, "venv", "--quiet", "--offline", f"--python={sys.executable}", folder / "venv"], check=True
     )
-    install = [uv, "pip", "install", "--quiet", f"--python={folder / 'venv'}", f"{wheel}[cli,dpop]"]
+    install = [uv, "pip", "install", "--quiet", f"--python={folder / 'venv'}", f"{wheel}[cli,dpop,websocket]"]
     # The versions that `make tools` has fetched: where they are in the cache nothing is asked of a registry.
     pinned = [f"--constraint={ROOT / 'requirements/test.txt'}"]
     offline = subprocess.run([*install, *pinned, "--offline"], capture_output=True, text=True, check=False)
@@ -125,9 +125,15 @@ def test_ten_lines_do_what_the_curl_lines_do(integrator: Integrator) -> None:
 @pytest.mark.parametrize("number", range(1, len(PYTHON)))
 def test_each_example_of_the_readme_runs(integrator: Integrator, number: int) -> None:
     shown = integrator.script(PYTHON[number])
-    expected = {1: "SUCCESS True", 2: "VEHICLE_NOT_FOUND", 3: "resume with True", 4: "True"}
+    expected = {
+        1: "SUCCESS True",
+        2: "VEHICLE_NOT_FOUND",
+        3: "resume with True",
+        4: f"{SAMPLE} COMMAND_STATUS_UPDATE",
+        5: "True",
+    }
     assert shown.splitlines()[-1].replace("CommandStatus.", "") == expected[number]
-    if number == 4:
+    if number == 5:
         assert shown.startswith("sign in with urn:ecarus:acr:2fa at most 3600 seconds ago")
 
 
