@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip
 export PYTHONPATH := .:gen
 
-SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doorctl issuer phones bench tools
+SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doorctl issuer phones bench tools packages/python/src/ecarus_doors
 BOOTSTRAPPED := $(VENV)/.bootstrapped
 RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
@@ -18,7 +18,7 @@ WORKERS ?= auto
 TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
+.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks test-schema \
 	conformance-mutants fuzz audit-tampering packages check generate generate-typescript generate-check baseline bench bench-sockets bench-compare load pin
 
 help: ## list the targets
@@ -100,6 +100,9 @@ test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
 
 test-attacks: $(TEST_READY) ## what a hostile car, user, service or stranger does, on the whole mesh (docs/threat-model.md)
 	$(PYTEST) tests/attacks
+
+test-schema: $(TEST_READY) ## everything that the OpenAPI document has, asked for at random: make test-schema [EXAMPLES=100] [SEED=1]
+	SCHEMA_EXAMPLES=$(or $(EXAMPLES),100) SCHEMA_SEED=$(or $(SEED),1) $(PYTEST) --timeout=3600 tests/system/test_openapi_operations.py
 
 conformance-mutants: $(TEST_READY) ## units with one planted fault each, which the conformance kit must find out: [NAME="..."]
 	$(BIN)/python -m tests.mutants.play $(NAME)

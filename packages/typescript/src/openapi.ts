@@ -339,8 +339,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was asked for with: a browser can send no header there
-         * @description Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was asked for with: a browser can send no header there. What is opened with it ends with that bearer.
+         * Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30 seconds, in place of the bearer that it was asked for with: a browser can send no header there
+         * @description Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30 seconds, in place of the bearer that it was asked for with: a browser can send no header there. What is opened with it ends with that bearer.
          */
         post: operations["createEventTicket"];
         delete?: never;
@@ -720,7 +720,7 @@ export interface paths {
         };
         /**
          * The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the specification), `retry:` first, a comment as heartbeat
-         * @description The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first message ends the stream; the reason is its last comment.
+         * @description The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes, or `lastEventId`; one that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first message ends the stream; the reason is its last comment. A browser's EventSource opens it with a ticket for this vehicle (CreateEventTicket) in place of a bearer.
          */
         get: operations["streamDoorUpdates"];
         put?: never;
@@ -1070,9 +1070,12 @@ export interface components {
             status: number;
             /** @description What happened, and what to do next. */
             detail: string;
-            /** Format: uri-reference */
+            /** @description The request's path, as it was asked for. */
             instance?: string;
-            /** @enum {string} */
+            /**
+             * @description Why. Each response names in `x-codes` those it may have; take one that you do not know, of a newer service, by its `status` and `retryable`.
+             * @enum {string}
+             */
             code: "INVALID_REQUEST" | "MALFORMED_JSON" | "AUTHENTICATION_REQUIRED" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "STEP_UP_REQUIRED" | "PROOF_INVALID" | "ACTION_NOT_GRANTED" | "CONSENT_MISSING" | "ACCOUNT_LOCKED" | "ACCOUNT_RESTRICTED" | "CALLER_NOT_ALLOWED" | "APPROVAL_REQUIRED" | "VEHICLE_NOT_FOUND" | "COMMAND_NOT_FOUND" | "PATH_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "DEAD_LETTER_NOT_FOUND" | "GRANT_NOT_FOUND" | "CASE_NOT_FOUND" | "COMMAND_IN_PROGRESS" | "COMMAND_ALREADY_FINISHED" | "DOOR_OPEN" | "ENGINE_ON" | "VEHICLE_MOVING" | "ALREADY_ENROLLED" | "GRANT_ENDED" | "GRANT_NOT_POSSIBLE" | "TOO_MANY_GRANTS" | "FUNCTION_NOT_AVAILABLE" | "REMOTE_ACCESS_DISABLED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "CORRELATION_ID_REUSED" | "RATE_LIMITED" | "TOO_MANY_DEVICES" | "CONSENT_TEXT_CHANGED" | "PERSONAL_DATA_NOT_FOUND" | "ERASURE_BEGUN" | "HOLD_NOT_FOUND" | "TOO_MANY_HOLDS" | "RECEIPT_NOT_READY" | "DEPENDENCY_UNAVAILABLE" | "STORAGE_UNAVAILABLE" | "NOT_YET_REPORTED" | "DEADLINE_EXCEEDED" | "INTERNAL_ERROR";
             correlationId?: string;
             commandId?: string;
@@ -1080,15 +1083,38 @@ export interface components {
             retryable?: boolean;
             /** @description It may have been carried out. */
             mayHaveSucceeded?: boolean;
-            errors?: {
-                field: string;
-                reason: string;
-            }[];
+            errors?: components["schemas"]["FieldError"][];
             doorResults?: components["schemas"]["DoorResult"][];
             /** @description The classes of sign-in that will do, with spaces. */
             acrValues?: string;
             /** @description Seconds. */
             maxAge?: number;
+        };
+        FieldError: {
+            field: string;
+            reason: string;
+        };
+        PersonalDataFile: {
+            /** @constant */
+            format: "ecarus-personal-data/1";
+            exportId: string;
+            /** @description Whose it is. */
+            subject: string;
+            /** Format: date-time */
+            at: string;
+            rows: components["schemas"]["PersonalDataRow"][];
+            /** @description What could not be asked. */
+            missing: string[];
+            complete: boolean;
+        };
+        PersonalDataRow: {
+            /** @description Which service kept it. */
+            service: string;
+            table: string;
+            /** @description Its columns by their names. */
+            row: {
+                [key: string]: unknown;
+            };
         };
         /** @description The caller's account. */
         AccountOfPrincipal: {
@@ -1224,6 +1250,29 @@ export interface components {
             reason?: string;
             /** @description What of the last change the vehicle left out, though it applied the rest. Until the next change. */
             leftOut?: components["schemas"]["LeftOutSettings"];
+        };
+        /** @description What the vehicle has made of the settings. */
+        ConfigApplicationInput: {
+            state?: components["schemas"]["ConfigApplicationState"];
+            /**
+             * Format: int32
+             * @description Counts up with each change.
+             */
+            desiredVersion?: number;
+            /**
+             * Format: int32
+             * @description The last version the vehicle confirmed; absent before the first.
+             */
+            appliedVersion?: number;
+            /**
+             * Format: date-time
+             * @description When it confirmed, UTC, by the vehicle's clock where that can be true, and never later than the cloud heard of it.
+             */
+            appliedTime?: string;
+            /** @description Why the vehicle refused. */
+            reason?: string;
+            /** @description What of the last change the vehicle left out, though it applied the rest. Until the next change. */
+            leftOut?: components["schemas"]["LeftOutSettingsInput"];
         };
         /**
          * @description - `PENDING`: Wanted, and not yet confirmed by the vehicle.
@@ -1633,7 +1682,7 @@ export interface components {
              */
             updatedTime?: string;
             /** @description As it was read; what a vehicle has confirmed since does not matter. INVALID_REQUEST when it says something else. */
-            application?: components["schemas"]["ConfigApplication"];
+            application?: components["schemas"]["ConfigApplicationInput"];
         };
         /** @description The health of the door system. (Specification: Door Diagnostics Response.) */
         DoorDiagnostics: {
@@ -1808,14 +1857,14 @@ export interface components {
              */
             expiresAt?: string;
             /** @description Within the hours that it has now, on the same clock. */
-            schedule?: components["schemas"]["GrantSchedule"];
+            schedule?: components["schemas"]["GrantScheduleInput"];
         };
         /** @description A right to be given. */
         DoorGrantOffer: {
             /** @description Who gets it: the `sub` of their tokens. Printable ASCII without spaces. */
             principal: string;
             /** @enum {string} */
-            kind?: "SHARED_USER" | "DIGITAL_KEY" | "VALET" | "SERVICE";
+            kind: "SHARED_USER" | "DIGITAL_KEY" | "VALET" | "SERVICE";
             /** @description What to call it: one line of printable characters. */
             label?: string;
             /** @description What of the kind's actions; left out: all of them. */
@@ -1831,7 +1880,7 @@ export interface components {
              */
             expiresAt?: string;
             /** @description Left out: at all hours. */
-            schedule?: components["schemas"]["GrantSchedule"];
+            schedule?: components["schemas"]["GrantScheduleInput"];
         };
         /** @description A page of a vehicle's history, newest first. (Specification: Door History Response.) */
         DoorHistory: {
@@ -2045,7 +2094,7 @@ export interface components {
             confirmation: "ERASE MY DATA";
         };
         EventTicket: {
-            /** @description Opaque; send it as `?ticket=` when the WebSocket is opened. */
+            /** @description Opaque; send it as `?ticket=` when the WebSocket or the stream is opened. */
             ticket: string;
             /**
              * Format: int32
@@ -2139,6 +2188,12 @@ export interface components {
             timeZone: string;
             windows: components["schemas"]["GrantWindow"][];
         };
+        /** @description When a grant holds. Where the clock is put back it holds from the first time that the clock reads `opens` to the last time that it reads `closes`; times that the clock leaps over are the moment of the leap. */
+        GrantScheduleInput: {
+            /** @description A name of the IANA time zone database: Europe/Berlin. */
+            timeZone: string;
+            windows: components["schemas"]["GrantWindowInput"][];
+        };
         /**
          * @description - `CREATED`: Offered, and not accepted yet: it allows nothing.
          *     - `SUSPENDED`: It allows nothing until it is resumed.
@@ -2148,6 +2203,15 @@ export interface components {
         GrantState: "CREATED" | "ACTIVE" | "SUSPENDED" | "TERMINATED";
         /** @description Hours on a clock. Where `closes` is not later than `opens` they last into the next day; equal ones are 24 hours. */
         GrantWindow: {
+            /** @description The days on which it opens. */
+            weekdays: components["schemas"]["Weekday"][];
+            /** @description 00:00 to 23:59. */
+            opens: string;
+            /** @description 00:00 to 23:59. */
+            closes: string;
+        };
+        /** @description Hours on a clock. Where `closes` is not later than `opens` they last into the next day; equal ones are 24 hours. */
+        GrantWindowInput: {
             /** @description The days on which it opens. */
             weekdays: components["schemas"]["Weekday"][];
             /** @description 00:00 to 23:59. */
@@ -2199,6 +2263,18 @@ export interface components {
              */
             until?: string;
         };
+        /** @description A place where a vehicle stands now and about which no reminder is wanted. Nobody is asked where the vehicle is: the place is a name of the caller's own, and ends when the vehicle drives off (it locks its doors for speed), or at `until`. */
+        IgnoredPlaceInput: {
+            /** @description The caller's own name for it, one line of printable characters; shown to nobody else. */
+            name: string;
+            /** @description Which vehicle stands there. */
+            vehicle: string;
+            /**
+             * Format: date-time
+             * @description Absent: until it drives off.
+             */
+            until?: string;
+        };
         /** @description What the vehicle reported after the command had already timed out. It changes no status. */
         LateResult: {
             status: components["schemas"]["CommandStatus"];
@@ -2213,6 +2289,13 @@ export interface components {
             settings: string[];
             /** @description Why, in the vehicle's words. */
             reason: string;
+        };
+        /** @description Settings that a vehicle does not run as they were wanted, because it has not what they need. The config shows them as it runs them. */
+        LeftOutSettingsInput: {
+            /** @description Members of the config: childLockEnabled. */
+            settings?: string[];
+            /** @description Why, in the vehicle's words. */
+            reason?: string;
         };
         LikelyCause: {
             failureReason: components["schemas"]["FailureReason"];
@@ -2232,12 +2315,15 @@ export interface components {
          * @enum {string}
          */
         LockMode: "NORMAL" | "SECURE";
-        /** @description There is nothing to say of a ticket: send `{}`. */
-        NewEventTicket: Record<string, never>;
+        /** @description What it is to open: `{}` is the WebSocket. */
+        NewEventTicket: {
+            /** @description Of this vehicle the event stream, and nothing else. */
+            vin?: string;
+        };
         /** @description How a device is reached, as its push service told the app. */
         NewPushDevice: {
             /** @description FCM, APNS or WEB_PUSH. One that the operator has not set up is refused. Required. */
-            kind?: components["schemas"]["PushKind"];
+            kind: components["schemas"]["PushKind"];
             /** @description FCM: the registration token. APNS: the device token in hexadecimal. WEB_PUSH: the subscription's endpoint, an https URL of a push service that the operator allows. Required. */
             token: string;
             /** @description Of WEB_PUSH only, and required there: the subscription's keys. */
@@ -2268,6 +2354,33 @@ export interface components {
             reminderMinutes?: number;
             /** @description Where a vehicle may stand open or unlocked without a reminder. */
             ignoredPlaces: components["schemas"]["IgnoredPlace"][];
+        };
+        /** @description What the caller wants to be told, and how. Results of commands that they gave, and notices of security, heed no quiet hours; notices of security cannot be turned off. */
+        NotificationPreferencesInput: {
+            /** @description How the caller's own commands ended. Default true. */
+            doorResults?: boolean;
+            /** @description That a door, the trunk, the hood or a window has stood open for `reminderMinutes`. Default true. */
+            leftOpen?: boolean;
+            /** @description That a door has been unlocked for `reminderMinutes`. Default true. */
+            leftUnlocked?: boolean;
+            /** @description What the vehicle found in its checks of itself. Default true. */
+            diagnostics?: boolean;
+            /**
+             * @description en or ko. Default en.
+             * @enum {string}
+             */
+            language?: "en" | "ko";
+            /** @description Of the IANA database: Asia/Seoul. Times in messages and quiet hours are of this zone. Default UTC. */
+            timeZone?: string;
+            /** @description Absent: none. */
+            quietHours?: components["schemas"]["QuietHoursInput"];
+            /**
+             * Format: int32
+             * @description After how many minutes a door is said to be left open or unlocked. Default: the operator's.
+             */
+            reminderMinutes?: number;
+            /** @description Where a vehicle may stand open or unlocked without a reminder. */
+            ignoredPlaces?: components["schemas"]["IgnoredPlaceInput"][];
         };
         /** @description One door as the vehicle's next report showed it. */
         ObservedDoor: {
@@ -2380,6 +2493,13 @@ export interface components {
         PushKind: "FCM" | "APNS" | "WEB_PUSH";
         /** @description From when until when nothing is shown that can wait, on the clock of `timeZone`. Over midnight where `until` is not later than `from`. What was held back is told when they end, if it is still so. */
         QuietHours: {
+            /** @description HH:MM, 00:00 to 23:59. */
+            from: string;
+            /** @description The same. */
+            until: string;
+        };
+        /** @description From when until when nothing is shown that can wait, on the clock of `timeZone`. Over midnight where `until` is not later than `from`. What was held back is told when they end, if it is still so. */
+        QuietHoursInput: {
             /** @description HH:MM, 00:00 to 23:59. */
             from: string;
             /** @description The same. */
@@ -2591,6 +2711,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "version": 1,
+                 *       "language": "en",
+                 *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ConsentGiven"];
             };
         };
@@ -2683,6 +2810,7 @@ export interface operations {
                  * @example KMHSH81C7LU123456
                  */
                 vin: string;
+                /** @description What the command's acceptance said. 1-64 of A-Z a-z 0-9 . _ - */
                 commandId: string;
             };
             cookie?: never;
@@ -2879,6 +3007,7 @@ export interface operations {
                  * @example KMHSH81C7LU123456
                  */
                 vin: string;
+                /** @description What the command's acceptance said. 1-64 of A-Z a-z 0-9 . _ - */
                 commandId: string;
             };
             cookie?: never;
@@ -3201,6 +3330,7 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /** @example {} */
                 "application/json": components["schemas"]["NewEventTicket"];
             };
         };
@@ -3331,6 +3461,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "principal": "user-789",
+                 *       "kind": "DIGITAL_KEY",
+                 *       "label": "A phone"
+                 *     }
+                 */
                 "application/json": components["schemas"]["DoorGrantOffer"];
             };
         };
@@ -3428,6 +3565,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "actions": [
+                 *         "door.status.read"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["DoorGrantNarrowing"];
             };
         };
@@ -3554,6 +3698,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "newOwner": "user-789"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OwnershipTransfer"];
             };
         };
@@ -3587,6 +3736,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "person": "user-789",
+                 *       "evidence": "Court order 12-2026"
+                 *     }
+                 */
                 "application/json": components["schemas"]["SeveranceRequest"];
             };
         };
@@ -3620,6 +3775,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "agent": "agent-7"
+                 *     }
+                 */
                 "application/json": components["schemas"]["EmergencyApproval"];
             };
         };
@@ -3797,7 +3957,10 @@ export interface operations {
     };
     streamDoorUpdates: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Resume after the event of this id, where nothing is said by `Last-Event-ID`, which a browser sends when it comes back by itself. */
+                lastEventId?: string;
+            };
             header?: {
                 /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
@@ -3880,6 +4043,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What asking for the export said. 1-64 of A-Z a-z 0-9 . _ - */
                 exportId: string;
             };
             cookie?: never;
@@ -3905,6 +4069,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What asking for the export said. 1-64 of A-Z a-z 0-9 . _ - */
                 exportId: string;
             };
             cookie?: never;
@@ -3917,7 +4082,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/vnd.ecarus.personal-data+json": string;
+                    "application/vnd.ecarus.personal-data+json": components["schemas"]["PersonalDataFile"];
                 };
             };
         };
@@ -3934,6 +4099,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "confirmation": "ERASE MY DATA"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ErasureWish"];
             };
         };
@@ -3957,6 +4127,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What asking for the erasure said. 1-64 of A-Z a-z 0-9 . _ - */
                 erasureId: string;
             };
             cookie?: never;
@@ -3982,6 +4153,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What asking for the erasure said. 1-64 of A-Z a-z 0-9 . _ - */
                 erasureId: string;
             };
             cookie?: never;
@@ -4037,6 +4209,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "kind": "FCM",
+                 *       "token": "fMl3bUm0Q7y0Zr2vQ1xXkd:APA91bH8Qw0vV3m2c5t7x9z1a4s6d8f0g2h4j6k8l0"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewPushDevice"];
             };
         };
@@ -4060,6 +4238,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description The app's own name for the device. 1-64 of A-Z a-z 0-9 . _ - */
                 deviceId: string;
             };
             cookie?: never;
@@ -4112,7 +4291,20 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NotificationPreferences"];
+                /**
+                 * @example {
+                 *       "leftOpen": true,
+                 *       "leftUnlocked": true,
+                 *       "language": "en",
+                 *       "timeZone": "Europe/Berlin",
+                 *       "quietHours": {
+                 *         "from": "22:00",
+                 *         "until": "07:00"
+                 *       },
+                 *       "reminderMinutes": 15
+                 *     }
+                 */
+                "application/json": components["schemas"]["NotificationPreferencesInput"];
             };
         };
         responses: {
@@ -4191,6 +4383,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "principal": "user-789",
+                 *       "reason": "A stolen phone"
+                 *     }
+                 */
                 "application/json": components["schemas"]["PrincipalStop"];
             };
         };
@@ -4218,6 +4416,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "principal": "user-789",
+                 *       "reason": "A stolen phone"
+                 *     }
+                 */
                 "application/json": components["schemas"]["PrincipalStop"];
             };
         };
@@ -4245,6 +4449,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "principal": "user-789"
+                 *     }
+                 */
                 "application/json": components["schemas"]["PrincipalRestoration"];
             };
         };
