@@ -130,7 +130,7 @@ check: $(TEST_READY) generate-check ## format, lint, types, names, import rules,
 generate: $(TEST_READY) ## make gen/ from the .proto files, and what else says what they say
 	$(BIN)/python -m tools.generate
 
-generate-typescript: $(TEST_READY) ## make the types of packages/typescript from gen/openapi.json (needs node and npm)
+generate-typescript: $(TEST_READY) ## make the types of packages/typescript from the documents in gen/ (needs node and npm)
 	$(BIN)/python -m tools.npm_packages
 
 generate-check: $(TEST_READY) ## fail when that is not what generate makes
