@@ -243,7 +243,7 @@ class WebSocketServer:
     def _check_origin(self, request: Request) -> None:
         """Raise Refusal for a page of another origin than those that may. Who sends none is no browser."""
         origins = request.headers.get_all("origin")
-        if origins and not (len(origins) == 1 and origins[0].lower() in self._settings.origins):
+        if origins and not (len(origins) == 1 and self._settings.allows_origin(origins[0].lower())):
             raise Refusal(
                 errors.CALLER_NOT_ALLOWED,
                 "Pages of this origin may not open a WebSocket here; the operator lists those that may.",

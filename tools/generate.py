@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import filecmp
 import importlib
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc_tools
 from google.api import annotations_pb2
@@ -32,6 +33,8 @@ from tools import (
     failure_blocks,
     kept_blocks,
     openapi,
+    package_versions,
+    python_sdk,
     security_table,
     service_blocks,
 )
@@ -98,6 +101,12 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[Contract], list[str]]]] = {
 FILES: tuple[Callable[[Contract], dict[str, str]], ...] = (failure_blocks.words_files,)
 """What makes whole files elsewhere than in gen/: their texts by their paths."""
 
+OF_DOCUMENT: tuple[Callable[[dict[str, Any]], dict[str, str]], ...] = (
+    package_versions.files,
+    python_sdk.files,
+)
+"""The same, of what is made from the OpenAPI document."""
+
 
 def generate(out: Path) -> dict[str, str]:
     """Write all generated files below `out`. Return the texts that other files should have: those with generated
@@ -124,7 +133,8 @@ def generate(out: Path) -> dict[str, str]:
         str(out / "door.binpb"),
     )
     contract = contract_blocks.Contract(described, options, annotations_pb2.http, code_pb2.Code)
-    (out / "openapi.json").write_text(openapi.document(contract, described, rules), encoding="utf-8")
+    document = openapi.document(contract, described, rules)
+    (out / "openapi.json").write_text(document, encoding="utf-8")
     (out / "asyncapi.json").write_text(asyncapi.document(contract, described, rules), encoding="utf-8")
     texts = {}
     for name, blocks in BLOCKS.items():
@@ -133,6 +143,8 @@ def generate(out: Path) -> dict[str, str]:
             texts[name] = _filled(texts[name], mark, lines_of(contract))
     for texts_of in FILES:
         texts |= texts_of(contract)
+    for texts_of_document in OF_DOCUMENT:
+        texts |= texts_of_document(json.loads(document))
     return texts
 
 

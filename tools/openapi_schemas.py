@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from tools.contract_blocks import DOOR_PACKAGE, ENUM_FIELD, VALUE_FIELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Schema = dict[str, Any]
 
@@ -25,6 +25,11 @@ EITHER_CASE = "^[A-HJ-NPR-Za-hj-npr-z0-9]{17}$"
 """What REST takes for it: a VIN is upper-cased on entry."""
 TIME = ".google.protobuf.Timestamp"
 ANY_VALUE = ".google.protobuf.Value"
+_SENT = "Input"
+"""How a component's name ends that is sent, where its message is answered with, too."""
+_IS_THERE = r"(has\(this\.\w+\)|this\.\w+\.size\(\) > 0)"
+_NAMES_SOMETHING = re.compile(rf"{_IS_THERE}( \|\| {_IS_THERE})*")
+"""A rule that one of several members is there."""
 _NULLABLE = re.compile(r"^A (?P<enum>\w+)'s name, or null\.")
 _Type = FieldDescriptorProto
 _PLAIN: dict[int, Schema] = {
@@ -63,6 +68,24 @@ class SchemaSource:
             if file.package == self.package:
                 self._read(file)
         self._made: dict[str, Schema] = {}
+        self._answered = self._reached(
+            method.output_type
+            for file in image.file
+            if file.package == DOOR_PACKAGE
+            for service in file.service
+            for method in service.method
+        )
+
+    def _reached(self, messages: Iterable[str]) -> frozenset[str]:
+        """Return the messages, of this contract, that these are or hold."""
+        found: set[str] = set()
+        waiting = list(messages)
+        while waiting:
+            message = waiting.pop()
+            if message in self._messages and message not in found:
+                found.add(message)
+                waiting += [field.type_name for field in self.fields_of(message)]
+        return frozenset(found)
 
     def _read(self, file: Any) -> None:
         said = {tuple(place.path): prose(place.leading_comments) for place in file.source_code_info.location}
@@ -136,6 +159,8 @@ class SchemaSource:
 
     def _reference(self, message: str, *, is_request: bool) -> Schema:
         name = self.name_of(message)
+        if is_request and message in self._answered:  # what may be sent is less than what may be answered
+            name += _SENT
         if name not in self._made:
             self._made[name] = {}
             self._made[name] = self._of_message(message, is_request=is_request)
@@ -148,11 +173,11 @@ class SchemaSource:
             properties[field.json_name] = self.of_field(message, field, is_request=is_request)
             if self.is_required(field) if is_request else _is_always_told(field):
                 required.append(field.json_name)
-        rules = [
-            f"{rule.message[:1].upper()}{rule.message[1:]}."
-            for rule in described.options.Extensions[self._message_rules].cel
-        ]
+        cel = described.options.Extensions[self._message_rules].cel
+        rules = [f"{rule.message[:1].upper()}{rule.message[1:]}." for rule in cel]
         schema: Schema = {"type": "object"}
+        if is_request and any(_NAMES_SOMETHING.fullmatch(rule.expression) for rule in cel):
+            schema["minProperties"] = 1
         said = " ".join((comment, *rules)).strip()
         if said:
             schema["description"] = self.as_json(said)
@@ -174,6 +199,9 @@ class SchemaSource:
             return True
         if field.type == _Type.TYPE_INT32:
             return bool(rule.int32.gte > 0)
+        if field.type == _Type.TYPE_ENUM:
+            allowed = set(getattr(rule.enum, "in"))
+            return 0 in rule.enum.not_in or bool(allowed and 0 not in allowed)
         text = rule.string
         may_be_empty = not text.pattern or re.search(text.pattern, "") is not None
         return bool(text.const or text.min_len or getattr(text, "in") or not may_be_empty)
