@@ -12,6 +12,7 @@ from tools.asyncapi_stream import StreamPart
 from tools.asyncapi_updates import EXAMPLES, UpdateSchemas
 from tools.asyncapi_vehicle import VehiclePart
 from tools.asyncapi_webhooks import MESSAGE, WebhookPart
+from tools.contract_version import contract_version
 from tools.openapi_schemas import Schema, SchemaSource
 from tools.vehicle_schemas import VehicleSchemas
 
@@ -49,7 +50,7 @@ _SECURITY: Mapping[str, Schema] = {
         "in": "query",
         "name": "ticket",
         "description": "What `POST /api/v1/remotecontrol/events/tickets` gives to a page, which can send no header: "
-        "good once.",
+        "good once, for what it was given for.",
     },
     "certificate": {
         "type": "X509",
@@ -80,7 +81,7 @@ def document(contract: Contract, image: Any, rules: Any) -> str:
         "asyncapi": VERSION,
         "info": {
             "title": "Remote Door Control: events",
-            "version": "1",
+            "version": contract_version(),
             "description": ABOUT,
             "tags": [{"name": name, "description": said} for name, said in TAGS.items()],
         },

@@ -52,7 +52,9 @@ class StreamPart:
             "description": "Milliseconds after which to come back. A stream begins with it "
             f"({RETRY_MILLISECONDS:,}); who had to give way to a newer stream is told {GAVE_WAY_RETRY_MILLISECONDS:,}.",
         }
-        self.servers = {name: API_SERVERS[name] for name in ("api",)}
+        api = API_SERVERS["api"]
+        by_ticket = [{"$ref": "#/components/securitySchemes/ticket"}] if takes_ticket else []
+        self.servers = {"api": {**api, "security": [*api["security"], *by_ticket]}}
         self.messages: dict[str, Schema] = {
             name: {
                 "name": kind,
@@ -107,7 +109,6 @@ class StreamPart:
                 "channel": {"$ref": f"#/channels/{CHANNEL}"},
                 "title": "Tell what happens to a vehicle",
                 "summary": said.split(". ", maxsplit=1)[0].replace("\n", " ").rstrip(".") + ".",
-                "security": API_SERVERS["api"]["security"],
                 "tags": [{"name": "live updates"}],
                 "bindings": {
                     "http": {
