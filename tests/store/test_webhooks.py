@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ecarus.remotecontrol.access.v1 import grant_pb2
+from sqlalchemy import select
 
 from protocol.subjects import ACCESS_CHANGED_SUBJECT
+from services.notification.adapters.kept import kept_tables
+from services.notification.adapters.store.tables import holds, webhook_deliveries, webhook_events
 from services.notification.domain.webhooks import (
     CallOutcome,
     CallResult,
@@ -26,6 +29,8 @@ from services.notification.domain.webhooks import (
     WebhookWish,
 )
 from services.platform.consumer import Delivery
+from services.platform.retention import Retention
+from services.platform.subject_data import SubjectData
 from services.platform.times import set_time
 from tests.support.notification_harness import OWNER, SHARER, VIN
 from tests.support.webhook_harness import CREATED, IDS, ME, URL, WebhookHarness, webhook_harness
@@ -465,3 +470,79 @@ async def test_deliveries_are_listed_by_status_in_pages(house: WebhookHarness) -
     found, total = await house.api.deliveries(ME, "mine", DeliveryStatus.PENDING, 2, 1)
     assert (len(found), total) == (2, 5)
     assert await house.api.deliveries(ME, "mine", DeliveryStatus.FAILED, 2, 0) == ([], 0)
+
+
+async def test_a_person_is_handed_what_is_kept_of_their_webhooks_and_erased(house: WebhookHarness) -> None:
+    sharer = Registrant(SHARER)
+    house.rights.let(sharer)
+    await house.registered(by=sharer)
+    await house.registered(description="mine")
+    house.caller.says[URL] = DOWN
+    await house.tell(house.door())
+    await house.settle()
+    lines = kept_tables(timedelta(days=30), timedelta(days=270))
+
+    async def scrubbed() -> None:
+        """There is no file to look at here."""
+
+    data = SubjectData(house.database, lines, holds, scrubbed)
+    rows = [row async for row in data.rows(OWNER)]
+    assert {table for table, _ in rows} == {
+        "webhook",
+        "webhook_person",
+        "webhook_vehicle",
+        "webhook_delivery",
+    }
+    assert not any('"secret"' in row for _, row in rows)
+    await data.erase(OWNER, "er-1")
+    assert [row async for row in data.rows(OWNER)] == []
+    assert await house.api.listed(ME) == []
+    house.caller.says.clear()
+    await house.later(minutes=10)
+    assert await house.statuses(by=sharer) == ["DELIVERED"]
+
+
+async def test_events_and_deliveries_go_after_a_week(house: WebhookHarness) -> None:
+    await house.registered()
+    await house.tell(house.door())
+    await house.settle()
+    lines = kept_tables(timedelta(days=30), timedelta(days=270), timedelta(days=7))
+    retention = Retention(house.database, lines, holds, house.clock.now)
+
+    async def kept() -> list[int]:
+        return [
+            await house.database.read(lambda c, t=table: len(c.execute(select(t)).all()))
+            for table in (webhook_deliveries, webhook_events)
+        ]
+
+    await house.later(days=6)
+    await retention.run_once()
+    assert await kept() == [1, 1]
+    house.clock.advance(timedelta(days=1, seconds=1).total_seconds())
+    await retention.run_once()
+    assert await kept() == [0, 0]
+    await house.api.found(ME, "mine")
+
+
+async def test_what_becomes_of_a_webhook_is_audited(house: WebhookHarness) -> None:
+    acts: list[tuple[str, Any]] = []
+
+    def noted(_connection: Any, act: Any) -> None:
+        acts.append((act.kind, act.detail))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.notification.adapters.store.webhooks.note_act", noted)
+        await house.registered()
+        await house.api.register(ME, "mine", WebhookWish(URL, description="x"), "c-2")
+        await house.api.rotate(ME, "mine", "c-3")
+        await house.api.replay(ME, "mine", "c-4", after="", since=house.clock.now())
+        await house.api.delete(ME, "mine")
+        await house.api.delete(ME, "mine")
+    assert [kind for kind, _ in acts] == [
+        "WEBHOOK_REGISTERED",
+        "WEBHOOK_CHANGED",
+        "WEBHOOK_SECRET_ROTATED",
+        "WEBHOOK_REPLAYED",
+        "WEBHOOK_DELETED",
+    ]
+    assert all("hook" not in detail["host"] for _, detail in acts)

@@ -120,7 +120,7 @@ def test_it_is_the_one_of_its_key_and_url_are_judged(mesh: Mesh, partner: Partne
     for url in ("http://10.0.0.1:9000/", "https://169.254.169.254/", f"{partner.hook}#x", "nonsense"):
         refused = owner.ask("/other", "PUT", {"url": url})
         assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_REQUEST"), url
-    agent = PartnerSide(mesh, "system", mesh.token(OWNER, act="agent-7"))
+    agent = PartnerSide(mesh, "system", mesh.token(OWNER, vin=SAMPLE, actor="agent-7"))
     assert agent.ask().status_code == 403
 
 

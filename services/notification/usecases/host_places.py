@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST_REMEMBERED = 1_000
 """So many hosts are remembered to have hung; of more, those that did last."""
@@ -36,6 +40,19 @@ class HostPlaces:
     def full(self) -> list[str]:
         """The hosts with which no call more may be."""
         return [name for name in {*self._under_way, *self._slow} if self.left_with(name) == 0]
+
+    def planner(self) -> Callable[[str], bool]:
+        """Return what says of one call more after the other, by its host, whether there is room for it."""
+        planned = HostPlaces(self._most, self._per_host)
+        planned._under_way, planned._slow = self._under_way.copy(), self._slow
+
+        def take(host: str) -> bool:
+            if planned.left_with(host) <= 0:
+                return False
+            planned.begin(host)
+            return True
+
+        return take
 
     def begin(self, host: str) -> None:
         """Take a place with this host."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from services.notification.domain.devices import CheckedDevice, RegisteredDevice
@@ -122,11 +122,17 @@ class NoticeRecord(Protocol):
         """Tell nobody of it any more."""
 
     async def due(
-        self, kind: PushKind, at: datetime, most: int, *, per_host: int, under_way: Mapping[str, int]
+        self,
+        kind: PushKind,
+        at: datetime,
+        most: int,
+        *,
+        full: Collection[str],
+        take: Callable[[str], bool],
     ) -> list[DuePush]:
         """Take some that are to be sent by this push service; for a while nobody else does.
 
-        At most `per_host` of one host, those that are `under_way` there included.
+        None for hosts in `full`, and of others those that `take` says there is room for.
         """
 
     async def still_waits(self, push: DuePush) -> bool:

@@ -261,10 +261,10 @@ class WebhookOutbox(Protocol):
         most: int,
         *,
         full: Collection[str],
-        left: Callable[[str], int],
+        take: Callable[[str], bool],
     ) -> list[DueDelivery]:
-        """Take some that are to be sent: for a while nobody else does. None for hosts in `full`, as many for another as
-        are `left`. Of a vehicle, one at a time for each webhook, the first first.
+        """Take some that are to be sent: for a while nobody else does. None for hosts in `full`, and of others those
+        that `take` says there is room for. Of a vehicle, one at a time for each webhook, the first first.
         """
 
     async def delivered(self, due: DueDelivery, status: int | None, at: datetime) -> None:

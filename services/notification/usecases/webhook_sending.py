@@ -101,7 +101,7 @@ class WebhookSending:
             return False
         begun = 0
         for due in await self._outbox.due(
-            self._now(), room, full=self._places.full, left=self._places.left_with
+            self._now(), room, full=self._places.full, take=self._places.planner()
         ):
             self._begin(due.webhook, self._send(due))
             begun += 1

@@ -42,3 +42,13 @@ def test_it_remembers_so_many_and_no_more() -> None:
         places.note(f"slow-{number}", hung=True)
     assert places.left_with("slow-0") == 4
     assert places.left_with(f"slow-{MOST_REMEMBERED}") == 1
+
+
+def test_a_plan_counts_what_it_has_taken() -> None:
+    places = HostPlaces(16, 4)
+    for number in range(12):
+        places.note(f"slow-{number}", hung=True)
+    take = places.planner()
+    assert sum(take(f"slow-{number}") for number in range(12)) == 8
+    assert [take("a") for _ in range(5)] == [True] * 4 + [False]
+    assert places.left == 16

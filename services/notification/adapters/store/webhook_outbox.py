@@ -57,7 +57,7 @@ class SqlWebhookOutbox:
         most: int,
         *,
         full: Collection[str],
-        left: Callable[[str], int],
+        take: Callable[[str], bool],
     ) -> list[DueDelivery]:
         """Take some that are to be sent: for DELIVERY_LEASE nobody else does; see the port."""
         # What waits is looked for without a write: mostly there is nothing.
@@ -66,7 +66,7 @@ class SqlWebhookOutbox:
         )
         if not waiting:
             return []
-        return await self._database.write(lambda c: _take(c, at, most, full, left))
+        return await self._database.write(lambda c: _take(c, at, most, full, take))
 
     async def delivered(self, due: DueDelivery, status: int | None, at: datetime) -> None:
         """Note that it was taken. What waits because its URL failed is due at once."""
@@ -275,22 +275,21 @@ def _take(
     at: datetime,
     most: int,
     full: Collection[str],
-    left: Callable[[str], int],
+    take: Callable[[str], bool],
 ) -> list[DueDelivery]:
     found: list[DueDelivery] = []
-    used: dict[str, int] = {}
     query = _webhooks_due(at, full).limit(most).with_for_update(skip_locked=True)
     for row in connection.execute(query).all():
-        room = min(most - len(found), left(row.host) - used.get(row.host, 0))
-        taken = _of_webhook(connection, row, at, room)
+        taken = _of_webhook(connection, row, at, most - len(found), take)
         if taken:
             connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(taken_at=at))
-        used[row.host] = used.get(row.host, 0) + len(taken)
         found += taken
     return found
 
 
-def _of_webhook(connection: Connection, row: Row[Any], at: datetime, room: int) -> list[DueDelivery]:
+def _of_webhook(
+    connection: Connection, row: Row[Any], at: datetime, room: int, take: Callable[[str], bool]
+) -> list[DueDelivery]:
     """Take up to `room` of what is due to this webhook: of each vehicle the first."""
     if room <= 0:
         return []
@@ -316,8 +315,8 @@ def _of_webhook(connection: Connection, row: Row[Any], at: datetime, room: int) 
     )
     chosen: dict[str, Row[Any]] = {}
     for each in connection.execute(query).all():
-        if len(chosen) < room:
-            chosen.setdefault(each.vin, each)
+        if len(chosen) < room and each.vin not in chosen and take(row.host):
+            chosen[each.vin] = each
     if not chosen:
         return []
     keys = [each.event_id for each in chosen.values()]
