@@ -27,8 +27,9 @@ from mesh.fork_server import IS_POSSIBLE, ForkServer
 from mesh.housekeeping import housekeeping, low_space_bytes, say, write
 from mesh.issuer_seed import issuer_url
 from mesh.pki import Pki
-from mesh.plan import PROFILE, Planner, python_environment, python_modules
+from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
+from mesh.python_components import python_environment, python_modules
 from mesh.sandbox import Sandbox
 from mesh.signing_keys import rotate_signing_key
 from mesh.supervisor import Supervisor, hung_seconds

@@ -1,4 +1,4 @@
-"""What the gateway is told about the pages for people."""
+"""What the gateway is told: of the pages for people, and of its WebSockets."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 DOCS = ROOT / ".docs" / "site"
 """The documentation, where `make docs` was run; `make run` does."""
+
+
+SOCKET_LIMITS = {
+    "DOORS_WEBSOCKET_CONNECTIONS_PER_USER": "500",
+    "DOORS_WEBSOCKET_CONNECTIONS_PER_ADDRESS": "4000",
+    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "2000",
+    "DOORS_WEBSOCKET_VEHICLES_PER_MINUTE": "10000",
+}
+"""The sandbox is one address and few people."""
 
 
 def catalogue(ports: Ports) -> str:

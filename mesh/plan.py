@@ -20,15 +20,16 @@ from mesh.edge_config import (
     render_edge,
     write_team_trust,
 )
-from mesh.environment import MAY_SET, of_python, of_the_machine, of_the_user
+from mesh.environment import MAY_SET, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.issuer_seed import issuer_url
 from mesh.nats_config import render_nats
-from mesh.page_settings import catalogue, page_settings
+from mesh.page_settings import SOCKET_LIMITS, catalogue, page_settings
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
 from mesh.push_senders import PHONES
+from mesh.python_components import python_environment
 from mesh.sandbox import AUDIT_ORIGIN, GATEWAY, MONITOR, broker_user
 from mesh.tokens import AUDIENCE
 from services.registry import SERVICES, WITH_DATABASE
@@ -50,13 +51,6 @@ _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 MODELS = ROOT / "mesh" / "vehicle_models"
 """Those of the sandbox's vehicles, unless the user has a folder of their own."""
 _WITH_MODELS = frozenset(name for name, allowed in MAY_SET.items() if "VEHICLE_MODELS" in allowed)
-_WIDE = {
-    "DOORS_WEBSOCKET_CONNECTIONS_PER_USER": "500",
-    "DOORS_WEBSOCKET_CONNECTIONS_PER_ADDRESS": "4000",
-    "DOORS_WEBSOCKET_SUBSCRIPTIONS_PER_USER": "2000",
-    "DOORS_WEBSOCKET_VEHICLES_PER_MINUTE": "10000",
-}
-"""The sandbox is one address and few people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +67,6 @@ class Plan:
     issuer: MeshComponent | None = None
     """None where the user named an issuer of their own."""
     phones: MeshComponent | None = None
-
-
-def python_environment(sandbox: Sandbox, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what every component written in Python is given."""
-    return {
-        **of_the_machine(environment),
-        **of_python(environment),
-        # Compiled code is kept with the data: without it every start would compile for seconds.
-        "PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache"),
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def python_modules(sandbox: Sandbox) -> list[str]:
-    """Return what these components will import: themselves, and what makes the tables where there are none."""
-    has_tables = all(sandbox.database(name).is_file() for name in WITH_DATABASE)
-    return [
-        *([] if has_tables else ["alembic.command"]),
-        *(f"services.{each.name}.__main__" for each in SERVICES),
-        *(f"{name}.__main__" for name in ("gateway", "vehicle", "issuer", "phones")),
-    ]
 
 
 class Planner:
@@ -292,7 +264,7 @@ class Planner:
         environment = {
             **self._python,
             **_USUAL,
-            **_WIDE,
+            **SOCKET_LIMITS,
             "DOORS_WEBSOCKET_ORIGINS": ",".join(self._ports.page_origins),
             CORS_ORIGINS: str(self._origins),
             **self._page_settings,
