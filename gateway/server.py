@@ -20,8 +20,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Response
 
+from gateway.closings import CLOSE_TOO_OFTEN
 from gateway.limits import MessageRate, UserRates, connection_count, subscription_count
-from gateway.readers import CLOSE_TOO_OFTEN, SocketReader
+from gateway.readers import SocketReader
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.platform.policy import EDGE

@@ -94,6 +94,8 @@ class GatewaySettings(ServerSettings):
     pages_console_acr_values: str = Field(default="urn:ecarus:acr:2fa", pattern=_WORDS)
     pages_openapi: Path | None = None
     """The OpenAPI document, to be served at /openapi.json."""
+    pages_asyncapi: Path | None = None
+    """The AsyncAPI document, to be served at /asyncapi.json."""
     pages_sample_key: str = Field(default="", pattern=r"^(sk_[0-9a-f]{16,128})?$")
     """An API key that the developers' page offers to whoever opens it: the sandbox's."""
 
