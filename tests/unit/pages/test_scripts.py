@@ -16,6 +16,7 @@ import pytest
 NODE = shutil.which("node")
 HERE = Path(__file__).parent
 LEAST = {
+    "asyncapi": 3,
     "console": 19,
     "console_start": 1,
     "live": 27,
