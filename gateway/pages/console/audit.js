@@ -1,5 +1,6 @@
 /** Who looked, who asked and who was refused: the audit of the car as far as the agent's role may read it. */
 
+import { cardTable } from "../parts/card_table.js";
 import { clear, el } from "../parts/dom.js";
 import { formatTime, t, word } from "../parts/words.js";
 import { button, problemNotice } from "./notice.js";
@@ -30,18 +31,17 @@ export class AuditPanel extends Panel {
       el("select", { id: `audit-${name}`, onchange: (event) => { this._query[name] = event.target.value; this.refresh(); } },
         values.map((value) => el("option", { value, selected: value === this._query[name] }, value ? word(group, value) : t("history.any")))));
     const columns = ["history.time", "audit.decision", "audit.sentence", "history.by"];
-    const rows = entries.map((entry) => el("tr", {},
-      el("td", {}, el("time", { datetime: entry.time }, formatTime(entry.time))),
-      el("td", {}, el("span", { class: `badge ${MOODS[entry.decision] ?? ""}` }, word("decision", entry.decision))),
-      el("td", {}, auditText(entry)),
-      el("td", {}, [entry.actorId, entry.userId].filter(Boolean).join(" · "))));
+    const rows = entries.map((entry) => ({ cells: [
+      el("time", { datetime: entry.time }, formatTime(entry.time)),
+      el("span", { class: `badge ${MOODS[entry.decision] ?? ""}` }, word("decision", entry.decision)),
+      auditText(entry),
+      [entry.actorId, entry.userId].filter(Boolean).join(" · "),
+    ] }));
     this._said = el("div", {});
     clear(this.root).append(el("div", { class: "stack" },
       el("div", { class: "row end filters" }, pick("period", PERIODS, "period"), pick("decision", DECISIONS, "decision"), button("refresh", () => this.refresh(), { kind: "small" })),
       rows.length
-        ? el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("audit.title") },
-            el("table", { class: "data wide", data: { part: "audit" } }, el("caption", {}, t("audit.title")),
-              el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)))
+        ? cardTable({ caption: t("audit.title"), columns, part: "audit", head: -1 }, rows)
         : el("p", { class: "muted" }, t("history.none")),
       this._said,
       nextPageToken && el("div", { class: "row end" }, button("history.older", () => this._more(nextPageToken), { kind: "small" }))));

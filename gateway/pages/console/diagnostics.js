@@ -1,6 +1,7 @@
 /** How the doors' components are: the last self-check, what needs attention, and the trend of their health. */
 
 import { isStepUp, newCorrelationId } from "../parts/api.js";
+import { cardTable } from "../parts/card_table.js";
 import { Chart } from "../parts/charts.js";
 import { clear, el } from "../parts/dom.js";
 import { formatAge, formatNumber, formatTime, t, word } from "../parts/words.js";
@@ -73,15 +74,14 @@ export class DiagnosticsPanel extends Panel {
 
   _components(components) {
     const columns = ["diagnostics.component", "history.status", "diagnostics.health", "diagnostics.maintained", "diagnostics.codes"];
-    const rows = components.map((each) => el("tr", {},
-      el("th", { scope: "row" }, el("span", { lang: "en" }, each.name ?? each.id)),
-      el("td", {}, el("span", { class: `badge ${COMPONENT[each.status] ?? ""}` }, word("component", each.status))),
-      el("td", {}, each.health === undefined ? t("state.unknown") : `${formatNumber(each.health)} / 100`),
-      el("td", {}, each.lastMaintenance ? formatTime(each.lastMaintenance) : t("state.unknown")),
-      el("td", { class: "mono" }, each.errorCodes?.join(", ") || "–")));
-    return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("diagnostics.components") },
-      el("table", { class: "data wide" }, el("caption", {}, t("diagnostics.components")),
-        el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)));
+    const rows = components.map((each) => ({ cells: [
+      el("span", { lang: "en" }, each.name ?? each.id),
+      el("span", { class: `badge ${COMPONENT[each.status] ?? ""}` }, word("component", each.status)),
+      each.health === undefined ? t("state.unknown") : `${formatNumber(each.health)} / 100`,
+      each.lastMaintenance ? formatTime(each.lastMaintenance) : t("state.unknown"),
+      el("span", { class: "mono" }, each.errorCodes?.join(", ") || "–"),
+    ] }));
+    return cardTable({ caption: t("diagnostics.components"), columns, part: "components" }, rows);
   }
 
   _choices(trend) {

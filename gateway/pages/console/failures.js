@@ -1,6 +1,7 @@
 /** Why commands to this car failed: by cause, door and time, beside the fleet, with the likely cause and what to tell the customer. */
 
 import { Chart } from "../parts/charts.js";
+import { cardTable } from "../parts/card_table.js";
 import { clear, el } from "../parts/dom.js";
 import { formatNumber, formatTime, language, t, word } from "../parts/words.js";
 import { button } from "./notice.js";
@@ -78,24 +79,24 @@ export class FailuresPanel extends Panel {
       ...components.map((each) => [word("failurePart", each.component), each.failures, each.fleetShare === undefined ? "–" : percent(each.fleetShare)]),
     ];
     if (!rows.length) return null;
-    return el("table", { class: "data", data: { part: "places" } }, el("caption", {}, t("failures.places")),
-      el("thead", {}, el("tr", {}, ["failures.place", "failures.failed", "failures.why"].map((key) => el("th", { scope: "col" }, t(key))))),
-      el("tbody", {}, rows.map(([name, count, why]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "number" }, formatNumber(count)), el("td", {}, why)))));
+    const columns = ["failures.place", "failures.failed", "failures.why"];
+    return cardTable({ caption: t("failures.places"), columns, part: "places", numbers: ["failures.failed"] },
+      rows.map(([name, count, why]) => ({ cells: [name, formatNumber(count), why] })));
   }
 
   _causes(causes) {
     if (!causes.length) return null;
     const columns = ["failures.cause", "failures.failed", "failures.share", "failures.fleetShare", "history.doors", "failures.seen"];
-    const rows = causes.map((each) => el("tr", {},
-      el("th", { scope: "row" }, each.title ?? word("failure", each.failureReason), each.guidance && el("p", { class: "small muted" }, each.guidance)),
-      el("td", { class: "number" }, formatNumber(each.failures)),
-      el("td", { class: "number" }, percent(each.share)),
-      el("td", { class: "number" }, each.fleetShare === undefined ? "–" : percent(each.fleetShare)),
-      el("td", {}, (each.doors ?? []).map((door) => `${word("door", door.doorId)} (${door.failures})`).join(", ") || "–"),
-      el("td", {}, each.lastSeen ? hourOf(each.lastSeen) : "–")));
-    return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("failures.causes") },
-      el("table", { class: "data wide", data: { part: "causes" } }, el("caption", {}, t("failures.causes")),
-        el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, rows)));
+    const rows = causes.map((each) => ({ cells: [
+      [each.title ?? word("failure", each.failureReason), each.guidance && el("p", { class: "small muted" }, each.guidance)],
+      formatNumber(each.failures),
+      percent(each.share),
+      each.fleetShare === undefined ? "–" : percent(each.fleetShare),
+      (each.doors ?? []).map((door) => `${word("door", door.doorId)} (${door.failures})`).join(", ") || "–",
+      each.lastSeen ? hourOf(each.lastSeen) : "–",
+    ] }));
+    const numbers = ["failures.failed", "failures.share", "failures.fleetShare"];
+    return cardTable({ caption: t("failures.causes"), columns, part: "causes", numbers }, rows);
   }
 }
 

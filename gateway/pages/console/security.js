@@ -1,6 +1,7 @@
 /** What was abnormal about the customer's access, with its evidence: seen, acknowledged, and the account restricted. */
 
 import { isStepUp, newCorrelationId } from "../parts/api.js";
+import { cardTable } from "../parts/card_table.js";
 import { clear, el } from "../parts/dom.js";
 import { formatNumber, formatTime, t, word } from "../parts/words.js";
 import { button, confirmed, notice, problemNotice, stepUpButton } from "./notice.js";
@@ -35,19 +36,18 @@ export class SecurityPanel extends Panel {
 
   _table(cases) {
     const columns = ["security.kind", "security.evidence", "security.raised", "history.status", "security.act"];
-    return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("security.cases") },
-      el("table", { class: "data wide", data: { part: "security" } }, el("caption", {}, t("security.cases")),
-        el("thead", {}, el("tr", {}, columns.map((key) => el("th", { scope: "col" }, t(key))))), el("tbody", {}, cases.map((each) => this._row(each)))));
+    return cardTable({ caption: t("security.cases"), columns, part: "security" }, cases.map((each) => this._row(each)));
   }
 
   _row(each) {
-    return el("tr", { data: { case: each.caseId } },
-      el("th", { scope: "row" }, word("abnormal", each.kind)),
-      el("td", { lang: "en" }, each.evidence ?? ""),
-      el("td", {}, each.raisedAt ? formatTime(each.raisedAt) : "–", each.times > 1 && el("span", { class: "muted small" }, ` ×${formatNumber(each.times)}`)),
-      el("td", {}, each.restricted && el("span", { class: "badge bad" }, t("security.restricted")), " ",
-        el("span", { class: `badge ${each.acknowledgedBy ? "good" : "warn"}` }, each.acknowledgedBy ? t("security.seen", { who: each.acknowledgedBy }) : t("security.unseen"))),
-      el("td", {}, !each.acknowledgedBy && button("security.acknowledge", () => this._ask(`${PATH}/cases/${encodeURIComponent(each.caseId)}/acknowledge`, undefined, "security.acknowledge"), { kind: "small" })));
+    return { data: { case: each.caseId }, cells: [
+      word("abnormal", each.kind),
+      el("span", { lang: "en" }, each.evidence ?? ""),
+      [each.raisedAt ? formatTime(each.raisedAt) : "–", each.times > 1 && el("span", { class: "muted small" }, ` ×${formatNumber(each.times)}`)],
+      [each.restricted && el("span", { class: "badge bad" }, t("security.restricted")), " ",
+        el("span", { class: `badge ${each.acknowledgedBy ? "good" : "warn"}` }, each.acknowledgedBy ? t("security.seen", { who: each.acknowledgedBy }) : t("security.unseen"))],
+      !each.acknowledgedBy && button("security.acknowledge", () => this._ask(`${PATH}/cases/${encodeURIComponent(each.caseId)}/acknowledge`, undefined, "security.acknowledge"), { kind: "small" }),
+    ] };
   }
 
   _restriction() {

@@ -1,5 +1,6 @@
 /** What was asked of a vehicle and how it ended: filters, and pages of a list that holds still. */
 
+import { cardTable } from "./card_table.js";
 import { clear, el } from "./dom.js";
 import { doorNames, statusBadge } from "./timeline.js";
 import { formatNumber, formatTime, hasWord, onLanguage, problemText, t, word } from "./words.js";
@@ -96,14 +97,11 @@ export class History {
       this._list.append(el("p", { class: "muted" }, t("history.none")));
       return;
     }
-    const head = el("tr", { role: "row" }, COLUMNS.map((key) => el("th", { scope: "col", role: "columnheader" }, t(key))));
-    // The roles are those that a table has by itself, and loses where its rows are shown as cards.
-    const table = el("table", { class: "data wide cards", role: "table", data: { part: "history" } },
-      el("caption", {}, t("history.caption", { total: formatNumber(total), time: asOf ? formatTime(asOf) : "" })),
-      el("thead", { role: "rowgroup" }, head), el("tbody", { role: "rowgroup" }, history.map(row)));
+    const caption = t("history.caption", { total: formatNumber(total), time: asOf ? formatTime(asOf) : "" });
+    const told = { caption, columns: COLUMNS, part: "history", head: COLUMNS.indexOf("history.action"), numbers: ["history.took"] };
     const pages = Math.max(1, Math.ceil(total / PAGE));
     this._list.append(
-      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("history") }, table),
+      cardTable({ ...told, label: t("history") }, history.map(row)),
       el("nav", { class: "row end", "aria-label": t("history.pages") },
         el("span", { class: "small muted" }, t("history.page", { page: this._offset / PAGE + 1, pages })),
         el("button", { type: "button", class: "small", disabled: this._offset === 0, onclick: () => this._turn(-PAGE) }, t("history.newer")),
@@ -137,9 +135,5 @@ function row(entry) {
     [word("source", entry.source), el("br"), el("span", { class: "small muted" }, who)],
     [entry.executionTime ? t("seconds", { seconds: formatNumber(entry.executionTime) }) : "–"],
   ];
-  return el("tr", { role: "row", data: { command: entry.commandId, action: entry.action } }, cells.map((inside, index) => {
-    const isHead = COLUMNS[index] === "history.action";
-    const given = { data: { label: t(COLUMNS[index]) }, class: COLUMNS[index] === "history.took" && "number" };
-    return el(isHead ? "th" : "td", { ...given, scope: isHead && "row", role: isHead ? "rowheader" : "cell" }, el("div", {}, inside));
-  }));
+  return { cells, data: { command: entry.commandId, action: entry.action } };
 }

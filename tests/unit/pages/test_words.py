@@ -18,7 +18,7 @@ from ecarus.remotecontrol.door.v1 import (
 
 from services.audit.domain import sentences
 from services.failure_texts import Language, failure_words
-from services.status.domain import update_origins
+from services.live_updates import origins as update_origins
 
 PAGES = Path(__file__).resolve().parents[3] / "gateway" / "pages"
 LANGUAGES = ("en", "ko")
@@ -26,7 +26,7 @@ BOOKS = sorted(path.parent for path in (PAGES / "words").rglob("en.json"))
 SHARED = (PAGES / "words", PAGES / "words" / "failures")
 """The books of every page."""
 OPERATORS_ONLY = {"DEAD_LETTER_NOT_FOUND", "ALREADY_ENROLLED", "HOLD_NOT_FOUND", "TOO_MANY_HOLDS"}
-PERSONS_OWN = re.compile(r"CONSENT_TEXT|PERSONAL_DATA|ERASURE|RECEIPT|GRANT_|TOO_MANY_GRANTS")
+PERSONS_OWN = re.compile(r"CONSENT_TEXT|PERSONAL_DATA|ERASURE|RECEIPT|GRANT_|TOO_MANY_GRANTS|WEBHOOK")
 """Problems of what no page offers."""
 
 HANDED_ON = {"source", "action", "status", "period", "mode", "cancel", "decision"}
