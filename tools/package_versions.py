@@ -12,5 +12,9 @@ def files(document: dict[str, Any]) -> dict[str, str]:
         "packages/python/src/ecarus_doors/_version.py": (
             '"""The package\'s version: the contract\'s. Generated; make generate writes it from proto/VERSION."""\n\n'
             f'VERSION = "{version}"\n'
-        )
+        ),
+        "packages/typescript/src/version.ts": (
+            "/** The package's version: the contract's. Generated; make generate writes it from proto/VERSION. */\n"
+            f'export const VERSION = "{version}";\n'
+        ),
     }

@@ -2,9 +2,10 @@
 
 usage: python -m tools.packages [--out FOLDER] [NAME ...], from the root
 
-Each package is a line of PACKAGES. It is built in a copy of its folder, so that nothing that a developer left there
-gets in, with the contract's version, the time of SOURCE_DATE_EPOCH (where it is not set: 2020-01-01) and what `make
-tools` has installed: nothing is fetched. A package whose commands are not on this machine is left out, and said so.
+Each package is a line of PACKAGES. It is built in a copy of its folder, so that nothing left there by a developer gets
+in, with the contract's version, the time of SOURCE_DATE_EPOCH (where it is not set: 2020-01-01) and what `make tools`
+has installed: nothing is fetched but the tools of npm packages, once for each lock. A package whose commands are not on
+this machine is left out, and said so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.contract_version import contract_version
+from tools.npm_packages import typescript_package
+from tools.stub_packages import connect_stubs, python_stubs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +82,18 @@ def python_package(build: Build) -> None:
     )
 
 
-PACKAGES: tuple[Package, ...] = (Package("ecarus-doors", "packages/python", python_package),)
+def python_stub_package(build: Build) -> None:
+    """Generate the modules, and build them as python_package does."""
+    python_stubs(build)
+    python_package(build)
+
+
+PACKAGES: tuple[Package, ...] = (
+    Package("ecarus-doors", "packages/python", python_package),
+    Package("@ecarus/doors", "packages/typescript", typescript_package, needs=("node", "npm")),
+    Package("ecarus-doors-grpc", "packages/grpc-python", python_stub_package),
+    Package("@ecarus/doors-grpc", "packages/grpc-typescript", connect_stubs, needs=("node", "npm")),
+)
 """All packages, in the order in which they are built."""
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PACKAGE = "packages/python/src/ecarus_doors"
 JSON, EVENT_STREAM = "application/json", "text/event-stream"
 _WIDTH = 110
-_PLAIN = {"boolean": "bool", "integer": "int", "number": "float"}
+_PLAIN = {"boolean": "bool", "integer": "int", "number": "float", "object": "Mapping[str, Any]"}
 _RESERVED = frozenset({"extra", "self"})
 NOTE = "Generated from the OpenAPI document by `make generate`: change the contract, or tools/python_sdk.py."
 
@@ -90,10 +90,10 @@ def _models(document: Schema) -> str:
         "",
         "from __future__ import annotations",
         "",
-        "from collections.abc import Sequence",
+        "from collections.abc import Mapping, Sequence",
         "from dataclasses import dataclass",
         "from datetime import datetime",
-        "from typing import Literal",
+        "from typing import Any, Literal",
         "",
         "from ecarus_doors._core.codec import Model, Word",
         "",
@@ -218,6 +218,9 @@ def _method(document: Schema, path: str, verb: str, operation: Schema) -> Iterat
     by_place = {
         place: [each for each in parameters if each["in"] == place] for place in ("path", "query", "header")
     }
+    # A stand-in for a header is for browsers that cannot send it.
+    sent = {python_name(each["name"]) for each in by_place["header"]}
+    by_place["query"] = [each for each in by_place["query"] if python_name(each["name"]) not in sent]
     answers = {
         status: _answer(response)
         for status, response in operation["responses"].items()

@@ -66,7 +66,9 @@ def stand_in(schema: dict[str, Any]) -> Any:
         return schema.get("enum", [None])[0]
     if schema["type"] == "object":
         required = schema.get("required", ())
-        return {name: stand_in(each) for name, each in schema["properties"].items() if name in required}
+        return {
+            name: stand_in(each) for name, each in schema.get("properties", {}).items() if name in required
+        }
     if schema["type"] == "array":
         return [stand_in(schema["items"])]
     return "2026-01-12T14:30:00.000Z" if schema.get("format") == "date-time" else PLAIN[schema["type"]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from ecarus_doors._core.codec import Model, Word
 
@@ -25,6 +25,7 @@ __all__ = [
     "ComponentStatus",
     "ComponentTrend",
     "ConfigApplication",
+    "ConfigApplicationInput",
     "ConfigApplicationState",
     "Confirmation",
     "ConfirmationState",
@@ -83,28 +84,36 @@ __all__ = [
     "FailureCertainty",
     "FailureComponent",
     "FailureReason",
+    "FieldError",
     "FleetComparison",
     "GearPosition",
     "GrantKind",
     "GrantSchedule",
+    "GrantScheduleInput",
     "GrantState",
     "GrantWindow",
+    "GrantWindowInput",
     "HealthPoint",
     "HistoryCollection",
     "IgnitionStatus",
     "IgnoredPlace",
+    "IgnoredPlaceInput",
     "LateResult",
     "LeftOutSettings",
+    "LeftOutSettingsInput",
     "LikelyCause",
     "LockMode",
     "NewEventTicket",
     "NewPushDevice",
     "NotificationPreferences",
+    "NotificationPreferencesInput",
     "ObservedDoor",
     "OwnershipTransfer",
     "OwnershipTransferred",
     "PersonVehicle",
     "PersonVehicleList",
+    "PersonalDataFile",
+    "PersonalDataRow",
     "PrincipalRestoration",
     "PrincipalStanding",
     "PrincipalState",
@@ -113,6 +122,7 @@ __all__ = [
     "PushDeviceList",
     "PushKind",
     "QuietHours",
+    "QuietHoursInput",
     "ReasonCount",
     "SecurityCase",
     "SecurityCaseList",
@@ -691,6 +701,40 @@ class Weekday(Word):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FieldError(Model):
+    """FieldError."""
+
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalDataFile(Model):
+    """PersonalDataFile."""
+
+    format: str
+    export_id: str
+    subject: str
+    """Whose it is."""
+    at: datetime
+    rows: Sequence[PersonalDataRow]
+    missing: Sequence[str]
+    """What could not be asked."""
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalDataRow(Model):
+    """PersonalDataRow."""
+
+    service: str
+    """Which service kept it."""
+    table: str
+    row: Mapping[str, Any]
+    """Its columns by their names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountOfPrincipal(Model):
     """The caller's account."""
 
@@ -788,6 +832,25 @@ class ConfigApplication(Model):
     reason: str | None = None
     """Why the vehicle refused."""
     left_out: LeftOutSettings | None = None
+    """What of the last change the vehicle left out, though it applied the rest. Until the next change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigApplicationInput(Model):
+    """What the vehicle has made of the settings."""
+
+    state: ConfigApplicationState | None = None
+    desired_version: int | None = None
+    """Counts up with each change."""
+    applied_version: int | None = None
+    """The last version the vehicle confirmed; absent before the first."""
+    applied_time: datetime | None = None
+    """When it confirmed, UTC, by the vehicle's clock where that can be true, and never later than the cloud
+    heard of it.
+    """
+    reason: str | None = None
+    """Why the vehicle refused."""
+    left_out: LeftOutSettingsInput | None = None
     """What of the last change the vehicle left out, though it applied the rest. Until the next change."""
 
 
@@ -1136,7 +1199,7 @@ class DoorConfigUpdate(Model):
     """As it was read, so that what was read can be sent back. INVALID_REQUEST when the settings were changed
     since.
     """
-    application: ConfigApplication | None = None
+    application: ConfigApplicationInput | None = None
     """As it was read; what a vehicle has confirmed since does not matter. INVALID_REQUEST when it says something
     else.
     """
@@ -1295,7 +1358,7 @@ class DoorGrantNarrowing(Model):
     """Some of those that it has."""
     expires_at: datetime | None = None
     """Sooner than it ends now."""
-    schedule: GrantSchedule | None = None
+    schedule: GrantScheduleInput | None = None
     """Within the hours that it has now, on the same clock."""
 
 
@@ -1305,7 +1368,7 @@ class DoorGrantOffer(Model):
 
     principal: str
     """Who gets it: the `sub` of their tokens. Printable ASCII without spaces."""
-    kind: Literal["SHARED_USER", "DIGITAL_KEY", "VALET", "SERVICE"] | None = None
+    kind: Literal["SHARED_USER", "DIGITAL_KEY", "VALET", "SERVICE"]
     label: str | None = None
     """What to call it: one line of printable characters."""
     actions: Sequence[str] | None = None
@@ -1315,7 +1378,7 @@ class DoorGrantOffer(Model):
     """
     expires_at: datetime | None = None
     """When it ends at the latest, accepted when ever."""
-    schedule: GrantSchedule | None = None
+    schedule: GrantScheduleInput | None = None
     """Left out: at all hours."""
 
 
@@ -1536,7 +1599,7 @@ class EventTicket(Model):
     """EventTicket."""
 
     ticket: str
-    """Opaque; send it as `?ticket=` when the WebSocket is opened."""
+    """Opaque; send it as `?ticket=` when the WebSocket or the stream is opened."""
     expires_in: int
     """For how long it opens it, in seconds from now."""
 
@@ -1577,7 +1640,32 @@ class GrantSchedule(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrantScheduleInput(Model):
+    """When a grant holds. Where the clock is put back it holds from the first time that the clock reads `opens`
+    to the last time that it reads `closes`; times that the clock leaps over are the moment of the leap.
+    """
+
+    time_zone: str
+    """A name of the IANA time zone database: Europe/Berlin."""
+    windows: Sequence[GrantWindowInput]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrantWindow(Model):
+    """Hours on a clock. Where `closes` is not later than `opens` they last into the next day; equal ones are 24
+    hours.
+    """
+
+    weekdays: Sequence[Weekday]
+    """The days on which it opens."""
+    opens: str
+    """00:00 to 23:59."""
+    closes: str
+    """00:00 to 23:59."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantWindowInput(Model):
     """Hours on a clock. Where `closes` is not later than `opens` they last into the next day; equal ones are 24
     hours.
     """
@@ -1632,6 +1720,21 @@ class IgnoredPlace(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IgnoredPlaceInput(Model):
+    """A place where a vehicle stands now and about which no reminder is wanted. Nobody is asked where the
+    vehicle is: the place is a name of the caller's own, and ends when the vehicle drives off (it locks its
+    doors for speed), or at `until`.
+    """
+
+    name: str
+    """The caller's own name for it, one line of printable characters; shown to nobody else."""
+    vehicle: str
+    """Which vehicle stands there."""
+    until: datetime | None = None
+    """Absent: until it drives off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LateResult(Model):
     """What the vehicle reported after the command had already timed out. It changes no status."""
 
@@ -1654,6 +1757,18 @@ class LeftOutSettings(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutSettingsInput(Model):
+    """Settings that a vehicle does not run as they were wanted, because it has not what they need. The config
+    shows them as it runs them.
+    """
+
+    settings: Sequence[str] | None = None
+    """Members of the config: childLockEnabled."""
+    reason: str | None = None
+    """Why, in the vehicle's words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LikelyCause(Model):
     """LikelyCause."""
 
@@ -1671,19 +1786,22 @@ class LikelyCause(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEventTicket(Model):
-    """There is nothing to say of a ticket: send `{}`."""
+    """What it is to open: `{}` is the WebSocket."""
+
+    vin: str | None = None
+    """Of this vehicle the event stream, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPushDevice(Model):
     """How a device is reached, as its push service told the app."""
 
+    kind: PushKind
+    """FCM, APNS or WEB_PUSH. One that the operator has not set up is refused. Required."""
     token: str
     """FCM: the registration token. APNS: the device token in hexadecimal. WEB_PUSH: the subscription's endpoint,
     an https URL of a push service that the operator allows. Required.
     """
-    kind: PushKind | None = None
-    """FCM, APNS or WEB_PUSH. One that the operator has not set up is refused. Required."""
     keys: WebPushKeys | None = None
     """Of WEB_PUSH only, and required there: the subscription's keys."""
     app: str | None = None
@@ -1714,6 +1832,32 @@ class NotificationPreferences(Model):
     """Absent: none."""
     reminder_minutes: int | None = None
     """After how many minutes a door is said to be left open or unlocked. Default: the operator's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationPreferencesInput(Model):
+    """What the caller wants to be told, and how. Results of commands that they gave, and notices of security,
+    heed no quiet hours; notices of security cannot be turned off.
+    """
+
+    door_results: bool | None = None
+    """How the caller's own commands ended. Default true."""
+    left_open: bool | None = None
+    """That a door, the trunk, the hood or a window has stood open for `reminderMinutes`. Default true."""
+    left_unlocked: bool | None = None
+    """That a door has been unlocked for `reminderMinutes`. Default true."""
+    diagnostics: bool | None = None
+    """What the vehicle found in its checks of itself. Default true."""
+    language: Literal["en", "ko"] | None = None
+    """en or ko. Default en."""
+    time_zone: str | None = None
+    """Of the IANA database: Asia/Seoul. Times in messages and quiet hours are of this zone. Default UTC."""
+    quiet_hours: QuietHoursInput | None = None
+    """Absent: none."""
+    reminder_minutes: int | None = None
+    """After how many minutes a door is said to be left open or unlocked. Default: the operator's."""
+    ignored_places: Sequence[IgnoredPlaceInput] | None = None
+    """Where a vehicle may stand open or unlocked without a reminder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1834,6 +1978,18 @@ class PushDeviceList(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuietHours(Model):
+    """From when until when nothing is shown that can wait, on the clock of `timeZone`. Over midnight where
+    `until` is not later than `from`. What was held back is told when they end, if it is still so.
+    """
+
+    from_: str
+    """HH:MM, 00:00 to 23:59."""
+    until: str
+    """The same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuietHoursInput(Model):
     """From when until when nothing is shown that can wait, on the clock of `timeZone`. Over midnight where
     `until` is not later than `from`. What was held back is told when they end, if it is still so.
     """

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from ecarus_doors.models import (
         Consent,
         DoorGrant,
-        GrantSchedule,
+        GrantScheduleInput,
         NewPushDevice,
         NotificationPreferences,
+        NotificationPreferencesInput,
         OwnershipTransferred,
         PersonVehicle,
         PushDevice,
@@ -44,7 +45,7 @@ class AsyncPeople(AsyncVehicles):
         actions: Sequence[str] | None = None,
         valid_seconds: int | None = None,
         expires_at: datetime | None = None,
-        schedule: GrantSchedule | None = None,
+        schedule: GrantScheduleInput | None = None,
         correlation_id: str | None = None,
     ) -> DoorGrant:
         """Offer somebody a right, which begins when they accept it."""
@@ -122,6 +123,6 @@ class AsyncPeople(AsyncVehicles):
         """Return what the caller wants to be told."""
         return await self.raw.get_notification_preferences()
 
-    async def update_preferences(self, preferences: NotificationPreferences) -> NotificationPreferences:
+    async def update_preferences(self, preferences: NotificationPreferencesInput) -> NotificationPreferences:
         """Replace what the caller wants to be told: what is None has its default from now on."""
         return await self.raw.update_notification_preferences(preferences)

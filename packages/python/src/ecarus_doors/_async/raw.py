@@ -432,11 +432,13 @@ class AsyncRawDoors:
     async def create_event_ticket(
         self, body: models.NewEventTicket, *, correlation_id: str | None = None
     ) -> models.EventTicket:
-        """Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was
-        asked for with: a browser can send no header there: `POST /api/v1/remotecontrol/events/tickets`.
+        """Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30
+        seconds, in place of the bearer that it was asked for with: a browser can send no header there: `POST
+        /api/v1/remotecontrol/events/tickets`.
 
-        Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was
-        asked for with: a browser can send no header there. What is opened with it ends with that bearer.
+        Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30
+        seconds, in place of the bearer that it was asked for with: a browser can send no header there. What
+        is opened with it ends with that bearer.
         """
         call: Call[models.EventTicket] = Call(
             "createEventTicket",
@@ -828,9 +830,10 @@ class AsyncRawDoors:
 
         The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
         specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
-        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one that is no longer
-        kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first message
-        ends the stream; the reason is its last comment.
+        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes, or `lastEventId`; one
+        that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after
+        the first message ends the stream; the reason is its last comment. A browser's EventSource opens it
+        with a ticket for this vehicle (CreateEventTicket) in place of a bearer.
         """
         call: Call[str] = Call(
             "streamDoorUpdates",
@@ -1039,7 +1042,7 @@ class AsyncRawDoors:
         return await self._session.send(call)
 
     async def update_notification_preferences(
-        self, body: models.NotificationPreferences, *, correlation_id: str | None = None
+        self, body: models.NotificationPreferencesInput, *, correlation_id: str | None = None
     ) -> models.NotificationPreferences:
         """Replaces what the caller wants to be told: what is absent has its default from now on: `PUT
         /api/v1/remotecontrol/notifications/preferences`.

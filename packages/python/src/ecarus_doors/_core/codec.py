@@ -102,6 +102,10 @@ def _decoded(kind: Any, value: object, where: str) -> object:
             raise _wrong(where, "a list", value)
         (inner,) = get_args(kind)
         return tuple(_decoded(inner, each, f"{where}[{i}]") for i, each in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object", value)
+        return value
     if isinstance(kind, type) and issubclass(kind, Model):
         return _decoded_model(kind, value, where)
     return _decoded_plain(kind, value, where)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from ecarus_doors.models import (
         Consent,
         DoorGrant,
-        GrantSchedule,
+        GrantScheduleInput,
         NewPushDevice,
         NotificationPreferences,
+        NotificationPreferencesInput,
         OwnershipTransferred,
         PersonVehicle,
         PushDevice,
@@ -45,7 +46,7 @@ class SyncPeople(SyncVehicles):
         actions: Sequence[str] | None = None,
         valid_seconds: int | None = None,
         expires_at: datetime | None = None,
-        schedule: GrantSchedule | None = None,
+        schedule: GrantScheduleInput | None = None,
         correlation_id: str | None = None,
     ) -> DoorGrant:
         """Offer somebody a right, which begins when they accept it."""
@@ -123,6 +124,6 @@ class SyncPeople(SyncVehicles):
         """Return what the caller wants to be told."""
         return self.raw.get_notification_preferences()
 
-    def update_preferences(self, preferences: NotificationPreferences) -> NotificationPreferences:
+    def update_preferences(self, preferences: NotificationPreferencesInput) -> NotificationPreferences:
         """Replace what the caller wants to be told: what is None has its default from now on."""
         return self.raw.update_notification_preferences(preferences)
