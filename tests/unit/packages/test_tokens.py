@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -14,6 +15,7 @@ import pytest
 from ecarus_doors import (
     AuthenticationError,
     ClientCredentials,
+    Doors,
     DpopKey,
     InvalidAnswerError,
     NoAnswerError,
@@ -22,7 +24,7 @@ from ecarus_doors import (
 )
 from ecarus_doors._core.auth import given_token
 
-from tests.unit.packages.conftest import VIN, accepted, problem
+from tests.unit.packages.conftest import BASE, VIN, accepted, problem
 
 if TYPE_CHECKING:
     from tests.unit.packages.conftest import Caller
@@ -165,6 +167,26 @@ def test_a_refresh_token_is_kept_before_its_access_token_is_used(caller: Caller)
     assert [form["client_id"] for form in forms] == [["mobile-app"]] * 2
     assert kept == [("r2", 1), ("r3", 3)]
     assert "r1" not in repr(grant)
+
+
+async def test_requests_that_are_refused_at_once_ask_for_one_token() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if str(request.url) == TOKEN_URL:
+            asked.append(request.content.decode())
+            return given(f"t{len(asked)}", refresh_token=f"r{len(asked) + 1}")
+        stale = request.headers["authorization"] == "Bearer t1"
+        return (
+            httpx.Response(401, content=EXPIRED.content, headers=EXPIRED.headers)
+            if stale
+            else httpx.Response(200, json={"vin": VIN})
+        )
+
+    grant = RefreshToken(token_url=TOKEN_URL, client_id="a", refresh_token="r1")
+    async with Doors(BASE, token=grant, transport=httpx.MockTransport(answer)) as doors:
+        found = await asyncio.gather(*(doors.status(VIN) for _ in range(5)))
+    assert (len(found), len(asked)) == (5, 2)
 
 
 def test_a_refresh_whose_answer_is_lost_is_never_sent_twice(caller: Caller) -> None:

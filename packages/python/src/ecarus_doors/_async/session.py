@@ -64,7 +64,7 @@ class AsyncSession:
                 step = exchange.on_answer(response.status_code, response.headers, body)
             if isinstance(step, Answered):
                 return step
-            await self._follow(step)
+            await self._follow(step, exchange.authorization)
 
     @asynccontextmanager
     async def stream(self, call: Call[T]) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
@@ -89,34 +89,40 @@ class AsyncSession:
             finally:
                 await response.aclose()
             if not isinstance(step, Answered):
-                await self._follow(step)
+                await self._follow(step, exchange.authorization)
 
-    async def open_socket(self, call: Call[T]) -> AsyncSocket:
-        """Open a WebSocket once. Raise DoorsError where it does not open."""
+    async def open_socket(self, call: Call[T]) -> tuple[AsyncSocket, str]:
+        """Open a WebSocket once. Return it with the header that says who asks. Raise DoorsError where it does not
+        open.
+        """
         exchange = Exchange(call, NO_RETRIES, seconds=0.0)
         settings, url = self._settings, self._settings.origin + call.target()
         while True:
             exchange.begin()
             headers = {"X-Correlation-ID": exchange.correlation_id, **await self._tokens.headers("GET", url)}
+            exchange.authorization = headers["Authorization"]
             step: Answered[T] | SendAgain | RenewToken | StepUp
             try:
-                return await AsyncSocket.open(
+                socket = await AsyncSocket.open(
                     f"ws{url.removeprefix('http')}",
                     headers,
                     settings.tls if url.startswith("https") else None,
                     settings.user_agent,
                     settings.timeout.connect or 10.0,
                 )
+                return socket, exchange.authorization
             except SocketRefusedError as refused:
                 step = exchange.on_answer(refused.status, refused.headers, refused.body)
             except SocketLostError as lost:
                 step = exchange.on_no_answer(lost.reason, was_sent=False)
             if not isinstance(step, Answered):
-                await self._follow(step)
+                await self._follow(step, exchange.authorization)
 
-    async def renew_token(self, code: str) -> None:
-        """Have the next request go with another token. Raise AuthenticationError where there is none."""
-        await self._tokens.renew(AuthenticationError("the sign-in has ended", code=code))
+    async def renew_token(self, code: str, refused: str) -> None:
+        """Have the next request go with another token than that of the header `refused`. Raise AuthenticationError
+        where there is none.
+        """
+        await self._tokens.renew(AuthenticationError("the sign-in has ended", code=code), refused)
 
     async def _opened(
         self, exchange: Exchange[T], *, waits: float = 0.0, is_stream: bool = False
@@ -130,6 +136,7 @@ class AsyncSession:
             **{name: value for name, value in call.headers.items() if value is not None},
             **await self._tokens.headers(call.method, url),
         }
+        exchange.authorization = headers["Authorization"]
         content = call.content()
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -154,11 +161,11 @@ class AsyncSession:
         except httpx.RequestError as error:
             exchange.on_no_answer(_reason(error), was_sent=False)
 
-    async def _follow(self, step: SendAgain | RenewToken | StepUp) -> None:
+    async def _follow(self, step: SendAgain | RenewToken | StepUp, authorization: str) -> None:
         if isinstance(step, SendAgain):
             await sleep(step.after)
         elif isinstance(step, RenewToken):
-            await self._tokens.renew(step.error)
+            await self._tokens.renew(step.error, authorization)
         else:
             await self._tokens.step_up(step.challenge, step.error)
 

@@ -103,7 +103,7 @@ class AsyncEventFeed:
                 await sleep(self._retries.pause(self._attempt, error.retry_after if error else None))
 
     async def _connection(self) -> AsyncGenerator[Event | None, None]:
-        socket = await self._session.open_socket(SOCKET)
+        socket, authorization = await self._session.open_socket(SOCKET)
         begun = time.monotonic()
         try:
             self._all.on_open()
@@ -126,7 +126,7 @@ class AsyncEventFeed:
                     yield event
         except SocketLostError as lost:
             if lost.code == SIGN_IN_OVER:
-                await self._session.renew_token(lost.reason)
+                await self._session.renew_token(lost.reason, authorization)
             raise
         finally:
             await socket.aclose()

@@ -67,6 +67,8 @@ class Exchange(Generic[T]):
     ) -> None:
         self.call = call
         self.correlation_id = checked_correlation_id(call.correlation_id)
+        self.authorization = ""
+        """The header of the last request."""
         self._retries, self._clock = retries, clock
         self._ends = clock() + seconds
         self._attempt = 0

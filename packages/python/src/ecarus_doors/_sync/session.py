@@ -65,7 +65,7 @@ class SyncSession:
                 step = exchange.on_answer(response.status_code, response.headers, body)
             if isinstance(step, Answered):
                 return step
-            self._follow(step)
+            self._follow(step, exchange.authorization)
 
     @contextmanager
     def stream(self, call: Call[T]) -> Iterator[Iterator[ServerSentEvent]]:
@@ -90,34 +90,40 @@ class SyncSession:
             finally:
                 response.close()
             if not isinstance(step, Answered):
-                self._follow(step)
+                self._follow(step, exchange.authorization)
 
-    def open_socket(self, call: Call[T]) -> SyncSocket:
-        """Open a WebSocket once. Raise DoorsError where it does not open."""
+    def open_socket(self, call: Call[T]) -> tuple[SyncSocket, str]:
+        """Open a WebSocket once. Return it with the header that says who asks. Raise DoorsError where it does not
+        open.
+        """
         exchange = Exchange(call, NO_RETRIES, seconds=0.0)
         settings, url = self._settings, self._settings.origin + call.target()
         while True:
             exchange.begin()
             headers = {"X-Correlation-ID": exchange.correlation_id, **self._tokens.headers("GET", url)}
+            exchange.authorization = headers["Authorization"]
             step: Answered[T] | SendAgain | RenewToken | StepUp
             try:
-                return SyncSocket.open(
+                socket = SyncSocket.open(
                     f"ws{url.removeprefix('http')}",
                     headers,
                     settings.tls if url.startswith("https") else None,
                     settings.user_agent,
                     settings.timeout.connect or 10.0,
                 )
+                return socket, exchange.authorization
             except SocketRefusedError as refused:
                 step = exchange.on_answer(refused.status, refused.headers, refused.body)
             except SocketLostError as lost:
                 step = exchange.on_no_answer(lost.reason, was_sent=False)
             if not isinstance(step, Answered):
-                self._follow(step)
+                self._follow(step, exchange.authorization)
 
-    def renew_token(self, code: str) -> None:
-        """Have the next request go with another token. Raise AuthenticationError where there is none."""
-        self._tokens.renew(AuthenticationError("the sign-in has ended", code=code))
+    def renew_token(self, code: str, refused: str) -> None:
+        """Have the next request go with another token than that of the header `refused`. Raise AuthenticationError
+        where there is none.
+        """
+        self._tokens.renew(AuthenticationError("the sign-in has ended", code=code), refused)
 
     def _opened(
         self, exchange: Exchange[T], *, waits: float = 0.0, is_stream: bool = False
@@ -131,6 +137,7 @@ class SyncSession:
             **{name: value for name, value in call.headers.items() if value is not None},
             **self._tokens.headers(call.method, url),
         }
+        exchange.authorization = headers["Authorization"]
         content = call.content()
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -155,11 +162,11 @@ class SyncSession:
         except httpx.RequestError as error:
             exchange.on_no_answer(_reason(error), was_sent=False)
 
-    def _follow(self, step: SendAgain | RenewToken | StepUp) -> None:
+    def _follow(self, step: SendAgain | RenewToken | StepUp, authorization: str) -> None:
         if isinstance(step, SendAgain):
             sleep(step.after)
         elif isinstance(step, RenewToken):
-            self._tokens.renew(step.error)
+            self._tokens.renew(step.error, authorization)
         else:
             self._tokens.step_up(step.challenge, step.error)
 

@@ -58,14 +58,17 @@ class SyncTokens:
             return {"Authorization": authorization(token, "Bearer")}
         return {"Authorization": authorization(token, "DPoP"), "DPoP": self._dpop.proof(method, url, token)}
 
-    def renew(self, error: DoorsError) -> None:
-        """Make the next request go with another token. Raise `error` where there is none."""
+    def renew(self, error: DoorsError, refused: str) -> None:
+        """Make the next request go with another token than that of the header `refused`, of which there may be one
+        already: two requests that are refused at once ask for one. Raise `error` where there is none.
+        """
+        token = refused.partition(" ")[2]
         if self._stepped_up is not None:
-            self._stepped_up = None
-            return
-        if isinstance(self._source, str):
+            self._stepped_up = None if self._stepped_up == token else self._stepped_up
+        elif isinstance(self._source, str):
             raise error
-        self._given = None
+        elif self._given is not None and self._given.access == token:
+            self._given = None
 
     def step_up(self, challenge: StepUpChallenge, error: DoorsError) -> None:
         """Have the person sign in as is asked for. Raise `error` where nobody does."""

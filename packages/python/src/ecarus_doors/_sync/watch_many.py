@@ -104,7 +104,7 @@ class SyncEventFeed:
                 sleep(self._retries.pause(self._attempt, error.retry_after if error else None))
 
     def _connection(self) -> Generator[Event | None, None]:
-        socket = self._session.open_socket(SOCKET)
+        socket, authorization = self._session.open_socket(SOCKET)
         begun = time.monotonic()
         try:
             self._all.on_open()
@@ -127,7 +127,7 @@ class SyncEventFeed:
                     yield event
         except SocketLostError as lost:
             if lost.code == SIGN_IN_OVER:
-                self._session.renew_token(lost.reason)
+                self._session.renew_token(lost.reason, authorization)
             raise
         finally:
             socket.close()
