@@ -731,6 +731,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/remotecontrol/fleet/failures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Causes per period, door, component and model, compared with the fleet and with the period before
+         * @description Causes per period, door, component and model, compared with the fleet and with the period before.
+         */
+        get: operations["getFleetFailures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remotecontrol/fleet/failures.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same as a table: CSV (RFC 4180, UTF-8), a line for each model, reason and door that enough vehicles had
+         * @description The same as a table: CSV (RFC 4180, UTF-8), a line for each model, reason and door that enough vehicles had.
+         */
+        get: operations["getFleetFailuresTable"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/remotecontrol/vehicles": {
         parameters: {
             query?: never;
@@ -1055,6 +1095,173 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/remotecontrol/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The caller's webhooks
+         * @description The caller's webhooks.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remotecontrol/webhooks/{webhookId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One of the caller's webhooks, with its backlog
+         * @description One of the caller's webhooks, with its backlog.
+         *
+         *     - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+         */
+        get: operations["getWebhook"];
+        /**
+         * Registers a webhook, or replaces what it is to be
+         * @description Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a challenge, and nothing else until it has answered; look at `state`. The answer to the request that made it has its secret, and so has the answer to the same request sent again under the same correlation id.
+         *
+         *     - 409 `TOO_MANY_WEBHOOKS`: the caller has as many as one may have. Delete one first.
+         *     - 422 `CORRELATION_ID_REUSED`: this correlation id registered it with another body.
+         */
+        put: operations["registerWebhook"];
+        post?: never;
+        /**
+         * Sends it nothing any more, at once; answers with those that are left
+         * @description Sends it nothing any more, at once; answers with those that are left. Deleting what is not there is not an error.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remotecontrol/webhooks/{webhookId}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a new secret
+         * @description Makes a new secret. For 24 hours what is sent is signed with the one before it, too. The same request again, under the same correlation id, is answered with the same secret.
+         *
+         *     - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remotecontrol/webhooks/{webhookId}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Has the URL challenged anew, and what waits sent again once it has answered
+         * @description Has the URL challenged anew, and what waits sent again once it has answered. One that is ACTIVE stays so.
+         *
+         *     - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+         *     - 409 `WEBHOOK_STOPPED`: the operator has stopped it.
+         */
+        post: operations["enableWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remotecontrol/webhooks/{webhookId}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends it a webhook.test; once for each correlation id
+         * @description Sends it a webhook.test; once for each correlation id.
+         *
+         *     - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+         *     - 409 `WEBHOOK_NOT_ACTIVE`: it is sent nothing now.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remotecontrol/webhooks/{webhookId}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was sent to it and what waits
+         * @description What was sent to it and what waits.
+         *
+         *     - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remotecontrol/webhooks/{webhookId}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends it once more what happened after an event or since a time, under the same ids, also what it was never sent because it was DISABLED
+         * @description Sends it once more what happened after an event or since a time, under the same ids, also what it was never sent because it was DISABLED. Sending the same request again adds nothing to what waits.
+         *
+         *     - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+         *     - 409 `WEBHOOK_NOT_ACTIVE`: it is sent nothing now. Enable it first.
+         *     - 404 `WEBHOOK_EVENT_NOT_FOUND`: there is no such event of its vehicles, or it is not kept any more.
+         */
+        post: operations["replayWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1076,7 +1283,7 @@ export interface components {
              * @description Why. Each response names in `x-codes` those it may have; take one that you do not know, of a newer service, by its `status` and `retryable`.
              * @enum {string}
              */
-            code: "INVALID_REQUEST" | "MALFORMED_JSON" | "AUTHENTICATION_REQUIRED" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "STEP_UP_REQUIRED" | "PROOF_INVALID" | "ACTION_NOT_GRANTED" | "CONSENT_MISSING" | "ACCOUNT_LOCKED" | "ACCOUNT_RESTRICTED" | "CALLER_NOT_ALLOWED" | "APPROVAL_REQUIRED" | "VEHICLE_NOT_FOUND" | "COMMAND_NOT_FOUND" | "PATH_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "DEAD_LETTER_NOT_FOUND" | "GRANT_NOT_FOUND" | "CASE_NOT_FOUND" | "COMMAND_IN_PROGRESS" | "COMMAND_ALREADY_FINISHED" | "DOOR_OPEN" | "ENGINE_ON" | "VEHICLE_MOVING" | "ALREADY_ENROLLED" | "GRANT_ENDED" | "GRANT_NOT_POSSIBLE" | "TOO_MANY_GRANTS" | "FUNCTION_NOT_AVAILABLE" | "REMOTE_ACCESS_DISABLED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "CORRELATION_ID_REUSED" | "RATE_LIMITED" | "TOO_MANY_DEVICES" | "CONSENT_TEXT_CHANGED" | "PERSONAL_DATA_NOT_FOUND" | "ERASURE_BEGUN" | "HOLD_NOT_FOUND" | "TOO_MANY_HOLDS" | "RECEIPT_NOT_READY" | "DEPENDENCY_UNAVAILABLE" | "STORAGE_UNAVAILABLE" | "NOT_YET_REPORTED" | "DEADLINE_EXCEEDED" | "INTERNAL_ERROR";
+            code: "INVALID_REQUEST" | "MALFORMED_JSON" | "AUTHENTICATION_REQUIRED" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "STEP_UP_REQUIRED" | "PROOF_INVALID" | "ACTION_NOT_GRANTED" | "CONSENT_MISSING" | "ACCOUNT_LOCKED" | "ACCOUNT_RESTRICTED" | "CALLER_NOT_ALLOWED" | "APPROVAL_REQUIRED" | "VEHICLE_NOT_FOUND" | "COMMAND_NOT_FOUND" | "PATH_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "DEAD_LETTER_NOT_FOUND" | "GRANT_NOT_FOUND" | "CASE_NOT_FOUND" | "COMMAND_IN_PROGRESS" | "COMMAND_ALREADY_FINISHED" | "DOOR_OPEN" | "ENGINE_ON" | "VEHICLE_MOVING" | "ALREADY_ENROLLED" | "GRANT_ENDED" | "GRANT_NOT_POSSIBLE" | "TOO_MANY_GRANTS" | "FUNCTION_NOT_AVAILABLE" | "REMOTE_ACCESS_DISABLED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "CORRELATION_ID_REUSED" | "RATE_LIMITED" | "TOO_MANY_DEVICES" | "TOO_MANY_WEBHOOKS" | "WEBHOOK_NOT_FOUND" | "WEBHOOK_NOT_ACTIVE" | "WEBHOOK_STOPPED" | "WEBHOOK_EVENT_NOT_FOUND" | "CONSENT_TEXT_CHANGED" | "PERSONAL_DATA_NOT_FOUND" | "ERASURE_BEGUN" | "HOLD_NOT_FOUND" | "TOO_MANY_HOLDS" | "RECEIPT_NOT_READY" | "DEPENDENCY_UNAVAILABLE" | "STORAGE_UNAVAILABLE" | "NOT_YET_REPORTED" | "DEADLINE_EXCEEDED" | "INTERNAL_ERROR";
             correlationId?: string;
             commandId?: string;
             /** @description The same request may succeed later. */
@@ -2171,6 +2378,149 @@ export interface components {
              */
             minimumVehicles: number;
         };
+        FleetComponentFailures: {
+            component: components["schemas"]["FailureComponent"];
+            /** Format: int32 */
+            failures: number;
+            /**
+             * Format: double
+             * @description Of all failures, 0-1.
+             */
+            share: number;
+        };
+        /** @description What vehicles said of a door that did not do what was asked. */
+        FleetDoorFailures: {
+            /** @description driver, passenger, rearLeft, rearRight or trunk. */
+            doorId: string;
+            /** Format: int32 */
+            failures: number;
+            /** @description Most frequent first. Those that too few vehicles had are in `failures` alone. */
+            reasons: components["schemas"]["ReasonCount"][];
+        };
+        /** @description A part of the period, in which enough vehicles were commanded: a day, of 90d a week (UTC). */
+        FleetFailureBucket: {
+            /** Format: date-time */
+            start?: string;
+            /** Format: date-time */
+            end?: string;
+            /** Format: int32 */
+            commands: number;
+            /** Format: int32 */
+            failures: number;
+        };
+        /** @description A reason for which commands of many vehicles failed. */
+        FleetFailureCause: {
+            failureReason: components["schemas"]["FailureReason"];
+            component: components["schemas"]["FailureComponent"];
+            /**
+             * Format: int32
+             * @description Commands that failed for it.
+             */
+            failures: number;
+            /**
+             * Format: double
+             * @description Of all failures, 0-1.
+             */
+            share: number;
+            /**
+             * Format: double
+             * @description Failures for it of commands, 0-1.
+             */
+            failureRate: number;
+            /**
+             * Format: double
+             * @description The same of all models, where one is asked about. Absent where too few vehicles had it.
+             */
+            fleetFailureRate?: number;
+            /**
+             * Format: double
+             * @description The same in the period before. Absent where too few vehicles had it then.
+             */
+            previousFailureRate?: number;
+            /** @description What happened, in a few words. */
+            title: string;
+            /** @description Why, most likely. */
+            cause: string;
+            /** @description What to do about it. */
+            guidance: string;
+        };
+        /** @description Why lock and unlock commands failed in the fleet, or of a model. It is about no vehicle and no person: each figure is of `minimumVehicles` or more, and what fewer had is counted together with the rest. */
+        FleetFailures: {
+            /** @description 7d, 30d or 90d. */
+            period: string;
+            /** @description en or ko: of title, cause and guidance. */
+            language: string;
+            /** @description The model that was asked about. Absent for all of them. */
+            model?: string;
+            /** Format: date-time */
+            from?: string;
+            /** Format: date-time */
+            to?: string;
+            /**
+             * Format: date-time
+             * @description Commands that ended by then are counted.
+             */
+            countedUntil?: string;
+            /**
+             * Format: int32
+             * @description So many vehicles, or more, are behind each figure.
+             */
+            minimumVehicles: number;
+            /** @description Absent where fewer vehicles were commanded; then all else is empty. */
+            totals?: components["schemas"]["FleetTotals"];
+            /** @description Most frequent first. */
+            causes: components["schemas"]["FleetFailureCause"][];
+            /**
+             * Format: int32
+             * @description Failures whose reasons too few vehicles had.
+             */
+            otherFailures: number;
+            /** @description Most frequent first. */
+            doors: components["schemas"]["FleetDoorFailures"][];
+            /** @description Most frequent first. */
+            components: components["schemas"]["FleetComponentFailures"][];
+            /** @description Oldest first. Those in which too few vehicles were commanded are left out. */
+            buckets: components["schemas"]["FleetFailureBucket"][];
+            /** @description Most commands first. Empty where one model was asked about. */
+            models: components["schemas"]["FleetModelFailures"][];
+        };
+        FleetModelFailures: {
+            /** @description "unknown" for vehicles that no file is for; "other" for the models with too few vehicles, together. */
+            model: string;
+            /** Format: int32 */
+            commands: number;
+            /** Format: int32 */
+            failures: number;
+            /**
+             * Format: double
+             * @description Failures of commands, 0-1.
+             */
+            failureRate: number;
+            /**
+             * Format: double
+             * @description That of the whole fleet is 1. Absent where nothing failed in the fleet.
+             */
+            timesFleet?: number;
+            /** @description Most frequent first. Those that too few vehicles had are in `failures` alone. */
+            reasons: components["schemas"]["ReasonCount"][];
+        };
+        /** @description Lock and unlock commands of many vehicles. */
+        FleetTotals: {
+            /** Format: int32 */
+            commands: number;
+            /** Format: int32 */
+            failures: number;
+            /**
+             * Format: double
+             * @description Failures of commands, 0-1.
+             */
+            failureRate: number;
+            /**
+             * Format: double
+             * @description The same in the period before. Absent where it is known of too few vehicles.
+             */
+            previousFailureRate?: number;
+        };
         /** @enum {string} */
         GearPosition: "P" | "R" | "N" | "D";
         /**
@@ -2330,6 +2680,17 @@ export interface components {
             keys?: components["schemas"]["WebPushKeys"];
             /** @description Which of the maker's apps it is (of APNS, the topic). Default: the operator's. */
             app?: string;
+        };
+        /** @description What a webhook is to be. */
+        NewWebhook: {
+            /** @description Where events are posted to: https, without user, password and fragment, at a public address. Required. */
+            url: string;
+            /** @description Only events of these types. Empty: all. */
+            eventTypes?: ("door.status.updated" | "command.updated" | "command.finished" | "system.alert" | "access.changed")[];
+            /** @description Only events of these vehicles: 17 characters each, no I, O or Q; upper-cased on entry. Empty: all vehicles on which the caller has a right at the time. */
+            vehicles?: string[];
+            /** @description For people: shown as it was given. */
+            description?: string;
         };
         /** @description What the caller wants to be told, and how. Results of commands that they gave, and notices of security, heed no quiet hours; notices of security cannot be turned off. */
         NotificationPreferences: {
@@ -2597,6 +2958,148 @@ export interface components {
             /** @description 16 bytes. */
             auth: string;
         };
+        /** @description One of the caller's webhooks. */
+        Webhook: {
+            /** @description The caller's own name for it. */
+            webhookId: string;
+            url: string;
+            /** @description Empty: all types. */
+            eventTypes: string[];
+            /** @description Empty: all vehicles on which the caller has a right. */
+            vehicles: string[];
+            description?: string;
+            state: components["schemas"]["WebhookState"];
+            /** @description Present where it is DISABLED. */
+            disabledReason?: components["schemas"]["WebhookDisabledReason"];
+            /**
+             * Format: date-time
+             * @description Present where it is DISABLED.
+             */
+            disabledAt?: string;
+            /** @description What the URL did at the last failure since it last took something: a word, or STATUS_ and what it answered. */
+            lastFailure?: string;
+            /** Format: date-time */
+            registeredAt?: string;
+            /** Format: date-time */
+            updatedAt?: string;
+            /**
+             * Format: date-time
+             * @description When the URL last took something.
+             */
+            lastDeliveredAt?: string;
+            /** @description What signatures are made with, `whsec_` and base64: only in the answer to the request that made it. */
+            secret?: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before this one signs, too.
+             */
+            previousSecretUntil?: string;
+            backlog?: components["schemas"]["WebhookBacklog"];
+        };
+        /** @description What waits to be delivered. */
+        WebhookBacklog: {
+            /** Format: int32 */
+            waiting: number;
+            /**
+             * Format: date-time
+             * @description When the oldest of it happened. Absent where nothing waits.
+             */
+            oldestAt?: string;
+            /**
+             * Format: date-time
+             * @description When the next of it is tried. Absent where nothing waits, or the webhook is not ACTIVE.
+             */
+            nextAttemptAt?: string;
+        };
+        /** @description One event on its way to one webhook. */
+        WebhookDelivery: {
+            /** @description The `webhook-id` under which it is sent. */
+            eventId: string;
+            eventType: string;
+            /** @description Absent where it is about no vehicle. */
+            vin?: string;
+            /** Format: date-time */
+            occurredAt?: string;
+            status: components["schemas"]["WebhookDeliveryStatus"];
+            /** Format: int32 */
+            attempts: number;
+            /** Format: date-time */
+            lastAttemptAt?: string;
+            /**
+             * Format: int32
+             * @description The status that the URL answered at the last attempt. Absent where it answered nothing.
+             */
+            responseStatus?: number;
+            /** @description What went wrong at the last attempt, in a word. Absent where nothing did. */
+            failure?: string;
+            /**
+             * Format: date-time
+             * @description Present with PENDING.
+             */
+            nextAttemptAt?: string;
+            /**
+             * Format: date-time
+             * @description Present with DELIVERED.
+             */
+            deliveredAt?: string;
+        };
+        /** @description Deliveries, the newest event first. */
+        WebhookDeliveryList: {
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /**
+             * Format: int32
+             * @description How many there are of this status, on all pages.
+             */
+            total: number;
+        };
+        /**
+         * @description - `PENDING`: It waits for its first attempt, or for the next.
+         *     - `FAILED`: It was tried for as long as events are, and is tried no more.
+         *     - `NOT_ALLOWED`: It was not sent: the right to it had ended by then.
+         *     - `HELD`: It happened while the webhook was DISABLED: a replay sends it.
+         * @enum {string}
+         */
+        WebhookDeliveryStatus: "PENDING" | "DELIVERED" | "FAILED" | "NOT_ALLOWED" | "HELD";
+        /**
+         * @description - `CHALLENGE_FAILED`: The URL did not answer the challenge as it should; `lastFailure` says what it did.
+         *     - `GONE`: The URL answered 410 Gone.
+         *     - `FAILING`: It has failed for too long and too often.
+         *     - `OPERATOR`: The operator has stopped it.
+         *     - `BACKLOG`: More waited for it than is kept.
+         * @enum {string}
+         */
+        WebhookDisabledReason: "CHALLENGE_FAILED" | "GONE" | "FAILING" | "OPERATOR" | "BACKLOG";
+        /** @description The caller's webhooks, in the order in which they were registered. */
+        WebhookList: {
+            webhooks: components["schemas"]["Webhook"][];
+        };
+        /** @description From where on events are delivered once more: exactly one of both. Needs exactly one of after and since. */
+        WebhookReplay: {
+            /** @description Those that came after this event of the webhook's: its `webhook-id`. */
+            after?: string;
+            /**
+             * Format: date-time
+             * @description Those that happened at this time or later.
+             */
+            since?: string;
+        };
+        WebhookReplayResult: {
+            /**
+             * Format: int32
+             * @description So many are sent once more; at most 10,000 with one request.
+             */
+            replayed: number;
+            /** @description There are more: ask again, after the last of these. */
+            hasMore: boolean;
+            /** @description The last of them, for the next request. Absent where there are none. */
+            lastEventId?: string;
+        };
+        /**
+         * @description - `PENDING`: The URL has not answered its challenge yet: it is sent nothing else.
+         *     - `DISABLED`: It is sent nothing until it is enabled again: see `disabledReason`.
+         * @enum {string}
+         */
+        WebhookState: "PENDING" | "ACTIVE" | "DISABLED";
         /** @enum {string} */
         Weekday: "MONDAY" | "TUESDAY" | "WEDNESDAY" | "THURSDAY" | "FRIDAY" | "SATURDAY" | "SUNDAY";
     };
@@ -3989,6 +4492,66 @@ export interface operations {
             };
         };
     };
+    getFleetFailures: {
+        parameters: {
+            query?: {
+                /** @description How far back from now, in whole days (UTC): 7d, 30d or 90d. Default 30d. */
+                period?: "7d" | "30d" | "90d";
+                /** @description Of what is for people: en or ko. Default en. */
+                language?: "en" | "ko";
+                /** @description Only vehicles of this model, by the name of its file. Default all. */
+                model?: string;
+            };
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetFailures"];
+                };
+            };
+        };
+    };
+    getFleetFailuresTable: {
+        parameters: {
+            query?: {
+                /** @description How far back from now, in whole days (UTC): 7d, 30d or 90d. Default 30d. */
+                period?: "7d" | "30d" | "90d";
+                /** @description Of what is for people: en or ko. Default en. */
+                language?: "en" | "ko";
+                /** @description Only vehicles of this model, by the name of its file. Default all. */
+                model?: string;
+            };
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+        };
+    };
     listVehicles: {
         parameters: {
             query?: never;
@@ -4465,6 +5028,245 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PrincipalStanding"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    registerWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                /** @description The caller's own name for it. */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    enableWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those. */
+                status?: components["schemas"]["WebhookDeliveryStatus"];
+                /** @description Page size, 1-200. Default 50. */
+                limit?: number;
+                /** @description How many to skip. Default 0. */
+                offset?: number;
+            };
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryList"];
+                };
+            };
+        };
+    };
+    replayWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The request's name, and its idempotency key for 24 hours. Made when absent. */
+                "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
+            };
+            path: {
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookReplay"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookReplayResult"];
                 };
             };
         };
