@@ -5,6 +5,7 @@ Envoy does not expand variables itself.
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from mesh.files import write_private
 from services import registry
+from services.platform.origins import LOOPBACK, OriginAllowlist, allowlist_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mesh.ports import Ports
 
@@ -90,6 +92,20 @@ def problem_types(environment: Mapping[str, str], usual: str = PROBLEM_TYPES) ->
     return text
 
 
+NO_ORIGINS = OriginAllowlist()
+CORS_ORIGINS = "DOORS_CORS_ORIGINS"
+
+
+def read_origins(environment: Mapping[str, str]) -> OriginAllowlist:
+    """Return the origins whose pages may call the API, of DOORS_CORS_ORIGINS; in the sandbox, unless it is set, every
+    page of this machine. Raises ValueError, naming the key.
+    """
+    try:
+        return allowlist_of(environment.get(CORS_ORIGINS) or ",".join(LOOPBACK))
+    except ValueError as error:
+        raise ValueError(f"{CORS_ORIGINS}: {error}") from None
+
+
 def _descriptors() -> int:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # As mesh/leash.py sets it.
@@ -107,10 +123,15 @@ def _number(environment: Mapping[str, str], key: str, usual: int) -> int:
 
 
 def render_edge(
-    ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits = USUAL, types: str = PROBLEM_TYPES
+    ports: Ports,
+    pki_folder: Path,
+    admin: Path,
+    limits: EdgeLimits = USUAL,
+    origins: OriginAllowlist = NO_ORIGINS,
+    types: str = PROBLEM_TYPES,
 ) -> str:
-    """Return the configuration as YAML; `admin` is where the admin interface's socket goes, and `types` what `type` of
-    a problem begins with.
+    """Return the configuration as YAML; `admin` is where the admin interface's socket goes. Pages of `origins` may call
+    the API from a browser, and `types` is what `type` of a problem begins with.
 
     A name in envoy.yaml that is not filled in is a KeyError.
     """
@@ -127,8 +148,16 @@ def render_edge(
         "GEN_DIR": ROOT / "gen",
         **{f"{name.upper()}_PORT": ports.service(name) for name in registry.PUBLIC},
         **limits.names(),
+        "CORS_EXACT": _table(origins.exact),
+        "CORS_ANY_PORT": _table(origins.any_port),
+        "CORS_PATTERN": origins.pattern,
     }
     return Template((ROOT / "envoy.yaml").read_text(encoding="utf-8")).substitute(names)
+
+
+def _table(origins: Iterable[str]) -> str:
+    """Return them as a table of YAML, in which Lua looks each up."""
+    return json.dumps(dict.fromkeys(sorted(origins), True))
 
 
 def write_team_trust(pki_folder: Path) -> None:

@@ -151,6 +151,7 @@ _THE_MESHS = frozenset(
         "LOW_SPACE_BYTES",
         "EDGE_CONNECTIONS",
         "EDGE_REQUESTS_PER_SECOND",
+        "CORS_ORIGINS",
         "PROBLEM_TYPE_BASE",
         "HUNG_SECONDS",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.edge_config import ROOT
+from mesh.edge_config import PROBLEM_TYPES, ROOT, problem_types
 from mesh.issuer_seed import issuer_url
 from mesh.ports import LOOPBACK
 from mesh.sandbox_fleet import SAMPLE_KEY
@@ -25,6 +25,13 @@ def catalogue(ports: Ports) -> str:
     return f"{ports.page_origins[0]}/portal/problems/"
 
 
+def types_of_problems(ports: Ports, environment: Mapping[str, str], *, has_pages: bool) -> str:
+    """Return what `type` of a problem begins with: what the user says, or the portal's catalogue where there is one.
+    Raises ValueError, naming the key.
+    """
+    return problem_types(environment, catalogue(ports) if has_pages else PROBLEM_TYPES)
+
+
 def page_settings(
     ports: Ports, sandbox: Sandbox, environment: Mapping[str, str], *, own_issuer: bool
 ) -> dict[str, str]:
@@ -40,6 +47,7 @@ def page_settings(
         "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
         "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
         "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
+        "DOORS_PAGES_ASYNCAPI": str(ROOT / "gen" / "asyncapi.json"),
         "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
         **({"DOORS_PAGES_DOCS": str(DOCS)} if (DOCS / "index.html").is_file() else {}),
     }
