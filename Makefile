@@ -143,7 +143,7 @@ check: $(TEST_READY) generate-check docs ## format, lint, types, names, import r
 generate: $(TEST_READY) ## make gen/ from the .proto files, and what else says what they say
 	$(BIN)/python -m tools.generate
 
-generate-typescript: $(TEST_READY) ## make the types of packages/typescript from gen/openapi.json (needs node and npm)
+generate-typescript: $(TEST_READY) ## make the types of packages/typescript from the documents in gen/ (needs node and npm)
 	$(BIN)/python -m tools.npm_packages
 
 generate-check: $(TEST_READY) ## fail when that is not what generate makes

@@ -74,6 +74,20 @@ class EdgeLimits:
 
 
 USUAL = EdgeLimits()
+NO_ORIGINS = OriginAllowlist()
+CORS_ORIGINS = "DOORS_CORS_ORIGINS"
+
+
+def read_origins(environment: Mapping[str, str]) -> OriginAllowlist:
+    """Return the origins whose pages may call the API, of DOORS_CORS_ORIGINS; in the sandbox, unless it is set, every
+    page of this machine. Raises ValueError, naming the key.
+    """
+    try:
+        return allowlist_of(environment.get(CORS_ORIGINS) or ",".join(LOOPBACK))
+    except ValueError as error:
+        raise ValueError(f"{CORS_ORIGINS}: {error}") from None
+
+
 PROBLEM_TYPES = "https://docs.ecarus.example/problems/"
 """What `type` of a problem begins with where nobody says where the catalogue is."""
 _TYPES_LENGTH = 256
@@ -90,20 +104,6 @@ def problem_types(environment: Mapping[str, str], usual: str = PROBLEM_TYPES) ->
             f"DOORS_PROBLEM_TYPE_BASE must be a URL that ends with a slash, not {text[:_TYPES_LENGTH]!r}"
         )
     return text
-
-
-NO_ORIGINS = OriginAllowlist()
-CORS_ORIGINS = "DOORS_CORS_ORIGINS"
-
-
-def read_origins(environment: Mapping[str, str]) -> OriginAllowlist:
-    """Return the origins whose pages may call the API, of DOORS_CORS_ORIGINS; in the sandbox, unless it is set, every
-    page of this machine. Raises ValueError, naming the key.
-    """
-    try:
-        return allowlist_of(environment.get(CORS_ORIGINS) or ",".join(LOOPBACK))
-    except ValueError as error:
-        raise ValueError(f"{CORS_ORIGINS}: {error}") from None
 
 
 def _descriptors() -> int:
@@ -131,7 +131,7 @@ def render_edge(
     types: str = PROBLEM_TYPES,
 ) -> str:
     """Return the configuration as YAML; `admin` is where the admin interface's socket goes. Pages of `origins` may call
-    the API from a browser, and `types` is what `type` of a problem begins with.
+    the API from a browser. `types` is what `type` of a problem begins with.
 
     A name in envoy.yaml that is not filled in is a KeyError.
     """

@@ -346,6 +346,10 @@ class Planner:
         return {
             "DOORS_ACCESS_TARGET": self._target("access"),
             "DOORS_COMMAND_TARGET": self._target("command"),
+            "DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key),
+            "DOORS_WEBHOOK_KEY": _absolute(self._sandbox.webhook_key),
+            "DOORS_WEBHOOK_CA": _absolute(self._sandbox.pki / "ca.crt"),
+            "DOORS_WEBHOOK_ALLOW_PRIVATE": "loopback",
             **self._sandbox.push_senders.settings(self._ports, self._sandbox.pki / "ca.crt"),
         }
 

@@ -178,6 +178,7 @@ def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGran
             _ROLE_NUMBERS[each.role.as_told] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed
         ],
         ends_at_millis=[milliseconds(each.ends_at) if each and each.ends_at else 0 for each in allowed],
+        since_millis=[milliseconds(each.since) if each and each.since else 0 for each in allowed],
     )
 
 

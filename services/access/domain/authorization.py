@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
 from services.access.domain.grants import RESTORE, STATUS_READ
-from services.access.domain.watching import CASE_READ, WATCH
+from services.access.domain.watching import CASE_READ, FLEET_FAILURES_READ, WATCH
 
 if TYPE_CHECKING:
     from services.access.domain.accounts import Caller
@@ -81,17 +81,26 @@ def _denial_of_reach(caller: Caller, action: str) -> DenialReason | None:
 
 
 def denial_of_person(
-    permissions: EffectivePermissions, caller: Caller, action: str, *, needs_step_up: bool
+    permissions: EffectivePermissions,
+    caller: Caller,
+    action: str,
+    *,
+    needs_step_up: bool,
+    open_to_keys: bool = False,
 ) -> DenialReason | None:
-    """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may."""
+    """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may.
+
+    Where it is `open_to_keys`, an API key may ask whose scope names it.
+    """
     if permissions.locked:
         return DenialReason.ACCOUNT_LOCKED
-    if (denial := _denial_of_bearer(caller)) is not None:
+    by_key = open_to_keys and caller.carries is not None
+    if not by_key and (denial := _denial_of_bearer(caller)) is not None:
         return denial
     if permissions.restricted and not persons.is_open_to_restricted(action, needs_step_up=needs_step_up):
         return DenialReason.ACCOUNT_RESTRICTED
     if caller.scope is not None and action not in caller.scope:
-        return DenialReason.OUT_OF_SCOPE
+        return DenialReason.KEY_OUT_OF_SCOPE if by_key else DenialReason.OUT_OF_SCOPE
     return None
 
 
@@ -117,7 +126,7 @@ def denial_of_watcher(permissions: EffectivePermissions, caller: Caller, action:
     # An agent's vehicle is the one that their case is about.
     if caller.is_employee and caller.only_vins is not None:
         return DenialReason.FOR_ONE_VEHICLE
-    if permissions.restricted and action not in {WATCH, CASE_READ}:
+    if permissions.restricted and action not in {WATCH, CASE_READ, FLEET_FAILURES_READ}:
         return DenialReason.ACCOUNT_RESTRICTED
     return None
 

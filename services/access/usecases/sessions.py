@@ -43,6 +43,7 @@ class WatchRequest:
     closed_to_agents: bool = False
     changes: bool = False
     about_caller: bool = False
+    open_to_keys: bool = False
     watches_people: bool = False
     correlation_id: str = ""
     named_id: str | None = None

@@ -61,6 +61,13 @@ ABOUT_CALLER = frozenset(
             )
         ),
         *(
+            f"WebhookService.{name}"
+            for name in (
+                *("ListWebhooks", "RegisterWebhook", "GetWebhook", "DeleteWebhook", "RotateWebhookSecret"),
+                *("EnableWebhook", "TestWebhook", "ListWebhookDeliveries", "ReplayWebhook"),
+            )
+        ),
+        *(
             f"PersonalDataService.{name}"
             for name in (
                 *("RequestDataExport", "GetDataExport", "StreamDataExport"),
@@ -79,6 +86,8 @@ WATCHING = {
     "SecurityCaseService.LockPrincipal": "employee",
     "SecurityCaseService.RestorePrincipal": "employee",
     "CaseService.GetCase": "employee watching-agent agent",
+    "FleetFailureService.GetFleetFailures": "employee",
+    "FleetFailureService.GetFleetFailuresTable": "employee",
 }
 """Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
 or an agent.
@@ -104,7 +113,7 @@ WITH_SESSION = {"DoorEventService.CreateEventTicket"}
 
 INTERNAL = {
     "VehicleCheckService.RequestSelfTest": "room/diagnostics",
-    "AccessService.CheckGrants": "room/signer",
+    "AccessService.CheckGrants": "room/signer room/notification",
     "AuditLogService.GetCheckpoint": "operator",
     "AuditLogService.StreamLogFiles": "operator",
     "AuditLogService.StreamLogFilesInClear": PERSONS,
@@ -125,7 +134,9 @@ INTERNAL = {
         )
     ),
     "VehiclePeopleService.ListVehiclePeople": "room/notification",
+    "VehiclePeopleService.ListVehiclesOfPerson": "room/notification",
     "CommandOriginService.ListCommandOrigins": "room/notification",
+    "FleetReviewService.ReviewFleetFailures": "operator",
     **{
         f"AccessService.{name}": PERSONS
         for name in (
@@ -180,6 +191,15 @@ SOUND: dict[str, dict[str, Any]] = {
     "GetConsent": {"purpose": "LOCATION"},
     "RegisterPushDevice": {"device_id": "phone", "device": {"kind": 1, "token": "a-token-of-a-phone"}},
     "DeletePushDevice": {"device_id": "phone"},
+    "RegisterWebhook": {"webhook_id": "w", "webhook": {"url": "https://example.com/hook"}},
+    **{
+        name: {"webhook_id": "w"}
+        for name in (
+            *("GetWebhook", "DeleteWebhook", "RotateWebhookSecret", "EnableWebhook", "TestWebhook"),
+            "ListWebhookDeliveries",
+        )
+    },
+    "ReplayWebhook": {"webhook_id": "w", "replay": {"after": "event"}},
     "UpdateNotificationPreferences": {"preferences": {"language": "ko"}},
     "GetDataExport": {"export_id": "ex-1"},
     "StreamDataExport": {"export_id": "ex-1"},

@@ -86,6 +86,13 @@ __all__ = [
     "FailureReason",
     "FieldError",
     "FleetComparison",
+    "FleetComponentFailures",
+    "FleetDoorFailures",
+    "FleetFailureBucket",
+    "FleetFailureCause",
+    "FleetFailures",
+    "FleetModelFailures",
+    "FleetTotals",
     "GearPosition",
     "GrantKind",
     "GrantSchedule",
@@ -105,6 +112,7 @@ __all__ = [
     "LockMode",
     "NewEventTicket",
     "NewPushDevice",
+    "NewWebhook",
     "NotificationPreferences",
     "NotificationPreferencesInput",
     "ObservedDoor",
@@ -133,6 +141,16 @@ __all__ = [
     "UnlockMode",
     "VehicleRole",
     "WebPushKeys",
+    "Webhook",
+    "WebhookBacklog",
+    "WebhookDelivery",
+    "WebhookDeliveryList",
+    "WebhookDeliveryStatus",
+    "WebhookDisabledReason",
+    "WebhookList",
+    "WebhookReplay",
+    "WebhookReplayResult",
+    "WebhookState",
     "Weekday",
 ]
 
@@ -184,6 +202,13 @@ class ErrorCode(Word):
     - `RATE_LIMITED` (429): Too many requests; `Retry-After` says when to come back.
     - `TOO_MANY_DEVICES` (409): The caller has registered as many devices for push notifications as one may
       have.
+    - `TOO_MANY_WEBHOOKS` (409): The caller has registered as many webhooks as one may have.
+    - `WEBHOOK_NOT_FOUND` (404): None of the caller's webhooks has this id.
+    - `WEBHOOK_NOT_ACTIVE` (409): The webhook is sent nothing now: its URL has not answered its challenge, or
+      it is disabled.
+    - `WEBHOOK_STOPPED` (409): The operator has stopped the webhook; only they enable it again.
+    - `WEBHOOK_EVENT_NOT_FOUND` (404): There is no such event of the webhook's vehicles, or it is not kept any
+      more. Replay since a time instead.
     - `CONSENT_TEXT_CHANGED` (409): The text that was agreed to is not the one that is asked about now.
     - `PERSONAL_DATA_NOT_FOUND` (404): There is no export or erasure of this id among the caller's, or the
       export can be fetched no longer.
@@ -235,6 +260,11 @@ class ErrorCode(Word):
     CORRELATION_ID_REUSED = "CORRELATION_ID_REUSED"
     RATE_LIMITED = "RATE_LIMITED"
     TOO_MANY_DEVICES = "TOO_MANY_DEVICES"
+    TOO_MANY_WEBHOOKS = "TOO_MANY_WEBHOOKS"
+    WEBHOOK_NOT_FOUND = "WEBHOOK_NOT_FOUND"
+    WEBHOOK_NOT_ACTIVE = "WEBHOOK_NOT_ACTIVE"
+    WEBHOOK_STOPPED = "WEBHOOK_STOPPED"
+    WEBHOOK_EVENT_NOT_FOUND = "WEBHOOK_EVENT_NOT_FOUND"
     CONSENT_TEXT_CHANGED = "CONSENT_TEXT_CHANGED"
     PERSONAL_DATA_NOT_FOUND = "PERSONAL_DATA_NOT_FOUND"
     ERASURE_BEGUN = "ERASURE_BEGUN"
@@ -686,6 +716,51 @@ class VehicleRole(Word):
     OWNER = "OWNER"
     SHARED_USER = "SHARED_USER"
     DIGITAL_KEY = "DIGITAL_KEY"
+
+
+class WebhookDeliveryStatus(Word):
+    """One of PENDING, DELIVERED, FAILED, NOT_ALLOWED, HELD.
+
+    - `PENDING`: It waits for its first attempt, or for the next.
+    - `FAILED`: It was tried for as long as events are, and is tried no more.
+    - `NOT_ALLOWED`: It was not sent: the right to it had ended by then.
+    - `HELD`: It happened while the webhook was DISABLED: a replay sends it.
+    """
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+    NOT_ALLOWED = "NOT_ALLOWED"
+    HELD = "HELD"
+
+
+class WebhookDisabledReason(Word):
+    """One of CHALLENGE_FAILED, GONE, FAILING, OPERATOR, BACKLOG.
+
+    - `CHALLENGE_FAILED`: The URL did not answer the challenge as it should; `lastFailure` says what it did.
+    - `GONE`: The URL answered 410 Gone.
+    - `FAILING`: It has failed for too long and too often.
+    - `OPERATOR`: The operator has stopped it.
+    - `BACKLOG`: More waited for it than is kept.
+    """
+
+    CHALLENGE_FAILED = "CHALLENGE_FAILED"
+    GONE = "GONE"
+    FAILING = "FAILING"
+    OPERATOR = "OPERATOR"
+    BACKLOG = "BACKLOG"
+
+
+class WebhookState(Word):
+    """One of PENDING, ACTIVE, DISABLED.
+
+    - `PENDING`: The URL has not answered its challenge yet: it is sent nothing else.
+    - `DISABLED`: It is sent nothing until it is enabled again: see `disabledReason`.
+    """
+
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
 
 
 class Weekday(Word):
@@ -1629,6 +1704,123 @@ class FleetComparison(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetComponentFailures(Model):
+    """FleetComponentFailures."""
+
+    component: FailureComponent
+    failures: int
+    share: float
+    """Of all failures, 0-1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetDoorFailures(Model):
+    """What vehicles said of a door that did not do what was asked."""
+
+    door_id: str
+    """driver, passenger, rearLeft, rearRight or trunk."""
+    failures: int
+    reasons: Sequence[ReasonCount]
+    """Most frequent first. Those that too few vehicles had are in `failures` alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFailureBucket(Model):
+    """A part of the period, in which enough vehicles were commanded: a day, of 90d a week (UTC)."""
+
+    commands: int
+    failures: int
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFailureCause(Model):
+    """A reason for which commands of many vehicles failed."""
+
+    failure_reason: FailureReason
+    component: FailureComponent
+    failures: int
+    """Commands that failed for it."""
+    share: float
+    """Of all failures, 0-1."""
+    failure_rate: float
+    """Failures for it of commands, 0-1."""
+    title: str
+    """What happened, in a few words."""
+    cause: str
+    """Why, most likely."""
+    guidance: str
+    """What to do about it."""
+    fleet_failure_rate: float | None = None
+    """The same of all models, where one is asked about. Absent where too few vehicles had it."""
+    previous_failure_rate: float | None = None
+    """The same in the period before. Absent where too few vehicles had it then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFailures(Model):
+    """Why lock and unlock commands failed in the fleet, or of a model. It is about no vehicle and no person:
+    each figure is of `minimumVehicles` or more, and what fewer had is counted together with the rest.
+    """
+
+    period: str
+    """7d, 30d or 90d."""
+    language: str
+    """en or ko: of title, cause and guidance."""
+    minimum_vehicles: int
+    """So many vehicles, or more, are behind each figure."""
+    causes: Sequence[FleetFailureCause]
+    """Most frequent first."""
+    other_failures: int
+    """Failures whose reasons too few vehicles had."""
+    doors: Sequence[FleetDoorFailures]
+    """Most frequent first."""
+    components: Sequence[FleetComponentFailures]
+    """Most frequent first."""
+    buckets: Sequence[FleetFailureBucket]
+    """Oldest first. Those in which too few vehicles were commanded are left out."""
+    models: Sequence[FleetModelFailures]
+    """Most commands first. Empty where one model was asked about."""
+    model: str | None = None
+    """The model that was asked about. Absent for all of them."""
+    from_: datetime | None = None
+    to: datetime | None = None
+    counted_until: datetime | None = None
+    """Commands that ended by then are counted."""
+    totals: FleetTotals | None = None
+    """Absent where fewer vehicles were commanded; then all else is empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetModelFailures(Model):
+    """FleetModelFailures."""
+
+    model: str
+    """"unknown" for vehicles that no file is for; "other" for the models with too few vehicles, together."""
+    commands: int
+    failures: int
+    failure_rate: float
+    """Failures of commands, 0-1."""
+    reasons: Sequence[ReasonCount]
+    """Most frequent first. Those that too few vehicles had are in `failures` alone."""
+    times_fleet: float | None = None
+    """That of the whole fleet is 1. Absent where nothing failed in the fleet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetTotals(Model):
+    """Lock and unlock commands of many vehicles."""
+
+    commands: int
+    failures: int
+    failure_rate: float
+    """Failures of commands, 0-1."""
+    previous_failure_rate: float | None = None
+    """The same in the period before. Absent where it is known of too few vehicles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrantSchedule(Model):
     """When a grant holds. Where the clock is put back it holds from the first time that the clock reads `opens`
     to the last time that it reads `closes`; times that the clock leaps over are the moment of the leap.
@@ -1806,6 +1998,30 @@ class NewPushDevice(Model):
     """Of WEB_PUSH only, and required there: the subscription's keys."""
     app: str | None = None
     """Which of the maker's apps it is (of APNS, the topic). Default: the operator's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewWebhook(Model):
+    """What a webhook is to be."""
+
+    url: str
+    """Where events are posted to: https, without user, password and fragment, at a public address. Required.
+    """
+    event_types: (
+        Sequence[
+            Literal[
+                "door.status.updated", "command.updated", "command.finished", "system.alert", "access.changed"
+            ]
+        ]
+        | None
+    ) = None
+    """Only events of these types. Empty: all."""
+    vehicles: Sequence[str] | None = None
+    """Only events of these vehicles: 17 characters each, no I, O or Q; upper-cased on entry. Empty: all vehicles
+    on which the caller has a right at the time.
+    """
+    description: str | None = None
+    """For people: shown as it was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -2078,3 +2294,107 @@ class WebPushKeys(Model):
     """The browser's public key, an uncompressed point of P-256: 65 bytes."""
     auth: str
     """16 bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook(Model):
+    """One of the caller's webhooks."""
+
+    webhook_id: str
+    """The caller's own name for it."""
+    url: str
+    event_types: Sequence[str]
+    """Empty: all types."""
+    vehicles: Sequence[str]
+    """Empty: all vehicles on which the caller has a right."""
+    state: WebhookState
+    description: str | None = None
+    disabled_reason: WebhookDisabledReason | None = None
+    """Present where it is DISABLED."""
+    disabled_at: datetime | None = None
+    """Present where it is DISABLED."""
+    last_failure: str | None = None
+    """What the URL did at the last failure since it last took something: a word, or STATUS_ and what it
+    answered.
+    """
+    registered_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_delivered_at: datetime | None = None
+    """When the URL last took something."""
+    secret: str | None = None
+    """What signatures are made with, `whsec_` and base64: only in the answer to the request that made it."""
+    previous_secret_until: datetime | None = None
+    """Until when the secret before this one signs, too."""
+    backlog: WebhookBacklog | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookBacklog(Model):
+    """What waits to be delivered."""
+
+    waiting: int
+    oldest_at: datetime | None = None
+    """When the oldest of it happened. Absent where nothing waits."""
+    next_attempt_at: datetime | None = None
+    """When the next of it is tried. Absent where nothing waits, or the webhook is not ACTIVE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivery(Model):
+    """One event on its way to one webhook."""
+
+    event_id: str
+    """The `webhook-id` under which it is sent."""
+    event_type: str
+    status: WebhookDeliveryStatus
+    attempts: int
+    vin: str | None = None
+    """Absent where it is about no vehicle."""
+    occurred_at: datetime | None = None
+    last_attempt_at: datetime | None = None
+    response_status: int | None = None
+    """The status that the URL answered at the last attempt. Absent where it answered nothing."""
+    failure: str | None = None
+    """What went wrong at the last attempt, in a word. Absent where nothing did."""
+    next_attempt_at: datetime | None = None
+    """Present with PENDING."""
+    delivered_at: datetime | None = None
+    """Present with DELIVERED."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDeliveryList(Model):
+    """Deliveries, the newest event first."""
+
+    deliveries: Sequence[WebhookDelivery]
+    total: int
+    """How many there are of this status, on all pages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookList(Model):
+    """The caller's webhooks, in the order in which they were registered."""
+
+    webhooks: Sequence[Webhook]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookReplay(Model):
+    """From where on events are delivered once more: exactly one of both. Needs exactly one of after and since."""
+
+    after: str | None = None
+    """Those that came after this event of the webhook's: its `webhook-id`."""
+    since: datetime | None = None
+    """Those that happened at this time or later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookReplayResult(Model):
+    """WebhookReplayResult."""
+
+    replayed: int
+    """So many are sent once more; at most 10,000 with one request."""
+    has_more: bool
+    """There are more: ask again, after the last of these."""
+    last_event_id: str | None = None
+    """The last of them, for the next request. Absent where there are none."""

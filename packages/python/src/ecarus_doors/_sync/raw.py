@@ -847,6 +847,53 @@ class SyncRawDoors:
         )
         return self._session.stream(call)
 
+    def get_fleet_failures(
+        self,
+        *,
+        period: Literal["7d", "30d", "90d"] | None = None,
+        language: Literal["en", "ko"] | None = None,
+        model: str | None = None,
+        correlation_id: str | None = None,
+    ) -> models.FleetFailures:
+        """Causes per period, door, component and model, compared with the fleet and with the period before: `GET
+        /api/v1/remotecontrol/fleet/failures`.
+
+        Causes per period, door, component and model, compared with the fleet and with the period before.
+        """
+        call: Call[models.FleetFailures] = Call(
+            "getFleetFailures",
+            "GET",
+            "/api/v1/remotecontrol/fleet/failures",
+            query={"period": period, "language": language, "model": model},
+            answers={200: models.FleetFailures},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def get_fleet_failures_table(
+        self,
+        *,
+        period: Literal["7d", "30d", "90d"] | None = None,
+        language: Literal["en", "ko"] | None = None,
+        model: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
+        """The same as a table: CSV (RFC 4180, UTF-8), a line for each model, reason and door that enough
+        vehicles had: `GET /api/v1/remotecontrol/fleet/failures.csv`.
+
+        The same as a table: CSV (RFC 4180, UTF-8), a line for each model, reason and door that enough
+        vehicles had.
+        """
+        call: Call[str] = Call(
+            "getFleetFailuresTable",
+            "GET",
+            "/api/v1/remotecontrol/fleet/failures.csv",
+            query={"period": period, "language": language, "model": model},
+            answers={200: str},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
     def list_vehicles(self, *, correlation_id: str | None = None) -> models.PersonVehicleList:
         """The vehicles on which the caller has a right now: `GET /api/v1/remotecontrol/vehicles`.
 
@@ -1155,6 +1202,191 @@ class SyncRawDoors:
             "/api/v1/remotecontrol/security/accounts/restore",
             body=body,
             answers={200: models.PrincipalStanding},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def list_webhooks(self, *, correlation_id: str | None = None) -> models.WebhookList:
+        """The caller's webhooks: `GET /api/v1/remotecontrol/webhooks`.
+
+        The caller's webhooks.
+        """
+        call: Call[models.WebhookList] = Call(
+            "listWebhooks",
+            "GET",
+            "/api/v1/remotecontrol/webhooks",
+            answers={200: models.WebhookList},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def register_webhook(
+        self, webhook_id: str, body: models.NewWebhook, *, correlation_id: str | None = None
+    ) -> models.Webhook:
+        """Registers a webhook, or replaces what it is to be: `PUT /api/v1/remotecontrol/webhooks/{webhookId}`.
+
+        Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a
+        challenge, and nothing else until it has answered; look at `state`. The answer to the request that
+        made it has its secret, and so has the answer to the same request sent again under the same
+        correlation id.
+
+        - 409 `TOO_MANY_WEBHOOKS`: the caller has as many as one may have. Delete one first.
+        - 422 `CORRELATION_ID_REUSED`: this correlation id registered it with another body.
+        """
+        call: Call[models.Webhook] = Call(
+            "registerWebhook",
+            "PUT",
+            "/api/v1/remotecontrol/webhooks/{webhookId}",
+            path={"webhookId": webhook_id},
+            body=body,
+            answers={200: models.Webhook},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def get_webhook(self, webhook_id: str, *, correlation_id: str | None = None) -> models.Webhook:
+        """One of the caller's webhooks, with its backlog: `GET /api/v1/remotecontrol/webhooks/{webhookId}`.
+
+        One of the caller's webhooks, with its backlog.
+
+        - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+        """
+        call: Call[models.Webhook] = Call(
+            "getWebhook",
+            "GET",
+            "/api/v1/remotecontrol/webhooks/{webhookId}",
+            path={"webhookId": webhook_id},
+            answers={200: models.Webhook},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def delete_webhook(
+        self, webhook_id: str, *, correlation_id: str | None = None
+    ) -> models.WebhookList:
+        """Sends it nothing any more, at once; answers with those that are left: `DELETE
+        /api/v1/remotecontrol/webhooks/{webhookId}`.
+
+        Sends it nothing any more, at once; answers with those that are left. Deleting what is not there is
+        not an error.
+        """
+        call: Call[models.WebhookList] = Call(
+            "deleteWebhook",
+            "DELETE",
+            "/api/v1/remotecontrol/webhooks/{webhookId}",
+            path={"webhookId": webhook_id},
+            answers={200: models.WebhookList},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def rotate_webhook_secret(
+        self, webhook_id: str, *, correlation_id: str | None = None
+    ) -> models.Webhook:
+        """Makes a new secret: `POST /api/v1/remotecontrol/webhooks/{webhookId}/rotate`.
+
+        Makes a new secret. For 24 hours what is sent is signed with the one before it, too. The same request
+        again, under the same correlation id, is answered with the same secret.
+
+        - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+        """
+        call: Call[models.Webhook] = Call(
+            "rotateWebhookSecret",
+            "POST",
+            "/api/v1/remotecontrol/webhooks/{webhookId}/rotate",
+            path={"webhookId": webhook_id},
+            answers={200: models.Webhook},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def enable_webhook(self, webhook_id: str, *, correlation_id: str | None = None) -> models.Webhook:
+        """Has the URL challenged anew, and what waits sent again once it has answered: `POST
+        /api/v1/remotecontrol/webhooks/{webhookId}/enable`.
+
+        Has the URL challenged anew, and what waits sent again once it has answered. One that is ACTIVE stays
+        so.
+
+        - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+        - 409 `WEBHOOK_STOPPED`: the operator has stopped it.
+        """
+        call: Call[models.Webhook] = Call(
+            "enableWebhook",
+            "POST",
+            "/api/v1/remotecontrol/webhooks/{webhookId}/enable",
+            path={"webhookId": webhook_id},
+            answers={200: models.Webhook},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def test_webhook(
+        self, webhook_id: str, *, correlation_id: str | None = None
+    ) -> models.WebhookDelivery:
+        """Sends it a webhook.test; once for each correlation id: `POST
+        /api/v1/remotecontrol/webhooks/{webhookId}/test`.
+
+        Sends it a webhook.test; once for each correlation id.
+
+        - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+        - 409 `WEBHOOK_NOT_ACTIVE`: it is sent nothing now.
+        """
+        call: Call[models.WebhookDelivery] = Call(
+            "testWebhook",
+            "POST",
+            "/api/v1/remotecontrol/webhooks/{webhookId}/test",
+            path={"webhookId": webhook_id},
+            answers={200: models.WebhookDelivery},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def list_webhook_deliveries(
+        self,
+        webhook_id: str,
+        *,
+        status: models.WebhookDeliveryStatus | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        correlation_id: str | None = None,
+    ) -> models.WebhookDeliveryList:
+        """What was sent to it and what waits: `GET /api/v1/remotecontrol/webhooks/{webhookId}/deliveries`.
+
+        What was sent to it and what waits.
+
+        - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+        """
+        call: Call[models.WebhookDeliveryList] = Call(
+            "listWebhookDeliveries",
+            "GET",
+            "/api/v1/remotecontrol/webhooks/{webhookId}/deliveries",
+            path={"webhookId": webhook_id},
+            query={"status": status, "limit": limit, "offset": offset},
+            answers={200: models.WebhookDeliveryList},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def replay_webhook(
+        self, webhook_id: str, body: models.WebhookReplay, *, correlation_id: str | None = None
+    ) -> models.WebhookReplayResult:
+        """Sends it once more what happened after an event or since a time, under the same ids, also what it was
+        never sent because it was DISABLED: `POST /api/v1/remotecontrol/webhooks/{webhookId}/replay`.
+
+        Sends it once more what happened after an event or since a time, under the same ids, also what it was
+        never sent because it was DISABLED. Sending the same request again adds nothing to what waits.
+
+        - 404 `WEBHOOK_NOT_FOUND`: none of this id is the caller's.
+        - 409 `WEBHOOK_NOT_ACTIVE`: it is sent nothing now. Enable it first.
+        - 404 `WEBHOOK_EVENT_NOT_FOUND`: there is no such event of its vehicles, or it is not kept any more.
+        """
+        call: Call[models.WebhookReplayResult] = Call(
+            "replayWebhook",
+            "POST",
+            "/api/v1/remotecontrol/webhooks/{webhookId}/replay",
+            path={"webhookId": webhook_id},
+            body=body,
+            answers={200: models.WebhookReplayResult},
             correlation_id=correlation_id,
         )
         return self._session.send(call)
