@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.edge_config import ROOT
+from mesh.edge_config import PROBLEM_TYPES, ROOT, problem_types
 from mesh.issuer_seed import issuer_url
 from mesh.ports import LOOPBACK
 from mesh.sandbox_fleet import SAMPLE_KEY
@@ -32,6 +32,13 @@ SOCKET_LIMITS = {
 def catalogue(ports: Ports) -> str:
     """Return the URL below which the sandbox's portal has an entry for each problem."""
     return f"{ports.page_origins[0]}/portal/problems/"
+
+
+def types_of_problems(ports: Ports, environment: Mapping[str, str], *, has_pages: bool) -> str:
+    """Return what `type` of a problem begins with: what the user says, or the portal's catalogue where there is one.
+    Raises ValueError, naming the key.
+    """
+    return problem_types(environment, catalogue(ports) if has_pages else PROBLEM_TYPES)
 
 
 def page_settings(

@@ -90,6 +90,20 @@ class ProblemEntry:
         """The `type` of its problem document."""
         return TYPE_BASE + self.slug
 
+    def described(self) -> dict[str, Any]:
+        """Return what is known of it, as the OpenAPI document's `x-problems` has it."""
+        return {
+            "code": self.code,
+            "status": self.http_status,
+            "title": self.title,
+            "when": self.when,
+            "retryable": self.retryable,
+            "mayHaveSucceeded": self.may_have_acted,
+            "grpcCode": self.grpc_code,
+            "remedy": self.remedy,
+            "guidance": self.guidance,
+        }
+
 
 class Contract:
     """The public part of the descriptor set `image`, which has its comments.

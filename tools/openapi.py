@@ -352,18 +352,7 @@ class _Document:
             },
             "required": ["type", "title", "status", "detail", "code"],
             "x-problems": [
-                {
-                    "code": entry.code,
-                    "status": entry.http_status,
-                    "title": entry.title,
-                    "when": entry.when,
-                    "retryable": entry.retryable,
-                    "mayHaveSucceeded": entry.may_have_acted,
-                    "grpcCode": entry.grpc_code,
-                    "remedy": entry.remedy,
-                    "guidance": entry.guidance,
-                    "operations": self._answering.get(entry.code, []),
-                }
+                {**entry.described(), "operations": self._answering.get(entry.code, [])}
                 for entry in self._contract.refusals.values()
             ],
         }

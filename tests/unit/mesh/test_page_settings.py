@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.edge_config import problem_types
-from mesh.page_settings import catalogue, page_settings
+from mesh.edge_config import PROBLEM_TYPES
+from mesh.page_settings import catalogue, page_settings, types_of_problems
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
 
@@ -31,4 +31,7 @@ def test_the_documentation_is_named_where_it_was_built(
 def test_types_lead_to_the_portal_s_own_catalogue() -> None:
     base = catalogue(Ports(20_000))
     assert base == f"http://localhost:{Ports(20_000).http}/portal/problems/"
-    assert problem_types({}, base) == base
+    assert types_of_problems(Ports(20_000), {}, has_pages=True) == base
+    assert types_of_problems(Ports(20_000), {}, has_pages=False) == PROBLEM_TYPES
+    named = {"DOORS_PROBLEM_TYPE_BASE": "https://api.example.com/problems/"}
+    assert types_of_problems(Ports(20_000), named, has_pages=True) == named["DOORS_PROBLEM_TYPE_BASE"]
