@@ -35,7 +35,7 @@ ABOUT = (
     "documents (RFC 9457) of one shape; `retryable` says whether the same request may succeed later, "
     "`mayHaveSucceeded` whether something may have happened all the same."
 )
-UNAUTHENTICATED = 401
+CHALLENGED = (401, 403)
 _HEADERS: Mapping[str, Schema] = {
     "X-Correlation-ID": {
         "description": "The request's, or the one that was made for it.",
@@ -55,8 +55,7 @@ _HEADERS: Mapping[str, Schema] = {
         "schema": {"type": "integer", "minimum": 0},
     },
     "WWW-Authenticate": {
-        "description": "RFC 6750, 9449 and 9470.",
-        "required": True,
+        "description": "RFC 6750, 9449 and 9470. Of a 403 where the token's scope is what is missing.",
         "schema": {"type": "string"},
     },
     "Location": {
@@ -297,7 +296,7 @@ class _Document:
         responses: Schema = {}
         for status, entries in sorted(by_status.items()):
             headers = ["X-Correlation-ID", "RateLimit", "RateLimit-Policy", "Retry-After"]
-            headers += ["WWW-Authenticate"] if status == UNAUTHENTICATED else []
+            headers += ["WWW-Authenticate"] if status in CHALLENGED else []
             responses[str(status)] = {
                 "description": "\n".join(f"- `{entry.code}`: {entry.when}" for entry in entries),
                 "headers": _referred(headers),
