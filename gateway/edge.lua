@@ -13,7 +13,10 @@ local INTERNAL = {
   "x-envoy-upstream-healthchecked-cluster", "x-envoy-immediate-health-check-fail",
 }
 local PASSED_ON = { "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy" }
+-- What the services' documents begin with. Where the catalogue of problems is here, the listener's filter_context says:
+-- one setting of the edge in place of one in each service (docs/decisions/0236).
 local TYPE_BASE = "https://docs.ecarus.example/problems/"
+local TYPED = '{"type":"' .. TYPE_BASE
 
 -- For an error that brought no document of its own: a service that died, or grpc's own refusals.
 -- code, title, detail, safe to retry, whether a change may have been made (nil: not known)
@@ -37,6 +40,11 @@ local FALLBACK = {
 local DEFECT = { "INTERNAL_ERROR", "Internal error",
     "A defect of the service stopped this request; report it with the correlation id.", false, nil }
 -- end of generated
+-- What pages of other origins may send, and what of an answer their scripts may read (the Fetch standard's CORS; docs/decisions/0215).
+local PAGE_SENDS = "Authorization, DPoP, Content-Type, Accept, Accept-Language, X-Correlation-ID, Idempotency-Key, Prefer, Last-Event-ID"
+local PAGE_READS = "X-Correlation-ID, Location, Content-Location, Preference-Applied, Retry-After, RateLimit, RateLimit-Policy, "
+  .. "WWW-Authenticate, Allow, Accept-Encoding, Date"
+local PAGE_REMEMBERS = "600"
 -- Two years of nothing but TLS (RFC 6797). Only over TLS, and not for "localhost": a browser would keep to it for
 -- every other program there.
 local HSTS = "max-age=63072000"
@@ -80,6 +88,23 @@ local function health_of(handle)
   return bytes:sub(8):match("^[%w._]+$")
 end
 
+-- The Origin of a page that may call the API. A preflight is answered in its place: see tell_page.
+local function note_page(handle, headers, metadata, method)
+  local origin = headers:get("origin")
+  if not origin then
+    return
+  end
+  local listed = handle:virtualHost():metadata()
+  local exact, any_port = listed:get("cors_exact") or {}, listed:get("cors_any_port") or {}
+  if not (exact[origin] or any_port[origin] or any_port[origin:match("^(.*):%d%d?%d?%d?%d?$") or ""]) then
+    return
+  end
+  metadata:set(METADATA, "page", origin)
+  if method == "OPTIONS" and headers:get("access-control-request-method") then
+    metadata:set(METADATA, "preflight", headers:get("access-control-request-private-network") == "true" and "private" or "plain")
+  end
+end
+
 -- One that is sent but malformed is left in place for the access service to refuse; the answer then
 -- carries the made one.
 function envoy_on_request(handle)
@@ -110,6 +135,9 @@ function envoy_on_request(handle)
   metadata:set(METADATA, "path", path)
   metadata:set(METADATA, "method", method)
   -- What is false is left unsaid: each word said costs every request.
+  if path:sub(1, 5) == "/api/" and not is_team then
+    note_page(handle, headers, metadata, method)
+  end
   local host = headers:get(":authority"):lower():match("^[^:]*")
   if ssl ~= nil and host ~= "localhost" then
     metadata:set(METADATA, "hsts", true)
@@ -138,6 +166,24 @@ end
 
 local function quoted(text)
   return '"' .. text:gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
+end
+
+-- The document with a type that leads to this place's catalogue.
+local function led(handle, document)
+  local context = handle:filterContext()
+  local base = context and context:get("problem_types")
+  if not base or base == TYPE_BASE or document:sub(1, #TYPED) ~= TYPED then
+    return document
+  end
+  return '{"type":"' .. base .. document:sub(#TYPED + 1)
+end
+
+-- The same of what access or the gateway refused, whose document is the body already.
+local function lead(handle)
+  local body = handle:body()
+  if body then
+    body:setBytes(led(handle, body:getBytes(0, body:length())))
+  end
 end
 
 local function fallback(status, metadata)
@@ -182,7 +228,7 @@ local function tell(handle, headers, metadata)
       headers:replace("retry-after", "1")
     end
   end
-  body:setBytes(document)
+  body:setBytes(led(handle, document))
   headers:replace(":status", status)
   headers:replace("content-type", "application/problem+json")
   strip(headers)
@@ -191,7 +237,7 @@ end
 -- To what is gRPC by its content type alone Envoy answers in gRPC, which nobody who asks for a path of REST reads.
 local function refuse_misnamed(handle, headers, metadata)
   local status = headers:get("grpc-status") == "8" and "429" or "415"
-  handle:body(true):setBytes(fallback(status, metadata))
+  handle:body(true):setBytes(led(handle, fallback(status, metadata)))
   headers = handle:headers()
   headers:replace(":status", status)
   headers:replace("content-type", "application/problem+json")
@@ -254,6 +300,30 @@ local function tell_milliseconds(handle, instead)
   end
 end
 
+-- Lets the page's script read the answer, whoever gave it. A preflight of a path that there is comes back as the 405 that says
+-- which methods it has: that is told in the words of a preflight. Of a path that there is not it stays 404.
+local function tell_page(handle, headers, metadata)
+  headers:replace("access-control-allow-origin", metadata.page)
+  if not metadata.preflight then
+    headers:replace("access-control-expose-headers", PAGE_READS)
+    return
+  end
+  local methods = headers:get("allow")
+  if headers:get(":status") ~= "405" or not methods then
+    return
+  end
+  handle:body(true):setBytes("")
+  headers = handle:headers()
+  headers:replace(":status", "200")
+  headers:replace("access-control-allow-methods", methods)
+  headers:replace("access-control-allow-headers", PAGE_SENDS)
+  headers:replace("access-control-max-age", PAGE_REMEMBERS)
+  if metadata.preflight == "private" then
+    headers:replace("access-control-allow-private-network", "true")
+  end
+  headers:remove("content-type")
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata():get(METADATA)
@@ -265,6 +335,13 @@ function envoy_on_response(handle)
     headers:remove("x-http-code") -- all else of native gRPC passes untouched
     headers:remove("x-http-body")
     return
+  end
+  if metadata.path:sub(1, 5) == "/api/" then
+    headers:add("vary", "Origin") -- who may read it differs, also where nobody was named
+    if metadata.page then
+      tell_page(handle, headers, metadata)
+      headers = handle:headers()
+    end
   end
   if metadata.hsts then
     headers:replace("strict-transport-security", HSTS)
@@ -283,8 +360,11 @@ function envoy_on_response(handle)
     end
     local instead = headers:get("x-http-body")
     strip(headers)
-    if headers:get("content-type") == "application/json" then
+    local content_type = headers:get("content-type")
+    if content_type == "application/json" then
       tell_milliseconds(handle, instead) -- handles taken before body() are dead after it
+    elseif content_type == "application/problem+json" then
+      lead(handle)
     end
   end
   headers = handle:headers()

@@ -5,6 +5,8 @@ Envoy does not expand variables itself.
 
 from __future__ import annotations
 
+import json
+import re
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from mesh.files import write_private
 from services import registry
+from services.platform.origins import LOOPBACK, OriginAllowlist, allowlist_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mesh.ports import Ports
 
@@ -71,6 +74,36 @@ class EdgeLimits:
 
 
 USUAL = EdgeLimits()
+NO_ORIGINS = OriginAllowlist()
+CORS_ORIGINS = "DOORS_CORS_ORIGINS"
+
+
+def read_origins(environment: Mapping[str, str]) -> OriginAllowlist:
+    """Return the origins whose pages may call the API, of DOORS_CORS_ORIGINS; in the sandbox, unless it is set, every
+    page of this machine. Raises ValueError, naming the key.
+    """
+    try:
+        return allowlist_of(environment.get(CORS_ORIGINS) or ",".join(LOOPBACK))
+    except ValueError as error:
+        raise ValueError(f"{CORS_ORIGINS}: {error}") from None
+
+
+PROBLEM_TYPES = "https://docs.ecarus.example/problems/"
+"""What `type` of a problem begins with where nobody says where the catalogue is."""
+_TYPES_LENGTH = 256
+_TYPES = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/")
+
+
+def problem_types(environment: Mapping[str, str], usual: str = PROBLEM_TYPES) -> str:
+    """DOORS_PROBLEM_TYPE_BASE: the absolute URL below which the catalogue of problems is. Raises ValueError, naming the
+    key.
+    """
+    text = environment.get("DOORS_PROBLEM_TYPE_BASE") or usual
+    if len(text) > _TYPES_LENGTH or not _TYPES.fullmatch(text):
+        raise ValueError(
+            f"DOORS_PROBLEM_TYPE_BASE must be a URL that ends with a slash, not {text[:_TYPES_LENGTH]!r}"
+        )
+    return text
 
 
 def _descriptors() -> int:
@@ -89,8 +122,16 @@ def _number(environment: Mapping[str, str], key: str, usual: int) -> int:
     return int(text)
 
 
-def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits = USUAL) -> str:
-    """Return the configuration as YAML; `admin` is where the admin interface's socket goes.
+def render_edge(
+    ports: Ports,
+    pki_folder: Path,
+    admin: Path,
+    limits: EdgeLimits = USUAL,
+    origins: OriginAllowlist = NO_ORIGINS,
+    types: str = PROBLEM_TYPES,
+) -> str:
+    """Return the configuration as YAML; `admin` is where the admin interface's socket goes. Pages of `origins` may call
+    the API from a browser. `types` is what `type` of a problem begins with.
 
     A name in envoy.yaml that is not filled in is a KeyError.
     """
@@ -101,13 +142,22 @@ def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits 
         "ADMIN_SOCKET": admin,
         "GATEWAY_PORT": ports.gateway,
         "PAGES_PORT": ports.pages,
+        "PROBLEM_TYPES": types,
         "PKI_DIR": pki_folder,
         "GATEWAY_DIR": ROOT / "gateway",
         "GEN_DIR": ROOT / "gen",
         **{f"{name.upper()}_PORT": ports.service(name) for name in registry.PUBLIC},
         **limits.names(),
+        "CORS_EXACT": _table(origins.exact),
+        "CORS_ANY_PORT": _table(origins.any_port),
+        "CORS_PATTERN": origins.pattern,
     }
     return Template((ROOT / "envoy.yaml").read_text(encoding="utf-8")).substitute(names)
+
+
+def _table(origins: Iterable[str]) -> str:
+    """Return them as a table of YAML, in which Lua looks each up."""
+    return json.dumps(dict.fromkeys(sorted(origins), True))
 
 
 def write_team_trust(pki_folder: Path) -> None:

@@ -175,6 +175,11 @@ class Sandbox:
         return self.folder / "secrets" / "update-id.key"
 
     @property
+    def webhook_key(self) -> Path:
+        """What webhooks' secrets are sealed under."""
+        return self.folder / "secrets" / "webhook.key"
+
+    @property
     def audit_house_key(self) -> Path:
         """What the audit ledger wraps people's keys with."""
         return self.folder / "secrets" / "audit-house.key"
@@ -279,6 +284,7 @@ class Sandbox:
         ensure_secret(self.api_key_pepper)
         ensure_secret(self.order_mac_key)
         ensure_secret(self.update_id_key)
+        ensure_secret(self.webhook_key)
         ensure_secret(self.audit_house_key)
         private_folder(self.audit_folder)
         private_folder(self.audit_second_place)

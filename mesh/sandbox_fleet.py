@@ -53,6 +53,8 @@ SAMPLE_KEY_SCOPES = (
     "door.read",
     "door.unlock",
     "door.unlock.emergency",
+    "webhooks.read",
+    "webhooks.write",
 )
 """All there are: an API key cannot step up, and the specification's lines unlock with it."""
 

@@ -19,6 +19,7 @@ from phones.directory import FailureOrder, PhoneError, PhoneFailure, PhoneKind
 from phones.inbox_page import inbox_page
 from phones.loopback_guard import LoopbackGuard
 from phones.new_phones import registration_of
+from phones.webhook_receivers import WebhookReceivers
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,6 +48,7 @@ def inbox_app(directory: PhoneDirectory, maker: PhoneMaker) -> Starlette:
             Route("/phones/{name}/inbox", inbox.empty, methods=["DELETE"]),
             Route("/phones/{name}/failures", inbox.fail, methods=["POST"]),
             Route("/phones/{name}/failures", inbox.recover, methods=["DELETE"]),
+            *WebhookReceivers().routes,
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(LoopbackGuard)],

@@ -53,6 +53,7 @@ def kept_by_service() -> Mapping[str, Sequence[KeptTable]]:
         "notification": notification.kept_tables(
             _default(NotificationSettings, "dead_letter_days"),
             _default(NotificationSettings, "push_device_days"),
+            _default(NotificationSettings, "webhook_event_days"),
         ),
     }
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from google.api import annotations_pb2
 
 from tools.contract_blocks import DOOR_PACKAGE, METHOD_FIELD, SERVICE_FIELD, TYPE_BASE
+from tools.contract_version import contract_version
 from tools.openapi_links import linked
+from tools.openapi_parts import DOCUMENTS, FIELD_ERROR, PERSONAL_DATA, PERSONAL_DATA_ROW
 from tools.openapi_schemas import Schema, SchemaSource, prose
 from tools.openapi_security import SCHEMES, SERVERS, requirements
 
@@ -92,43 +94,6 @@ _PARAMETERS: Mapping[str, Schema] = {
         "schema": {"type": "string", "maxLength": 128},
     },
 }
-_PERSONAL_DATA: Schema = {
-    "type": "object",
-    "properties": {
-        "format": {"type": "string", "const": "ecarus-personal-data/1"},
-        "exportId": {"type": "string"},
-        "subject": {"type": "string", "description": "Whose it is."},
-        "at": {"type": "string", "format": "date-time"},
-        "rows": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "service": {"type": "string"},
-                    "table": {"type": "string"},
-                    "row": {"type": "object", "additionalProperties": True},
-                },
-                "required": ["service", "table", "row"],
-            },
-        },
-        "missing": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "What could not be asked.",
-        },
-        "complete": {"type": "boolean"},
-    },
-    "required": ["format", "exportId", "subject", "at", "rows", "missing", "complete"],
-}
-"""The file of an export: no message of the contract, but a document of its own."""
-_DOCUMENTS: Mapping[str, Schema] = {
-    "application/vnd.ecarus.personal-data+json": {"$ref": "#/components/schemas/PersonalDataFile"},
-}
-_FIELD_ERROR: Schema = {
-    "type": "object",
-    "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
-    "required": ["field", "reason"],
-}
 
 
 class _Document:
@@ -139,6 +104,8 @@ class _Document:
         self._schemas = SchemaSource(image, rules.field, rules.message)
         self._examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
         self._used: set[str] = set()
+        self._answering: dict[str, list[str]] = {}
+        """The operations that may be answered with a code."""
 
     def made(self) -> Schema:
         paths: dict[str, Schema] = {}
@@ -169,7 +136,7 @@ class _Document:
             "openapi": "3.1.0",
             "info": {
                 "title": "Remote Door Control",
-                "version": "1",
+                "version": contract_version(),
                 "summary": "Lock, unlock and watch vehicles",
                 "description": ABOUT,
             },
@@ -196,6 +163,8 @@ class _Document:
             operation["x-step-up"] = access.step_up
         if access.watches_people:
             operation["security"] = requirements(access.action)
+        elif access.takes_ticket:
+            operation["security"] = [*requirements(), {"ticket": []}]
         operation["parameters"] = self._parameters(method, access, in_path, rule.body)
         if rule.body:
             body = next(f for f in self._schemas.fields_of(method.input_type) if f.name == rule.body)
@@ -205,6 +174,8 @@ class _Document:
                     JSON: self._content(method.name, "request", self._schemas.of_request(body.type_name))
                 },
             }
+        for entry in codes:
+            self._answering.setdefault(entry.code, []).append(operation["operationId"])
         operation["responses"] = {**self._answers(method, access), **self._refusals(codes)}
         return operation
 
@@ -261,7 +232,7 @@ class _Document:
         if method.output_type == HTTP_BODY:
             if not access.media_type:
                 raise SystemExit(f"{method.name} answers with an HttpBody: say its media_type")
-            content = {access.media_type: {"schema": _DOCUMENTS.get(access.media_type, {"type": "string"})}}
+            content = {access.media_type: {"schema": DOCUMENTS.get(access.media_type, {"type": "string"})}}
             return {"200": {"description": "As it is.", "headers": _referred(headers), "content": content}}
         schema = self._schemas.of_answer(method.output_type)
         answer = {JSON: self._content(method.name, "response", schema)}
@@ -349,6 +320,11 @@ class _Document:
                     "title": entry.title,
                     "when": entry.when,
                     "retryable": entry.retryable,
+                    "mayHaveSucceeded": entry.may_have_acted,
+                    "grpcCode": entry.grpc_code,
+                    "remedy": entry.remedy,
+                    "guidance": entry.guidance,
+                    "operations": self._answering.get(entry.code, []),
                 }
                 for entry in self._contract.refusals.values()
             ],
@@ -356,8 +332,9 @@ class _Document:
         return {
             "schemas": {
                 "Problem": problem,
-                "FieldError": _FIELD_ERROR,
-                "PersonalDataFile": _PERSONAL_DATA,
+                "FieldError": FIELD_ERROR,
+                "PersonalDataFile": PERSONAL_DATA,
+                "PersonalDataRow": PERSONAL_DATA_ROW,
                 **self._schemas.made,
             },
             "parameters": dict(_PARAMETERS),

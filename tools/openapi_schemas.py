@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from tools.contract_blocks import DOOR_PACKAGE, ENUM_FIELD, VALUE_FIELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 Schema = dict[str, Any]
 
@@ -45,8 +45,18 @@ _PLAIN: dict[int, Schema] = {
 class SchemaSource:
     """Makes schemas of the messages in the descriptor set `image`, which has its comments.
 
-    `rules` is the extension buf.validate.field, `message_rules` that of messages.
+    `rules` is the extension buf.validate.field, `message_rules` that of messages. Messages are those of `package`; what
+    is made of them is called by `prefix` and their name.
     """
+
+    package = DOOR_PACKAGE
+    prefix = ""
+    plain: Mapping[int, Schema] = _PLAIN
+    """What a field of a type of its own is, by FieldDescriptorProto's numbers."""
+    are_requests_closed = True
+    """Whether a request has no member that its message lacks."""
+    are_zeros_told = False
+    """Whether an enum's first value, which says nothing, is written."""
 
     def __init__(self, image: Any, rules: Any, message_rules: Any) -> None:
         self._rules, self._message_rules = rules, message_rules
@@ -55,7 +65,7 @@ class SchemaSource:
         self._comments: dict[tuple[str, str], str] = {}
         self._json_names: dict[str, str] = {}
         for file in image.file:
-            if file.package == DOOR_PACKAGE:
+            if file.package == self.package:
                 self._read(file)
         self._made: dict[str, Schema] = {}
         self._answered = self._reached(
@@ -120,8 +130,35 @@ class SchemaSource:
         """Return a reference to the schema of a message that is answered with."""
         return self._reference(message, is_request=False)
 
+    def described(self, message: str) -> str:
+        """Return a message's comment."""
+        return self.as_json(self._messages[message][1])
+
+    def has(self, message: str) -> bool:
+        """Return whether the contract has this message."""
+        return message in self._messages
+
+    def words_of(self, message: str, field: str) -> list[str]:
+        """Return the texts that the rules of a list of texts allow."""
+        (found,) = (each for each in self.fields_of(message) if each.name == field)
+        return list(getattr(found.options.Extensions[self._rules].repeated.items.string, "in"))
+
+    def values_of(self, enum: str) -> list[str]:
+        """Return the names of an enum's values, but for the first, which says nothing."""
+        return [value.name for value in self._enums[enum][0].value if value.number]
+
+    def comment_of_value(self, enum: str, name: str) -> str:
+        """Return the comment of an enum's value."""
+        described, comments = self._enums[enum]
+        return next(self.as_json(comments[value.number]) for value in described.value if value.name == name)
+
+    def name_of(self, message: str) -> str:
+        """Return what a message or an enum is called among the components: `CommandStageName`."""
+        local = message.removeprefix(f".{self.package}.").removesuffix(".Value").replace(".", "")
+        return f"{self.prefix}{local}"
+
     def _reference(self, message: str, *, is_request: bool) -> Schema:
-        name = component_name(message)
+        name = self.name_of(message)
         if is_request and message in self._answered:  # what may be sent is less than what may be answered
             name += _SENT
         if name not in self._made:
@@ -147,7 +184,7 @@ class SchemaSource:
         schema["properties"] = properties
         if required:
             schema["required"] = required
-        if is_request:
+        if is_request and self.are_requests_closed:
             schema["additionalProperties"] = False
         return schema
 
@@ -201,8 +238,8 @@ class SchemaSource:
             if field.type_name == ANY_VALUE:
                 return self._nullable(field, comment)
             return self._reference(field.type_name, is_request=is_request)
-        schema = dict(_PLAIN[field.type])
-        return schema | _of_rule(field, rule) if is_request else schema
+        schema = dict(self.plain[field.type])
+        return schema | self.of_rule(field, rule) if is_request else schema
 
     def _nullable(self, field: Any, comment: str) -> Schema:
         named = _NULLABLE.match(comment)
@@ -212,14 +249,32 @@ class SchemaSource:
             )
         return {"anyOf": [self._of_enum(f".{DOOR_PACKAGE}.{named['enum']}.Value", None), {"type": "null"}]}
 
+    def of_rule(self, field: Any, rule: Any) -> Schema:
+        """Return what a rule of a plain field says as members of its schema."""
+        schema: Schema = {}
+        if field.type == _Type.TYPE_STRING:
+            text = rule.string
+            if text.const:
+                schema["const"] = text.const
+            if getattr(text, "in"):
+                schema["enum"] = list(getattr(text, "in"))
+            if text.pattern:
+                schema["pattern"] = EITHER_CASE if text.pattern == VIN_RULE else text.pattern
+            schema |= _bounds(text, minLength="min_len", maxLength="max_len")
+        if field.type == _Type.TYPE_INT32:
+            schema |= _bounds(
+                rule.int32, minimum="gte", maximum="lte", exclusiveMinimum="gt", exclusiveMaximum="lt"
+            )
+        return schema
+
     def _of_enum(self, enum: str, rule: Any) -> Schema:
         described, comments = self._enums[enum]
         allowed = set(getattr(rule.enum, "in")) if rule is not None else set()
         if allowed:
             return {"type": "string", "enum": [v.name for v in described.value if v.number in allowed]}
-        name = component_name(enum)
+        name = self.name_of(enum)
         if name not in self._made:
-            values = [value for value in described.value if value.number]
+            values = [value for value in described.value if value.number or self.are_zeros_told]
             meanings = [
                 f"- `{v.name}`: {self.as_json(comments[v.number])}" for v in values if comments[v.number]
             ]
@@ -227,11 +282,6 @@ class SchemaSource:
             if meanings:
                 self._made[name]["description"] = "\n".join(meanings)
         return {"$ref": f"#/components/schemas/{name}"}
-
-
-def component_name(message: str) -> str:
-    """Return what a message or an enum is called among the components: `CommandStageName`."""
-    return message.removeprefix(f".{DOOR_PACKAGE}.").removesuffix(".Value").replace(".", "")
 
 
 def prose(comment: str) -> str:
@@ -247,25 +297,6 @@ def _is_always_told(field: Any) -> bool:
     return (
         field.type != _Type.TYPE_MESSAGE and not field.proto3_optional and not field.HasField("oneof_index")
     )
-
-
-def _of_rule(field: Any, rule: Any) -> Schema:
-    """Return what a rule of a plain field says as members of its schema."""
-    schema: Schema = {}
-    if field.type == _Type.TYPE_STRING:
-        text = rule.string
-        if text.const:
-            schema["const"] = text.const
-        if getattr(text, "in"):
-            schema["enum"] = list(getattr(text, "in"))
-        if text.pattern:
-            schema["pattern"] = EITHER_CASE if text.pattern == VIN_RULE else text.pattern
-        schema |= _bounds(text, minLength="min_len", maxLength="max_len")
-    if field.type == _Type.TYPE_INT32:
-        schema |= _bounds(
-            rule.int32, minimum="gte", maximum="lte", exclusiveMinimum="gt", exclusiveMaximum="lt"
-        )
-    return schema
 
 
 def _bounds(rule: Any, **members: str) -> Schema:

@@ -41,6 +41,15 @@ SCHEMES: dict[str, Schema] = {
         "name": "DPoP",
         "description": "A JWT about this one request (RFC 9449, 4.2): its `htm`, `htu`, `ath`, `iat` and `jti`.",
     },
+    "ticket": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": (
+            "For a browser's EventSource, which sends no header: of this vehicle, good once, for 30 seconds "
+            "(`POST /api/v1/remotecontrol/events/tickets`)."
+        ),
+    },
 }
 
 

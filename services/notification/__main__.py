@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS
-from services.notification.adapters import server, store, translate
+from services.notification.adapters import server, store, translate, webhook_server
 from services.notification.adapters.kept import kept_tables
 from services.notification.adapters.people import PeopleClient
 from services.notification.adapters.rounds import JobRounds
 from services.notification.adapters.senders import open_senders, web_push_server_key
 from services.notification.adapters.texts import TextCatalogue
 from services.notification.adapters.update_link import AccessChangeHandler, DoorUpdates, subscriptions
+from services.notification.adapters.webhooks.opening import open_webhooks, update_ids_of, webhook_caller
 from services.notification.domain.devices import DeviceRules
 from services.notification.settings import NotificationSettings
 from services.notification.usecases.addressing import NoticeAddressing
@@ -37,6 +39,9 @@ from services.platform.subject_data_api import OwnData
 from services.platform.subscriptions import consumers
 from services.telematics.broker import connect_broker
 
+if TYPE_CHECKING:
+    import grpc
+
 NAME = "notification"
 _REMIND_SECONDS = 1.0
 
@@ -45,6 +50,7 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     texts = TextCatalogue.read()
     senders = open_senders(settings, CLOCK)
+    caller, update_ids = webhook_caller(settings, CLOCK), update_ids_of(settings)
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(
         migrate, settings.database_url, migrations, store.HEAD, store.NotificationModel.metadata
@@ -60,7 +66,8 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     )
     people = PeopleClient(*channels, CLOCK.monotonic)
     usual = timedelta(minutes=settings.reminder_minutes)
-    notices, updates = store.SqlNotices(database), store.SqlUpdates(database, usual)
+    notices = store.SqlNotices(database)
+    updates = store.SqlUpdates(database, usual, timedelta(hours=settings.webhook_retry_hours))
     sending = PushSending(
         notices,
         people,
@@ -74,15 +81,22 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     sending.freed = sends.hurry
     addressing = JobRounds("address_notices", NoticeAddressing(notices, people, CLOCK.now, sends.hurry).step)
     reminding = LeftReminders(updates, people, usual, CLOCK.now, addressing.hurry)
+    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
+    webhooks = open_webhooks(settings, audit.database, caller, update_ids, broker, channels[0], CLOCK)
+    await webhooks.index.refresh()
     taken = subscriptions(
-        DoorUpdates(updates, CLOCK.now, addressing.hurry), AccessChangeHandler(notices, CLOCK.now)
+        DoorUpdates(updates, CLOCK.now, addressing.hurry, webhooks.intake),
+        AccessChangeHandler(notices, CLOCK.now, webhooks.index.access_changed),
     )
     keeper = DeadLetterKeeper(database, store.dead_letters, taken, CLOCK.now)
-    audit = AuditDelivery(settings, NAME, database, store.audit_outbox, refused_kind="OPERATION_REFUSED")
     own_data = OwnData(
         audit.database,
         settings.database_url,
-        kept_tables(settings.letter_limits.keep, timedelta(days=settings.push_device_days)),
+        kept_tables(
+            settings.letter_limits.keep,
+            timedelta(days=settings.push_device_days),
+            timedelta(days=settings.webhook_event_days),
+        ),
         store.holds,
         CLOCK.now,
         audit_outbox=store.audit_outbox,
@@ -95,11 +109,16 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
         CLOCK.now,
         application_server_key=web_push_server_key(settings),
     )
+
+    def register(grpc_server: grpc.aio.Server) -> None:
+        servicer.register(grpc_server)
+        webhook_server.WebhookServicer(webhooks.api).register(grpc_server)
+
     rpc = GrpcServer(
         settings,
-        [server.SERVICE],
-        servicer.register,
-        server.POLICY,
+        [server.SERVICE, webhook_server.SERVICE],
+        register,
+        {**server.POLICY, **webhook_server.POLICY},
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
         audit=audit.hook,
@@ -121,12 +140,14 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
             audit.run(),
             addressing.run(),
             sends.run(),
+            *webhooks.jobs(),
             regularly("remind", _REMIND_SECONDS, reminding.look),
             *(consumer.run() for consumer in consumers(broker, taken, dead_letter_writer.dead_letter)),
         )
     finally:
         await rpc.stop()
         await sending.finish()
+        await webhooks.close()
         for sender in senders.values():
             await sender.close()
         await audit.close()

@@ -7,11 +7,12 @@ from datetime import timedelta
 from pydantic import Field
 
 from services.notification.adapters.senders.settings import PushSettings
+from services.notification.adapters.webhooks.settings import WebhookSettings
 from services.platform.dead_letters import LetterLimits
 from services.platform.settings import ServiceSettings, Target
 
 
-class NotificationSettings(ServiceSettings, PushSettings):
+class NotificationSettings(ServiceSettings, PushSettings, WebhookSettings):
     """Besides what every service needs: whom it asks, the push services, and bounds."""
 
     access_target: Target

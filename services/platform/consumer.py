@@ -52,12 +52,15 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Delivery(NamedTuple):
-    """One delivered message. `stored_at_ns`: when the broker stored it, since 1970; 0 when that is not known."""
+    """One delivered message. `stored_at_ns`: when the broker stored it, since 1970; `sequence`: its place in its
+    stream. Both are 0 when that is not known.
+    """
 
     subject: str
     data: bytes
     headers: Mapping[str, str] = _NO_HEADERS
     stored_at_ns: int = 0
+    sequence: int = 0
 
     def arrived_at_us(self, now_us: int) -> int:
         """Return when it arrived in the cloud, microseconds since 1970, and never later than `now_us`."""
@@ -252,7 +255,9 @@ class Consumer:
         """Handle them together; where that fails, either half."""
         if not arrived:
             return
-        deliveries = [_delivery(message, int(stored_at)) for (_, stored_at), _, message in arrived]
+        deliveries = [
+            _delivery(message, int(stored_at), int(sequence)) for (sequence, stored_at), _, message in arrived
+        ]
         try:
             unhandled = await self._keep_trying(lambda: self._handle(deliveries))
         except Exception as error:  # noqa: BLE001  # whatever it raises, one message must not stop the rest
@@ -367,5 +372,5 @@ class Consumer:
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))
 
 
-def _delivery(message: Msg, stored_at_ns: int = 0) -> Delivery:
-    return Delivery(message.subject, message.data, message.headers or _NO_HEADERS, stored_at_ns)
+def _delivery(message: Msg, stored_at_ns: int = 0, sequence: int = 0) -> Delivery:
+    return Delivery(message.subject, message.data, message.headers or _NO_HEADERS, stored_at_ns, sequence)

@@ -367,3 +367,30 @@ async def test_a_store_that_is_away_loses_nothing(
     await house.later(minutes=1)
     first, second = house.fcm.shown
     assert first[1].id == second[1].id  # sent twice, shown once
+
+
+async def test_many_hosts_of_web_push_that_hang_leave_places_for_others(house: NotificationHarness) -> None:
+    """Four of them used to fill all: a quarter of the places each."""
+    hosts = MOST_UNDER_WAY // MOST_PER_HOST
+    hang = [
+        f"https://hangs-{host}.example/{number}" for host in range(hosts) for number in range(MOST_PER_HOST)
+    ]
+    good = "https://good.example/1"
+    for number, token in enumerate((*hang, good)):
+        house.people.let(f"person-{number}")
+        await house.phone(f"person-{number}", token, PushKind.WEB_PUSH, device_id="browser")
+    house.web_push.says = {token: PushResult(PushOutcome.LATER, reason="TIMEOUT") for token in hang}
+    await house.alert("COMMAND_CONTRADICTED", "status")
+    await house.settle()  # by now they are known to hang
+    house.web_push.says.clear()
+    house.web_push.hangs.update(hang)
+    house.web_push.shown.clear()
+    house.clock.advance(60)
+    await house.alert("COMMAND_CONTRADICTED", "status")
+    while await house.addressing.step():
+        pass
+    async with asyncio.timeout(30):
+        while not house.web_push.titles(good):  # it is no event here
+            await house.sending.step()
+            await asyncio.sleep(0.01)
+    await house.sending.finish()

@@ -20,6 +20,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2, door_command_service_pb2_grpc
 
 from mesh.edge_config import EdgeLimits
+from services.platform.origins import allowlist_of
 from tests.system.edge_harness import BASE, VIN, EdgeHarness
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.asyncio(loop_sc
 LIMITS = EdgeLimits(connections=1_000, requests_per_second=50)
 OF_A_PUBLIC_LISTENER, OF_ONE_ADDRESS = 400, 200
 GOOD = {"authorization": "Bearer good"}
+PAGE = "https://app.example.com"
 ATTACKER = "127.0.0.2"
 NORMAL_SECONDS = 2.0  # generous: these machines are shared
 
@@ -44,7 +46,7 @@ async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EdgeHa
         "request_timeout: 15s": "request_timeout: 3s",
     }
     folder = tmp_path_factory.mktemp("limits")
-    async with EdgeHarness(folder, envoy, LIMITS, shorter) as harness:
+    async with EdgeHarness(folder, envoy, LIMITS, shorter, allowlist_of(PAGE)) as harness:
         yield harness
 
 
@@ -255,3 +257,32 @@ async def test_the_admin_interface_is_a_file_of_its_owner(edge: EdgeHarness) -> 
     mode = os.stat(edge.admin).st_mode  # noqa: PTH116  # one look
     assert stat.S_ISSOCK(mode)
     assert mode & 0o777 == 0o600
+
+
+async def test_what_an_address_asks_beforehand_counts_as_anything_else_it_asks(edge: EdgeHarness) -> None:
+    head = f"{BASE}/status HTTP/1.1\r\nHost: e\r\nConnection: close\r\nOrigin: {PAGE}\r\n"
+    asking = f"OPTIONS {head}Access-Control-Request-Method: GET\r\n\r\n"
+    opened = [
+        await asyncio.open_connection("127.0.0.1", edge.ports.http, local_addr=("127.0.0.9", 0))
+        for _ in range(LIMITS.requests_per_second * 3)
+    ]
+    # All at once, so that a busy machine asks as fast as a quiet one.
+    for number, (_, writer) in enumerate(opened):
+        writer.write((asking if number % 3 else f"GET {head}Authorization: Bearer good\r\n\r\n").encode())
+    async with asyncio.timeout(60):
+        answers = [(await reader.read(-1)).decode().lower() for reader, _ in opened]
+    for _, writer in opened:
+        writer.close()
+    asked = [answer for number, answer in enumerate(answers) if number % 3]
+    read = [answer for number, answer in enumerate(answers) if not number % 3]
+    assert {answer[:12] for answer in asked} == {"http/1.1 200", "http/1.1 429"}
+    assert not any(
+        "access-control-allow-methods" in each for each in asked if each.startswith("http/1.1 429")
+    )
+    # What else it asks counts beside it, and its script reads that it was too much, and when to come back.
+    refused = [answer for answer in read if answer.startswith("http/1.1 429")]
+    assert refused
+    for answer in refused:
+        assert f"access-control-allow-origin: {PAGE}\r\n" in answer
+        assert "retry-after: 1\r\n" in answer
+    await locks_as_ever(edge)

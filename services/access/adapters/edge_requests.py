@@ -67,6 +67,7 @@ class _PublicRequest:
         self.watches_people = route.watches_people
         self.step_up_decided_by_service = route.step_up_decided_by_service
         self.about_caller = route.about_caller
+        self.open_to_keys = route.open_to_keys
         self._asked = asked
         self._route = route
 
@@ -177,6 +178,7 @@ class EventsRequest(_PublicRequest):
 
     service = limit_class = step_up = ""
     changes = closed_to_agents = step_up_decided_by_service = about_caller = watches_people = False
+    open_to_keys = False
 
     def __init__(self, asked: EdgeRequest, correlation_id: str) -> None:
         self.correlation_id = correlation_id

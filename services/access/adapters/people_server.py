@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from services.access.domain.vehicle_people import RightHolder
 
+MOST_VINS = 1_000
+"""So many are told with one answer."""
 SERVICE = "ecarus.remotecontrol.access.v1.VehiclePeopleService"
 POLICY = policy_of(SERVICE)
 
@@ -27,6 +29,11 @@ class RightHolders(Protocol):
 
     async def right_holders(self, vin: str, *, at: datetime, also: str = "") -> Sequence[RightHolder]:
         """Return whoever has one at this moment, owners first, `also` in any case. Raises StorageUnavailableError."""
+
+    async def vins_of(self, person: str, *, after: str, most: int, at: datetime) -> list[str]:
+        """Return the VINs after this one that a person's grants name which have not ended, in order, `most` at most.
+        Raises StorageUnavailableError.
+        """
 
 
 class VehiclePeopleServicer(vehicle_people_service_pb2_grpc.VehiclePeopleServiceServicer):
@@ -55,4 +62,15 @@ class VehiclePeopleServicer(vehicle_people_service_pb2_grpc.VehiclePeopleService
                 )
                 for each in found
             ]
+        )
+
+    @override
+    async def ListVehiclesOfPerson(
+        self, request: vehicle_people_service_pb2.ListVehiclesOfPersonRequest, context: Context
+    ) -> vehicle_people_service_pb2.ListVehiclesOfPersonResponse:
+        found = await self._record.vins_of(
+            request.principal, after=request.after, most=MOST_VINS + 1, at=self._now()
+        )
+        return vehicle_people_service_pb2.ListVehiclesOfPersonResponse(
+            vins=found[:MOST_VINS], has_more=len(found) > MOST_VINS
         )

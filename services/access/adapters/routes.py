@@ -25,6 +25,7 @@ from ecarus.remotecontrol.door.v1 import (
     personal_data_service_pb2,
     push_device_service_pb2,
     security_case_service_pb2,
+    webhook_service_pb2,
 )
 from ecarus.remotecontrol.options.v1 import options_pb2
 from google.api import annotations_pb2
@@ -51,7 +52,7 @@ WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 EVENTS_PATH = "/api/v1/remotecontrol/events/ws"
 """Where the WebSocket of live updates is opened, which is no RPC."""
 TICKET = "ticket"
-"""The query parameter of a ticket there."""
+"""The query parameter of a ticket, there and where an RPC takes one."""
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -86,8 +87,12 @@ class Route:
     """The request's field that REST's body is bound to."""
     about_caller: bool = False
     """Whether it is about the person who calls, and no vehicle."""
+    open_to_keys: bool = False
+    """Whether an API key may ask for it, where it is about who calls."""
     watches_people: bool = False
     """Whether it is about people's accounts, and no vehicle."""
+    takes_ticket: bool = False
+    """Whether REST takes a ticket for its vehicle in place of a bearer."""
 
 
 class Routes:
@@ -144,6 +149,7 @@ def _services() -> list[ServiceDescriptor]:
             push_device_service_pb2,
             security_case_service_pb2,
             case_service_pb2,
+            webhook_service_pb2,
         )
         for service in module.DESCRIPTOR.services_by_name.values()
     ]
@@ -164,8 +170,12 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     in_path = set(_VARIABLE.findall(template or ""))
     about_people = access.about_caller or access.watches_people or access.needs_session
     names_vehicle = "vin" in request.fields_by_name
+    if access.open_to_keys and not access.about_caller:
+        raise ValueError(f"{name}: only what is about its caller says that it is open to API keys")
     if about_people == names_vehicle:
         raise ValueError(f"{name}: it is either about people or names a vehicle")
+    if access.takes_ticket and not (names_vehicle and http_method == "get"):
+        raise ValueError(f"{name}: a ticket opens what is read of one vehicle, over REST")
     return (
         Route(
             rpc=method.full_name,
@@ -177,7 +187,9 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             changes=access.changes,
             closed_to_agents=access.closed_to_agents or access.about_caller,
             about_caller=access.about_caller,
+            open_to_keys=access.open_to_keys,
             watches_people=access.watches_people,
+            takes_ticket=access.takes_ticket,
             names_vehicle=names_vehicle,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),

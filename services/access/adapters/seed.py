@@ -44,7 +44,7 @@ class _SeedKey(_Entry):
     principal: str = Field(min_length=1, max_length=128)
     source: Source
     valid_seconds: int | None = Field(default=None, gt=0)
-    scopes: list[str] = Field(default=[], max_length=16)
+    scopes: list[str] = Field(default=[], max_length=32)
 
     @field_validator("scopes")
     @classmethod

@@ -104,6 +104,7 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
     _add(ok.headers, upstream)
     _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id, **made.headers})
     ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
+    ok.query_parameters_to_remove.extend(made.without_query)
     return response
 
 
@@ -177,6 +178,7 @@ def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGran
             _ROLE_NUMBERS[each.role.as_told] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed
         ],
         ends_at_millis=[milliseconds(each.ends_at) if each and each.ends_at else 0 for each in allowed],
+        since_millis=[milliseconds(each.since) if each and each.since else 0 for each in allowed],
     )
 
 

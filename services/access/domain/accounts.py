@@ -104,6 +104,10 @@ class ApiKey:
         """Return whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
+    def is_for(self, vin: str) -> bool:
+        """Return whether it is good for this vehicle."""
+        return not self.vins or vin in self.vins
+
 
 @dataclass(frozen=True, slots=True)
 class PendingApiKey(PendingRequest[NewApiKey]):

@@ -81,17 +81,26 @@ def _denial_of_reach(caller: Caller, action: str) -> DenialReason | None:
 
 
 def denial_of_person(
-    permissions: EffectivePermissions, caller: Caller, action: str, *, needs_step_up: bool
+    permissions: EffectivePermissions,
+    caller: Caller,
+    action: str,
+    *,
+    needs_step_up: bool,
+    open_to_keys: bool = False,
 ) -> DenialReason | None:
-    """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may."""
+    """Return why the caller may not ask for `action` about themselves, and no vehicle; None when they may.
+
+    Where it is `open_to_keys`, an API key may ask whose scope names it.
+    """
     if permissions.locked:
         return DenialReason.ACCOUNT_LOCKED
-    if (denial := _denial_of_bearer(caller)) is not None:
+    by_key = open_to_keys and caller.carries is not None
+    if not by_key and (denial := _denial_of_bearer(caller)) is not None:
         return denial
     if permissions.restricted and not persons.is_open_to_restricted(action, needs_step_up=needs_step_up):
         return DenialReason.ACCOUNT_RESTRICTED
     if caller.scope is not None and action not in caller.scope:
-        return DenialReason.OUT_OF_SCOPE
+        return DenialReason.KEY_OUT_OF_SCOPE if by_key else DenialReason.OUT_OF_SCOPE
     return None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.access.domain import grants, step_up
+from services.access.domain import grants, persons, step_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,7 @@ _READS = frozenset(action for action in grants.ACTIONS if action.endswith(".read
 _ACTIONS = {
     "door.read": _READS,
     **{action: frozenset({action}) for action in grants.ACTIONS - grants.PEOPLES},
+    **{action: frozenset({action}) for action in (persons.WEBHOOKS_READ, persons.WEBHOOKS_WRITE)},
     step_up.EMERGENCY: frozenset({grants.UNLOCK}),
     step_up.WEAKEN: frozenset({grants.CONFIG_WRITE}),
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from services.access.domain.grants import GrantRole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from services.access.domain.grants import Grant, InForce
 
@@ -92,10 +92,13 @@ def _highest(grants: Iterable[Grant]) -> GrantRole | None:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What allows an action at a moment: the highest role, and when the last of the grants that do ends by itself."""
+    """What allows an action at a moment: the highest role, when the last of the grants that do ends by itself, and when
+    the first of them began.
+    """
 
     role: GrantRole
     ends_at: datetime | None = None
+    since: datetime | None = field(default=None, compare=False)
 
 
 def allowance(live: Iterable[Grant], action: str, now: datetime) -> Allowance | None:
@@ -105,4 +108,9 @@ def allowance(live: Iterable[Grant], action: str, now: datetime) -> Allowance | 
     if role is None:
         return None
     ends = [force.until for _, force in allowing if force.until is not None]
-    return Allowance(role, max(ends) if len(ends) == len(allowing) else None)
+    _, since = _beginning(allowing)
+    return Allowance(
+        role,
+        max(ends) if len(ends) == len(allowing) else None,
+        datetime.fromtimestamp(since, UTC),
+    )

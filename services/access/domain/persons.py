@@ -9,13 +9,16 @@ DATA_EXPORT = "person.data.export"
 DATA_ERASE = "person.data.erase"
 NOTIFICATIONS_READ = "person.notifications.read"
 NOTIFICATIONS_WRITE = "person.notifications.write"
+WEBHOOKS_READ = "webhooks.read"
+WEBHOOKS_WRITE = "webhooks.write"
 ACTIONS = frozenset(
     {
         *(CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, DATA_EXPORT, DATA_ERASE),
         *(NOTIFICATIONS_READ, NOTIFICATIONS_WRITE),
+        *(WEBHOOKS_READ, WEBHOOKS_WRITE),
     }
 )
-UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, NOTIFICATIONS_READ})
+UNRESTRICTED = frozenset({CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, NOTIFICATIONS_READ, WEBHOOKS_READ})
 """What they may ask for while their account is restricted: nobody gets anything of theirs by it."""
 
 

@@ -264,7 +264,8 @@ class RequestAuthorizer(Generic[Proof]):
         permissions = await self._permissions.of(caller.subject, caller.actor, vin)
         so_far.has_right = has_right_on(permissions, caller, vin)
         if asked.about_caller:
-            denial = denial_of_person(permissions, caller, asked.action, needs_step_up=bool(asked.step_up))
+            about = {"needs_step_up": bool(asked.step_up), "open_to_keys": asked.open_to_keys}
+            denial = denial_of_person(permissions, caller, asked.action, **about)
         else:
             denial = denial_of(permissions, caller, vin, asked.action)
         if denial is DenialReason.VEHICLE_NOT_FOUND:

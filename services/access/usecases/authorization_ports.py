@@ -64,6 +64,10 @@ class AccessRequest(Protocol[Proof_co]):
         """Whether it is about the person who calls, and no vehicle."""
 
     @property
+    def open_to_keys(self) -> bool:
+        """Whether an API key may ask for it, where it is about who calls."""
+
+    @property
     def watches_people(self) -> bool:
         """Whether it is about people's accounts, and no vehicle."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from services.notification.adapters.store.tables import (
@@ -18,6 +19,12 @@ from services.notification.adapters.store.tables import (
     reminders,
     shown,
     standing_doors,
+    webhook_changes,
+    webhook_deliveries,
+    webhook_events,
+    webhook_people,
+    webhook_vehicles,
+    webhooks,
 )
 from services.notification.domain.notices import KEEP_FORMER_DEVICES, KEEP_NOTICES, KEEP_SHOWN
 from services.platform.kept_data import KeptTable, OnErasure
@@ -25,14 +32,17 @@ from services.platform.kept_tables import audit_outbox_line, holds_line, letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
+
 
 _TELLING = "telling people what they asked to be told: contract"
+_SENDING = "sending people and partners what they asked to be sent: contract"
 
 
-def kept_tables(letters: timedelta, keep_devices: timedelta) -> Sequence[KeptTable]:
+def kept_tables(
+    letters: timedelta, keep_devices: timedelta, keep_events: timedelta = timedelta(days=7)
+) -> Sequence[KeptTable]:
     """Return a line for each table. `letters` is how long dead letters are kept, `keep_devices` how long a device is
-    that its app does not confirm.
+    that its app does not confirm, `keep_events` how long what webhooks are sent.
     """
     return [
         KeptTable(
@@ -121,6 +131,57 @@ def kept_tables(letters: timedelta, keep_devices: timedelta) -> Sequence[KeptTab
             "who was reminded of an open or unlocked vehicle",
             "telling them that it is over: contract",
             "until it is closed or locked",
+            persons=("person",),
+            resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            webhooks,
+            "people's and partners' webhooks",
+            _SENDING,
+            "until they are deleted",
+            persons=("person",),
+            words=("name", "url", "description"),
+            on_erasure=OnErasure.DELETED,
+            secret=("secret", "previous_secret"),
+        ),
+        KeptTable(
+            webhook_changes,
+            "how often webhooks were changed, so that every replica knows of it",
+            "operation",
+            "always: one number",
+        ),
+        KeptTable(
+            webhook_people,
+            "who has, or had, webhooks, and when it was asked which vehicles they have",
+            _SENDING,
+            "until they are erased",
+            persons=("person",),
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            webhook_vehicles,
+            "the vehicles of those who have a webhook for all of theirs",
+            _SENDING,
+            "until they have no right on it",
+            persons=("person",),
+            resource="vin",
+            on_erasure=OnErasure.DELETED,
+        ),
+        KeptTable(
+            webhook_events,
+            "what happened to vehicles that somebody has a webhook for",
+            _SENDING,
+            f"{keep_events.days} days (DOORS_WEBHOOK_EVENT_DAYS), and no longer than its deliveries",
+            over=lambda at: webhook_events.c.received_at < at - keep_events,
+            resource="vin",
+        ),
+        KeptTable(
+            webhook_deliveries,
+            "what waits to be sent to webhooks, and what was sent",
+            _SENDING,
+            f"{keep_events.days} days (DOORS_WEBHOOK_EVENT_DAYS)",
+            over=lambda at: webhook_deliveries.c.received_at < at - keep_events,
             persons=("person",),
             resource="vin",
             on_erasure=OnErasure.DELETED,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_update_pb2, push_device_pb2
 
+from services.notification.adapters.webhook_translate import webhook_refusal_of
 from services.notification.domain.devices import (
     DeviceRefusedError,
     FieldFault,
@@ -176,6 +177,8 @@ def _clock_text(minutes: int) -> str:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
+    if (refused := webhook_refusal_of(error)) is not None:
+        return refused
     if isinstance(error, DeviceRefusedError):
         return _wrong(*error.faults)
     if isinstance(error, PreferencesRefusedError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2
@@ -19,12 +19,13 @@ from services.platform.subscriptions import Subscription
 from services.platform.times import microseconds, moment, time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from services.notification.domain.doors import DoorNews
     from services.notification.domain.notices import Notice
     from services.notification.usecases.ports import NoticeRecord, UpdateRecord
+    from services.notification.usecases.webhook_ports import EventForWebhooks
     from services.platform.consumer import Delivery
 
 UPDATES = ConsumerPlan(DOOR_UPDATES, "notification-updates", (KEPT_UPDATES,))
@@ -34,12 +35,21 @@ _CHANGES = grant_pb2.AccessChange
 
 
 class DoorUpdates:
-    """Handles what UPDATES delivers. `made` hears when there are new notices."""
+    """Handles what UPDATES delivers. `made` hears when there are new notices; `webhooks` makes of updates what webhooks
+    are sent.
+    """
 
-    def __init__(self, record: UpdateRecord, now: Callable[[], datetime], made: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        record: UpdateRecord,
+        now: Callable[[], datetime],
+        made: Callable[[], None],
+        webhooks: WebhookIntake | None = None,
+    ) -> None:
         self._record = record
         self._now = now
         self._made = made
+        self._webhooks = webhooks
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
         """Keep what people are to be told, and how doors stand, in one commit. Repeated it changes nothing."""
@@ -53,8 +63,15 @@ class DoorUpdates:
                 self._sort(delivery, update, now, notices, changes)
             except (DecodeError, ValueError) as error:
                 poison.append(PoisonMessage(delivery, f"no live update: {error}"))
-        if (notices or changes) and await self._record.ingest(notices, changes, now):
+        webhooks = self._webhooks
+        events: Sequence[EventForWebhooks] = ()
+        if webhooks is not None and (some := [each for each in deliveries if webhooks.concerns(each)]):
+            broken = {id(each.delivery) for each in poison}
+            events = await webhooks.events([each for each in some if id(each) not in broken], now)
+        if (notices or changes or events) and await self._record.ingest(notices, changes, now, events):
             self._made()
+        if webhooks is not None and events:
+            webhooks.hurry()
         return poison
 
     def _sort(
@@ -71,7 +88,7 @@ class DoorUpdates:
             raise ValueError("it is about another vehicle than its subject")
         arrived_us = delivery.arrived_at_us(microseconds(now))
         at, order = moment(arrived_us), delivery.stored_at_ns or arrived_us * 1_000
-        event_id = _event_id(delivery, origin)
+        event_id = event_key(delivery, origin)
         member, notice = update.WhichOneof("data"), None
         if member == "command_status" and origin == "command":
             notice = command_notice(translate.command_update(event_id, update, at))
@@ -86,12 +103,34 @@ class DoorUpdates:
             notices.append(notice)
 
 
-class AccessChangeHandler:
-    """Handles what ACCESS_CHANGES delivers: what was kept for somebody and a vehicle goes with their right on it."""
+class WebhookIntake(Protocol):
+    """Makes of updates what webhooks are sent."""
 
-    def __init__(self, record: NoticeRecord, now: Callable[[], datetime]) -> None:
+    def concerns(self, delivery: Delivery) -> bool:
+        """Return whether some webhook may want to hear of it."""
+
+    async def events(self, deliveries: Sequence[Delivery], at: datetime) -> list[EventForWebhooks]:
+        """Return those of these that some do. Raises StorageUnavailableError."""
+
+    def hurry(self) -> None:
+        """Have them sent."""
+
+
+class AccessChangeHandler:
+    """Handles what ACCESS_CHANGES delivers: what was kept for somebody and a vehicle goes with their right on it.
+
+    `changed` hears whose rights changed.
+    """
+
+    def __init__(
+        self,
+        record: NoticeRecord,
+        now: Callable[[], datetime],
+        changed: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._record = record
         self._now = now
+        self._changed = changed
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
         """Let go of what is nobody's any more. Repeated, or late, it changes nothing."""
@@ -111,6 +150,8 @@ class AccessChangeHandler:
                     at,
                     everybody_else=changed.change == _CHANGES.ACCESS_CHANGE_TRANSFERRED,
                 )
+            if self._changed is not None:
+                await self._changed(changed.principal)
         return poison
 
 
@@ -126,7 +167,7 @@ def subscriptions(updates: DoorUpdates, access: AccessChangeHandler) -> list[Sub
     return [Subscription(UPDATES, updates.handle), Subscription(ACCESS_CHANGES, access.handle)]
 
 
-def _event_id(delivery: Delivery, origin: str) -> str:
+def event_key(delivery: Delivery, origin: str) -> str:
     """Return the event's own id: its publisher's for the message, which stays the same when it is published again."""
     named = delivery.headers.get(_MESSAGE_ID, "")
     if named:

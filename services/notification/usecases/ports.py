@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from services.notification.domain.devices import CheckedDevice, RegisteredDevice
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from services.notification.domain.messages import PushDevice, PushKind, PushMessage, PushResult
     from services.notification.domain.notices import Notice
     from services.notification.domain.preferences import Preferences
+    from services.notification.usecases.webhook_ports import EventForWebhooks
 
 
 class PushSender(Protocol):
@@ -121,11 +122,17 @@ class NoticeRecord(Protocol):
         """Tell nobody of it any more."""
 
     async def due(
-        self, kind: PushKind, at: datetime, most: int, *, per_host: int, under_way: Mapping[str, int]
+        self,
+        kind: PushKind,
+        at: datetime,
+        most: int,
+        *,
+        full: Collection[str],
+        take: Callable[[str], bool],
     ) -> list[DuePush]:
         """Take some that are to be sent by this push service; for a while nobody else does.
 
-        At most `per_host` of one host, those that are `under_way` there included.
+        None for hosts in `full`, and of others those that `take` says there is room for.
         """
 
     async def still_waits(self, push: DuePush) -> bool:
@@ -167,10 +174,14 @@ class UpdateRecord(Protocol):
     """What comes from live updates, and the reminders. Every function raises StorageUnavailableError."""
 
     async def ingest(
-        self, notices: Sequence[Notice], changes: Sequence[DoorNews | DoorsUnknown], at: datetime
+        self,
+        notices: Sequence[Notice],
+        changes: Sequence[DoorNews | DoorsUnknown],
+        at: datetime,
+        events: Sequence[EventForWebhooks] = (),
     ) -> int:
-        """Keep new notices and how doors stand after these changes, in the order in which they stand there, in one
-        commit. Return how many notices are new.
+        """Keep new notices, how doors stand after these changes, in the order in which they stand there, and what
+        webhooks are sent, in one commit. Return how many notices are new.
         """
 
     async def due_conditions(self, at: datetime, most: int) -> list[StandingCondition]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +11,7 @@ import structlog
 
 from services.notification.domain.messages import PushKind, PushOutcome, PushResult
 from services.notification.usecases.addressing import may_still_be_told
+from services.notification.usecases.host_places import HostPlaces
 from services.notification.usecases.ports import NotKnownNowError
 from services.platform.storage import StorageUnavailableError
 
@@ -33,6 +33,8 @@ _LONGEST_PAUSE = timedelta(minutes=10)
 _LONGEST_WISH = timedelta(hours=1)
 """What a push service asks for at most."""
 MOST_ATTEMPTS = 30
+_HUNG = frozenset({"no answer", "TIMEOUT", "BUSY"})
+"""Why a message is sent later where its host let it wait until its time was over."""
 _log = structlog.get_logger()
 
 
@@ -50,8 +52,8 @@ class MessageTexts(Protocol):
 class PushSending:
     """Sends what is due. A push is sent again until the push service has taken it, or it is no news any more.
 
-    `most` are under way with each push service, and `per_host` with one host of Web Push. `freed` hears that there is
-    room again where there was none.
+    `most` are under way with each push service, and `per_host` with one host of Web Push, fewer with one that hung.
+    `freed` hears that there is room again where there was none.
     """
 
     def __init__(
@@ -71,8 +73,9 @@ class PushSending:
         self._senders = senders
         self._texts = texts
         self._now = now
-        self._most = most
-        self._per_host = {kind: per_host if kind is PushKind.WEB_PUSH else most for kind in senders}
+        self._places = {
+            kind: HostPlaces(most, per_host if kind is PushKind.WEB_PUSH else most) for kind in senders
+        }
         self._under_way: dict[PushKind, dict[asyncio.Task[None], str]] = {kind: {} for kind in senders}
         self._failed: Exception | None = None
 
@@ -86,17 +89,13 @@ class PushSending:
             raise failed
         more = False
         for kind, under_way in self._under_way.items():
-            room = min(_AT_ONCE, self._most - len(under_way))
+            places = self._places[kind]
+            room = min(_AT_ONCE, places.left)
             if room <= 0:
                 continue
-            due = await self._record.due(
-                kind,
-                self._now(),
-                room,
-                per_host=self._per_host[kind],
-                under_way=Counter(under_way.values()),
-            )
+            due = await self._record.due(kind, self._now(), room, full=places.full, take=places.planner())
             for push in due:
+                places.begin(push.host)
                 task = asyncio.create_task(self._send(kind, push))
                 under_way[task] = push.host
                 task.add_done_callback(partial(self._done, kind))
@@ -105,10 +104,7 @@ class PushSending:
         return more
 
     def _done(self, kind: PushKind, task: asyncio.Task[None]) -> None:
-        under_way = self._under_way[kind]
-        was_full = len(under_way) >= self._most
-        host = under_way.pop(task)
-        if was_full or sum(each == host for each in under_way.values()) + 1 >= self._per_host[kind]:
+        if self._places[kind].end(self._under_way[kind].pop(task)):
             self.freed()
 
     async def finish(self) -> None:
@@ -144,6 +140,8 @@ class PushSending:
                 sent = await self._senders[kind].send(device, message)
         except TimeoutError:
             sent = PushResult(PushOutcome.LATER, reason="no answer")
+        if kind is PushKind.WEB_PUSH:  # the others are one host, which all their devices need
+            self._places[kind].note(push.host, hung=sent.reason in _HUNG)
         match sent.outcome:
             case PushOutcome.DELIVERED:
                 await self._record.delivered(push, self._now())

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_status_pb2, door_update_pb2, room_event_pb2
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.json_format import MessageToDict
 
 from protocol.subjects import (
     STATUS_CHECKS_SUBJECT,
     VERDICTS_SUBJECT,
     origin_of_update,
     update_subject,
-    vin_of,
 )
-from services.platform.free_text import readable
+from services.live_updates.documents import accepted_update, document_text
+from services.live_updates.origins import COMMAND_CONTRADICTED, UPDATES_COALESCED, UPDATES_RESET
 from services.platform.outbox import OutgoingMessage
 from services.platform.public_values import amount, seconds
-from services.platform.times import moment, set_microseconds, time_text
-from services.status.adapters.refusals import GAVE_WAY_RETRY_MILLISECONDS, refusal_of
+from services.platform.times import moment, set_microseconds
+from services.status.adapters.refusals import refusal_of
 from services.status.domain import doors as domain
 from services.status.domain import updates
 from services.status.domain.doors import DOOR_NAMES, LOCKED, Report
+from services.status.domain.event_stream import GAVE_WAY_RETRY_MILLISECONDS, RETRY_MILLISECONDS
 from services.status.domain.judgement import broken_doors
 from services.status.domain.lock_moves import cause_of
-from services.status.domain.update_origins import (
-    COMMAND_CONTRADICTED,
-    UPDATES_COALESCED,
-    UPDATES_RESET,
-    is_accepted,
-    shown_code,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from google.protobuf.descriptor import Descriptor
 
     from services.status.adapters.event_ids import EventIds
     from services.status.adapters.model_limits import ModelLimits
@@ -50,7 +41,6 @@ if TYPE_CHECKING:
     from services.status.usecases.door_status import LastReport
 
 QUEUE = "status"
-RETRY_MILLISECONDS = 2_000
 SSE_CONTENT_TYPE = "text/event-stream"
 
 _DOOR_FIELDS = ("driver", "passenger", "rear_left", "rear_right", "trunk", "hood")
@@ -59,7 +49,6 @@ _TYPES = door_update_pb2.DoorUpdateType.Value
 _SOURCES = CommandSource.Value
 _CONNECTIVITIES = door_status_pb2.Connectivity.Value
 _STATES = door_command_pb2.Confirmation
-_MAX_COMPONENT_ID = 64
 _TIMEOUT = door_command_pb2.CommandStatus.TIMEOUT
 _SAYS_TIMEOUT = door_update_pb2.CommandStatusChange(status=_TIMEOUT).SerializeToString()
 """Stands in every update that tells of a timeout: the others, which are most, need not be read for it."""
@@ -193,26 +182,11 @@ def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
 
     Raise DecodeError or ValueError when it is none, ForeignUpdateError when it is not its publisher's to tell.
     """
-    message = door_update_pb2.DoorUpdate.FromString(update.payload)
-    told_by = origin_of_update(update.subject)
-    kind, member = _TYPES.Name(message.type), message.WhichOneof("data")
-    if (
-        not is_accepted(told_by, kind, member, message.system_alert.code)
-        or vin_of(update.subject) != message.vin
-    ):
-        raise updates.ForeignUpdateError(told_by)
-    if member == "system_alert":
-        _bound_alert(message.system_alert)
+    message = accepted_update(update.payload, update.subject)
+    if message is None:
+        raise updates.ForeignUpdateError(origin_of_update(update.subject))
     message.id = ids.id_of(update.position)
     return message
-
-
-def _bound_alert(alert: door_update_pb2.SystemAlert) -> None:
-    """Leave of an alert what people may be shown, whatever its publisher, or a vehicle behind it, put there."""
-    alert.code = shown_code(alert.code)
-    alert.message = readable(alert.message)
-    if alert.HasField("component_id"):
-        alert.component_id = readable(alert.component_id, _MAX_COMPONENT_ID)
 
 
 def update_body(ids: EventIds, update: Update) -> HttpBody:
@@ -228,35 +202,6 @@ def event_body(message: door_update_pb2.DoorUpdate) -> HttpBody:
     """Return one Server-Sent Event: `id`, `event`, and `data` as one line of the specification's JSON."""
     kind = _TYPES.Name(message.type)
     return _body(f"id: {message.id}\nevent: {kind}\ndata: {document_text(message)}\n\n")
-
-
-def document_text(message: door_update_pb2.DoorUpdate) -> str:
-    """Return what happened as one line of the specification's JSON."""
-    kind = _TYPES.Name(message.type)
-    document = {
-        "type": kind,
-        "vin": message.vin,
-        "timestamp": time_text(message.timestamp),
-        "data": {},
-    }
-    member = message.WhichOneof("data")
-    if member is not None:
-        document["data"] = _in_order(
-            message.DESCRIPTOR.fields_by_name[member].message_type,
-            MessageToDict(getattr(message, member), always_print_fields_with_no_presence=True),
-        )
-    return json.dumps(document, separators=(",", ":"))
-
-
-def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document's members in the contract's order; MessageToDict puts those with default values last."""
-    ordered: dict[str, Any] = {}
-    for each in descriptor.fields if descriptor is not None else ():
-        if each.json_name in document:
-            value = document[each.json_name]
-            nested = isinstance(value, dict)
-            ordered[each.json_name] = _in_order(each.message_type, value) if nested else value
-    return ordered
 
 
 def opening_body(vin: str, event_id: str, now_us: int) -> HttpBody:
@@ -290,7 +235,6 @@ def comment_body(text: str) -> HttpBody:
 def ending_body(error: Exception) -> HttpBody:
     """Return the last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
-    # Whoever had to give way would push out the next one by coming back at once.
     again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, updates.StreamEvictedError) else ""
     return _body(f"{again}: the stream ends: {refusal}\n")
 

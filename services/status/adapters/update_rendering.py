@@ -10,8 +10,9 @@ from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdateType
 from google.protobuf.message import DecodeError
 
 from protocol.subjects import origin_of_update
+from services.live_updates.documents import document_text
+from services.live_updates.origins import is_for_owners
 from services.status.adapters import translate
-from services.status.domain.update_origins import is_for_owners
 from services.status.domain.updates import ForeignUpdateError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def watched_update(ids: EventIds, update: Update) -> WatchedUpdate:
 def watched_message(message: DoorUpdate) -> WatchedUpdate:
     """Return what happened as gateways are told it."""
     kind = DoorUpdateType.Value.Name(message.type)
-    return WatchedUpdate(id=message.id, type=kind, document=translate.document_text(message))
+    return WatchedUpdate(id=message.id, type=kind, document=document_text(message))
 
 
 def may_be_told(watcher: Watcher, update: Update) -> bool:

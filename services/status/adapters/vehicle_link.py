@@ -23,6 +23,7 @@ from protocol.subjects import (
     update_subject,
     vin_of,
 )
+from services.live_updates.origins import COMMAND_STATUS, may_tell
 from services.platform.background import BackgroundTasks
 from services.platform.consumer import ConsumerPlan, PoisonMessage, RetryLater
 from services.platform.subscriptions import Subscription
@@ -35,7 +36,6 @@ from services.status.adapters.vehicle_translate import (
     reported_actuation_of,
     shown_payload,
 )
-from services.status.domain.update_origins import COMMAND_STATUS, may_tell
 from services.status.usecases.door_status import take_reports
 from services.telematics.links import over_each_link
 from services.telematics.messages import by_vehicle, disposition, left_out

@@ -61,6 +61,13 @@ ABOUT_CALLER = frozenset(
             )
         ),
         *(
+            f"WebhookService.{name}"
+            for name in (
+                *("ListWebhooks", "RegisterWebhook", "GetWebhook", "DeleteWebhook", "RotateWebhookSecret"),
+                *("EnableWebhook", "TestWebhook", "ListWebhookDeliveries", "ReplayWebhook"),
+            )
+        ),
+        *(
             f"PersonalDataService.{name}"
             for name in (
                 *("RequestDataExport", "GetDataExport", "StreamDataExport"),
@@ -106,7 +113,7 @@ WITH_SESSION = {"DoorEventService.CreateEventTicket"}
 
 INTERNAL = {
     "VehicleCheckService.RequestSelfTest": "room/diagnostics",
-    "AccessService.CheckGrants": "room/signer",
+    "AccessService.CheckGrants": "room/signer room/notification",
     "AuditLogService.GetCheckpoint": "operator",
     "AuditLogService.StreamLogFiles": "operator",
     "AuditLogService.StreamLogFilesInClear": PERSONS,
@@ -127,6 +134,7 @@ INTERNAL = {
         )
     ),
     "VehiclePeopleService.ListVehiclePeople": "room/notification",
+    "VehiclePeopleService.ListVehiclesOfPerson": "room/notification",
     "CommandOriginService.ListCommandOrigins": "room/notification",
     "FleetReviewService.ReviewFleetFailures": "operator",
     **{
@@ -183,6 +191,15 @@ SOUND: dict[str, dict[str, Any]] = {
     "GetConsent": {"purpose": "LOCATION"},
     "RegisterPushDevice": {"device_id": "phone", "device": {"kind": 1, "token": "a-token-of-a-phone"}},
     "DeletePushDevice": {"device_id": "phone"},
+    "RegisterWebhook": {"webhook_id": "w", "webhook": {"url": "https://example.com/hook"}},
+    **{
+        name: {"webhook_id": "w"}
+        for name in (
+            *("GetWebhook", "DeleteWebhook", "RotateWebhookSecret", "EnableWebhook", "TestWebhook"),
+            "ListWebhookDeliveries",
+        )
+    },
+    "ReplayWebhook": {"webhook_id": "w", "replay": {"after": "event"}},
     "UpdateNotificationPreferences": {"preferences": {"language": "ko"}},
     "GetDataExport": {"export_id": "ex-1"},
     "StreamDataExport": {"export_id": "ex-1"},

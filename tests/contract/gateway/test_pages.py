@@ -153,14 +153,15 @@ async def test_the_developers_page_may_make_markup_and_still_runs_only_files(edg
     assert "trusted-types" in (await edge.get("/portal/portal.js")).headers["content-security-policy"]
 
 
-async def test_the_openapi_document_is_served_where_there_is_one(
-    edge: httpx.AsyncClient, make_settings: Callable[..., GatewaySettings], tmp_path: Path
+@pytest.mark.parametrize("name", ["openapi", "asyncapi"])
+async def test_a_document_is_served_where_there_is_one(
+    edge: httpx.AsyncClient, make_settings: Callable[..., GatewaySettings], tmp_path: Path, name: str
 ) -> None:
-    assert (await edge.get("/openapi.json")).status_code == 404
-    document = tmp_path / "openapi.json"
+    assert (await edge.get(f"/{name}.json")).status_code == 404
+    document = tmp_path / f"{name}.json"
     document.write_text(json.dumps(OPENAPI))
-    page = read_pages(make_settings(pages_openapi=document))["/openapi.json"]
-    assert (json.loads(page.body)["openapi"], page.content_type) == ("3.1.0", "application/json")
+    page = read_pages(make_settings(**{f"pages_{name}": document}))[f"/{name}.json"]
+    assert (list(json.loads(page.body)["paths"]), page.content_type) == (["/a"], "application/json")
 
 
 async def test_the_openapi_document_says_where_to_sign_in(
@@ -203,6 +204,7 @@ async def test_the_contracts_own_document_says_it_too(make_settings: Callable[..
         "/app/index.html/",
         "/app/config.json.js",
         "/openapi.json/",
+        "/asyncapi.json/",
         "/app/\\..\\settings.py",
     ],
 )

@@ -208,7 +208,7 @@ async def test_a_name_that_means_a_private_address_is_not_connected_to(push: Pus
     await push.reopen(DOORS_WEB_PUSH_PRIVATE_ADDRESSES="false")
     phone = push.phone(PushKind.WEB_PUSH)
     result = await push.send(phone)
-    assert (result.outcome, result.reason) == (PushOutcome.LATER, "CONNECT_ERROR")
+    assert (result.outcome, result.reason) == (PushOutcome.LATER, "ADDRESS_NOT_ALLOWED_ERROR")
     assert push.services.connections == 0
 
 

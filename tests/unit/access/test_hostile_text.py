@@ -31,6 +31,7 @@ JUDGED_BY_THE_SERVICE = {
     "DoorGrantNarrowing.actions": "actions of the grant",
     "GrantSchedule.time_zone": "a zone that there is",
     "IgnoredPlace.name": "readable",
+    "NewWebhook.description": "readable",
     "SeveranceRequest.evidence": "check_text",
     "PrincipalStop.reason": "check_text",
     "LockAccountRequest.reason": "check_text",

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2, door_failure_pb2, push_device_pb2
+from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2, door_failure_pb2, push_device_pb2, webhook_pb2
 
 from services.command.adapters.failure_table import HEADER
 from services.notification.domain.notices import NoticeKind
+from services.notification.domain.webhooks import EVENT_TYPES
 from tests.unit.docs.test_named_files import PAGES
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ def test_every_link_into_a_page_leads_to_a_heading_of_it(path: Path) -> None:
         ("diagnostics.md", door_diagnostics_pb2.DiagnosticsChecks.DESCRIPTOR),
         ("diagnostics.md", door_diagnostics_pb2.ComponentTrend.DESCRIPTOR),
         ("diagnostics.md", door_diagnostics_pb2.HealthPoint.DESCRIPTOR),
+        *(
+            ("webhooks.md", getattr(webhook_pb2, name).DESCRIPTOR)
+            for name in (
+                *("NewWebhook", "Webhook", "WebhookBacklog", "WebhookList", "WebhookDelivery"),
+                *("WebhookDeliveryList", "WebhookReplay", "WebhookReplayResult", "WebhookChallenge"),
+                *("WebhookTest", "WebhookHeartbeat", "WebhookDisabled"),
+            )
+        ),
         ("notifications.md", push_device_pb2.PushDevice.DESCRIPTOR),
         ("notifications.md", push_device_pb2.PushDeviceList.DESCRIPTOR),
         ("notifications.md", push_device_pb2.NewPushDevice.DESCRIPTOR),
@@ -77,6 +86,10 @@ def test_every_member_of_a_message_is_named(name: str, message: Descriptor) -> N
         ("diagnostics.md", door_diagnostics_pb2.DiagnosticsCheckState.Value.keys()),
         ("diagnostics.md", door_diagnostics_pb2.SystemStatus.Value.keys()),
         ("diagnostics.md", door_diagnostics_pb2.ComponentStatus.Value.keys()),
+        ("webhooks.md", webhook_pb2.WebhookState.Value.keys()),
+        ("webhooks.md", webhook_pb2.WebhookDisabledReason.Value.keys()),
+        ("webhooks.md", webhook_pb2.WebhookDeliveryStatus.Value.keys()),
+        ("webhooks.md", EVENT_TYPES),
         ("notifications.md", push_device_pb2.PushKind.Value.keys()),
         ("notifications.md", [kind.value for kind in NoticeKind]),
     ],

@@ -105,7 +105,8 @@ def test_a_private_key_goes_to_who_works_with_it(
     assert holders(services, keys.manifests) == {"signer", "command"}
     assert holders(services, keys.root_key) == set()
     assert holders(services, sandbox.capability_key) == {"access"}
-    assert holders(services, sandbox.update_id_key) == {"status"}
+    assert holders(services, sandbox.update_id_key) == {"status", "notification"}
+    assert holders(services, sandbox.webhook_key) == {"notification"}
 
 
 def test_every_room_finds_those_it_asks(services: dict[str, Mapping[str, str]]) -> None:

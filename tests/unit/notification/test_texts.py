@@ -10,6 +10,7 @@ import pytest
 from ecarus.remotecontrol.door.v1.door_command_pb2 import FailureReason
 
 from services.failure_texts import Language, failure_words
+from services.live_updates import origins as update_origins
 from services.notification.adapters.texts import (
     MOST_OF_A_REASON,
     TextCatalogue,
@@ -27,7 +28,6 @@ from services.notification.domain.updates import (
     command_notice,
     reminder_notice,
 )
-from services.status.domain import update_origins
 
 CATALOGUE = TextCatalogue.read()
 AT = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.status.adapters.event_ids import EventIdKeyError, EventIds
+from services.live_updates.ids import UpdateIdKeyError
+from services.status.adapters.event_ids import EventIds
 from services.status.domain.updates import UNKNOWN_PLACE, LogPosition, base36
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ def test_a_file_without_a_secret_stops_the_start(tmp_path: Path) -> None:
     file = tmp_path / "key"
     for content in ("", "x" * 31, " " * 40):
         file.write_text(content)
-        with pytest.raises(EventIdKeyError):
+        with pytest.raises(UpdateIdKeyError):
             EventIds.read(file)
     file.write_text("x" * 32 + "\n")
     place = LogPosition(EPOCH, 3)
     written = EventIds.read(file).id_of(place)
     file.write_text("x" * 32)
     assert EventIds.read(file).position_of(written) == place
-    with pytest.raises(EventIdKeyError):
+    with pytest.raises(UpdateIdKeyError):
         EventIds(b"short")

@@ -14,9 +14,9 @@ from protocol.subjects import (
 )
 from services import registry
 from services.diagnostics.domain import diagnosis
+from services.live_updates.origins import UNKNOWN_FAULT, is_accepted, shown_code
 from services.status.adapters.event_ids import EventIds
 from services.status.adapters.translate import update_body, update_message
-from services.status.domain.update_origins import UNKNOWN_FAULT, is_accepted, shown_code
 from services.status.domain.updates import ForeignUpdateError, LogPosition, Update
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"

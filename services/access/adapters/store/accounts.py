@@ -249,14 +249,15 @@ def note_issuer_keys(
 
 def barred(
     connection: Connection, questions: Sequence[GrantQuery], at: datetime
-) -> tuple[set[str], set[str]]:
+) -> tuple[set[str], set[str], Mapping[str, ApiKey]]:
     """Return the actors whose accounts are locked, and the API keys that are not good any more, of those that
-    are named; and the actors whose accounts are restricted.
+    are named; the actors whose accounts are restricted; and the keys that are good, by their ids.
 
     No query for questions of people who ask for themselves with a token.
     """
     found: set[str] = set()
     restricted: set[str] = set()
+    good: dict[str, ApiKey] = {}
     actors = {q.actor for q in questions if q.actor and q.actor != q.subject}
     if actors:
         for row in connection.execute(_STATES_AMONG, {"named": sorted(actors)}):
@@ -267,9 +268,10 @@ def barred(
         statement, bounds = _keys_with(len(some)), {}
         for number, key_id in enumerate(some):
             bounds[f"low{number}"], bounds[f"high{number}"] = _hashes_of(key_id)
-        good = {key.key_id for key in map(_key_of, connection.execute(statement, bounds)) if key.is_live(at)}
-        found.update(set(some) - good)
-    return found, restricted
+        live = (key for key in map(_key_of, connection.execute(statement, bounds)) if key.is_live(at))
+        good.update((key.key_id, key) for key in live)
+        found.update(set(some) - good.keys())
+    return found, restricted, good
 
 
 def _has_id(key_id: str) -> ColumnElement[bool]:

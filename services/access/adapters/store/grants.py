@@ -24,6 +24,7 @@ from services.access.adapters.store.tables import (
     vehicles,
     write_audit,
 )
+from services.access.domain import key_scopes
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
 from services.access.domain.consents import ASKED, ConsentPurpose, missing_since
 from services.access.domain.ended_rights import EndedKind, EndedRight
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
     from services.access.adapters.store.notices import ChangeMessages
+    from services.access.domain.accounts import ApiKey
     from services.access.usecases.grants import GrantQuery
     from services.platform.outbox import OutgoingMessage
 
@@ -215,15 +217,22 @@ def answer(connection: Connection, questions: Sequence[GrantQuery], at: datetime
             live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)
         if row.restricted_at is not None:
             restricted.add(grant.asked.principal)
-    no_more, restricted_actors = barred(connection, questions, at)
+    no_more, restricted_actors, keys = barred(connection, questions, at)
     restricted |= restricted_actors
     return [
         None
         if {q.actor, q.credential} & no_more
+        or ((key := keys.get(q.credential)) is not None and not _is_in_reach(key, q))
         or (q.action not in RESTRICTED_ACTIONS and {q.subject, q.actor} & restricted)
         else allowance(live.get((q.subject, q.vin), ()), q.action, at)
         for q in questions
     ]
+
+
+def _is_in_reach(key: ApiKey, question: GrantQuery) -> bool:
+    """Return whether what is asked about is what the key was created for: it may be asked long after it was used."""
+    words = key.scopes or key_scopes.UNLESS_NAMED
+    return key.is_for(question.vin) and question.action in key_scopes.actions_of(words)
 
 
 def load_permissions(

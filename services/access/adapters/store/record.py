@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from services.access.adapters.store import accounts, grants, overviews
 from services.access.adapters.store.abnormal import tell_of_account
-from services.access.adapters.store.vehicle_people import holders_of_rights
+from services.access.adapters.store.vehicle_people import holders_of_rights, vins_of_person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,6 +56,10 @@ class SqlGrantRecord:
     async def right_holders(self, vin: str, *, at: datetime, also: str = "") -> list[RightHolder]:
         """Return whoever has a right on the vehicle at this moment, owners first, `also` in any case."""
         return await self._database.read(lambda connection: holders_of_rights(connection, vin, at, also))
+
+    async def vins_of(self, person: str, *, after: str, most: int, at: datetime) -> list[str]:
+        """Return the VINs after this one that a person's grants name which have not ended, in order."""
+        return await self._database.read(lambda c: vins_of_person(c, person, after, most, at))
 
     async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
         """Return what allows each, or None. Read from the record itself; a locked account, subject's or actor's,

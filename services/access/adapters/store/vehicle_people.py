@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from services.access.adapters.store.grant_rows import grant_of
+from services.access.adapters.store.grants import not_over
 from services.access.adapters.store.tables import grants, principals
 from services.access.domain.vehicle_people import right_holders
 
@@ -31,3 +32,20 @@ def holders_of_rights(connection: Connection, vin: str, at: datetime, also: str)
         principals.c.locked_at.is_not(None),
     )
     return right_holders(held, set(connection.execute(locked).scalars()), at, also)
+
+
+def vins_of_person(connection: Connection, person: str, after: str, most: int, at: datetime) -> list[str]:
+    """Return the VINs after this one that the person's grants name which have not ended, in order, `most` at most."""
+    query = (
+        select(grants.c.vin)
+        .where(
+            grants.c.principal == person,
+            grants.c.revoked_at.is_(None),
+            grants.c.vin > after,
+            not_over(at),
+        )
+        .distinct()
+        .order_by(grants.c.vin)
+        .limit(most)
+    )
+    return list(connection.execute(query).scalars())

@@ -59,6 +59,7 @@ class PeerAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_cut: bool = False
 
     def members(self) -> dict[str, Any]:
         """Return the body's JSON object; an empty one where it is none."""
@@ -155,22 +156,32 @@ class PushPeer:
         self._idle: deque[tuple[str, _Connection]] = deque()
         self._is_closed = False
 
-    async def post(self, url: str, headers: Mapping[str, str], content: bytes) -> PeerAnswer:
-        """Return the answer. Raises PeerUnavailableError."""
+    async def post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        *,
+        seconds: float | None = None,
+        cut: bool = False,
+    ) -> PeerAnswer:
+        """Return the answer, within fewer `seconds` where that is said; with `cut` as much of a long one as is read.
+        Raises PeerUnavailableError.
+        """
         host = urlsplit(url).netloc
         connection: _Connection | None = None
         answer: PeerAnswer | None = None
         try:
-            async with asyncio.timeout(self._seconds), self._turn(host):
+            async with asyncio.timeout(min(self._seconds, seconds or self._seconds)), self._turn(host):
                 connection = self._take(host)
-                answer = await self._exchange(connection.pool, url, headers, content)
+                answer = await self._exchange(connection.pool, url, headers, content, cut=cut)
         except TimeoutError as error:
             raise PeerUnavailableError("BUSY" if connection is None else "TIMEOUT") from error
         except _NETWORK_ERRORS as error:
             raise PeerUnavailableError(_word_of(error)) from error
         finally:
             if connection is not None:
-                await self._give_back(host, connection, is_good=answer is not None)
+                await self._give_back(host, connection, is_good=answer is not None and not answer.is_cut)
         return answer
 
     async def close(self) -> None:
@@ -210,7 +221,13 @@ class PushPeer:
                 del self._hosts[host]
 
     async def _exchange(
-        self, pool: httpcore.AsyncConnectionPool, url: str, headers: Mapping[str, str], content: bytes
+        self,
+        pool: httpcore.AsyncConnectionPool,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        *,
+        cut: bool,
     ) -> PeerAnswer:
         given = [(name.encode(), value.encode()) for name, value in headers.items()]
         async with pool.stream("POST", url, headers=given, content=content) as answer:
@@ -218,9 +235,11 @@ class PushPeer:
             async for piece in answer.aiter_stream():
                 body += piece
                 if len(body) > MAX_ANSWER_BYTES:
-                    raise PeerUnavailableError("ANSWER_TOO_LARGE")
+                    if not cut:
+                        raise PeerUnavailableError("ANSWER_TOO_LARGE")
+                    break
         found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
-        return PeerAnswer(answer.status, found, body)
+        return PeerAnswer(answer.status, found, body[:MAX_ANSWER_BYTES], len(body) > MAX_ANSWER_BYTES)
 
 
 def word(value: Any, otherwise: str) -> str:

@@ -11,19 +11,27 @@ import httpcore
 from services.notification.adapters.senders.endpoints import is_public
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from httpcore import SOCKET_OPTION
+
+
+class AddressNotAllowedError(httpcore.ConnectError):  # its name is the word that is told of it
+    """A host has an address that may not be connected to."""
+
 
 _MAX_ADDRESSES = 4
 """So many of a host's addresses are tried."""
 
 
 class PublicNetwork(httpcore.AsyncNetworkBackend):
-    """A backend of httpcore that connects to no address that is not public. TLS is made with the host's name."""
+    """A backend of httpcore that connects to no address that is not public, or that `allows` does not. TLS is made with
+    the host's name.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, allows: Callable[[str], bool] = is_public) -> None:
         self._inner = httpcore.AnyIOBackend()
+        self._allows = allows
 
     async def connect_tcp(
         self,
@@ -35,7 +43,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first of the host's addresses that answers. Raises httpcore.ConnectError."""
         refused: httpcore.ConnectError | httpcore.ConnectTimeout = httpcore.ConnectError("no address")
-        for address in await _addresses(host, port):
+        for address in await _addresses(host, port, self._allows):
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -56,13 +64,13 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         await self._inner.sleep(seconds)
 
 
-async def _addresses(host: str, port: int) -> list[str]:
-    """Return the host's addresses. Raises httpcore.ConnectError when there is none, or one that is not public."""
+async def _addresses(host: str, port: int, allows: Callable[[str], bool]) -> list[str]:
+    """Return the host's addresses. Raises httpcore.ConnectError when there is none, or one that is not allowed."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError("its name has no address") from error
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-    if not addresses or not all(is_public(each) for each in addresses):
-        raise httpcore.ConnectError("its address is not public")
+    if not addresses or not all(allows(each) for each in addresses):
+        raise AddressNotAllowedError("its address is not public")
     return addresses[:_MAX_ADDRESSES]

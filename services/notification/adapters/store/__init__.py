@@ -10,6 +10,9 @@ from services.notification.adapters.store.tables import (
     holds,
 )
 from services.notification.adapters.store.updates import SqlUpdates
+from services.notification.adapters.store.webhook_events import SqlWebhookInterests
+from services.notification.adapters.store.webhook_outbox import SqlWebhookOutbox
+from services.notification.adapters.store.webhooks import SqlWebhooks
 
 __all__ = [
     "HEAD",
@@ -17,6 +20,9 @@ __all__ = [
     "SqlDevices",
     "SqlNotices",
     "SqlUpdates",
+    "SqlWebhookInterests",
+    "SqlWebhookOutbox",
+    "SqlWebhooks",
     "audit_outbox",
     "dead_letters",
     "holds",

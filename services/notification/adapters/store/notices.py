@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,14 @@ from services.notification.adapters.store.tables import (
     reminders,
     set_before,
     shown,
+    webhook_deliveries,
 )
 from services.notification.domain.messages import host_of
 from services.notification.domain.notices import CAN_WAIT, Audience, Notice, NoticeKind, collapse_of
 from services.notification.usecases.ports import DuePush, WaitingNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
@@ -109,10 +109,16 @@ class SqlNotices:
         )
 
     async def due(
-        self, kind: PushKind, at: datetime, most: int, *, per_host: int, under_way: Mapping[str, int]
+        self,
+        kind: PushKind,
+        at: datetime,
+        most: int,
+        *,
+        full: Collection[str],
+        take: Callable[[str], bool],
     ) -> list[DuePush]:
         """Take some that are to be sent by this push service: for SEND_LEASE nobody else does; see the port."""
-        return await self._database.write(lambda c: _due(c, kind, at, most, per_host, under_way))
+        return await self._database.write(lambda c: _due(c, kind, at, most, full, take))
 
     async def still_waits(self, push: DuePush) -> bool:
         """Return whether it is to be sent, as it was taken: what came after it may have taken its place."""
@@ -165,6 +171,11 @@ class SqlNotices:
             ):
                 whose = table.c.person != person if everybody_else else table.c.person == person
                 connection.execute(delete(table).where(table.c.vin == vin, whose, is_older))
+            deliveries = webhook_deliveries.c
+            whose = deliveries.person != person if everybody_else else deliveries.person == person
+            connection.execute(
+                delete(webhook_deliveries).where(deliveries.vin == vin, whose, deliveries.received_at <= at)
+            )
 
         await self._database.write(work)
 
@@ -297,10 +308,9 @@ def _due(
     kind: PushKind,
     at: datetime,
     most: int,
-    per_host: int,
-    under_way: Mapping[str, int],
+    full: Collection[str],
+    take: Callable[[str], bool],
 ) -> list[DuePush]:
-    full = [host for host, number in under_way.items() if number >= per_host]
     host = func.coalesce(pushes.c.host, "")
     query = (
         select(pushes.c.event_id, pushes.c.device, host.label("host"))
@@ -315,12 +325,8 @@ def _due(
         .limit(most)
         .with_for_update(skip_locked=True)
     )
-    taken = Counter(under_way)
-    keys = []
-    for row in connection.execute(query).all():
-        if taken[row.host] < per_host:
-            taken[row.host] += 1
-            keys.append((row.event_id, row.device))
+    rows = connection.execute(query).all()
+    keys = [(row.event_id, row.device) for row in rows if take(row.host)]
     if not keys:
         return []
     chosen = or_(*((pushes.c.event_id == event) & (pushes.c.device == device) for event, device in keys))

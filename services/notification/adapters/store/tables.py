@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Index,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-HEAD = "0005_push_host"
+HEAD = "0006_webhooks"
 
 
 class NotificationModel(SQLModel):
@@ -189,6 +190,112 @@ reminders = Table(
     Column("told_at", Instant, nullable=False),
 )
 """Whom it was told, so that its end is told to them."""
+
+webhooks = Table(
+    "webhook",
+    _metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(128), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("url", String(2048), nullable=False),
+    Column("host", String(255), nullable=False, index=True),
+    Column("event_types", String(256), nullable=False),
+    Column("vins", Text, nullable=False),
+    Column("description", String(200), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("disabled_reason", String(32)),
+    Column("disabled_at", Instant),
+    Column("last_failure", String(64), nullable=False),
+    Column("registered_at", Instant, nullable=False),
+    Column("registered_by", String(64), nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("last_delivered_at", Instant),
+    Column("secret", LargeBinary, nullable=False),
+    Column("previous_secret", LargeBinary),
+    Column("previous_until", Instant),
+    Column("rotated_by", String(64), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", Instant),
+    Column("resting_until", Instant),
+    Column("taken_at", Instant, nullable=False),
+    Column("challenge_at", Instant),
+    Column("challenges", Integer, nullable=False),
+    Column("heartbeat_at", Instant, nullable=False, index=True),
+    Column("replay", Text),
+    UniqueConstraint("person", "key_id", "name"),
+)
+"""Webhooks, of a person or of one of their API keys. `secret` is sealed; `registered_by`, `rotated_by` and `replay` are
+of the request, by its correlation id, that is answered again as it was.
+"""
+
+webhook_changes = Table(
+    "webhook_change",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+"""One row: how often it has changed who wants to hear of what."""
+
+webhook_vehicles = Table(
+    "webhook_vehicle",
+    _metadata,
+    Column("person", String(128), primary_key=True),
+    Column("vin", String(17), primary_key=True),
+)
+"""The vehicles of people who have a webhook for all of theirs."""
+
+webhook_people = Table(
+    "webhook_person",
+    _metadata,
+    Column("person", String(128), primary_key=True),
+    Column("read_at", Instant, nullable=False, index=True),
+)
+"""Who they are, and when access was asked last."""
+
+webhook_events = Table(
+    "webhook_event",
+    _metadata,
+    Column("event_id", String(64), primary_key=True),
+    Column("shown_id", String(64), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("vin", String(17), nullable=False, index=True),
+    Column("occurred_at", Instant, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("owners_only", Boolean, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("received_at", Instant, nullable=False, index=True),
+)
+"""What happened to vehicles that somebody has a webhook for, once each."""
+
+webhook_deliveries = Table(
+    "webhook_delivery",
+    _metadata,
+    Column("webhook", String(32), primary_key=True),
+    Column("event_id", String(64), primary_key=True),
+    Column("person", String(128), nullable=False, index=True),
+    Column("vin", String(17), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("taken_until", Instant),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("received_at", Instant, nullable=False, index=True),
+    Column("last_attempt_at", Instant),
+    Column("response_status", Integer),
+    Column("failure", String(64), nullable=False),
+    Column("delivered_at", Instant),
+)
+"""The outbox of webhooks, and what became of it."""
+Index(
+    "webhook_delivery_due",
+    webhook_deliveries.c.webhook,
+    webhook_deliveries.c.status,
+    webhook_deliveries.c.due_at,
+)
+Index("webhook_delivery_listed", webhook_deliveries.c.webhook, webhook_deliveries.c.position)
+Index("webhook_delivery_of_event", webhook_deliveries.c.event_id)
 
 audit_outbox = AuditOutbox(_metadata)
 dead_letters = DeadLetters(_metadata, sender_of)

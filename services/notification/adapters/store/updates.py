@@ -21,6 +21,7 @@ from services.notification.adapters.store.tables import (
     set_before,
     standing_doors,
 )
+from services.notification.adapters.store.webhook_events import add_deliveries, add_events
 from services.notification.domain.doors import (
     DoorState,
     DoorsUnknown,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from services.notification.domain.doors import DoorNews
     from services.notification.domain.notices import Notice
     from services.notification.domain.preferences import Preferences
+    from services.notification.usecases.webhook_ports import EventForWebhooks
     from services.platform.database import Database
 
 _LEASE = timedelta(seconds=10)
@@ -48,16 +50,25 @@ _DOOR_FIELDS = len(dataclasses.fields(DoorState))
 
 
 class SqlUpdates:
-    """usecases.ports.UpdateRecord on a database. `reminder` is after how long people are reminded who did not say."""
+    """usecases.ports.UpdateRecord on a database. `reminder` is after how long people are reminded who did not say,
+    `retried` for how long webhooks are tried to be sent something.
+    """
 
-    def __init__(self, database: Database, reminder: timedelta) -> None:
+    def __init__(
+        self, database: Database, reminder: timedelta, retried: timedelta = timedelta(hours=26)
+    ) -> None:
         self._database = database
         self._reminder = reminder
+        self._retried = retried
 
     async def ingest(
-        self, notices: Sequence[Notice], changes: Sequence[DoorNews | DoorsUnknown], at: datetime
+        self,
+        notices: Sequence[Notice],
+        changes: Sequence[DoorNews | DoorsUnknown],
+        at: datetime,
+        events: Sequence[EventForWebhooks] = (),
     ) -> int:
-        """Keep new notices and how doors stand, in one commit; see the port."""
+        """Keep new notices, how doors stand and what webhooks are sent, in one commit; see the port."""
 
         def work(connection: Connection) -> int:
             of_vehicles: dict[str, list[DoorNews | DoorsUnknown]] = {}
@@ -69,6 +80,9 @@ class SqlUpdates:
                 for vin in sorted(of_vehicles)
                 for notice in self._follow(connection, vin, of_vehicles[vin], at)
             ]
+            for each in events:
+                if add_events(connection, [each.event], at):
+                    add_deliveries(connection, each.event, each.webhooks, at, self._retried)
             return add_notices(connection, [*notices, *ended], at)
 
         return await self._database.write(work)

@@ -87,6 +87,7 @@ class CheckGrantsResponse(_message.Message):
     ALLOWED_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
     ENDS_AT_MILLIS_FIELD_NUMBER: _builtins.int
+    SINCE_MILLIS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]: ...
     @_builtins.property
@@ -97,16 +98,21 @@ class CheckGrantsResponse(_message.Message):
     def ends_at_millis(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """When the right ends by itself, one per question: milliseconds since 1970; 0 where it lasts until revoked."""
 
+    @_builtins.property
+    def since_millis(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """When the right began, one per question: milliseconds since 1970; 0 where it is not allowed."""
+
     def __init__(
         self,
         *,
         allowed: _abc.Iterable[_builtins.bool] | None = ...,
         roles: _abc.Iterable[_grant_pb2.GrantRole.ValueType] | None = ...,
         ends_at_millis: _abc.Iterable[_builtins.int] | None = ...,
+        since_millis: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "ends_at_millis", b"ends_at_millis", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "ends_at_millis", b"ends_at_millis", "roles", b"roles", "since_millis", b"since_millis"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,13 +26,17 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n;ecarus/remotecontrol/access/v1/vehicle_people_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"h\n\x18ListVehiclePeopleRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\x1c\n\x04\x61lso\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x61lso\"b\n\x19ListVehiclePeopleResponse\x12\x45\n\x06people\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.VehiclePersonR\x06people\"\x98\x01\n\rVehiclePerson\x12\x1c\n\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x19\n\x08is_owner\x18\x02 \x01(\x08R\x07isOwner\x12!\n\x0creads_status\x18\x03 \x01(\x08R\x0breadsStatus\x12+\n\x11reads_diagnostics\x18\x04 \x01(\x08R\x10readsDiagnostics2\xc1\x01\n\x14VehiclePeopleService\x12\x9c\x01\n\x11ListVehiclePeople\x12\x38.ecarus.remotecontrol.access.v1.ListVehiclePeopleRequest\x1a\x39.ecarus.remotecontrol.access.v1.ListVehiclePeopleResponse\"\x12\xf2\xe0\x18\x0e*\x0cnotification\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n;ecarus/remotecontrol/access/v1/vehicle_people_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"~\n\x1bListVehiclesOfPersonRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12\x35\n\x05\x61\x66ter\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^([A-HJ-NPR-Z0-9]{17})?$R\x05\x61\x66ter\"M\n\x1cListVehiclesOfPersonResponse\x12\x12\n\x04vins\x18\x01 \x03(\tR\x04vins\x12\x19\n\x08has_more\x18\x02 \x01(\x08R\x07hasMore\"h\n\x18ListVehiclePeopleRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\x1c\n\x04\x61lso\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x04\x61lso\"b\n\x19ListVehiclePeopleResponse\x12\x45\n\x06people\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.VehiclePersonR\x06people\"\x98\x01\n\rVehiclePerson\x12\x1c\n\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x19\n\x08is_owner\x18\x02 \x01(\x08R\x07isOwner\x12!\n\x0creads_status\x18\x03 \x01(\x08R\x0breadsStatus\x12+\n\x11reads_diagnostics\x18\x04 \x01(\x08R\x10readsDiagnostics2\xe9\x02\n\x14VehiclePeopleService\x12\x9c\x01\n\x11ListVehiclePeople\x12\x38.ecarus.remotecontrol.access.v1.ListVehiclePeopleRequest\x1a\x39.ecarus.remotecontrol.access.v1.ListVehiclePeopleResponse\"\x12\xf2\xe0\x18\x0e*\x0cnotification\x12\xa5\x01\n\x14ListVehiclesOfPerson\x12;.ecarus.remotecontrol.access.v1.ListVehiclesOfPersonRequest\x1a<.ecarus.remotecontrol.access.v1.ListVehiclesOfPersonResponse\"\x12\xf2\xe0\x18\x0e*\x0cnotification\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.access.v1.vehicle_people_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTVEHICLESOFPERSONREQUEST'].fields_by_name['principal']._loaded_options = None
+  _globals['_LISTVEHICLESOFPERSONREQUEST'].fields_by_name['principal']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_LISTVEHICLESOFPERSONREQUEST'].fields_by_name['after']._loaded_options = None
+  _globals['_LISTVEHICLESOFPERSONREQUEST'].fields_by_name['after']._serialized_options = b'\272H\034r\0322\030^([A-HJ-NPR-Z0-9]{17})?$'
   _globals['_LISTVEHICLEPEOPLEREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_LISTVEHICLEPEOPLEREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_LISTVEHICLEPEOPLEREQUEST'].fields_by_name['also']._loaded_options = None
@@ -41,12 +45,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VEHICLEPEOPLESERVICE']._serialized_options = b'\352\340\030\006access'
   _globals['_VEHICLEPEOPLESERVICE'].methods_by_name['ListVehiclePeople']._loaded_options = None
   _globals['_VEHICLEPEOPLESERVICE'].methods_by_name['ListVehiclePeople']._serialized_options = b'\362\340\030\016*\014notification'
-  _globals['_LISTVEHICLEPEOPLEREQUEST']._serialized_start=171
-  _globals['_LISTVEHICLEPEOPLEREQUEST']._serialized_end=275
-  _globals['_LISTVEHICLEPEOPLERESPONSE']._serialized_start=277
-  _globals['_LISTVEHICLEPEOPLERESPONSE']._serialized_end=375
-  _globals['_VEHICLEPERSON']._serialized_start=378
-  _globals['_VEHICLEPERSON']._serialized_end=530
-  _globals['_VEHICLEPEOPLESERVICE']._serialized_start=533
-  _globals['_VEHICLEPEOPLESERVICE']._serialized_end=726
+  _globals['_VEHICLEPEOPLESERVICE'].methods_by_name['ListVehiclesOfPerson']._loaded_options = None
+  _globals['_VEHICLEPEOPLESERVICE'].methods_by_name['ListVehiclesOfPerson']._serialized_options = b'\362\340\030\016*\014notification'
+  _globals['_LISTVEHICLESOFPERSONREQUEST']._serialized_start=171
+  _globals['_LISTVEHICLESOFPERSONREQUEST']._serialized_end=297
+  _globals['_LISTVEHICLESOFPERSONRESPONSE']._serialized_start=299
+  _globals['_LISTVEHICLESOFPERSONRESPONSE']._serialized_end=376
+  _globals['_LISTVEHICLEPEOPLEREQUEST']._serialized_start=378
+  _globals['_LISTVEHICLEPEOPLEREQUEST']._serialized_end=482
+  _globals['_LISTVEHICLEPEOPLERESPONSE']._serialized_start=484
+  _globals['_LISTVEHICLEPEOPLERESPONSE']._serialized_end=582
+  _globals['_VEHICLEPERSON']._serialized_start=585
+  _globals['_VEHICLEPERSON']._serialized_end=737
+  _globals['_VEHICLEPEOPLESERVICE']._serialized_start=740
+  _globals['_VEHICLEPEOPLESERVICE']._serialized_end=1101
 # @@protoc_insertion_point(module_scope)

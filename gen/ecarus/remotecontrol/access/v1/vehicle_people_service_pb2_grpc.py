@@ -43,6 +43,11 @@ class VehiclePeopleServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclePeopleRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclePeopleResponse.FromString,
                 _registered_method=True)
+        self.ListVehiclesOfPerson = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.VehiclePeopleService/ListVehiclesOfPerson',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclesOfPersonRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclesOfPersonResponse.FromString,
+                _registered_method=True)
 
 
 class VehiclePeopleServiceServicer:
@@ -59,6 +64,14 @@ class VehiclePeopleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListVehiclesOfPerson(self, request, context):
+        """The vehicles on which somebody has, or may come to have, a right: what grants that have not ended name, in order. Whether
+        they may do something with one says CheckGrants.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VehiclePeopleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +79,11 @@ def add_VehiclePeopleServiceServicer_to_server(servicer, server):
                     servicer.ListVehiclePeople,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclePeopleRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclePeopleResponse.SerializeToString,
+            ),
+            'ListVehiclesOfPerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVehiclesOfPerson,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclesOfPersonRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclesOfPersonResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -99,6 +117,33 @@ class VehiclePeopleService:
             '/ecarus.remotecontrol.access.v1.VehiclePeopleService/ListVehiclePeople',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclePeopleRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclePeopleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVehiclesOfPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.VehiclePeopleService/ListVehiclesOfPerson',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclesOfPersonRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_vehicle__people__service__pb2.ListVehiclesOfPersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

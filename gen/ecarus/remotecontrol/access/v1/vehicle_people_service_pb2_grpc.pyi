@@ -39,6 +39,10 @@ class VehiclePeopleServiceStub:
     def __new__(cls, channel: _aio.Channel) -> VehiclePeopleServiceAsyncStub: ...
     ListVehiclePeople: _grpc.UnaryUnaryMultiCallable[_vehicle_people_service_pb2.ListVehiclePeopleRequest, _vehicle_people_service_pb2.ListVehiclePeopleResponse]
     """Whoever has a right on the vehicle at this moment; nobody of one that is not known."""
+    ListVehiclesOfPerson: _grpc.UnaryUnaryMultiCallable[_vehicle_people_service_pb2.ListVehiclesOfPersonRequest, _vehicle_people_service_pb2.ListVehiclesOfPersonResponse]
+    """The vehicles on which somebody has, or may come to have, a right: what grants that have not ended name, in order. Whether
+    they may do something with one says CheckGrants.
+    """
 
 @_typing.type_check_only
 class VehiclePeopleServiceAsyncStub(VehiclePeopleServiceStub):
@@ -51,6 +55,10 @@ class VehiclePeopleServiceAsyncStub(VehiclePeopleServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListVehiclePeople: _aio.UnaryUnaryMultiCallable[_vehicle_people_service_pb2.ListVehiclePeopleRequest, _vehicle_people_service_pb2.ListVehiclePeopleResponse]  # type: ignore[assignment]
     """Whoever has a right on the vehicle at this moment; nobody of one that is not known."""
+    ListVehiclesOfPerson: _aio.UnaryUnaryMultiCallable[_vehicle_people_service_pb2.ListVehiclesOfPersonRequest, _vehicle_people_service_pb2.ListVehiclesOfPersonResponse]  # type: ignore[assignment]
+    """The vehicles on which somebody has, or may come to have, a right: what grants that have not ended name, in order. Whether
+    they may do something with one says CheckGrants.
+    """
 
 class VehiclePeopleServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who is to be told of what happens to a vehicle.
@@ -66,5 +74,15 @@ class VehiclePeopleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vehicle_people_service_pb2.ListVehiclePeopleResponse, _abc.Awaitable[_vehicle_people_service_pb2.ListVehiclePeopleResponse]]:
         """Whoever has a right on the vehicle at this moment; nobody of one that is not known."""
+
+    @_abc_1.abstractmethod
+    def ListVehiclesOfPerson(
+        self,
+        request: _vehicle_people_service_pb2.ListVehiclesOfPersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vehicle_people_service_pb2.ListVehiclesOfPersonResponse, _abc.Awaitable[_vehicle_people_service_pb2.ListVehiclesOfPersonResponse]]:
+        """The vehicles on which somebody has, or may come to have, a right: what grants that have not ended name, in order. Whether
+        they may do something with one says CheckGrants.
+        """
 
 def add_VehiclePeopleServiceServicer_to_server(servicer: VehiclePeopleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -101,6 +101,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Too many requests; `Retry-After` says when to come back."""
     TOO_MANY_DEVICES: _ErrorReason.ValueType  # 90
     """The caller has registered as many devices for push notifications as one may have."""
+    TOO_MANY_WEBHOOKS: _ErrorReason.ValueType  # 100
+    """The caller has registered as many webhooks as one may have."""
+    WEBHOOK_NOT_FOUND: _ErrorReason.ValueType  # 101
+    """None of the caller's webhooks has this id."""
+    WEBHOOK_NOT_ACTIVE: _ErrorReason.ValueType  # 102
+    """The webhook is sent nothing now: its URL has not answered its challenge, or it is disabled."""
+    WEBHOOK_STOPPED: _ErrorReason.ValueType  # 103
+    """The operator has stopped the webhook; only they enable it again."""
+    WEBHOOK_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 104
+    """There is no such event of the webhook's vehicles, or it is not kept any more. Replay since a time instead."""
     CONSENT_TEXT_CHANGED: _ErrorReason.ValueType  # 80
     """The text that was agreed to is not the one that is asked about now."""
     PERSONAL_DATA_NOT_FOUND: _ErrorReason.ValueType  # 82
@@ -210,6 +220,16 @@ RATE_LIMITED: ErrorReason.ValueType  # 53
 """Too many requests; `Retry-After` says when to come back."""
 TOO_MANY_DEVICES: ErrorReason.ValueType  # 90
 """The caller has registered as many devices for push notifications as one may have."""
+TOO_MANY_WEBHOOKS: ErrorReason.ValueType  # 100
+"""The caller has registered as many webhooks as one may have."""
+WEBHOOK_NOT_FOUND: ErrorReason.ValueType  # 101
+"""None of the caller's webhooks has this id."""
+WEBHOOK_NOT_ACTIVE: ErrorReason.ValueType  # 102
+"""The webhook is sent nothing now: its URL has not answered its challenge, or it is disabled."""
+WEBHOOK_STOPPED: ErrorReason.ValueType  # 103
+"""The operator has stopped the webhook; only they enable it again."""
+WEBHOOK_EVENT_NOT_FOUND: ErrorReason.ValueType  # 104
+"""There is no such event of the webhook's vehicles, or it is not kept any more. Replay since a time instead."""
 CONSENT_TEXT_CHANGED: ErrorReason.ValueType  # 80
 """The text that was agreed to is not the one that is asked about now."""
 PERSONAL_DATA_NOT_FOUND: ErrorReason.ValueType  # 82

@@ -90,6 +90,8 @@ class Access(_message.Message):
     WATCHES_PEOPLE_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     ANSWERS_ACCEPTED_FIELD_NUMBER: _builtins.int
+    OPEN_TO_KEYS_FIELD_NUMBER: _builtins.int
+    TAKES_TICKET_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """What a bearer must allow on the request's VIN (`door.unlock`). Such an RPC is public: it comes through Envoy. One
     without an action is internal.
@@ -132,6 +134,14 @@ class Access(_message.Message):
     """Of a public RPC that answers with an HttpBody: the media type of what it answers."""
     answers_accepted: _builtins.bool
     """Of a public RPC: REST answers it with 202 and a Location, because what was asked for is yet to happen."""
+    open_to_keys: _builtins.bool
+    """Of a public RPC that is `about_caller`: an API key whose scope names the action may call it, for itself. What it is told
+    of vehicles goes no further than that key does.
+    """
+    takes_ticket: _builtins.bool
+    """Of a public RPC about a vehicle: over REST a ticket for that vehicle's stream opens it in place of a bearer (`?ticket=`), for
+    browsers, whose EventSource can send no header.
+    """
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of an internal RPC: the services that may call it."""
@@ -159,10 +169,12 @@ class Access(_message.Message):
         watches_people: _builtins.bool = ...,
         media_type: _builtins.str = ...,
         answers_accepted: _builtins.bool = ...,
+        open_to_keys: _builtins.bool = ...,
+        takes_ticket: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_caller", b"about_caller", "action", b"action", "answers_accepted", b"answers_accepted", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "may_wait", b"may_wait", "media_type", b"media_type", "needs_session", b"needs_session", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service", "teams", b"teams", "watches_people", b"watches_people"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_caller", b"about_caller", "action", b"action", "answers_accepted", b"answers_accepted", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "may_wait", b"may_wait", "media_type", b"media_type", "needs_session", b"needs_session", "open_to_keys", b"open_to_keys", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service", "takes_ticket", b"takes_ticket", "teams", b"teams", "watches_people", b"watches_people"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -212,11 +224,20 @@ class Problem(_message.Message):
     GRPC_CODE_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    GUIDANCE_FIELD_NUMBER: _builtins.int
+    MAY_HAVE_ACTED_FIELD_NUMBER: _builtins.int
     http_status: _builtins.int
     grpc_code: _code_pb2.Code.ValueType
     title: _builtins.str
     retryable: _builtins.bool
     """The same request may succeed later, and sending it again is safe."""
+    remedy: _builtins.str
+    """What whoever wrote the client does about it, in English. Between backticks stands what is sent to the letter."""
+    guidance: _builtins.str
+    """What the client may say to its user, in English."""
+    may_have_acted: _builtins.bool
+    """A request that is answered so may have been carried out all the same; `mayHaveSucceeded` of the answer says it of that request."""
     def __init__(
         self,
         *,
@@ -224,10 +245,13 @@ class Problem(_message.Message):
         grpc_code: _code_pb2.Code.ValueType = ...,
         title: _builtins.str = ...,
         retryable: _builtins.bool = ...,
+        remedy: _builtins.str = ...,
+        guidance: _builtins.str = ...,
+        may_have_acted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status", "retryable", b"retryable", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "guidance", b"guidance", "http_status", b"http_status", "may_have_acted", b"may_have_acted", "remedy", b"remedy", "retryable", b"retryable", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,340 @@
+"""What waits to be sent to webhooks, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import delete, exists, func, or_, select, update
+
+from services.notification.adapters.store.tables import webhook_deliveries, webhook_events, webhooks
+from services.notification.adapters.store.webhook_rows import (
+    MOST_FAILURE,
+    backlog_of,
+    disabled,
+    event_of,
+    note_failed,
+    note_taken,
+    secrets_of,
+    webhook_of,
+)
+from services.notification.adapters.store.webhook_vehicles import note_change
+from services.notification.domain.webhooks import (
+    CallOutcome,
+    DeliveryStatus,
+    DisabledReason,
+    WebhookState,
+)
+from services.notification.usecases.webhook_ports import DueChallenge, DueDelivery, DueHeartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from sqlalchemy import ColumnElement, Connection, Row
+
+    from services.notification.domain.webhooks import CallResult, DisableRule, Webhook
+    from services.platform.database import Database
+
+T = TypeVar("T")
+DELIVERY_LEASE = timedelta(seconds=60)
+"""So long a delivery is one replica's to send: longer than sending may take (CALL_SECONDS)."""
+_LOOKED_AT = 16
+"""So many of what waits for a webhook are looked at with one look."""
+_SWEPT = 1_000
+_DUE = webhook_deliveries.c
+_PENDING = DeliveryStatus.PENDING.value
+
+
+class SqlWebhookOutbox:
+    """usecases.webhook_ports.WebhookOutbox on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(
+        self,
+        at: datetime,
+        most: int,
+        *,
+        full: Collection[str],
+        take: Callable[[str], bool],
+    ) -> list[DueDelivery]:
+        """Take some that are to be sent: for DELIVERY_LEASE nobody else does; see the port."""
+        # What waits is looked for without a write: mostly there is nothing.
+        waiting = await self._database.read(
+            lambda c: bool(c.execute(_webhooks_due(at, full).limit(1)).first())
+        )
+        if not waiting:
+            return []
+        return await self._database.write(lambda c: _take(c, at, most, full, take))
+
+    async def delivered(self, due: DueDelivery, status: int | None, at: datetime) -> None:
+        """Note that it was taken. What waits because its URL failed is due at once."""
+        values = {
+            "status": DeliveryStatus.DELIVERED.value,
+            "taken_until": None,
+            "response_status": status,
+            "failure": "",
+            "delivered_at": at,
+        }
+
+        def work(connection: Connection) -> None:
+            connection.execute(update(webhook_deliveries).where(_is(due)).values(values))
+            note_taken(connection, due.webhook.id, at)
+
+        await self._database.write(work)
+
+    async def failed(
+        self,
+        due: DueDelivery,
+        result: CallResult,
+        *,
+        pause: timedelta,
+        rest: timedelta,
+        rule: DisableRule,
+        at: datetime,
+    ) -> DisabledReason | None:
+        """Note that it was not; see the port."""
+        values: dict[str, Any] = {
+            "response_status": result.status,
+            "failure": result.failure[:MOST_FAILURE],
+            "due_at": at + pause,
+            "taken_until": None,
+        }
+        if at + pause >= due.expires_at:
+            values["status"] = DeliveryStatus.FAILED.value
+
+        def work(connection: Connection) -> DisabledReason | None:
+            connection.execute(update(webhook_deliveries).where(_is(due)).values(values))
+            return note_failed(connection, due.webhook.id, result, at + rest, rule, at)
+
+        return await self._database.write(work)
+
+    async def not_allowed(self, due: DueDelivery, at: datetime) -> None:  # noqa: ARG002  # the port's signature
+        """Note that it is not sent: the right to it is gone."""
+        values = {"status": DeliveryStatus.NOT_ALLOWED.value, "failure": "", "taken_until": None}
+        await self._database.write(
+            lambda c: c.execute(update(webhook_deliveries).where(_is(due)).values(values))
+        )
+
+    async def put_off(self, due: DueDelivery, until: datetime) -> None:
+        """Look at it again then, as if it had not been taken."""
+        values = {"due_at": until, "attempts": due.attempts - 1, "taken_until": None}
+        await self._database.write(
+            lambda c: c.execute(update(webhook_deliveries).where(_is(due)).values(values))
+        )
+
+    async def challenges(self, at: datetime, most: int) -> list[DueChallenge]:
+        """Take some URLs that are to be challenged: for a while nobody else does."""
+        pending = webhooks.c.state == WebhookState.PENDING.value
+        query = (
+            select(webhooks).where(pending, webhooks.c.challenge_at <= at).order_by(webhooks.c.challenge_at)
+        )
+
+        def work(connection: Connection) -> list[DueChallenge]:
+            rows = connection.execute(query.limit(most).with_for_update(skip_locked=True)).all()
+            for row in rows:
+                values = {"challenge_at": at + DELIVERY_LEASE, "challenges": row.challenges + 1}
+                connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(values))
+            return [DueChallenge(webhook_of(row), row.challenges + 1, secrets_of(row, at)) for row in rows]
+
+        return await self._if_any(query, work)
+
+    async def challenge_answered(self, webhook: Webhook, at: datetime) -> None:
+        """Make it ACTIVE, unless its URL is another one by now."""
+
+        def work(connection: Connection) -> None:
+            values = {
+                "state": WebhookState.ACTIVE.value,
+                "challenge_at": None,
+                "last_failure": "",
+                "last_delivered_at": at,
+                "heartbeat_at": at,
+            }
+            if connection.execute(update(webhooks).where(_same(webhook)).values(values)).rowcount:
+                note_change(connection)
+                waits = (_DUE.webhook == webhook.id) & (_DUE.status == _PENDING)
+                connection.execute(update(webhook_deliveries).where(waits).values(due_at=at))
+
+        await self._database.write(work)
+
+    async def challenge_failed(
+        self, webhook: Webhook, failure: str, again_at: datetime | None, at: datetime
+    ) -> None:
+        """Challenge it then, or, without a time, disable it."""
+        values: dict[str, Any] = {"last_failure": failure[:MOST_FAILURE], "challenge_at": again_at}
+        if again_at is None:
+            values |= disabled(DisabledReason.CHALLENGE_FAILED, at)
+
+        def work(connection: Connection) -> None:
+            if connection.execute(update(webhooks).where(_same(webhook)).values(values)).rowcount:
+                note_change(connection)
+
+        await self._database.write(work)
+
+    async def heartbeats(self, at: datetime, every: timedelta, most: int) -> list[DueHeartbeat]:
+        """Take some that are to be told what waits, the next time after `every`."""
+        query = _callable(at).where(webhooks.c.heartbeat_at <= at).order_by(webhooks.c.heartbeat_at)
+
+        def work(connection: Connection) -> list[DueHeartbeat]:
+            rows = connection.execute(query.limit(most).with_for_update(skip_locked=True)).all()
+            names = [row.id for row in rows]
+            connection.execute(
+                update(webhooks).where(webhooks.c.id.in_(names)).values(heartbeat_at=at + every)
+            )
+            found = [(webhook_of(row), secrets_of(row, at)) for row in rows]
+            return [
+                DueHeartbeat(webhook, backlog_of(connection, webhook), secrets) for webhook, secrets in found
+            ]
+
+        return await self._if_any(query, work)
+
+    async def heartbeat_done(
+        self, webhook: Webhook, result: CallResult, *, rest: timedelta, rule: DisableRule, at: datetime
+    ) -> DisabledReason | None:
+        """Note what became of it, as of a delivery."""
+
+        def work(connection: Connection) -> DisabledReason | None:
+            if result.outcome is CallOutcome.TAKEN:
+                note_taken(connection, webhook.id, at)
+                return None
+            return note_failed(connection, webhook.id, result, at + rest, rule, at)
+
+        return await self._database.write(work)
+
+    async def sweep(self, at: datetime, most_waiting: int) -> list[tuple[Webhook, DisabledReason]]:
+        """Give up what was tried for too long, and disable webhooks for which too much waits; return those."""
+        over = (_DUE.status == _PENDING) & (_DUE.expires_at <= at)
+        crowded = (
+            select(_DUE.webhook)
+            .where(_DUE.status == _PENDING)
+            .group_by(_DUE.webhook)
+            .having(func.count() > most_waiting)
+        )
+
+        def work(connection: Connection) -> list[tuple[Webhook, DisabledReason]]:
+            values = {"status": DeliveryStatus.FAILED.value}
+            connection.execute(update(webhook_deliveries).where(over).values(values))
+            orphan = ~exists().where(_DUE.event_id == webhook_events.c.event_id)
+            gone = select(webhook_events.c.event_id).where(orphan).limit(_SWEPT)
+            connection.execute(delete(webhook_events).where(webhook_events.c.event_id.in_(gone)))
+            active = webhooks.c.state == WebhookState.ACTIVE.value
+            rows = connection.execute(select(webhooks).where(active, webhooks.c.id.in_(crowded))).all()
+            for row in rows:
+                stopped = disabled(DisabledReason.BACKLOG, at)
+                connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(stopped))
+                note_change(connection)
+            return [(webhook_of(row), DisabledReason.BACKLOG) for row in rows]
+
+        return await self._database.write(work)
+
+    async def _if_any(self, query: Any, work: Callable[[Connection], list[T]]) -> list[T]:
+        """Do the work in a transaction where the query finds something: mostly there is nothing."""
+        if not await self._database.read(lambda c: bool(c.execute(query.limit(1)).first())):
+            return []
+        return await self._database.write(work)
+
+
+def _is(due: DueDelivery) -> ColumnElement[bool]:
+    """Return which row it is, as long as it waits as it was taken: a replay makes it another one."""
+    return (
+        (_DUE.webhook == due.webhook.id)
+        & (_DUE.event_id == due.key)
+        & (_DUE.status == _PENDING)
+        & (_DUE.attempts == due.attempts)
+    )
+
+
+def _same(webhook: Webhook) -> ColumnElement[bool]:
+    """Return which row it is, as long as it is to be challenged for this URL."""
+    return (
+        (webhooks.c.id == webhook.id)
+        & (webhooks.c.state == WebhookState.PENDING.value)
+        & (webhooks.c.url == webhook.wish.url)
+    )
+
+
+def _callable(at: datetime) -> Any:
+    """Return a query for webhooks whose URLs may be called now."""
+    return select(webhooks).where(
+        webhooks.c.state == WebhookState.ACTIVE.value,
+        or_(webhooks.c.resting_until.is_(None), webhooks.c.resting_until <= at),
+    )
+
+
+def _webhooks_due(at: datetime, full: Collection[str]) -> Any:
+    """Return a query for webhooks for which something is due, those first that had none for longest."""
+    something = exists().where(
+        _DUE.webhook == webhooks.c.id, _DUE.status == _PENDING, _DUE.due_at <= at, _DUE.expires_at > at
+    )
+    return _callable(at).where(something, webhooks.c.host.not_in(full)).order_by(webhooks.c.taken_at)
+
+
+def _take(
+    connection: Connection,
+    at: datetime,
+    most: int,
+    full: Collection[str],
+    take: Callable[[str], bool],
+) -> list[DueDelivery]:
+    found: list[DueDelivery] = []
+    query = _webhooks_due(at, full).limit(most).with_for_update(skip_locked=True)
+    for row in connection.execute(query).all():
+        taken = _of_webhook(connection, row, at, most - len(found), take)
+        if taken:
+            connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(taken_at=at))
+        found += taken
+    return found
+
+
+def _of_webhook(
+    connection: Connection, row: Row[Any], at: datetime, room: int, take: Callable[[str], bool]
+) -> list[DueDelivery]:
+    """Take up to `room` of what is due to this webhook: of each vehicle the first."""
+    if room <= 0:
+        return []
+    other = webhook_deliveries.alias()
+    under_way = exists().where(other.c.webhook == row.id, other.c.taken_until > at)
+    in_order: tuple[Any, ...] = (_DUE.position,)
+    if row.failures:  # one at a time, and not always the same, until it takes something
+        room, in_order = 1, (_DUE.attempts, _DUE.position)
+    else:
+        under_way = under_way.where(other.c.vin == _DUE.vin)
+    query = (
+        select(webhook_deliveries)
+        .where(
+            _DUE.webhook == row.id,
+            _DUE.status == _PENDING,
+            _DUE.due_at <= at,
+            _DUE.expires_at > at,
+            ~under_way,
+        )
+        .order_by(*in_order)
+        .limit(_LOOKED_AT)
+        .with_for_update(skip_locked=True)
+    )
+    chosen: dict[str, Row[Any]] = {}
+    for each in connection.execute(query).all():
+        if len(chosen) < room and each.vin not in chosen and take(row.host):
+            chosen[each.vin] = each
+    if not chosen:
+        return []
+    keys = [each.event_id for each in chosen.values()]
+    which = (_DUE.webhook == row.id) & _DUE.event_id.in_(keys)
+    values = {
+        "due_at": at + DELIVERY_LEASE,
+        "taken_until": at + DELIVERY_LEASE,
+        "attempts": _DUE.attempts + 1,
+        "last_attempt_at": at,
+    }
+    connection.execute(update(webhook_deliveries).where(which).values(values))
+    events = select(webhook_events).where(webhook_events.c.event_id.in_(keys))
+    happened = {each.event_id: event_of(each) for each in connection.execute(events)}
+    webhook, secrets = webhook_of(row), secrets_of(row, at)
+    return [
+        DueDelivery(
+            each.event_id, webhook, happened[each.event_id], each.attempts + 1, each.expires_at, secrets
+        )
+        for each in chosen.values()
+        if each.event_id in happened
+    ]

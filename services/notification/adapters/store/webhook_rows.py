@@ -1,0 +1,171 @@
+"""What rows say of webhooks, and how one row is changed by what becomes of a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, or_, select, update
+
+from services.notification.adapters.store.tables import webhook_deliveries, webhook_events, webhooks
+from services.notification.adapters.store.webhook_vehicles import note_change
+from services.notification.domain.webhooks import (
+    Backlog,
+    DeliveryStatus,
+    DisabledReason,
+    Registrant,
+    Webhook,
+    WebhookEvent,
+    WebhookState,
+    WebhookWish,
+)
+from services.notification.usecases.webhook_ports import WebhookDelivery
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from services.notification.domain.webhooks import CallResult, DisableRule
+MOST_FAILURE = 64
+_REASONS = frozenset(each.value for each in DisabledReason)
+
+
+def webhook_of(row: Row[Any]) -> Webhook:
+    """Return the webhook that a row says."""
+    reason = DisabledReason(row.disabled_reason) if row.disabled_reason in _REASONS else None
+    return Webhook(
+        row.id,
+        Registrant(row.person, row.key_id),
+        row.name,
+        WebhookWish(row.url, tuple(row.event_types.split()), tuple(row.vins.split()), row.description),
+        WebhookState(row.state),
+        row.registered_at,
+        row.updated_at,
+        reason,
+        row.disabled_at,
+        row.last_failure,
+        row.last_delivered_at,
+        row.previous_until,
+        row.failures,
+        row.failing_since,
+    )
+
+
+def secrets_of(row: Row[Any], at: datetime) -> tuple[bytes, ...]:
+    """Return the sealed secrets of a row that sign now, the newest first."""
+    secrets: tuple[bytes, ...] = (bytes(row.secret),)
+    if row.previous_secret is not None and row.previous_until is not None and row.previous_until > at:
+        secrets += (bytes(row.previous_secret),)
+    return secrets
+
+
+def event_of(row: Row[Any]) -> WebhookEvent:
+    """Return the event that a row says."""
+    return WebhookEvent(
+        row.event_id,
+        row.shown_id,
+        row.type,
+        row.vin,
+        row.occurred_at,
+        row.position,
+        row.body,
+        row.owners_only,
+    )
+
+
+def delivery_of(row: Row[Any]) -> WebhookDelivery:
+    """Return what a row of deliveries, joined with its event, says."""
+    return WebhookDelivery(
+        row.shown_id,
+        row.type,
+        row.vin,
+        row.occurred_at,
+        DeliveryStatus(row.status),
+        row.attempts,
+        row.due_at,
+        row.last_attempt_at,
+        row.response_status,
+        row.failure,
+        row.delivered_at,
+    )
+
+
+def backlog_of(connection: Connection, webhook: Webhook) -> Backlog:
+    """Return what waits for a webhook."""
+    query = (
+        select(
+            func.count(),
+            func.min(webhook_events.c.occurred_at),
+            func.min(webhook_deliveries.c.due_at),
+        )
+        .select_from(webhook_deliveries)
+        .join(webhook_events, webhook_events.c.event_id == webhook_deliveries.c.event_id)
+        .where(
+            webhook_deliveries.c.webhook == webhook.id,
+            webhook_deliveries.c.status == DeliveryStatus.PENDING.value,
+        )
+    )
+    waiting, oldest, due = connection.execute(query).one()
+    return Backlog(waiting, oldest, due if webhook.state is WebhookState.ACTIVE else None)
+
+
+def note_taken(connection: Connection, webhook: str, at: datetime) -> None:
+    """Note that a URL took something. If it had failed before, what waits for it is due at once."""
+    row = connection.execute(select(webhooks.c.failures).where(webhooks.c.id == webhook)).first()
+    if row is None:
+        return
+    values: dict[str, Any] = {"last_delivered_at": at}
+    if row.failures:
+        values |= {"failures": 0, "failing_since": None, "resting_until": None, "last_failure": ""}
+        waits = (webhook_deliveries.c.webhook == webhook) & (
+            webhook_deliveries.c.status == DeliveryStatus.PENDING.value
+        )
+        # What is under way stays whoever's it is.
+        is_free = or_(webhook_deliveries.c.taken_until.is_(None), webhook_deliveries.c.taken_until <= at)
+        connection.execute(update(webhook_deliveries).where(waits, is_free).values(due_at=at))
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook).values(values))
+
+
+def note_failed(
+    connection: Connection,
+    webhook: str,
+    result: CallResult,
+    rest_until: datetime,
+    rule: DisableRule,
+    at: datetime,
+) -> DisabledReason | None:
+    """Note that a URL failed; return why its webhook is disabled by that."""
+    row = connection.execute(
+        select(webhooks.c.failures, webhooks.c.failing_since, webhooks.c.state)
+        .where(webhooks.c.id == webhook)
+        .with_for_update()
+    ).first()
+    if row is None or row.state != WebhookState.ACTIVE.value:
+        return None
+    failures, since = row.failures + 1, row.failing_since or at
+    reason = None
+    if result.outcome.value == DisabledReason.GONE.value:
+        reason = DisabledReason.GONE
+    elif rule.is_met(failures, since, at):
+        reason = DisabledReason.FAILING
+    values = {
+        "failures": failures,
+        "failing_since": since,
+        "resting_until": rest_until,
+        "last_failure": result.failure[:MOST_FAILURE],
+    }
+    if reason is not None:
+        values |= disabled(reason, at)
+        note_change(connection)
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook).values(values))
+    return reason
+
+
+def disabled(reason: DisabledReason, at: datetime) -> dict[str, Any]:
+    """Return what a row says of a webhook that is disabled."""
+    return {
+        "state": WebhookState.DISABLED.value,
+        "disabled_reason": reason.value,
+        "disabled_at": at,
+        "challenge_at": None,
+    }

@@ -1,0 +1,402 @@
+"""Webhooks as their registrants have them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import delete, func, insert, select, update
+
+from services.notification.adapters.store.tables import (
+    webhook_deliveries,
+    webhook_events,
+    webhooks,
+)
+from services.notification.adapters.store.webhook_events import add_deliveries, add_events
+from services.notification.adapters.store.webhook_rows import backlog_of, delivery_of, disabled, webhook_of
+from services.notification.adapters.store.webhook_vehicles import keep_vehicles, lock_person, note_change
+from services.notification.domain.webhooks import (
+    SECRET_OVERLAP,
+    DeliveryStatus,
+    DisabledReason,
+    OtherWebhookBodyError,
+    TooManyWebhooksError,
+    WebhookEventUnknownError,
+    WebhookNotActiveError,
+    WebhookState,
+    WebhookStoppedError,
+    WebhookUnknownError,
+)
+from services.notification.usecases.webhook_ports import RegisteredWebhook, WebhookReplayResult
+from services.platform.audited_database import AuditedAct, note_act
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import datetime, timedelta
+
+    from sqlalchemy import ColumnElement, Connection, Row
+
+    from services.notification.domain.webhooks import Backlog, Registrant, Webhook, WebhookEvent, WebhookWish
+    from services.notification.usecases.webhook_ports import WebhookDelivery
+    from services.platform.database import Database
+
+MOST_REPLAYED = 10_000
+
+
+def webhook_host(url: str) -> str:
+    """Return the host whose places calls of this URL take."""
+    return urlsplit(url).netloc.lower()[:255]
+
+
+class SqlWebhooks:
+    """usecases.webhook_ports.WebhookRecord on a database. `new_secret` makes a sealed secret for a webhook."""
+
+    def __init__(
+        self, database: Database, new_secret: Callable[[str], tuple[str, bytes]], keep: timedelta
+    ) -> None:
+        self._database = database
+        self._new_secret = new_secret
+        self._keep = keep
+
+    async def register(
+        self,
+        registrant: Registrant,
+        name: str,
+        wish: WebhookWish,
+        correlation_id: str,
+        *,
+        most: int,
+        vehicles: Collection[str],
+        at: datetime,
+    ) -> RegisteredWebhook:
+        """Keep it; see the port."""
+
+        def work(connection: Connection) -> RegisteredWebhook:
+            lock_person(connection, registrant.principal, at)
+            if not wish.vins:
+                keep_vehicles(connection, registrant.principal, vehicles, at)
+            known = _row(connection, registrant, name)
+            if known is None:
+                return self._add(connection, registrant, name, wish, correlation_id, most, at)
+            again = known.registered_by == correlation_id
+            row = _row_of(wish)
+            changed = {key: value for key, value in row.items() if getattr(known, key) != value}
+            if again and changed:
+                raise OtherWebhookBodyError
+            if changed:
+                values = {**changed, "updated_at": at}
+                if "url" in changed and known.disabled_reason != DisabledReason.OPERATOR.value:
+                    values |= _challenged(at)
+                _change(connection, known.id, values)
+                note_change(connection)
+                _act(connection, "WEBHOOK_CHANGED", registrant, name, at, wish.url)
+            webhook = webhook_of(_by_id(connection, known.id))
+            return RegisteredWebhook(webhook, bytes(known.secret) if again else None)
+
+        return await self._database.write(work)
+
+    def _add(
+        self,
+        connection: Connection,
+        registrant: Registrant,
+        name: str,
+        wish: WebhookWish,
+        correlation_id: str,
+        most: int,
+        at: datetime,
+    ) -> RegisteredWebhook:
+        count = select(func.count()).select_from(webhooks).where(_of(registrant))
+        if connection.execute(count).scalar_one() >= most:
+            raise TooManyWebhooksError(most)
+        internal = uuid.uuid4().hex
+        _, sealed = self._new_secret(internal)
+        connection.execute(
+            insert(webhooks).values(
+                id=internal,
+                person=registrant.principal,
+                key_id=registrant.key_id,
+                name=name,
+                **_row_of(wish),
+                last_failure="",
+                registered_at=at,
+                registered_by=correlation_id,
+                updated_at=at,
+                secret=sealed,
+                rotated_by="",
+                taken_at=at,
+                heartbeat_at=at,
+                **_challenged(at),
+            )
+        )
+        note_change(connection)
+        _act(connection, "WEBHOOK_REGISTERED", registrant, name, at, wish.url)
+        return RegisteredWebhook(webhook_of(_by_id(connection, internal)), sealed)
+
+    async def listed(self, registrant: Registrant) -> list[tuple[Webhook, Backlog]]:
+        """Return a registrant's, the oldest first."""
+        query = select(webhooks).where(_of(registrant)).order_by(webhooks.c.registered_at, webhooks.c.name)
+        return await self._database.read(lambda c: _with_backlogs(c, query))
+
+    async def found(self, registrant: Registrant, name: str) -> tuple[Webhook, Backlog]:
+        """Return one. Raises WebhookUnknownError."""
+
+        def work(connection: Connection) -> tuple[Webhook, Backlog]:
+            webhook = webhook_of(_required(connection, registrant, name))
+            return webhook, backlog_of(connection, webhook)
+
+        return await self._database.read(work)
+
+    async def delete(self, registrant: Registrant, name: str, at: datetime) -> None:
+        """Let go of it and of what waits for it."""
+
+        def work(connection: Connection) -> None:
+            known = _row(connection, registrant, name)
+            if known is None:
+                return
+            connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.webhook == known.id))
+            connection.execute(delete(webhooks).where(webhooks.c.id == known.id))
+            note_change(connection)
+            _act(connection, "WEBHOOK_DELETED", registrant, name, at, known.url)
+
+        await self._database.write(work)
+
+    async def rotate(
+        self, registrant: Registrant, name: str, correlation_id: str, at: datetime
+    ) -> RegisteredWebhook:
+        """Make a new secret, once for each correlation id. Raises WebhookUnknownError."""
+
+        def work(connection: Connection) -> RegisteredWebhook:
+            known = _required(connection, registrant, name)
+            sealed = bytes(known.secret)
+            if known.rotated_by != correlation_id:
+                _, sealed = self._new_secret(known.id)
+                values = {
+                    "secret": sealed,
+                    "previous_secret": known.secret,
+                    "previous_until": at + SECRET_OVERLAP,
+                    "rotated_by": correlation_id,
+                    "updated_at": at,
+                }
+                _change(connection, known.id, values)
+                _act(connection, "WEBHOOK_SECRET_ROTATED", registrant, name, at, known.url)
+            return RegisteredWebhook(webhook_of(_by_id(connection, known.id)), sealed)
+
+        return await self._database.write(work)
+
+    async def challenge_again(self, registrant: Registrant, name: str, at: datetime) -> Webhook:
+        """Have its URL challenged, unless it is ACTIVE; see the port."""
+
+        def work(connection: Connection) -> Webhook:
+            known = _required(connection, registrant, name)
+            if known.disabled_reason == DisabledReason.OPERATOR.value:
+                raise WebhookStoppedError
+            if known.state != WebhookState.ACTIVE.value:
+                _change(connection, known.id, _challenged(at))
+                note_change(connection)
+                _act(connection, "WEBHOOK_ENABLED", registrant, name, at, known.url)
+            return webhook_of(_by_id(connection, known.id))
+
+        return await self._database.write(work)
+
+    async def add_own_event(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> WebhookDelivery:
+        """Send it an event of its own, once. Raises WebhookNotActiveError."""
+
+        def work(connection: Connection) -> WebhookDelivery:
+            row = connection.execute(select(webhooks.c.state).where(webhooks.c.id == webhook.id)).first()
+            if row is None or row.state != WebhookState.ACTIVE.value:
+                raise WebhookNotActiveError
+            add_events(connection, [event], at)
+            add_deliveries(connection, event, [webhook], at, self._keep)
+            query = _deliveries(webhook.id).where(webhook_deliveries.c.event_id == event.key)
+            return delivery_of(connection.execute(query).one())
+
+        return await self._database.write(work)
+
+    async def announce(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> int:
+        """Send it to the registrant's other webhooks that are ACTIVE; return how many."""
+
+        def work(connection: Connection) -> int:
+            active = webhooks.c.state == WebhookState.ACTIVE.value
+            query = select(webhooks).where(_of(webhook.registrant), webhooks.c.id != webhook.id, active)
+            others = [webhook_of(row) for row in connection.execute(query)]
+            if others:
+                add_events(connection, [event], at)
+                add_deliveries(connection, event, others, at, self._keep)
+            return len(others)
+
+        return await self._database.write(work)
+
+    async def deliveries(
+        self, registrant: Registrant, name: str, status: DeliveryStatus | None, limit: int, offset: int
+    ) -> tuple[list[WebhookDelivery], int]:
+        """Return some of this status, the newest event first, and how many there are; see the port."""
+
+        def work(connection: Connection) -> tuple[list[WebhookDelivery], int]:
+            known = _required(connection, registrant, name)
+            count = select(func.count()).where(webhook_deliveries.c.webhook == known.id)
+            query = _deliveries(known.id)
+            if status is not None:
+                which = webhook_deliveries.c.status == status.value
+                count, query = count.where(which), query.where(which)
+            query = query.order_by(webhook_deliveries.c.position.desc(), webhook_deliveries.c.event_id)
+            rows = connection.execute(query.limit(limit).offset(offset))
+            return [delivery_of(row) for row in rows], connection.execute(count).scalar_one()
+
+        return await self._database.read(work)
+
+    async def replay(
+        self,
+        registrant: Registrant,
+        name: str,
+        correlation_id: str,
+        *,
+        after: str,
+        since: datetime | None,
+        at: datetime,
+    ) -> WebhookReplayResult:
+        """Send once more what came after the event `after`, or happened `since` then; see the port."""
+
+        def work(connection: Connection) -> WebhookReplayResult:
+            known = _required(connection, registrant, name)
+            if known.state != WebhookState.ACTIVE.value:
+                raise WebhookNotActiveError
+            if known.replay is not None and json.loads(known.replay)[0] == correlation_id:
+                return WebhookReplayResult(*json.loads(known.replay)[1:])
+            result = self._replay(connection, known.id, after, since, at)
+            _change(connection, known.id, {"replay": json.dumps([correlation_id, *result])})
+            _act(connection, "WEBHOOK_REPLAYED", registrant, name, at, known.url)
+            return result
+
+        return await self._database.write(work)
+
+    def _replay(
+        self, connection: Connection, webhook: str, after: str, since: datetime | None, at: datetime
+    ) -> WebhookReplayResult:
+        columns = webhook_deliveries.c
+        query = _deliveries(webhook).where(
+            columns.vin != "", columns.status != DeliveryStatus.NOT_ALLOWED.value
+        )
+        if since is not None:
+            query = query.where(webhook_events.c.occurred_at >= since)
+        else:
+            place = connection.execute(_deliveries(webhook).where(webhook_events.c.shown_id == after)).first()
+            if place is None:
+                raise WebhookEventUnknownError
+            query = query.where(columns.position > place.position)
+        rows = connection.execute(query.order_by(columns.position).limit(MOST_REPLAYED + 1)).all()
+        chosen = rows[:MOST_REPLAYED]
+        values = {
+            "status": DeliveryStatus.PENDING.value,
+            "attempts": 0,
+            "due_at": at,
+            "expires_at": at + self._keep,
+            "failure": "",
+            "delivered_at": None,
+        }
+        for row in chosen:
+            if row.status != DeliveryStatus.PENDING.value:
+                which = (columns.webhook == webhook) & (columns.event_id == row.event_id)
+                connection.execute(update(webhook_deliveries).where(which).values(values))
+        return WebhookReplayResult(
+            len(chosen), len(rows) > MOST_REPLAYED, chosen[-1].shown_id if chosen else ""
+        )
+
+    async def stop(self, webhook: str, at: datetime) -> Webhook:
+        """Disable it for the operator, by its own id. Raises WebhookUnknownError."""
+
+        def work(connection: Connection) -> Webhook:
+            known = connection.execute(select(webhooks).where(webhooks.c.id == webhook)).first()
+            if known is None:
+                raise WebhookUnknownError
+            _change(connection, webhook, disabled(DisabledReason.OPERATOR, at))
+            note_change(connection)
+            stopped = webhook_of(_by_id(connection, webhook))
+            _act(connection, "WEBHOOK_STOPPED", stopped.registrant, stopped.name, at, stopped.wish.url)
+            return stopped
+
+        return await self._database.write(work)
+
+    async def all_listed(self, principal: str, most: int) -> list[tuple[Webhook, Backlog]]:
+        """Return everybody's, or this principal's, for operators; at most so many."""
+        query = select(webhooks).order_by(webhooks.c.person, webhooks.c.registered_at).limit(most)
+        if principal:
+            query = query.where(webhooks.c.person == principal)
+        return await self._database.read(lambda c: _with_backlogs(c, query))
+
+
+def _with_backlogs(connection: Connection, query: Any) -> list[tuple[Webhook, Backlog]]:
+    found = [webhook_of(row) for row in connection.execute(query).all()]
+    return [(each, backlog_of(connection, each)) for each in found]
+
+
+def _row_of(wish: WebhookWish) -> dict[str, Any]:
+    return {
+        "url": wish.url,
+        "host": webhook_host(wish.url),
+        "event_types": " ".join(wish.event_types),
+        "vins": " ".join(wish.vins),
+        "description": wish.description,
+    }
+
+
+def _challenged(at: datetime) -> dict[str, Any]:
+    """Return what a row says of a webhook whose URL is to be challenged."""
+    return {
+        "state": WebhookState.PENDING.value,
+        "disabled_reason": None,
+        "disabled_at": None,
+        "challenge_at": at,
+        "challenges": 0,
+        "failures": 0,
+        "failing_since": None,
+        "resting_until": None,
+    }
+
+
+def _of(registrant: Registrant) -> ColumnElement[bool]:
+    return (webhooks.c.person == registrant.principal) & (webhooks.c.key_id == registrant.key_id)
+
+
+def _row(connection: Connection, registrant: Registrant, name: str) -> Row[Any] | None:
+    query = select(webhooks).where(_of(registrant), webhooks.c.name == name)
+    return connection.execute(query).first()
+
+
+def _required(connection: Connection, registrant: Registrant, name: str) -> Row[Any]:
+    row = _row(connection, registrant, name)
+    if row is None:
+        raise WebhookUnknownError
+    return row
+
+
+def _by_id(connection: Connection, webhook: str) -> Row[Any]:
+    return connection.execute(select(webhooks).where(webhooks.c.id == webhook)).one()
+
+
+def _change(connection: Connection, webhook: str, values: dict[str, Any]) -> None:
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook).values(values))
+
+
+def _deliveries(webhook: str) -> Any:
+    return (
+        select(
+            webhook_deliveries,
+            webhook_events.c.shown_id,
+            webhook_events.c.type,
+            webhook_events.c.occurred_at,
+        )
+        .join(webhook_events, webhook_events.c.event_id == webhook_deliveries.c.event_id)
+        .where(webhook_deliveries.c.webhook == webhook)
+    )
+
+
+def _act(
+    connection: Connection, kind: str, registrant: Registrant, name: str, at: datetime, url: str
+) -> None:
+    """Have the audit ledger told of it: which webhook, its host, and a digest of its URL, which may hold secrets."""
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    detail = {"webhook": name, "host": webhook_host(url), "urlSha256": digest, "apiKey": registrant.key_id}
+    note_act(connection, AuditedAct(kind, at, subject=registrant.principal, detail=detail))

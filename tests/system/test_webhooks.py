@@ -1,0 +1,174 @@
+"""Webhooks as a partner has them: registered through the edge, challenged, delivered, retried, replayed, revived."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import standardwebhooks
+
+from mesh.sandbox_fleet import SAMPLE_KEY
+from tests.support.app import SAMPLE, App, Car, eventually
+from tests.support.phones import OWNER
+from tests.support.ports import free_port
+from tests.system.documents import ROOT, blocks, paste
+from tests.system.test_readme import CURL, moved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.running_mesh import Mesh
+
+pytestmark = pytest.mark.system
+
+ENOUGH_SECONDS = 50
+
+
+class PartnerSide:
+    """A partner with the sample's API key, and a receiver in the phones' process."""
+
+    def __init__(self, mesh: Mesh, name: str, bearer: str = SAMPLE_KEY) -> None:
+        self.mesh, self.name, self.bearer = mesh, name, bearer
+        self.hook = f"http://127.0.0.1:{mesh.ports.phones}/webhooks/{name}"
+
+    def ask(self, path: str = "", method: str = "GET", body: Any = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.bearer}"}
+        url = f"{self.mesh.base_url}/webhooks{path}"
+        return httpx.request(method, url, headers=headers, json=body, timeout=30)
+
+    def received(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        """What was received of this type, once it is so many."""
+        query = {"type": kind, "count": str(count), "wait": str(ENOUGH_SECONDS)}
+        answer = httpx.get(self.hook, params=query, timeout=ENOUGH_SECONDS + 10)
+        messages: list[dict[str, Any]] = answer.json()["messages"]
+        assert len(messages) >= count, messages
+        return messages
+
+    def shown(self) -> dict[str, Any]:
+        document: dict[str, Any] = self.ask(f"/{self.name}").json()
+        return document
+
+    def fail(self, status: int, times: int = 1) -> None:
+        body = {"status": status, "times": times}
+        assert httpx.post(f"{self.hook}/failures", json=body, timeout=10).status_code == 204
+
+    def becomes(self, state: str) -> dict[str, Any]:
+        found: dict[str, Any] = eventually(lambda: (s := self.shown())["state"] == state and s)
+        return found
+
+
+@pytest.fixture
+def partner(mesh: Mesh) -> Iterator[PartnerSide]:
+    side = PartnerSide(mesh, "system")
+    yield side
+    side.ask("/system", "DELETE")
+    httpx.delete(side.hook, timeout=10)
+
+
+def test_a_partner_from_registering_to_reviving(mesh: Mesh, partner: PartnerSide) -> None:
+    car, app = Car(mesh), App(mesh)
+    car.meet()
+    made = partner.ask("/system", "PUT", {"url": partner.hook, "eventTypes": ["command.finished"]})
+    assert made.status_code == 200, made.text
+    secret = made.json()["secret"]
+    httpx.put(f"{partner.hook}/secret", json={"secret": secret}, timeout=10)
+    partner.becomes("ACTIVE")
+    (challenge,) = partner.received("webhook.challenge")
+    assert challenge["message"]["data"]["webhookId"] == "system"
+
+    first = eventually(lambda: (a := app.order("unlock")).status_code == 202 and a).json()["commandId"]
+    app.end_of(first)
+    (told,) = partner.received("command.finished")
+    assert told["verified"] is True
+    data = told["message"]["data"]
+    assert (data["vin"], data["data"]["commandId"], data["data"]["status"]) == (SAMPLE, first, "SUCCESS")
+    assert data["id"] == told["webhookId"]
+
+    partner.fail(503)  # down: it is sent again, under the same id
+    second = eventually(lambda: (a := app.order("lock")).status_code == 202 and a).json()["commandId"]
+    told = partner.received("command.finished", 2)[1]
+    assert told["message"]["data"]["data"]["commandId"] == second
+    (delivery, _) = partner.ask("/system/deliveries").json()["deliveries"]
+    assert (delivery["status"], delivery["attempts"]) == ("DELIVERED", 2)
+
+    partner.fail(410)
+    third = eventually(lambda: (a := app.order("unlock")).status_code == 202 and a).json()["commandId"]
+    assert partner.becomes("DISABLED")["disabledReason"] == "GONE"
+    app.end_of(third)
+    replay = {"after": told["webhookId"]}
+    refused = partner.ask("/system/replay", "POST", replay)
+    assert (refused.status_code, refused.json()["code"]) == (409, "WEBHOOK_NOT_ACTIVE")
+    assert partner.ask("/system/enable", "POST").status_code == 200
+    partner.becomes("ACTIVE")
+    assert partner.ask("/system/replay", "POST", replay).json()["replayed"] == 1
+    ids = [each["message"]["data"]["data"]["commandId"] for each in partner.received("command.finished", 3)]
+    assert set(ids) == {first, second, third}
+
+
+def test_it_is_the_one_of_its_key_and_url_are_judged(mesh: Mesh, partner: PartnerSide) -> None:
+    assert partner.ask("/system", "PUT", {"url": partner.hook}).status_code == 200
+    owner = PartnerSide(mesh, "system", mesh.token(OWNER))
+    assert owner.ask().json().get("webhooks", []) == []
+    assert owner.ask("/system").json()["code"] == "WEBHOOK_NOT_FOUND"
+    for url in ("http://10.0.0.1:9000/", "https://169.254.169.254/", f"{partner.hook}#x", "nonsense"):
+        refused = owner.ask("/other", "PUT", {"url": url})
+        assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_REQUEST"), url
+    agent = PartnerSide(mesh, "system", mesh.token(OWNER, vin=SAMPLE, actor="agent-7"))
+    assert agent.ask().status_code == 403
+
+
+def test_the_receiver_of_the_page_verifies_what_it_is_sent(tmp_path: Path) -> None:
+    (receiver,) = blocks("docs/webhooks.md", "## A receiver in Python", "python")
+    file, port = tmp_path / "receiver.py", free_port()
+    file.write_text(receiver, encoding="utf-8")
+    secret = "whsec_" + "c2VjcmV0" * 6
+    environment = {**os.environ, "WEBHOOK_SECRET": secret, "PORT": str(port)}
+    with subprocess.Popen(
+        [sys.executable, file], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+
+            def post(message: dict[str, Any], *, signed: bool = True) -> httpx.Response:
+                body, at = json.dumps(message), datetime.now(UTC)
+                signature = standardwebhooks.Webhook(secret).sign("msg-1", at, body)
+                headers = {
+                    "webhook-id": "msg-1",
+                    "webhook-timestamp": str(int(at.timestamp())),
+                    "webhook-signature": signature if signed else "v1,AAAA",
+                }
+                return httpx.post(f"http://127.0.0.1:{port}/", content=body, headers=headers, timeout=10)
+
+            def is_up() -> bool:
+                try:
+                    return post({"type": "webhook.test", "data": {}}, signed=False).status_code == 401
+                except httpx.TransportError:
+                    return False
+
+            eventually(is_up)
+            challenge = post({"type": "webhook.challenge", "data": {"challenge": "abc"}})
+            assert challenge.json() == {"challenge": "abc"}
+            assert post({"type": "webhook.test", "data": {"message": "hello"}}).status_code == 204
+            assert process.stdout is not None
+            assert "hello" in process.stdout.readline()
+        finally:
+            process.terminate()
+
+
+def test_the_readmes_lines_bring_a_webhook(mesh: Mesh) -> None:
+    Car(mesh).meet()
+    (push,) = blocks("README.md", "## Push notifications")
+    (lines,) = blocks("README.md", "## Webhooks")
+    preamble = "\n".join(line for line in push.splitlines() if line.startswith(("API=", "DOOR=", "JSON=")))
+    token = f"TOKEN={mesh.token(OWNER)}"
+    told = paste(CURL + moved(f"{preamble}\n{token}\n{lines}", mesh.ports), ROOT)
+    assert told.returncode == 0, told.stderr
+    assert '"verified":true' in told.stdout.replace(" ", "")
+    assert '"command.finished"' in told.stdout
+    assert '"webhook.test"' in told.stdout
