@@ -12,6 +12,7 @@ from google.api import annotations_pb2
 from tools.contract_blocks import DOOR_PACKAGE, METHOD_FIELD, SERVICE_FIELD, TYPE_BASE
 from tools.contract_version import contract_version
 from tools.openapi_links import linked
+from tools.openapi_parts import DOCUMENTS, FIELD_ERROR, PERSONAL_DATA, PERSONAL_DATA_ROW
 from tools.openapi_schemas import Schema, SchemaSource, prose
 from tools.openapi_security import SCHEMES, SERVERS, requirements
 
@@ -36,7 +37,7 @@ ABOUT = (
     "documents (RFC 9457) of one shape; `retryable` says whether the same request may succeed later, "
     "`mayHaveSucceeded` whether something may have happened all the same."
 )
-UNAUTHENTICATED = 401
+CHALLENGED = (401, 403)
 _HEADERS: Mapping[str, Schema] = {
     "X-Correlation-ID": {
         "description": "The request's, or the one that was made for it.",
@@ -56,8 +57,7 @@ _HEADERS: Mapping[str, Schema] = {
         "schema": {"type": "integer", "minimum": 0},
     },
     "WWW-Authenticate": {
-        "description": "RFC 6750, 9449 and 9470.",
-        "required": True,
+        "description": "RFC 6750, 9449 and 9470. Of a 403 where the token's scope is what is missing.",
         "schema": {"type": "string"},
     },
     "Location": {
@@ -93,44 +93,6 @@ _PARAMETERS: Mapping[str, Schema] = {
         "description": "Resume after the event of this id.",
         "schema": {"type": "string", "maxLength": 128},
     },
-}
-_PERSONAL_DATA: Schema = {
-    "type": "object",
-    "properties": {
-        "format": {"type": "string", "const": "ecarus-personal-data/1"},
-        "exportId": {"type": "string"},
-        "subject": {"type": "string", "description": "Whose it is."},
-        "at": {"type": "string", "format": "date-time"},
-        "rows": {
-            "type": "array",
-            "items": {"$ref": "#/components/schemas/PersonalDataRow"},
-        },
-        "missing": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "What could not be asked.",
-        },
-        "complete": {"type": "boolean"},
-    },
-    "required": ["format", "exportId", "subject", "at", "rows", "missing", "complete"],
-}
-_PERSONAL_DATA_ROW: Schema = {
-    "type": "object",
-    "properties": {
-        "service": {"type": "string", "description": "Which service kept it."},
-        "table": {"type": "string"},
-        "row": {"type": "object", "additionalProperties": True, "description": "Its columns by their names."},
-    },
-    "required": ["service", "table", "row"],
-}
-"""The file of an export: no message of the contract, but a document of its own."""
-_DOCUMENTS: Mapping[str, Schema] = {
-    "application/vnd.ecarus.personal-data+json": {"$ref": "#/components/schemas/PersonalDataFile"},
-}
-_FIELD_ERROR: Schema = {
-    "type": "object",
-    "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
-    "required": ["field", "reason"],
 }
 
 
@@ -270,7 +232,7 @@ class _Document:
         if method.output_type == HTTP_BODY:
             if not access.media_type:
                 raise SystemExit(f"{method.name} answers with an HttpBody: say its media_type")
-            content = {access.media_type: {"schema": _DOCUMENTS.get(access.media_type, {"type": "string"})}}
+            content = {access.media_type: {"schema": DOCUMENTS.get(access.media_type, {"type": "string"})}}
             return {"200": {"description": "As it is.", "headers": _referred(headers), "content": content}}
         schema = self._schemas.of_answer(method.output_type)
         answer = {JSON: self._content(method.name, "response", schema)}
@@ -305,7 +267,7 @@ class _Document:
         responses: Schema = {}
         for status, entries in sorted(by_status.items()):
             headers = ["X-Correlation-ID", "RateLimit", "RateLimit-Policy", "Retry-After"]
-            headers += ["WWW-Authenticate"] if status == UNAUTHENTICATED else []
+            headers += ["WWW-Authenticate"] if status in CHALLENGED else []
             responses[str(status)] = {
                 "description": "\n".join(f"- `{entry.code}`: {entry.when}" for entry in entries),
                 "headers": _referred(headers),
@@ -359,9 +321,9 @@ class _Document:
         return {
             "schemas": {
                 "Problem": problem,
-                "FieldError": _FIELD_ERROR,
-                "PersonalDataFile": _PERSONAL_DATA,
-                "PersonalDataRow": _PERSONAL_DATA_ROW,
+                "FieldError": FIELD_ERROR,
+                "PersonalDataFile": PERSONAL_DATA,
+                "PersonalDataRow": PERSONAL_DATA_ROW,
                 **self._schemas.made,
             },
             "parameters": dict(_PARAMETERS),

@@ -27,7 +27,7 @@ from ecarus.remotecontrol.door.v1 import fleet_failure_pb2 as ecarus_dot_remotec
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9ecarus/remotecontrol/access/v1/fleet_review_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x30\x65\x63\x61rus/remotecontrol/door/v1/fleet_failure.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"\xc6\x01\n\x1aReviewFleetFailuresRequest\x12\x30\n\x06period\x18\x01 \x01(\tB\x13\xbaH\x10r\x0eR\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64H\x00R\x06period\x88\x01\x01\x12.\n\x08language\x18\x02 \x01(\tB\r\xbaH\nr\x08R\x02\x65nR\x02koH\x01R\x08language\x88\x01\x01\x12$\n\x05model\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x02R\x05model\x88\x01\x01\x42\t\n\x07_periodB\x0b\n\t_languageB\x08\n\x06_model2\xaa\x01\n\x12\x46leetReviewService\x12\x86\x01\n\x13ReviewFleetFailures\x12:.ecarus.remotecontrol.access.v1.ReviewFleetFailuresRequest\x1a+.ecarus.remotecontrol.door.v1.FleetFailures\"\x06\xf2\xe0\x18\x02\x30\x01\x1a\x0b\xea\xe0\x18\x07\x63ommandb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9ecarus/remotecontrol/access/v1/fleet_review_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x30\x65\x63\x61rus/remotecontrol/door/v1/fleet_failure.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"\xde\x01\n\x1aReviewFleetFailuresRequest\x12\x30\n\x06period\x18\x01 \x01(\tB\x13\xbaH\x10r\x0eR\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64H\x00R\x06period\x88\x01\x01\x12.\n\x08language\x18\x02 \x01(\tB\r\xbaH\nr\x08R\x02\x65nR\x02koH\x01R\x08language\x88\x01\x01\x12<\n\x05model\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[!-~]([ -~]{0,62}[!-~])?$H\x02R\x05model\x88\x01\x01\x42\t\n\x07_periodB\x0b\n\t_languageB\x08\n\x06_model2\xaa\x01\n\x12\x46leetReviewService\x12\x86\x01\n\x13ReviewFleetFailures\x12:.ecarus.remotecontrol.access.v1.ReviewFleetFailuresRequest\x1a+.ecarus.remotecontrol.door.v1.FleetFailures\"\x06\xf2\xe0\x18\x02\x30\x01\x1a\x0b\xea\xe0\x18\x07\x63ommandb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,13 +39,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVIEWFLEETFAILURESREQUEST'].fields_by_name['language']._loaded_options = None
   _globals['_REVIEWFLEETFAILURESREQUEST'].fields_by_name['language']._serialized_options = b'\272H\nr\010R\002enR\002ko'
   _globals['_REVIEWFLEETFAILURESREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_REVIEWFLEETFAILURESREQUEST'].fields_by_name['model']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_REVIEWFLEETFAILURESREQUEST'].fields_by_name['model']._serialized_options = b'\272H\036r\0342\032^[!-~]([ -~]{0,62}[!-~])?$'
   _globals['_FLEETREVIEWSERVICE']._loaded_options = None
   _globals['_FLEETREVIEWSERVICE']._serialized_options = b'\352\340\030\007command'
   _globals['_FLEETREVIEWSERVICE'].methods_by_name['ReviewFleetFailures']._loaded_options = None
   _globals['_FLEETREVIEWSERVICE'].methods_by_name['ReviewFleetFailures']._serialized_options = b'\362\340\030\0020\001'
   _globals['_REVIEWFLEETFAILURESREQUEST']._serialized_start=220
-  _globals['_REVIEWFLEETFAILURESREQUEST']._serialized_end=418
-  _globals['_FLEETREVIEWSERVICE']._serialized_start=421
-  _globals['_FLEETREVIEWSERVICE']._serialized_end=591
+  _globals['_REVIEWFLEETFAILURESREQUEST']._serialized_end=442
+  _globals['_FLEETREVIEWSERVICE']._serialized_start=445
+  _globals['_FLEETREVIEWSERVICE']._serialized_end=615
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8ecarus/remotecontrol/door/v1/fleet_failure_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x30\x65\x63\x61rus/remotecontrol/door/v1/fleet_failure.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\xc3\x01\n\x17GetFleetFailuresRequest\x12\x30\n\x06period\x18\x01 \x01(\tB\x13\xbaH\x10r\x0eR\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64H\x00R\x06period\x88\x01\x01\x12.\n\x08language\x18\x02 \x01(\tB\r\xbaH\nr\x08R\x02\x65nR\x02koH\x01R\x08language\x88\x01\x01\x12$\n\x05model\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x02R\x05model\x88\x01\x01\x42\t\n\x07_periodB\x0b\n\t_languageB\x08\n\x06_model\"\xc8\x01\n\x1cGetFleetFailuresTableRequest\x12\x30\n\x06period\x18\x01 \x01(\tB\x13\xbaH\x10r\x0eR\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64H\x00R\x06period\x88\x01\x01\x12.\n\x08language\x18\x02 \x01(\tB\r\xbaH\nr\x08R\x02\x65nR\x02koH\x01R\x08language\x88\x01\x01\x12$\n\x05model\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x02R\x05model\x88\x01\x01\x42\t\n\x07_periodB\x0b\n\t_languageB\x08\n\x06_model2\xaf\x03\n\x13\x46leetFailureService\x12\xc3\x01\n\x10GetFleetFailures\x12\x35.ecarus.remotecontrol.door.v1.GetFleetFailuresRequest\x1a+.ecarus.remotecontrol.door.v1.FleetFailures\"K\xf2\xe0\x18\x1b\n\x13\x66leet.failures.read\x10\x04H\x01p\x01\x82\xd3\xe4\x93\x02&\x12$/api/v1/remotecontrol/fleet/failures\x12\xc4\x01\n\x15GetFleetFailuresTable\x12:.ecarus.remotecontrol.door.v1.GetFleetFailuresTableRequest\x1a\x14.google.api.HttpBody\"Y\xf2\xe0\x18%\n\x13\x66leet.failures.read\x10\x04H\x01p\x01z\x08text/csv\x82\xd3\xe4\x93\x02*\x12(/api/v1/remotecontrol/fleet/failures.csv\x1a\x0b\xea\xe0\x18\x07\x63ommandb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8ecarus/remotecontrol/door/v1/fleet_failure_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x30\x65\x63\x61rus/remotecontrol/door/v1/fleet_failure.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\xdb\x01\n\x17GetFleetFailuresRequest\x12\x30\n\x06period\x18\x01 \x01(\tB\x13\xbaH\x10r\x0eR\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64H\x00R\x06period\x88\x01\x01\x12.\n\x08language\x18\x02 \x01(\tB\r\xbaH\nr\x08R\x02\x65nR\x02koH\x01R\x08language\x88\x01\x01\x12<\n\x05model\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[!-~]([ -~]{0,62}[!-~])?$H\x02R\x05model\x88\x01\x01\x42\t\n\x07_periodB\x0b\n\t_languageB\x08\n\x06_model\"\xe0\x01\n\x1cGetFleetFailuresTableRequest\x12\x30\n\x06period\x18\x01 \x01(\tB\x13\xbaH\x10r\x0eR\x02\x37\x64R\x03\x33\x30\x64R\x03\x39\x30\x64H\x00R\x06period\x88\x01\x01\x12.\n\x08language\x18\x02 \x01(\tB\r\xbaH\nr\x08R\x02\x65nR\x02koH\x01R\x08language\x88\x01\x01\x12<\n\x05model\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[!-~]([ -~]{0,62}[!-~])?$H\x02R\x05model\x88\x01\x01\x42\t\n\x07_periodB\x0b\n\t_languageB\x08\n\x06_model2\xaf\x03\n\x13\x46leetFailureService\x12\xc3\x01\n\x10GetFleetFailures\x12\x35.ecarus.remotecontrol.door.v1.GetFleetFailuresRequest\x1a+.ecarus.remotecontrol.door.v1.FleetFailures\"K\xf2\xe0\x18\x1b\n\x13\x66leet.failures.read\x10\x04H\x01p\x01\x82\xd3\xe4\x93\x02&\x12$/api/v1/remotecontrol/fleet/failures\x12\xc4\x01\n\x15GetFleetFailuresTable\x12:.ecarus.remotecontrol.door.v1.GetFleetFailuresTableRequest\x1a\x14.google.api.HttpBody\"Y\xf2\xe0\x18%\n\x13\x66leet.failures.read\x10\x04H\x01p\x01z\x08text/csv\x82\xd3\xe4\x93\x02*\x12(/api/v1/remotecontrol/fleet/failures.csv\x1a\x0b\xea\xe0\x18\x07\x63ommandb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,13 +41,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETFLEETFAILURESREQUEST'].fields_by_name['language']._loaded_options = None
   _globals['_GETFLEETFAILURESREQUEST'].fields_by_name['language']._serialized_options = b'\272H\nr\010R\002enR\002ko'
   _globals['_GETFLEETFAILURESREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_GETFLEETFAILURESREQUEST'].fields_by_name['model']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_GETFLEETFAILURESREQUEST'].fields_by_name['model']._serialized_options = b'\272H\036r\0342\032^[!-~]([ -~]{0,62}[!-~])?$'
   _globals['_GETFLEETFAILURESTABLEREQUEST'].fields_by_name['period']._loaded_options = None
   _globals['_GETFLEETFAILURESTABLEREQUEST'].fields_by_name['period']._serialized_options = b'\272H\020r\016R\0027dR\00330dR\00390d'
   _globals['_GETFLEETFAILURESTABLEREQUEST'].fields_by_name['language']._loaded_options = None
   _globals['_GETFLEETFAILURESTABLEREQUEST'].fields_by_name['language']._serialized_options = b'\272H\nr\010R\002enR\002ko'
   _globals['_GETFLEETFAILURESTABLEREQUEST'].fields_by_name['model']._loaded_options = None
-  _globals['_GETFLEETFAILURESTABLEREQUEST'].fields_by_name['model']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_GETFLEETFAILURESTABLEREQUEST'].fields_by_name['model']._serialized_options = b'\272H\036r\0342\032^[!-~]([ -~]{0,62}[!-~])?$'
   _globals['_FLEETFAILURESERVICE']._loaded_options = None
   _globals['_FLEETFAILURESERVICE']._serialized_options = b'\352\340\030\007command'
   _globals['_FLEETFAILURESERVICE'].methods_by_name['GetFleetFailures']._loaded_options = None
@@ -55,9 +55,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FLEETFAILURESERVICE'].methods_by_name['GetFleetFailuresTable']._loaded_options = None
   _globals['_FLEETFAILURESERVICE'].methods_by_name['GetFleetFailuresTable']._serialized_options = b'\362\340\030%\n\023fleet.failures.read\020\004H\001p\001z\010text/csv\202\323\344\223\002*\022(/api/v1/remotecontrol/fleet/failures.csv'
   _globals['_GETFLEETFAILURESREQUEST']._serialized_start=274
-  _globals['_GETFLEETFAILURESREQUEST']._serialized_end=469
-  _globals['_GETFLEETFAILURESTABLEREQUEST']._serialized_start=472
-  _globals['_GETFLEETFAILURESTABLEREQUEST']._serialized_end=672
-  _globals['_FLEETFAILURESERVICE']._serialized_start=675
-  _globals['_FLEETFAILURESERVICE']._serialized_end=1106
+  _globals['_GETFLEETFAILURESREQUEST']._serialized_end=493
+  _globals['_GETFLEETFAILURESTABLEREQUEST']._serialized_start=496
+  _globals['_GETFLEETFAILURESTABLEREQUEST']._serialized_end=720
+  _globals['_FLEETFAILURESERVICE']._serialized_start=723
+  _globals['_FLEETFAILURESERVICE']._serialized_end=1154
 # @@protoc_insertion_point(module_scope)
