@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip
 export PYTHONPATH := .:gen
 
-SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doorctl issuer phones bench tools
+SOURCES := protocol key_files tlog services vehicle conformance mesh gateway doorctl issuer phones bench tools packages/python/src/ecarus_doors
 BOOTSTRAPPED := $(VENV)/.bootstrapped
 RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
@@ -18,8 +18,8 @@ WORKERS ?= auto
 TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
-	conformance-mutants fuzz audit-tampering check generate generate-check baseline bench bench-sockets bench-compare load pin
+.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks test-schema \
+	conformance-mutants fuzz audit-tampering packages check generate generate-typescript generate-check baseline bench bench-sockets bench-compare load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
 test-attacks: $(TEST_READY) ## what a hostile car, user, service or stranger does, on the whole mesh (docs/threat-model.md)
 	$(PYTEST) tests/attacks
 
+test-schema: $(TEST_READY) ## everything that the OpenAPI document has, asked for at random: make test-schema [EXAMPLES=100] [SEED=1]
+	SCHEMA_EXAMPLES=$(or $(EXAMPLES),100) SCHEMA_SEED=$(or $(SEED),1) $(PYTEST) --timeout=3600 tests/system/test_openapi_operations.py
+
 conformance-mutants: $(TEST_READY) ## units with one planted fault each, which the conformance kit must find out: [NAME="..."]
 	$(BIN)/python -m tests.mutants.play $(NAME)
 
@@ -109,6 +112,9 @@ audit-tampering: $(TEST_READY) ## tamper 10,000 times with copies of an audit lo
 
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)
+
+packages: $(TEST_READY) ## build what integrators install into out/packages/: make packages [NAME="ecarus-doors ..."]
+	$(BIN)/python -m tools.packages $(NAME)
 
 check: $(TEST_READY) generate-check ## format, lint, types, names, import rules, contract rules
 	$(BIN)/ruff format --check
@@ -123,6 +129,9 @@ check: $(TEST_READY) generate-check ## format, lint, types, names, import rules,
 
 generate: $(TEST_READY) ## make gen/ from the .proto files, and what else says what they say
 	$(BIN)/python -m tools.generate
+
+generate-typescript: $(TEST_READY) ## make the types of packages/typescript from gen/openapi.json (needs node and npm)
+	$(BIN)/python -m tools.npm_packages
 
 generate-check: $(TEST_READY) ## fail when that is not what generate makes
 	$(BIN)/python -m tools.generate --check

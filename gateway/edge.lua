@@ -37,6 +37,11 @@ local FALLBACK = {
 local DEFECT = { "INTERNAL_ERROR", "Internal error",
     "A defect of the service stopped this request; report it with the correlation id.", false, nil }
 -- end of generated
+-- What pages of other origins may send, and what of an answer their scripts may read (the Fetch standard's CORS; docs/decisions/0215).
+local PAGE_SENDS = "Authorization, DPoP, Content-Type, Accept, Accept-Language, X-Correlation-ID, Idempotency-Key, Prefer, Last-Event-ID"
+local PAGE_READS = "X-Correlation-ID, Location, Content-Location, Preference-Applied, Retry-After, RateLimit, RateLimit-Policy, "
+  .. "WWW-Authenticate, Allow, Accept-Encoding, Date"
+local PAGE_REMEMBERS = "600"
 -- Two years of nothing but TLS (RFC 6797). Only over TLS, and not for "localhost": a browser would keep to it for
 -- every other program there.
 local HSTS = "max-age=63072000"
@@ -80,6 +85,23 @@ local function health_of(handle)
   return bytes:sub(8):match("^[%w._]+$")
 end
 
+-- The Origin of a page that may call the API. A preflight is answered in its place: see tell_page.
+local function note_page(handle, headers, metadata, method)
+  local origin = headers:get("origin")
+  if not origin then
+    return
+  end
+  local listed = handle:virtualHost():metadata()
+  local exact, any_port = listed:get("cors_exact") or {}, listed:get("cors_any_port") or {}
+  if not (exact[origin] or any_port[origin] or any_port[origin:match("^(.*):%d%d?%d?%d?%d?$") or ""]) then
+    return
+  end
+  metadata:set(METADATA, "page", origin)
+  if method == "OPTIONS" and headers:get("access-control-request-method") then
+    metadata:set(METADATA, "preflight", headers:get("access-control-request-private-network") == "true" and "private" or "plain")
+  end
+end
+
 -- One that is sent but malformed is left in place for the access service to refuse; the answer then
 -- carries the made one.
 function envoy_on_request(handle)
@@ -110,6 +132,9 @@ function envoy_on_request(handle)
   metadata:set(METADATA, "path", path)
   metadata:set(METADATA, "method", method)
   -- What is false is left unsaid: each word said costs every request.
+  if path:sub(1, 5) == "/api/" and not is_team then
+    note_page(handle, headers, metadata, method)
+  end
   local host = headers:get(":authority"):lower():match("^[^:]*")
   if ssl ~= nil and host ~= "localhost" then
     metadata:set(METADATA, "hsts", true)
@@ -254,6 +279,30 @@ local function tell_milliseconds(handle, instead)
   end
 end
 
+-- Lets the page's script read the answer, whoever gave it. A preflight of a path that there is comes back as the 405 that says
+-- which methods it has: that is told in the words of a preflight. Of a path that there is not it stays 404.
+local function tell_page(handle, headers, metadata)
+  headers:replace("access-control-allow-origin", metadata.page)
+  if not metadata.preflight then
+    headers:replace("access-control-expose-headers", PAGE_READS)
+    return
+  end
+  local methods = headers:get("allow")
+  if headers:get(":status") ~= "405" or not methods then
+    return
+  end
+  handle:body(true):setBytes("")
+  headers = handle:headers()
+  headers:replace(":status", "200")
+  headers:replace("access-control-allow-methods", methods)
+  headers:replace("access-control-allow-headers", PAGE_SENDS)
+  headers:replace("access-control-max-age", PAGE_REMEMBERS)
+  if metadata.preflight == "private" then
+    headers:replace("access-control-allow-private-network", "true")
+  end
+  headers:remove("content-type")
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata():get(METADATA)
@@ -265,6 +314,13 @@ function envoy_on_response(handle)
     headers:remove("x-http-code") -- all else of native gRPC passes untouched
     headers:remove("x-http-body")
     return
+  end
+  if metadata.path:sub(1, 5) == "/api/" then
+    headers:add("vary", "Origin") -- who may read it differs, also where nobody was named
+    if metadata.page then
+      tell_page(handle, headers, metadata)
+      headers = handle:headers()
+    end
   end
   if metadata.hsts then
     headers:replace("strict-transport-security", HSTS)

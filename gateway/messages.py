@@ -12,9 +12,11 @@ from services.platform import strict_json
 TYPES = frozenset({"DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE", "SYSTEM_ALERT"})
 MOST_VEHICLES = 100
 """In one message."""
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+REQUEST_ID = r"[A-Za-z0-9._-]{1,64}"
+EVENT_ID = r"[\x21-\x7e]{1,128}"
+VIN = r"[A-HJ-NPR-Z0-9]{17}"
+"""As it is told; in a client's message letters may be small."""
+_REQUEST_ID, _EVENT_ID, _VIN = (re.compile(pattern) for pattern in (REQUEST_ID, EVENT_ID, VIN))
 
 
 class MessageError(Exception):

@@ -20,6 +20,10 @@ FOLDERS = (*APPS, "parts", "words", "vendor")
 """What is served: each file below them under its own path, and nothing else."""
 OPENAPI = "/openapi.json"
 """The path of the contract as an OpenAPI document."""
+ASYNCAPI = "/asyncapi.json"
+"""The same of streams, messages and events as an AsyncAPI document."""
+SIGN_IN, _BEARER = "signIn", "bearer"
+"""Schemes of that document: who signs in with this deployment's issuer, and whoever has a token or a key."""
 PORTAL = "/portal/"
 """The developers' page: Swagger UI makes markup and styles by itself, so what keeps other pages from it is left out."""
 API_BASE = "/api/v1/remotecontrol"
@@ -87,7 +91,9 @@ def read_pages(settings: GatewaySettings, root: Path = PAGES) -> dict[str, Page]
             pages[f"/{app}/"] = index
             pages[f"/{app}/config.json"] = Page.of(_configuration(settings, app), _TYPES[".json"])
     if settings.pages_openapi is not None:
-        pages[OPENAPI] = _read(settings.pages_openapi)
+        pages[OPENAPI] = _with_sign_in(_read(settings.pages_openapi), settings.pages_issuer)
+    if settings.pages_asyncapi is not None:
+        pages[ASYNCAPI] = _read(settings.pages_asyncapi)
     return pages
 
 
@@ -105,6 +111,26 @@ def _read(file: Path) -> Page:
         except UnicodeDecodeError as error:
             raise PageFilesError(f"{file} is no UTF-8: {error.reason}") from error
     return Page.of(body, _TYPES[file.suffix])
+
+
+def _with_sign_in(page: Page, issuer: str) -> Page:
+    """Return the OpenAPI document with one more way to call each operation: a token of this deployment's issuer, whose
+    metadata says where to sign in (OpenID Connect Discovery).
+    """
+    try:
+        document = json.loads(page.body)
+        schemes, ways = document["components"]["securitySchemes"], document["security"]
+        own = [operation for path in document["paths"].values() for operation in path.values()]
+        schemes[SIGN_IN] = {
+            "type": "openIdConnect",
+            "openIdConnectUrl": f"{issuer.rstrip('/')}/.well-known/openid-configuration",
+            "description": "Authorization code with PKCE.",
+        }
+        for each in [ways, *(operation["security"] for operation in own if "security" in operation)]:
+            each.append({SIGN_IN: each[0][_BEARER]})
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise PageFilesError(f"the OpenAPI document is none: {type(error).__name__}") from error
+    return Page.of(json.dumps(document, ensure_ascii=False).encode(), page.content_type)
 
 
 def _configuration(settings: GatewaySettings, app: str) -> bytes:

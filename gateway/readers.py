@@ -12,6 +12,13 @@ from ecarus.remotecontrol.access.v1.door_watch_service_pb2 import WatchEnded
 from websockets.protocol import State
 
 from gateway import messages
+from gateway.closings import (
+    CLOSE_IDLE,
+    CLOSE_RIGHT_ENDED,
+    CLOSE_SIGNED_OUT,
+    CLOSE_TOO_OFTEN,
+    CLOSE_TOO_SLOW,
+)
 from gateway.limits import MessageRate
 from gateway.messages import MessageError, Subscribe
 from gateway.watches import AWAY, Watch, text_frame
@@ -27,16 +34,6 @@ if TYPE_CHECKING:
     from gateway.watches import WatchAuthorizer, WatchFeed
     from services.platform.session import Session
 
-CLOSE_SIGNED_OUT = 4401
-"""What its client signed in with has ended: the token, the key or the account."""
-CLOSE_RIGHT_ENDED = 4403
-"""The right to the last vehicle that it was told of has ended."""
-CLOSE_IDLE = 4408
-"""It had no subscription for too long."""
-CLOSE_TOO_OFTEN = 4429
-"""It sent too many messages or frames."""
-CLOSE_TOO_SLOW = 1013
-"""It does not read what it is sent."""
 _NOT_OF_THE_GRANT = frozenset(
     {WatchEnded.CAUSE_ACCOUNT, WatchEnded.CAUSE_CREDENTIAL, WatchEnded.CAUSE_TOKEN, WatchEnded.CAUSE_CASE}
 )

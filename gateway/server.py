@@ -20,8 +20,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Response
 
+from gateway.closings import CLOSE_TOO_OFTEN
 from gateway.limits import MessageRate, UserRates, connection_count, subscription_count
-from gateway.readers import CLOSE_TOO_OFTEN, SocketReader
+from gateway.readers import SocketReader
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.platform.policy import EDGE
@@ -242,7 +243,7 @@ class WebSocketServer:
     def _check_origin(self, request: Request) -> None:
         """Raise Refusal for a page of another origin than those that may. Who sends none is no browser."""
         origins = request.headers.get_all("origin")
-        if origins and not (len(origins) == 1 and origins[0].lower() in self._settings.origins):
+        if origins and not (len(origins) == 1 and self._settings.allows_origin(origins[0].lower())):
             raise Refusal(
                 errors.CALLER_NOT_ALLOWED,
                 "Pages of this origin may not open a WebSocket here; the operator lists those that may.",

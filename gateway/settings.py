@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path  # noqa: TC003  # pydantic reads it
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from services.platform.origins import OriginAllowlist, allowlist_of
 from services.platform.settings import ServerSettings, Target
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
@@ -27,6 +29,11 @@ def origins_in(text: str) -> frozenset[str]:
 
 def _checked_origins(text: str) -> str:
     origins_in(text)
+    return text
+
+
+def _checked_allowlist(text: str) -> str:
+    allowlist_of(text)
     return text
 
 
@@ -53,6 +60,8 @@ class GatewaySettings(ServerSettings):
     access_target: Target
     status_target: Target
     websocket_origins: Annotated[str, AfterValidator(_checked_origins)] = Field(default="", max_length=4_096)
+    cors_origins: Annotated[str, AfterValidator(_checked_allowlist)] = Field(default="", max_length=4_096)
+    """The origins whose pages may call the API: those may open a WebSocket, too."""
     websocket_connections: int = Field(default=5_000, ge=1, le=100_000)
     websocket_connections_per_user: int = Field(default=20, ge=1, le=100_000)
     websocket_connections_per_address: int = Field(default=100, ge=1, le=100_000)
@@ -85,6 +94,8 @@ class GatewaySettings(ServerSettings):
     pages_console_acr_values: str = Field(default="urn:ecarus:acr:2fa", pattern=_WORDS)
     pages_openapi: Path | None = None
     """The OpenAPI document, to be served at /openapi.json."""
+    pages_asyncapi: Path | None = None
+    """The AsyncAPI document, to be served at /asyncapi.json."""
     pages_sample_key: str = Field(default="", pattern=r"^(sk_[0-9a-f]{16,128})?$")
     """An API key that the developers' page offers to whoever opens it: the sandbox's."""
 
@@ -98,7 +109,14 @@ class GatewaySettings(ServerSettings):
             )
         return self
 
-    @property
-    def origins(self) -> frozenset[str]:
-        """The origins whose pages may open a WebSocket."""
+    def allows_origin(self, origin: str) -> bool:
+        """Return whether pages of this origin, as a browser names it, may open a WebSocket."""
+        return origin in self._websocket_origins or self._cors_origins.allows(origin)
+
+    @cached_property
+    def _websocket_origins(self) -> frozenset[str]:
         return origins_in(self.websocket_origins)
+
+    @cached_property
+    def _cors_origins(self) -> OriginAllowlist:
+        return allowlist_of(self.cors_origins)

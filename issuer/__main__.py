@@ -17,7 +17,7 @@ import uvicorn
 from issuer.accounts import Accounts
 from issuer.app import IssuerApp
 from issuer.authorization_server import IssuerParts, SandboxAuthorizationServer
-from issuer.clients import sandbox_clients
+from issuer.clients import origins_of_pages, sandbox_clients
 from issuer.command_line import main as command_line
 from issuer.dpop import ProofChecker
 from issuer.keys import SigningKeys
@@ -79,7 +79,7 @@ def build(
         sessions=BrowserSessions(store, now),
         rates=RequestRates(time.monotonic),
         now=now,
-        page_origins=settings.page_origins,
+        page_origins=(*settings.page_origins, *origins_of_pages(clients.values())),
     )
 
 

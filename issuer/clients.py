@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import ClientMixin
 from authlib.oauth2.rfc6749.errors import InvalidScopeError
@@ -51,6 +52,7 @@ SCOPES = (
     "case.read",
 )
 """Those by which access narrows a token; a test compares."""
+_OF_PAGES = frozenset({"http", "https"})
 DEFAULT_SCOPE = "door"
 SECURITY_SCOPES = frozenset(scope for scope in SCOPES if scope.startswith(("security.", "case.")))
 """Of employees, and of agents about their customer: nobody has them by the scope `door`."""
@@ -160,3 +162,11 @@ def sandbox_clients(secrets: dict[str, str], page_origins: Iterable[str] = ()) -
         OAuthClient("operations", ("http://localhost:9000/callback",), people, people=EMPLOYEE),
     )
     return {client.client_id: client for client in clients}
+
+
+def origins_of_pages(clients: Iterable[OAuthClient]) -> tuple[str, ...]:
+    """Return where the pages of public clients are that people are sent back to: their scripts ask for the tokens."""
+    pages = (urlsplit(uri) for each in clients if each.secret_hash is None for uri in each.redirect_uris)
+    return tuple(
+        dict.fromkeys(f"{page.scheme}://{page.netloc}" for page in pages if page.scheme in _OF_PAGES)
+    )

@@ -5,6 +5,7 @@ Envoy does not expand variables itself.
 
 from __future__ import annotations
 
+import json
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from mesh.files import write_private
 from services import registry
+from services.platform.origins import LOOPBACK, OriginAllowlist, allowlist_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mesh.ports import Ports
 
@@ -71,6 +73,18 @@ class EdgeLimits:
 
 
 USUAL = EdgeLimits()
+NO_ORIGINS = OriginAllowlist()
+CORS_ORIGINS = "DOORS_CORS_ORIGINS"
+
+
+def read_origins(environment: Mapping[str, str]) -> OriginAllowlist:
+    """Return the origins whose pages may call the API, of DOORS_CORS_ORIGINS; in the sandbox, unless it is set, every
+    page of this machine. Raises ValueError, naming the key.
+    """
+    try:
+        return allowlist_of(environment.get(CORS_ORIGINS) or ",".join(LOOPBACK))
+    except ValueError as error:
+        raise ValueError(f"{CORS_ORIGINS}: {error}") from None
 
 
 def _descriptors() -> int:
@@ -89,8 +103,15 @@ def _number(environment: Mapping[str, str], key: str, usual: int) -> int:
     return int(text)
 
 
-def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits = USUAL) -> str:
-    """Return the configuration as YAML; `admin` is where the admin interface's socket goes.
+def render_edge(
+    ports: Ports,
+    pki_folder: Path,
+    admin: Path,
+    limits: EdgeLimits = USUAL,
+    origins: OriginAllowlist = NO_ORIGINS,
+) -> str:
+    """Return the configuration as YAML; `admin` is where the admin interface's socket goes. Pages of `origins` may call
+    the API from a browser.
 
     A name in envoy.yaml that is not filled in is a KeyError.
     """
@@ -106,8 +127,16 @@ def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits 
         "GEN_DIR": ROOT / "gen",
         **{f"{name.upper()}_PORT": ports.service(name) for name in registry.PUBLIC},
         **limits.names(),
+        "CORS_EXACT": _table(origins.exact),
+        "CORS_ANY_PORT": _table(origins.any_port),
+        "CORS_PATTERN": origins.pattern,
     }
     return Template((ROOT / "envoy.yaml").read_text(encoding="utf-8")).substitute(names)
+
+
+def _table(origins: Iterable[str]) -> str:
+    """Return them as a table of YAML, in which Lua looks each up."""
+    return json.dumps(dict.fromkeys(sorted(origins), True))
 
 
 def write_team_trust(pki_folder: Path) -> None:

@@ -154,6 +154,7 @@ _THE_MESHS = frozenset(
         "LOW_SPACE_BYTES",
         "EDGE_CONNECTIONS",
         "EDGE_REQUESTS_PER_SECOND",
+        "CORS_ORIGINS",
         "HUNG_SECONDS",
     }
 )

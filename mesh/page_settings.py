@@ -32,5 +32,6 @@ def page_settings(
         "DOORS_PAGES_APP_CLIENT": APP_CLIENT,
         "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
         "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
+        "DOORS_PAGES_ASYNCAPI": str(ROOT / "gen" / "asyncapi.json"),
         "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mesh.broker_accounts import STORE_API
 from mesh.broker_health import SystemAccount, broker_healthy
 from mesh.component import MeshComponent
-from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
+from mesh.edge_config import CORS_ORIGINS, ROOT, EdgeLimits, read_origins, render_edge, write_team_trust
 from mesh.environment import MAY_SET, of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.issuer_seed import issuer_url
@@ -98,6 +98,7 @@ class Planner:
         self._ports = ports
         self._sandbox = sandbox
         self._limits = EdgeLimits.read(environment)
+        self._origins = read_origins(environment)
         self._programs = Path(sys.executable).parent
         self._environment = environment
         self._machine = of_the_machine(environment)
@@ -284,6 +285,7 @@ class Planner:
             **_USUAL,
             **_WIDE,
             "DOORS_WEBSOCKET_ORIGINS": ",".join(self._ports.page_origins),
+            CORS_ORIGINS: str(self._origins),
             **self._page_settings,
             **of_the_user(self._environment, GATEWAY),
             **self._server(GATEWAY, self._ports.gateway),
@@ -373,7 +375,7 @@ class Planner:
         write_team_trust(self._sandbox.pki.resolve())
         admin = self._sandbox.envoy_admin
         admin.unlink(missing_ok=True)  # of a run that was killed
-        text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits)
+        text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits, self._origins)
         write_private(config, text.encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return MeshComponent(

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from tests.support.described_answers import described_answers
+from tests.support.described_events import noted
 from tests.support.groups import GroupScheduling, tell_groups
 from tests.support.postgres import stop_shared_postgres
 from tests.support.run import begin_run, end_run, keep_compiled_code
@@ -34,6 +35,7 @@ has a mesh and a worker of its own.
 """
 MESHES = 3
 """So many are there for most of them, their files dealt out in turn: one worker alone would be the last to end."""
+MOST_FAULTS = 10
 USUAL_TIMEOUT_SECONDS = 120
 """Who asks for more than this (pyproject.toml) is begun early, because it may be the last to end."""
 
@@ -90,6 +92,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling | None:
     """Hand them out by their groups."""
     return GroupScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail for an event that a mesh told while the test ran, and that is not as the AsyncAPI document says."""
+    try:
+        result = yield
+    except BaseException as error:
+        for fault in noted()[:MOST_FAULTS]:
+            error.add_note(fault)
+        raise
+    if faults := noted():
+        pytest.fail("\n".join(faults[:MOST_FAULTS]), pytrace=False)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,8 +18,17 @@ DEFECT = "A defect of the service stopped this request; report it with the corre
 REPEAT = "Repeat it with the same X-Correlation-ID to learn which, without acting twice."
 ANY = "%RESPONSE_CODE%"
 AGAIN = '[{header: {key: retry-after, value: "1"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}]'
-MADE_ID = (
-    '[{header: {key: x-correlation-id, value: "%UNIQUE_ID%"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}]'
+MADE_ID = '{header: {key: x-correlation-id, value: "%UNIQUE_ID%"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}'
+FROM_PAGE = (
+    '{header_filter: {header: {name: origin, string_match: {safe_regex: {regex: "${CORS_PATTERN}"}}}}}'
+)
+TOLD_TO_PAGE = ", ".join(
+    f"{{header: {{key: {name}, value: {value}}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}"
+    for name, value in (
+        ("access-control-allow-origin", '"%REQ(ORIGIN)%"'),
+        ("access-control-expose-headers", '"X-Correlation-ID, Date"'),
+        ("vary", "Origin"),
+    )
 )
 CUT_OFF = "{response_flag_filter: {flags: [UC, UR, LR, UPE]}}"
 TWO_HOSTS = '{header_filter: {header: {name: ":authority", string_match: {contains: ","}}}}'
@@ -95,11 +104,17 @@ LOCAL_REPLIES = (
     LocalReply("", _status(500, "GE"), "INTERNAL_ERROR", DEFECT, acted=None),
     LocalReply("", _status(400, "GE"), "INVALID_REQUEST", UNREADABLE),
 )  # fmt: skip  # a table
+UNSEEN = (
+    "{metadata_filter: {matcher: {filter: ecarus.edge, path: [{key: correlation_id}], value: {string_match: "
+    "{exact: none}}}, match_if_key_not_found: true}}"
+)
 BEFORE_FILTERS = LocalReply(
     "Refused before any filter ran, so there is no correlation id yet: one is made.",
-    "{metadata_filter: {matcher: {filter: ecarus.edge, path: [{key: correlation_id}], value: {string_match: "
-    "{exact: none}}}, match_if_key_not_found: true}}",
-    "INVALID_REQUEST", UNREADABLE,
+    UNSEEN, "INVALID_REQUEST", UNREADABLE,
+)  # fmt: skip  # as the table
+BEFORE_FILTERS_OF_PAGE = LocalReply(
+    "The same, told to a page of another origin: the filter that tells such pages all else has not run either.",
+    _both(UNSEEN, FROM_PAGE), "INVALID_REQUEST", UNREADABLE,
 )  # fmt: skip  # as the table
 ACCESS_AWAY = LocalReply(
     "The access service could not be asked (its own refusals are never 502).",
@@ -133,7 +148,8 @@ FALLBACKS = {
 
 def local_replies(contract: Contract) -> list[str]:
     """Envoy's mappers of local replies."""
-    lines = _mapper(contract, BEFORE_FILTERS, makes_id=True)
+    lines = _mapper(contract, BEFORE_FILTERS_OF_PAGE, headers=f"[{MADE_ID}, {TOLD_TO_PAGE}]", makes_id=True)
+    lines += _mapper(contract, BEFORE_FILTERS, headers=f"[{MADE_ID}]", makes_id=True)
     lines += _mapper(contract, ACCESS_AWAY)
     lines += [
         "# The access service refused: its document, status and headers are the answer.",
@@ -146,14 +162,14 @@ def local_replies(contract: Contract) -> list[str]:
     return lines
 
 
-def _mapper(contract: Contract, reply: LocalReply, *, makes_id: bool = False) -> list[str]:
+def _mapper(contract: Contract, reply: LocalReply, *, headers: str = "", makes_id: bool = False) -> list[str]:
     refusal = contract.refusals[reply.code]
     lines = [f"# {reply.why}"] if reply.why else []
     lines.append(f"- filter: {reply.when}")
     if reply.sets_status:
         lines.append(f"  status_code: {reply.status}")
-    if makes_id or reply.come_back:
-        lines.append(f"  headers_to_add: {MADE_ID if makes_id else AGAIN}")
+    if headers or reply.come_back:
+        lines.append(f"  headers_to_add: {headers or AGAIN}")
     status = f'"{ANY}"' if reply.status is None else str(reply.status)
     acted = "" if reply.acted is None else f", mayHaveSucceeded: {str(reply.acted).lower()}"
     named = "%RESP(X-CORRELATION-ID)%" if makes_id else "%DYNAMIC_METADATA(ecarus.edge:correlation_id)%"

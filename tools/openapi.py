@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from google.api import annotations_pb2
 
 from tools.contract_blocks import DOOR_PACKAGE, METHOD_FIELD, SERVICE_FIELD, TYPE_BASE
+from tools.contract_version import contract_version
+from tools.openapi_links import linked
 from tools.openapi_schemas import Schema, SchemaSource, prose
+from tools.openapi_security import SCHEMES, SERVERS, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from tools.contract_blocks import Contract, ProblemEntry
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
-"""The specification's examples, by RPC, with the members that every answer of ours has besides."""
+"""The specification's examples, by RPC, with the members that every answer of ours has besides; and our own."""
 JSON, PROBLEM = "application/json", "application/problem+json"
 HTTP_BODY = ".google.api.HttpBody"
 _CODE = re.compile(r"\b[A-Z][A-Z_]{3,}\b")
@@ -33,20 +36,35 @@ ABOUT = (
     "documents (RFC 9457) of one shape; `retryable` says whether the same request may succeed later, "
     "`mayHaveSucceeded` whether something may have happened all the same."
 )
-UNAUTHENTICATED, LIMITED = 401, 429
+UNAUTHENTICATED = 401
 _HEADERS: Mapping[str, Schema] = {
     "X-Correlation-ID": {
         "description": "The request's, or the one that was made for it.",
+        "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
     "RateLimit": {
-        "description": "What is left of the limit, and until when (draft-ietf-httpapi-ratelimit-headers).",
+        "description": (
+            "What is left of the limit, and until when (draft-ietf-httpapi-ratelimit-headers). Absent where a request "
+            "is refused before it is counted, and where nothing is."
+        ),
         "schema": {"type": "string"},
     },
     "RateLimit-Policy": {"description": "The limit.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
-    "WWW-Authenticate": {"description": "RFC 6750, 9449 and 9470.", "schema": {"type": "string"}},
-    "Location": {"description": "The command.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Retry-After": {
+        "description": "Seconds after which to ask again. Absent where that is no use.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {
+        "description": "RFC 6750, 9449 and 9470.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Location": {
+        "description": "What was accepted: the command, or what else is yet to be done.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
     "Content-Location": {
         "description": "The command, where the answer was waited for.",
         "schema": {"type": "string", "format": "uri-reference"},
@@ -75,6 +93,39 @@ _PARAMETERS: Mapping[str, Schema] = {
         "description": "Resume after the event of this id.",
         "schema": {"type": "string", "maxLength": 128},
     },
+}
+_PERSONAL_DATA: Schema = {
+    "type": "object",
+    "properties": {
+        "format": {"type": "string", "const": "ecarus-personal-data/1"},
+        "exportId": {"type": "string"},
+        "subject": {"type": "string", "description": "Whose it is."},
+        "at": {"type": "string", "format": "date-time"},
+        "rows": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/PersonalDataRow"},
+        },
+        "missing": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What could not be asked.",
+        },
+        "complete": {"type": "boolean"},
+    },
+    "required": ["format", "exportId", "subject", "at", "rows", "missing", "complete"],
+}
+_PERSONAL_DATA_ROW: Schema = {
+    "type": "object",
+    "properties": {
+        "service": {"type": "string", "description": "Which service kept it."},
+        "table": {"type": "string"},
+        "row": {"type": "object", "additionalProperties": True, "description": "Its columns by their names."},
+    },
+    "required": ["service", "table", "row"],
+}
+"""The file of an export: no message of the contract, but a document of its own."""
+_DOCUMENTS: Mapping[str, Schema] = {
+    "application/vnd.ecarus.personal-data+json": {"$ref": "#/components/schemas/PersonalDataFile"},
 }
 _FIELD_ERROR: Schema = {
     "type": "object",
@@ -116,16 +167,17 @@ class _Document:
                     tags.append({"name": tag, "description": common.split("\n\n")[0]})
         if unknown := set(self._examples) - self._used:
             raise SystemExit(f"{EXAMPLES.name}: examples of no RPC: {', '.join(sorted(unknown))}")
+        linked(paths, self._schemas.made)
         return {
             "openapi": "3.1.0",
             "info": {
                 "title": "Remote Door Control",
-                "version": "1",
+                "version": contract_version(),
                 "summary": "Lock, unlock and watch vehicles",
                 "description": ABOUT,
             },
-            "servers": [{"url": "/", "description": "Where this document was read from"}],
-            "security": [{"bearer": []}, {"dpop": []}],
+            "servers": SERVERS,
+            "security": requirements(),
             "tags": tags,
             "paths": paths,
             "components": self._components(),
@@ -145,6 +197,10 @@ class _Document:
         }
         if access.step_up:
             operation["x-step-up"] = access.step_up
+        if access.watches_people:
+            operation["security"] = requirements(access.action)
+        elif access.takes_ticket:
+            operation["security"] = [*requirements(), {"ticket": []}]
         operation["parameters"] = self._parameters(method, access, in_path, rule.body)
         if rule.body:
             body = next(f for f in self._schemas.fields_of(method.input_type) if f.name == rule.body)
@@ -210,7 +266,7 @@ class _Document:
         if method.output_type == HTTP_BODY:
             if not access.media_type:
                 raise SystemExit(f"{method.name} answers with an HttpBody: say its media_type")
-            content = {access.media_type: {"schema": {"type": "string"}}}
+            content = {access.media_type: {"schema": _DOCUMENTS.get(access.media_type, {"type": "string"})}}
             return {"200": {"description": "As it is.", "headers": _referred(headers), "content": content}}
         schema = self._schemas.of_answer(method.output_type)
         answer = {JSON: self._content(method.name, "response", schema)}
@@ -228,7 +284,7 @@ class _Document:
         ended = self._schemas.of_answer(f".{DOOR_PACKAGE}.DoorCommandDetails")
         waited = {
             "description": "The end, which was waited for (`Prefer: wait=N`).",
-            "headers": _referred([*headers, "Content-Location", "Preference-Applied"]),
+            "headers": _referred([*headers, "Location", "Content-Location", "Preference-Applied"]),
             "content": {JSON: {"schema": ended}},
         }
         return {"200": waited, "202": accepted}
@@ -244,17 +300,13 @@ class _Document:
             by_status.setdefault(entry.http_status, []).append(entry)
         responses: Schema = {}
         for status, entries in sorted(by_status.items()):
-            headers = ["X-Correlation-ID"]
+            headers = ["X-Correlation-ID", "RateLimit", "RateLimit-Policy", "Retry-After"]
             headers += ["WWW-Authenticate"] if status == UNAUTHENTICATED else []
-            headers += ["RateLimit", "RateLimit-Policy"] if status == LIMITED else []
-            headers += ["Retry-After"] if any(entry.retryable for entry in entries) else []
-            of_these = {"properties": {"code": {"enum": [entry.code for entry in entries]}}}
             responses[str(status)] = {
                 "description": "\n".join(f"- `{entry.code}`: {entry.when}" for entry in entries),
                 "headers": _referred(headers),
-                "content": {
-                    PROBLEM: {"schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, of_these]}}
-                },
+                "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                "x-codes": [entry.code for entry in entries],
             }
         responses["default"] = {
             "description": "Whatever the edge refuses by itself, as headers that are too large (431).",
@@ -273,13 +325,20 @@ class _Document:
                 "title": {"type": "string"},
                 "status": {"type": "integer", "minimum": 400, "maximum": 599},
                 "detail": {"type": "string", "description": "What happened, and what to do next."},
-                "instance": {"type": "string", "format": "uri-reference"},
-                "code": {"type": "string", "enum": list(self._contract.refusals)},
+                "instance": {"type": "string", "description": "The request's path, as it was asked for."},
+                "code": {
+                    "type": "string",
+                    "enum": list(self._contract.refusals),
+                    "description": (
+                        "Why. Each response names in `x-codes` those it may have; take one that you do not know, of a "
+                        "newer service, by its `status` and `retryable`."
+                    ),
+                },
                 "correlationId": {"type": "string"},
                 "commandId": {"type": "string"},
                 "retryable": {"type": "boolean", "description": "The same request may succeed later."},
                 "mayHaveSucceeded": {"type": "boolean", "description": "It may have been carried out."},
-                "errors": {"type": "array", "items": _FIELD_ERROR},
+                "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
                 "doorResults": results,
                 "acrValues": {
                     "type": "string",
@@ -300,21 +359,16 @@ class _Document:
             ],
         }
         return {
-            "schemas": {"Problem": problem, **self._schemas.made},
+            "schemas": {
+                "Problem": problem,
+                "FieldError": _FIELD_ERROR,
+                "PersonalDataFile": _PERSONAL_DATA,
+                "PersonalDataRow": _PERSONAL_DATA_ROW,
+                **self._schemas.made,
+            },
             "parameters": dict(_PARAMETERS),
             "headers": dict(_HEADERS),
-            "securitySchemes": {
-                "bearer": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "An access token of the issuer (RFC 9068), or an `sk_` API key.",
-                },
-                "dpop": {
-                    "type": "http",
-                    "scheme": "dpop",
-                    "description": "A token that is bound to a key, with a header `DPoP` for each request (RFC 9449).",
-                },
-            },
+            "securitySchemes": SCHEMES,
         }
 
 

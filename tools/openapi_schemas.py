@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from tools.contract_blocks import DOOR_PACKAGE, ENUM_FIELD, VALUE_FIELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 Schema = dict[str, Any]
 
@@ -25,6 +25,11 @@ EITHER_CASE = "^[A-HJ-NPR-Za-hj-npr-z0-9]{17}$"
 """What REST takes for it: a VIN is upper-cased on entry."""
 TIME = ".google.protobuf.Timestamp"
 ANY_VALUE = ".google.protobuf.Value"
+_SENT = "Input"
+"""How a component's name ends that is sent, where its message is answered with, too."""
+_IS_THERE = r"(has\(this\.\w+\)|this\.\w+\.size\(\) > 0)"
+_NAMES_SOMETHING = re.compile(rf"{_IS_THERE}( \|\| {_IS_THERE})*")
+"""A rule that one of several members is there."""
 _NULLABLE = re.compile(r"^A (?P<enum>\w+)'s name, or null\.")
 _Type = FieldDescriptorProto
 _PLAIN: dict[int, Schema] = {
@@ -40,8 +45,18 @@ _PLAIN: dict[int, Schema] = {
 class SchemaSource:
     """Makes schemas of the messages in the descriptor set `image`, which has its comments.
 
-    `rules` is the extension buf.validate.field, `message_rules` that of messages.
+    `rules` is the extension buf.validate.field, `message_rules` that of messages. Messages are those of `package`; what
+    is made of them is called by `prefix` and their name.
     """
+
+    package = DOOR_PACKAGE
+    prefix = ""
+    plain: Mapping[int, Schema] = _PLAIN
+    """What a field of a type of its own is, by FieldDescriptorProto's numbers."""
+    are_requests_closed = True
+    """Whether a request has no member that its message lacks."""
+    are_zeros_told = False
+    """Whether an enum's first value, which says nothing, is written."""
 
     def __init__(self, image: Any, rules: Any, message_rules: Any) -> None:
         self._rules, self._message_rules = rules, message_rules
@@ -50,9 +65,27 @@ class SchemaSource:
         self._comments: dict[tuple[str, str], str] = {}
         self._json_names: dict[str, str] = {}
         for file in image.file:
-            if file.package == DOOR_PACKAGE:
+            if file.package == self.package:
                 self._read(file)
         self._made: dict[str, Schema] = {}
+        self._answered = self._reached(
+            method.output_type
+            for file in image.file
+            if file.package == DOOR_PACKAGE
+            for service in file.service
+            for method in service.method
+        )
+
+    def _reached(self, messages: Iterable[str]) -> frozenset[str]:
+        """Return the messages, of this contract, that these are or hold."""
+        found: set[str] = set()
+        waiting = list(messages)
+        while waiting:
+            message = waiting.pop()
+            if message in self._messages and message not in found:
+                found.add(message)
+                waiting += [field.type_name for field in self.fields_of(message)]
+        return frozenset(found)
 
     def _read(self, file: Any) -> None:
         said = {tuple(place.path): prose(place.leading_comments) for place in file.source_code_info.location}
@@ -97,8 +130,28 @@ class SchemaSource:
         """Return a reference to the schema of a message that is answered with."""
         return self._reference(message, is_request=False)
 
+    def described(self, message: str) -> str:
+        """Return a message's comment."""
+        return self.as_json(self._messages[message][1])
+
+    def values_of(self, enum: str) -> list[str]:
+        """Return the names of an enum's values, but for the first, which says nothing."""
+        return [value.name for value in self._enums[enum][0].value if value.number]
+
+    def comment_of_value(self, enum: str, name: str) -> str:
+        """Return the comment of an enum's value."""
+        described, comments = self._enums[enum]
+        return next(self.as_json(comments[value.number]) for value in described.value if value.name == name)
+
+    def name_of(self, message: str) -> str:
+        """Return what a message or an enum is called among the components: `CommandStageName`."""
+        local = message.removeprefix(f".{self.package}.").removesuffix(".Value").replace(".", "")
+        return f"{self.prefix}{local}"
+
     def _reference(self, message: str, *, is_request: bool) -> Schema:
-        name = component_name(message)
+        name = self.name_of(message)
+        if is_request and message in self._answered:  # what may be sent is less than what may be answered
+            name += _SENT
         if name not in self._made:
             self._made[name] = {}
             self._made[name] = self._of_message(message, is_request=is_request)
@@ -111,18 +164,18 @@ class SchemaSource:
             properties[field.json_name] = self.of_field(message, field, is_request=is_request)
             if self.is_required(field) if is_request else _is_always_told(field):
                 required.append(field.json_name)
-        rules = [
-            f"{rule.message[:1].upper()}{rule.message[1:]}."
-            for rule in described.options.Extensions[self._message_rules].cel
-        ]
+        cel = described.options.Extensions[self._message_rules].cel
+        rules = [f"{rule.message[:1].upper()}{rule.message[1:]}." for rule in cel]
         schema: Schema = {"type": "object"}
+        if is_request and any(_NAMES_SOMETHING.fullmatch(rule.expression) for rule in cel):
+            schema["minProperties"] = 1
         said = " ".join((comment, *rules)).strip()
         if said:
             schema["description"] = self.as_json(said)
         schema["properties"] = properties
         if required:
             schema["required"] = required
-        if is_request:
+        if is_request and self.are_requests_closed:
             schema["additionalProperties"] = False
         return schema
 
@@ -137,6 +190,9 @@ class SchemaSource:
             return True
         if field.type == _Type.TYPE_INT32:
             return bool(rule.int32.gte > 0)
+        if field.type == _Type.TYPE_ENUM:
+            allowed = set(getattr(rule.enum, "in"))
+            return 0 in rule.enum.not_in or bool(allowed and 0 not in allowed)
         text = rule.string
         may_be_empty = not text.pattern or re.search(text.pattern, "") is not None
         return bool(text.const or text.min_len or getattr(text, "in") or not may_be_empty)
@@ -173,8 +229,8 @@ class SchemaSource:
             if field.type_name == ANY_VALUE:
                 return self._nullable(field, comment)
             return self._reference(field.type_name, is_request=is_request)
-        schema = dict(_PLAIN[field.type])
-        return schema | _of_rule(field, rule) if is_request else schema
+        schema = dict(self.plain[field.type])
+        return schema | self.of_rule(field, rule) if is_request else schema
 
     def _nullable(self, field: Any, comment: str) -> Schema:
         named = _NULLABLE.match(comment)
@@ -184,14 +240,32 @@ class SchemaSource:
             )
         return {"anyOf": [self._of_enum(f".{DOOR_PACKAGE}.{named['enum']}.Value", None), {"type": "null"}]}
 
+    def of_rule(self, field: Any, rule: Any) -> Schema:
+        """Return what a rule of a plain field says as members of its schema."""
+        schema: Schema = {}
+        if field.type == _Type.TYPE_STRING:
+            text = rule.string
+            if text.const:
+                schema["const"] = text.const
+            if getattr(text, "in"):
+                schema["enum"] = list(getattr(text, "in"))
+            if text.pattern:
+                schema["pattern"] = EITHER_CASE if text.pattern == VIN_RULE else text.pattern
+            schema |= _bounds(text, minLength="min_len", maxLength="max_len")
+        if field.type == _Type.TYPE_INT32:
+            schema |= _bounds(
+                rule.int32, minimum="gte", maximum="lte", exclusiveMinimum="gt", exclusiveMaximum="lt"
+            )
+        return schema
+
     def _of_enum(self, enum: str, rule: Any) -> Schema:
         described, comments = self._enums[enum]
         allowed = set(getattr(rule.enum, "in")) if rule is not None else set()
         if allowed:
             return {"type": "string", "enum": [v.name for v in described.value if v.number in allowed]}
-        name = component_name(enum)
+        name = self.name_of(enum)
         if name not in self._made:
-            values = [value for value in described.value if value.number]
+            values = [value for value in described.value if value.number or self.are_zeros_told]
             meanings = [
                 f"- `{v.name}`: {self.as_json(comments[v.number])}" for v in values if comments[v.number]
             ]
@@ -199,11 +273,6 @@ class SchemaSource:
             if meanings:
                 self._made[name]["description"] = "\n".join(meanings)
         return {"$ref": f"#/components/schemas/{name}"}
-
-
-def component_name(message: str) -> str:
-    """Return what a message or an enum is called among the components: `CommandStageName`."""
-    return message.removeprefix(f".{DOOR_PACKAGE}.").removesuffix(".Value").replace(".", "")
 
 
 def prose(comment: str) -> str:
@@ -219,25 +288,6 @@ def _is_always_told(field: Any) -> bool:
     return (
         field.type != _Type.TYPE_MESSAGE and not field.proto3_optional and not field.HasField("oneof_index")
     )
-
-
-def _of_rule(field: Any, rule: Any) -> Schema:
-    """Return what a rule of a plain field says as members of its schema."""
-    schema: Schema = {}
-    if field.type == _Type.TYPE_STRING:
-        text = rule.string
-        if text.const:
-            schema["const"] = text.const
-        if getattr(text, "in"):
-            schema["enum"] = list(getattr(text, "in"))
-        if text.pattern:
-            schema["pattern"] = EITHER_CASE if text.pattern == VIN_RULE else text.pattern
-        schema |= _bounds(text, minLength="min_len", maxLength="max_len")
-    if field.type == _Type.TYPE_INT32:
-        schema |= _bounds(
-            rule.int32, minimum="gte", maximum="lte", exclusiveMinimum="gt", exclusiveMaximum="lt"
-        )
-    return schema
 
 
 def _bounds(rule: Any, **members: str) -> Schema:

@@ -46,7 +46,7 @@ from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer
 from services.access.adapters.service_data import ServiceData, log_erased
-from services.access.adapters.session_gate import SessionGate, SessionWatches
+from services.access.adapters.session_gate import SessionCallers, SessionGate, SessionWatches
 from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.shared_proofs import TELL_SECONDS as TELL_PROOFS_SECONDS
 from services.access.adapters.shared_proofs import SharedProofs
@@ -158,7 +158,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await follow_revocations(broker.client, authorizer.invalidate, authorizer.invalidate_cases)
     await shared_proofs.start()
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
-    sessions, gate = _sessions_of(database, issuer)
+    gate, callers = _sessions_of(database, issuer, verifier, keys.ring.trusts, workloads.is_name_revoked)
     shared, severed, abnormal = _people_of(audit.database, relay, authorizer.invalidate, settings)
     persons = _Persons(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate, broker)
 
@@ -193,9 +193,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
                 hash_key=partial(key_hash, pepper),
                 severed=severed,
                 abnormal=abnormal,
-                watches=SessionWatches(
-                    verifier, authorizer, sessions, keys.ring.trusts, workloads.is_name_revoked, CLOCK.now
-                ),
+                watches=SessionWatches(callers, authorizer),
             ),
             server,
         )
@@ -301,10 +299,17 @@ class _Persons:
         ]
 
 
-def _sessions_of(database: Database, issuer: CapabilityIssuer) -> tuple[store.SqlSessions, SessionGate]:
-    """Return where sessions' tickets are kept, and what opens sessions."""
-    sessions = store.SqlSessions(database)
-    return sessions, SessionGate(SessionIssuer(lambda: issuer.key, CLOCK.seconds), sessions, CLOCK.now)
+def _sessions_of(
+    database: Database,
+    issuer: CapabilityIssuer,
+    verifier: CapabilityVerifier,
+    trusts: Callable[[str], bool],
+    is_revoked: Callable[[str], bool],
+) -> tuple[SessionGate, SessionCallers]:
+    """Return what opens sessions, and what reads whose they are."""
+    record = store.SqlSessions(database)
+    callers = SessionCallers(verifier, record, trusts, is_revoked, CLOCK.now)
+    return SessionGate(SessionIssuer(lambda: issuer.key, CLOCK.seconds), record, callers, CLOCK.now), callers
 
 
 def _people_of(

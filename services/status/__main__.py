@@ -60,6 +60,7 @@ from services.status.adapters.vehicle_link import (
 )
 from services.status.adapters.wake_up_link import CommandWakeUps
 from services.status.adapters.watch_server import DoorWatchServer
+from services.status.domain.event_stream import HEARTBEAT_SECONDS
 from services.status.domain.rights import LONGEST_CAPABILITY_SECONDS
 from services.status.usecases.advisories import AdvisoryFilter
 from services.status.usecases.hub import Hub
@@ -87,7 +88,7 @@ class StatusSettings(ReportSettings):
     status_partitions: str = Field(default=f"0-{STATUS_PARTITIONS - 1}", pattern=r"^[0-7]-[0-7]$")
     status_batch: int = Field(default=512, ge=1, le=4_096)
     status_max_pending: int = Field(default=4_000, ge=1, le=100_000)
-    heartbeat_seconds: float = Field(default=15.0, gt=0, le=60)
+    heartbeat_seconds: float = Field(default=HEARTBEAT_SECONDS, gt=0, le=60)
     stream_max_behind_seconds: float = Field(default=10.0, ge=1, le=300)
     stream_max_waiting_bytes: int = Field(default=1_048_576, ge=65_536, le=67_108_864)
     max_streams: int = Field(default=5_000, ge=1, le=100_000)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,8 @@ import pytest_asyncio
 
 from mesh.sandbox import Sandbox
 from tests.support.chromium import browser_binary, chromium
+from tests.support.described_events import fault_of_event, fault_of_message
+from tests.support.npm import installed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BINARY = browser_binary()
 AXE = "axe-core@4.14.1"
-NPM_SECONDS = 100
+TEXT_FRAME = 1
 WIDTHS = {"phone": 390, "desk": 1280}
 SCREENSHOTS = Path(folder) if (folder := os.environ.get("DOORS_SCREENSHOTS")) else None
 """A folder that is there, outside of the repository."""
@@ -56,36 +56,29 @@ async def page(browser: ChromiumBrowser) -> AsyncIterator[ChromiumPage]:
     """A person's page. Nothing that it did may have been refused by its policy, or have failed unseen."""
     opened = await browser.new_page()
     yield opened
-    complaints = opened.complaints()
+    complaints = opened.complaints() + undescribed(opened.events)
     await opened.close()
     assert complaints == []
+
+
+def undescribed(events: list[dict[str, Any]]) -> list[str]:
+    """What a page was told over the WebSocket, or as Server-Sent Events, that is not as the AsyncAPI document says."""
+    found = []
+    for event in events:
+        said = event["params"]
+        if event["method"] == "Network.webSocketFrameReceived" and said["response"]["opcode"] == TEXT_FRAME:
+            found.append(fault_of_message(said["response"]["payloadData"]))
+        elif event["method"] == "Network.eventSourceMessageReceived":
+            fields = {"id": said["eventId"], "event": said["eventName"], "data": said["data"]}
+            found.append(fault_of_event(fields))
+    return [fault for fault in found if fault is not None]
 
 
 @pytest.fixture(scope="session")
 def axe_script(tmp_path_factory: pytest.TempPathFactory) -> str:
     """axe-core's own script."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    folder = tmp_path_factory.mktemp("axe")
-    asked = (
-        "npm",
-        "install",
-        "--silent",
-        "--no-fund",
-        "--no-audit",
-        "--ignore-scripts",
-        "--prefix",
-        folder,
-        AXE,
-    )
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=NPM_SECONDS)
-    except subprocess.TimeoutExpired:
-        pytest.skip("no index of npm packages answers")
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if done.returncode or not script.is_file():
-        pytest.skip("axe-core cannot be installed from npm")
-    return script.read_text(encoding="utf-8")
+    modules = installed(tmp_path_factory.mktemp("axe"), AXE)
+    return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 async def violations(page: ChromiumPage, axe_script: str) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from services.status.adapters import translate
 from services.status.adapters.event_ids import EventIds
+from services.status.domain.event_stream import RETRY_MILLISECONDS
 from services.status.domain.updates import LogPosition
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def test_every_reader_learns_where_the_stream_opened_and_sees_nothing_empty(
     [(kind, place, data)] = seen.events
     assert (kind, place, seen.last_event_id) == ("STREAM_OPENED", PLACE, PLACE)
     assert json.loads(data)["type"] == "STREAM_OPENED"
-    assert seen.retry_milliseconds == translate.RETRY_MILLISECONDS
+    assert seen.retry_milliseconds == RETRY_MILLISECONDS
     later = read(whole + alert.decode(), keeps_ids_of_empty_blocks=keeps, shows_empty_blocks=shows)
     assert later.last_event_id == "next"
     resumed = read(

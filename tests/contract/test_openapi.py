@@ -4,6 +4,8 @@ every test that asks a running mesh (tests/support/described_answers.py).
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import openapi_spec_validator
 import pytest
@@ -85,10 +87,84 @@ def test_the_specifications_examples_are_of_their_schemas(content: dict[str, obj
             answered(404, {"code": "DOOR_OPEN"}, media_type="application/problem+json"),
             "'type' is a required property",
         ),
+        (
+            answered(
+                404,
+                {"type": "x:y", "title": "t", "status": 404, "detail": "d", "code": "DOOR_OPEN"},
+                media_type="application/problem+json",
+            ),
+            "DOOR_OPEN is no code that is described of it",
+        ),
     ],
 )
 def test_an_answer_that_is_not_as_described_is_found(response: httpx.Response, said: str) -> None:
     assert said in str(fault_of(response))
+
+
+def test_a_header_that_is_not_described_is_found() -> None:
+    response = answered(
+        404,
+        {"type": "x:y", "title": "t", "status": 404, "detail": "d", "code": "VEHICLE_NOT_FOUND"},
+        media_type="application/problem+json",
+    )
+    assert fault_of(response) is None
+    response.headers["X-Secret"] = "1"
+    assert "no header x-secret" in str(fault_of(response))
+
+
+def test_what_is_sent_is_described_apart_from_what_is_answered() -> None:
+    schemas = document()["components"]["schemas"]
+    sent, answered_with = schemas["NotificationPreferencesInput"], schemas["NotificationPreferences"]
+    assert (sent["properties"]["language"]["enum"], sent["additionalProperties"]) == (["en", "ko"], False)
+    assert "enum" not in answered_with["properties"]["language"]
+    assert "ignoredPlaces" in answered_with["required"]
+    assert "ignoredPlaces" not in sent.get("required", [])
+
+
+@pytest.mark.parametrize(("schema", "member"), [("DoorGrantOffer", "kind"), ("NewPushDevice", "kind")])
+def test_a_word_that_must_be_given_is_required(schema: str, member: str) -> None:
+    assert member in document()["components"]["schemas"][schema]["required"]
+
+
+def test_every_id_in_a_path_is_one_that_an_answer_links_to() -> None:
+    linked = {
+        name
+        for _, _, operation in OPERATIONS
+        for answer in operation["responses"].values()
+        for name in answer.get("links", {})
+    }
+    given_by_the_caller = {"vin", "caseNumber", "purpose", "deviceId"}
+    taking = {
+        operation["operationId"]
+        for path, _, operation in OPERATIONS
+        if set(re.findall(r"\{(\w+)\}", path)) - given_by_the_caller
+    }
+    assert taking <= linked
+    names = {operation["operationId"] for _, _, operation in OPERATIONS}
+    assert linked <= names
+
+
+def test_the_link_from_a_command_cancels_that_very_command() -> None:
+    unlock = next(operation for _, _, operation in OPERATIONS if operation["operationId"] == "unlockDoors")
+    link = unlock["responses"]["202"]["links"]["cancelCommand"]
+    assert link["requestBody"]["correlationId"] == "$response.body#/correlationId"
+    assert link["parameters"] == {"vin": "$request.path.vin"}
+
+
+def test_all_refusals_are_one_schema_and_each_names_its_codes() -> None:
+    for _, _, operation in OPERATIONS:
+        for status, answer in operation["responses"].items():
+            if status.startswith(("4", "5")):
+                schema = answer["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}
+                assert answer["x-codes"]
+
+
+def test_each_request_with_a_body_has_an_example() -> None:
+    bodies = [
+        operation["requestBody"]["content"] for _, _, operation in OPERATIONS if "requestBody" in operation
+    ]
+    assert all("example" in content for body in bodies for content in body.values())
 
 
 def test_what_nothing_describes_is_not_judged() -> None:

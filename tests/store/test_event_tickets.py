@@ -45,10 +45,22 @@ async def test_a_ticket_is_good_once_and_only_what_was_given_is_one(database: Da
         await sessions.use(ticket, at=NOW)
 
 
-async def test_of_many_that_use_one_at_once_one_gets_in(database: Database) -> None:
+async def test_one_for_a_vehicle_s_stream_is_good_for_that_alone(database: Database) -> None:
+    sessions, ticket, socket = store.SqlSessions(database), new_ticket(), new_ticket()
+    await sessions.keep(ticket, "session-1", at=NOW, vin="KMHSH81C7LU123456")
+    await sessions.keep(socket, "session-1", at=NOW)
+    for which, vin in ((ticket, ""), (ticket, "KMHSH81C7LU123457"), (socket, "KMHSH81C7LU123456")):
+        with pytest.raises(EventTicketUnknownError):
+            await sessions.use(which, at=NOW, vin=vin)
+    assert await sessions.use(ticket, at=NOW, vin="KMHSH81C7LU123456") == "session-1"
+    assert await sessions.use(socket, at=NOW) == "session-1"
+
+
+@pytest.mark.parametrize("vin", ["", "KMHSH81C7LU123456"])
+async def test_of_many_that_use_one_at_once_one_gets_in(database: Database, vin: str) -> None:
     replicas, ticket = [store.SqlSessions(database) for _ in range(2)], new_ticket()
-    await replicas[0].keep(ticket, "session-1", at=NOW)
-    uses = [replicas[n % 2].use(ticket, at=NOW) for n in range(8)]
+    await replicas[0].keep(ticket, "session-1", at=NOW, vin=vin)
+    uses = [replicas[n % 2].use(ticket, at=NOW, vin=vin) for n in range(8)]
     found = await asyncio.gather(*uses, return_exceptions=True)
     assert [each for each in found if isinstance(each, str)] == ["session-1"]
     assert all(isinstance(each, EventTicketUnknownError) for each in found if not isinstance(each, str))

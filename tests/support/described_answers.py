@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 OF_THE_EDGE = frozenset({"431"})
 """What Envoy refuses by itself, of any request: described once, as `default`."""
+OF_EVERY_ANSWER = frozenset(
+    {"content-type", "content-length", "transfer-encoding", "date", "cache-control", "x-content-type-options"}
+    | {"connection", "vary", "upgrade", "keep-alive", "strict-transport-security", "server"}
+)
+"""Headers of HTTP itself, and those that say the same of all: the document names none of them for each operation."""
 DOCUMENT = Path(__file__).resolve().parents[2] / "gen" / "openapi.json"
 
 
@@ -57,14 +62,40 @@ def fault_of(response: httpx.Response) -> str | None:
     if operations is None or method not in operations:
         return None
     media_type = response.headers.get("content-type", "").partition(";")[0]
-    validator = _validator(re.sub(r"[^/]+", _stand_in, path), method, str(response.status_code), media_type)
+    place = re.sub(r"[^/]+", _stand_in, path)
+    validator = _validator(place, method, str(response.status_code), media_type)
     if isinstance(validator, str):
         return validator
-    if not media_type.endswith("json") or media_type.startswith("application/vnd."):
+    described = _headers(place, method, str(response.status_code))
+    if unknown := sorted({name.lower() for name in response.headers} - OF_EVERY_ANSWER - described):
+        return f"no header {', '.join(unknown)} is described of a {response.status_code}"
+    if not media_type.endswith("json"):
         return None
-    return next(
-        (f"{error.json_path}: {error.message}" for error in validator.iter_errors(response.json())), None
-    )
+    return _fault_in(response.json(), validator, _codes(place, method, str(response.status_code)))
+
+
+def _fault_in(body: Any, validator: Draft202012Validator, codes: tuple[str, ...] | None) -> str | None:
+    if error := next(validator.iter_errors(body), None):
+        return f"{error.json_path}: {error.message}"
+    if codes is not None and body["code"] not in codes:
+        return f"{body['code']} is no code that is described of it: {', '.join(codes)}"
+    return None
+
+
+@cache
+def _codes(path: str, method: str, status: str) -> tuple[str, ...] | None:
+    """The codes of a problem that are described of a refusal; None where it is none, or the edge's own."""
+    operation = next(found for pattern, found in _operations() if pattern.fullmatch(path))[method]
+    codes = operation["responses"].get(status, {}).get("x-codes")
+    return None if codes is None else tuple(codes)
+
+
+@cache
+def _headers(path: str, method: str, status: str) -> frozenset[str]:
+    """The names of the headers that are described of an answer, which is."""
+    operation = next(found for pattern, found in _operations() if pattern.fullmatch(path))[method]
+    response = operation["responses"].get("default" if status in OF_THE_EDGE else status)
+    return frozenset(name.lower() for name in response.get("headers", {}))
 
 
 def _stand_in(part: re.Match[str]) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
 from mesh.tokens import Bearer, issue_token
+from tests.support.described_events import described_events
 from tests.support.ports import free_port_base, worker_number
 from tests.support.run import compiled_code, locked
 
@@ -100,7 +101,9 @@ class Mesh:
 
 @contextmanager
 def running_mesh(data: Path, **settings: str) -> Iterator[Mesh]:
-    """`python -m mesh run` in this folder, ready; stopped with SIGTERM at the end, which must succeed in time."""
+    """`python -m mesh run` in this folder, ready; stopped with SIGTERM at the end, which must succeed in time. What it
+    tells of vehicles is held to the AsyncAPI document.
+    """
     base = free_port_base()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DOORS_")},
@@ -111,9 +114,10 @@ def running_mesh(data: Path, **settings: str) -> Iterator[Mesh]:
         "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
         **settings,
     }
-    with contextlib.ExitStack() as ends:
+    ports = Ports(base)
+    with described_events(ports.http, ports.https), contextlib.ExitStack() as ends:
         with locked(f"mesh-start-{worker_number() % STARTS_AT_ONCE}"):
-            running = _ready_mesh(Ports(base), data, environment, ends)
+            running = _ready_mesh(ports, data, environment, ends)
         yield running
         running.process.terminate()
         assert running.process.wait(STOP_SECONDS) == 0

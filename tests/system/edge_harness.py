@@ -34,7 +34,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh.edge_config import USUAL, EdgeLimits, render_edge, write_team_trust
+from mesh.edge_config import NO_ORIGINS, USUAL, EdgeLimits, render_edge, write_team_trust
 from mesh.pki import Pki
 from mesh.ports import Ports
 from mesh.probes import admin_ready
@@ -46,6 +46,8 @@ from tests.support.ports import free_port_base
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from services.platform.origins import OriginAllowlist
 
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
@@ -115,7 +117,9 @@ class Access(external_auth_pb2_grpc.AuthorizationServicer):
         return external_auth_pb2.CheckResponse(
             status=status_pb2.Status(code=0),
             ok_response=external_auth_pb2.OkHttpResponse(
-                headers=[_header(CAPABILITY, f"for:{vin}")], headers_to_remove=["authorization"]
+                headers=[_header(CAPABILITY, f"for:{vin}")],
+                headers_to_remove=["authorization"],
+                query_parameters_to_remove=["ticket"],
             ),
         )
 
@@ -233,7 +237,9 @@ class EdgeHarness:
         envoy: Path,
         limits: EdgeLimits = USUAL,
         instead: Mapping[str, str] = MappingProxyType({}),
+        origins: OriginAllowlist = NO_ORIGINS,
     ) -> None:
+        self._origins = origins
         self._limits = limits
         self._instead = instead
         self._folder = folder
@@ -266,7 +272,7 @@ class EdgeHarness:
         config = self._folder / "envoy.yaml"
         self.pki.ensure_revocations()
         write_team_trust(self._folder / "pki")
-        text = render_edge(self.ports, self._folder / "pki", self.admin, self._limits)
+        text = render_edge(self.ports, self._folder / "pki", self.admin, self._limits, self._origins)
         # Beside other tests the small services here are slow to answer; how slow they may be is the mesh's to try.
         text = text.replace("cluster_name: access}, timeout: 2s", "cluster_name: access}, timeout: 20s")
         text = text.replace(" connect_timeout: 1s", " connect_timeout: 20s")

@@ -20,6 +20,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2, door_command_service_pb2_grpc
 
 from mesh.edge_config import EdgeLimits
+from services.platform.origins import allowlist_of
 from tests.system.edge_harness import BASE, VIN, EdgeHarness
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.asyncio(loop_sc
 LIMITS = EdgeLimits(connections=1_000, requests_per_second=50)
 OF_A_PUBLIC_LISTENER, OF_ONE_ADDRESS = 400, 200
 GOOD = {"authorization": "Bearer good"}
+PAGE = "https://app.example.com"
 ATTACKER = "127.0.0.2"
 NORMAL_SECONDS = 2.0  # generous: these machines are shared
 
@@ -44,7 +46,7 @@ async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EdgeHa
         "request_timeout: 15s": "request_timeout: 3s",
     }
     folder = tmp_path_factory.mktemp("limits")
-    async with EdgeHarness(folder, envoy, LIMITS, shorter) as harness:
+    async with EdgeHarness(folder, envoy, LIMITS, shorter, allowlist_of(PAGE)) as harness:
         yield harness
 
 
@@ -255,3 +257,25 @@ async def test_the_admin_interface_is_a_file_of_its_owner(edge: EdgeHarness) -> 
     mode = os.stat(edge.admin).st_mode  # noqa: PTH116  # one look
     assert stat.S_ISSOCK(mode)
     assert mode & 0o777 == 0o600
+
+
+async def test_what_an_address_asks_beforehand_counts_as_anything_else_it_asks(edge: EdgeHarness) -> None:
+    transport = httpx.AsyncHTTPTransport(local_address="127.0.0.9")
+    asking = {"origin": PAGE, "access-control-request-method": "GET"}
+    async with httpx.AsyncClient(
+        base_url=edge.http, transport=transport, trust_env=False, timeout=10
+    ) as page:
+        for _ in range(LIMITS.requests_per_second * 20):
+            if (asked := await page.options(f"{BASE}/status", headers=asking)).status_code != 200:
+                break
+        assert asked.status_code == 429
+        assert "access-control-allow-methods" not in asked.headers
+        for _ in range(LIMITS.requests_per_second * 20):
+            answer = await page.get(f"{BASE}/status", headers={**GOOD, "origin": PAGE})
+            if answer.status_code == 429:
+                break
+    # Its script reads that, and when to come back.
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (429, PAGE)
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]
+    assert answer.headers["retry-after"] == "1"
+    await locks_as_ever(edge)

@@ -78,6 +78,7 @@ async def send(
         (["grpc-encoding: nonsense"], b""),
         (["grpc-status: 3", "grpc-message: x", "grpc-timeout: 1n", "grpc-tags-bin: !!"], b""),
         (["te: gzip"], b""),
+        (["x!: 1", "#$%&'*+^`|~: 2", "x-a%b: 3"], b""),
         (["x-name: \xfc\xe4"], b""),
         (["Connection: Upgrade", "Upgrade: websocket2"], b""),
         (["Connection: Upgrade", "Upgrade: web"], b""),

@@ -166,7 +166,7 @@ def test_a_browser_opens_it_with_a_ticket_that_is_good_once(mesh: Mesh) -> None:
     unsound = httpx.post(
         f"{mesh.base_url}/events/tickets",
         headers={"Authorization": f"Bearer {token}"},
-        json={"vin": SAMPLE},
+        json={"vehicle": SAMPLE},
         timeout=ANSWER_SECONDS,
     )
     assert (unsound.status_code, unsound.json()["code"]) == (400, "INVALID_REQUEST")

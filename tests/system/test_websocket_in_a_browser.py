@@ -66,7 +66,7 @@ async def refusal_of(page: ChromiumPage, host: str, ticket: str) -> str:
 
 @contextlib.asynccontextmanager
 async def other_origin() -> AsyncIterator[str]:
-    """Where a page of another origin is."""
+    """Where a page of an origin is that is not listed: the sandbox lists `localhost` and 127.0.0.1, on any port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -75,8 +75,8 @@ async def other_origin() -> AsyncIterator[str]:
         writer.write(head.encode() + text)
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with await asyncio.start_server(serve, "127.0.0.2", 0) as server:
+        yield f"http://127.0.0.2:{server.sockets[0].getsockname()[1]}/"
 
 
 async def test_a_page_of_the_service_is_told_with_a_ticket_and_a_page_of_another_origin_is_not(

@@ -16,7 +16,7 @@ from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.edge_requests import EdgeRequest, EventsRequest, NativeRequest, RestRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of, rate_headers
-from services.access.adapters.rest_request import SoundBodies
+from services.access.adapters.rest_request import SoundBodies, ticket_in
 from services.access.adapters.routes import EVENTS_PATH, TICKET, WITHOUT_VEHICLE
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.usecases.authorization import (
@@ -52,6 +52,8 @@ class Allow:
     headers: Mapping[str, str] = field(default_factory=dict)
     session: str | None = None
     """In place of a capability, where it is about what its caller has open."""
+    without_query: tuple[str, ...] = ()
+    """The query parameters that were for us alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ class EdgeAuthorizer:
             session = await self._events(asked, query, faults, correlation_id)
             return Allow(correlation_id, None, session=session)
         else:
-            read = self._read_rest(asked, path, query, faults, correlation_id)
+            ticket, read = self._read_rest(asked, path, query, faults, correlation_id)
+            if ticket is not None:
+                return await self._stream(asked, read, ticket)
         if read is not None and read.needs_session:
             caller = await self._authorizer.identify(read)
             read.mode("")  # what it says must be sound all the same
@@ -162,9 +166,30 @@ class EdgeAuthorizer:
             self._authorizer.note_failure(network_of(asked.address))
             raise
 
+    async def _stream(self, asked: EdgeRequest, read: RestRequest, ticket: str) -> Allow:
+        """Return that a vehicle's stream is opened with a ticket in place of a bearer: what is looked at besides is the
+        same, and so is what ends it. Raises what `authorize` raises.
+        """
+        if asked.headers.get("authorization") is not None:
+            raise Refusal(
+                errors.INVALID_REQUEST,
+                "A ticket stands for a bearer; send one of both.",
+                violations=[Violation(TICKET, "is sent beside Authorization")],
+            )
+        vin = read.vin()
+        try:
+            session, digest, caller = await self._sessions.redeem_for_stream(ticket, vin)
+        except Refusal:
+            self._authorizer.note_failure(read.network)
+            raise
+        read.certificate = session.certificate
+        permit = await self._authorizer.authorize_as(digest, caller, read)
+        return replace(_allowed(read.correlation_id, permit), without_query=(TICKET,))
+
     def _read_rest(
         self, asked: EdgeRequest, path: str, query: str, faults: list[Violation], correlation_id: str
-    ) -> RestRequest:
+    ) -> tuple[str | None, RestRequest]:
+        """Return the request, and its ticket where it may be opened with one and names one."""
         found = self._routes.rest(path)
         if found is None:
             raise _path_not_found()
@@ -176,7 +201,8 @@ class EdgeAuthorizer:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
-        return RestRequest(
+        ticket, query = ticket_in(query) if query and route.takes_ticket else (None, query)
+        return ticket, RestRequest(
             asked, route, correlation_id, written_vin=written_vin, query=query, bodies=self._bodies
         )
 

@@ -1,4 +1,4 @@
-"""The public RPC about the WebSocket of live updates."""
+"""The public RPC about live updates in browsers."""
 
 from __future__ import annotations
 
@@ -35,5 +35,6 @@ class DoorEventServicer(door_event_service_pb2_grpc.DoorEventServiceServicer):
     async def CreateEventTicket(
         self, request: door_event_service_pb2.CreateEventTicketRequest, context: Context
     ) -> door_event_service_pb2.EventTicket:
-        ticket = await self._sessions.ticket_for(current_call().caller_session())
+        vin = request.ticket.vin.upper()
+        ticket = await self._sessions.ticket_for(current_call().caller_session(), vin)
         return door_event_service_pb2.EventTicket(ticket=ticket, expires_in=TICKET_SECONDS)

@@ -168,7 +168,7 @@ def kept_tables(keep_rights: timedelta, keep_audit: timedelta) -> Sequence[KeptT
         ),
         KeptTable(
             tickets,
-            "tickets that open a WebSocket once, by a hash, with the session behind each",
+            "tickets that open a WebSocket or an event stream once, by a hash, with the session behind each",
             "opening a stream from a browser: contract",
             f"{TICKET_SECONDS} s, and at most an hour",
             over=lambda at: tickets.c.created_at <= at - timedelta(seconds=TICKET_SECONDS),

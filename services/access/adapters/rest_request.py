@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf import json_format
 
+from services.access.adapters.routes import TICKET
 from services.platform import errors, strict_json
 from services.platform.errors import Refusal, Violation
 from services.platform.validation import violations_of
@@ -32,6 +33,7 @@ _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTENT_TYPE = re.compile(r'application/json\s*(;\s*(charset\s*=\s*("utf-?8"|utf-?8)\s*)?)*', re.IGNORECASE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_TICKET = f"{TICKET}="
 _WHOLE_BODY = "(body)"
 
 
@@ -108,6 +110,18 @@ class SoundBodies:
                 del self._known[next(iter(self._known))]
         self._known[key] = known  # the last is the one used last
         return known
+
+
+def ticket_in(query: str) -> tuple[str | None, str]:
+    """Return the ticket in a raw query, and what is left of that; None where it has none. A second one is left, to be
+    refused.
+    """
+    parts = query.split("&")
+    named = next((part for part in parts if part.startswith(_TICKET)), None)
+    if named is None:
+        return None, query
+    parts.remove(named)
+    return named.removeprefix(_TICKET), "&".join(parts)
 
 
 def _query_violations(query: str, table: FieldTable) -> list[Violation]:

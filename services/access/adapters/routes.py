@@ -51,7 +51,7 @@ WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 EVENTS_PATH = "/api/v1/remotecontrol/events/ws"
 """Where the WebSocket of live updates is opened, which is no RPC."""
 TICKET = "ticket"
-"""The query parameter of a ticket there."""
+"""The query parameter of a ticket, there and where an RPC takes one."""
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -90,6 +90,8 @@ class Route:
     """Whether an API key may ask for it, where it is about who calls."""
     watches_people: bool = False
     """Whether it is about people's accounts, and no vehicle."""
+    takes_ticket: bool = False
+    """Whether REST takes a ticket for its vehicle in place of a bearer."""
 
 
 class Routes:
@@ -170,6 +172,8 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
         raise ValueError(f"{name}: only what is about its caller says that it is open to API keys")
     if about_people == names_vehicle:
         raise ValueError(f"{name}: it is either about people or names a vehicle")
+    if access.takes_ticket and not (names_vehicle and http_method == "get"):
+        raise ValueError(f"{name}: a ticket opens what is read of one vehicle, over REST")
     return (
         Route(
             rpc=method.full_name,
@@ -183,6 +187,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             about_caller=access.about_caller,
             open_to_keys=access.open_to_keys,
             watches_people=access.watches_people,
+            takes_ticket=access.takes_ticket,
             names_vehicle=names_vehicle,
             limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),

@@ -1,4 +1,6 @@
-"""Sessions at the edge and behind it: opened by a bearer or a ticket, and used by the gateway for its readers."""
+"""Sessions at the edge and behind it: opened by a bearer or a ticket, and used by the gateway for its readers, or once
+for a vehicle's event stream.
+"""
 
 from __future__ import annotations
 
@@ -31,43 +33,14 @@ UPDATES_READ = "door.updates.read"
 _SERVED_BY = "status"
 
 
-class SessionGate:
-    """Opens sessions. `now` gives aware times."""
-
-    def __init__(self, issuer: SessionIssuer, tickets: EventTickets, now: Callable[[], datetime]) -> None:
-        self._issuer = issuer
-        self._tickets = tickets
-        self._now = now
-
-    def open(self, caller: Caller, network: str, certificate: str = "") -> str:
-        """Return a session of this caller, under this certificate of a team where they came with one."""
-        return self._issuer.issue(caller, network, certificate)
-
-    async def redeem(self, ticket: str) -> str:
-        """Return the session that a ticket was given for. Raises Refusal TOKEN_INVALID, StorageUnavailableError."""
-        try:
-            return await self._tickets.use(ticket, at=self._now())
-        except EventTicketUnknownError:
-            raise Refusal(
-                errors.TOKEN_INVALID,
-                "The ticket is none, was used or is too old; ask for another one.",
-                headers={CHALLENGE: 'Bearer realm="remote-door-control", error="invalid_token"'},
-            ) from None
-
-    async def ticket_for(self, session: Session) -> str:
-        """Return a ticket that opens this session once more. Raises StorageUnavailableError."""
-        return await usecases.create_ticket(self._tickets, session.token, self._now)
-
-
-class SessionWatches:
-    """Authorizes watches for the holders of sessions. `trusts` says of a credential whether it is not known to be
-    withdrawn, `is_revoked` of a certificate's name whether it is revoked.
+class SessionCallers:
+    """Reads from sessions whose they are, while what they signed in with is good. `trusts` says of a credential whether
+    it is not known to be withdrawn, `is_revoked` of a certificate's name whether it is revoked.
     """
 
     def __init__(
         self,
         verifier: CapabilityVerifier,
-        authorizer: RequestAuthorizer[Any],
         record: SessionRecord,
         trusts: Callable[[str], bool],
         is_revoked: Callable[[str], bool],
@@ -75,16 +48,13 @@ class SessionWatches:
     ) -> None:
         self._is_revoked = is_revoked
         self._verifier = verifier
-        self._authorizer = authorizer
         self._record = record
         self._trusts = trusts
         self._now = now
 
-    async def authorize(self, token: str, vins: Sequence[str], correlation_id: str) -> list[str | Refusal]:
-        """Return a capability for each vehicle, or why there is none. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED,
+    async def caller_of(self, token: str) -> tuple[Session, bytes, Caller]:
+        """Return the session, its digest and whose it is. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED,
         StorageUnavailableError.
-
-        Once the caller has asked too often about vehicles that are not theirs, that is the answer for all that follow.
         """
         session = self._verifier.session(token)
         digest, caller = caller_of(session)
@@ -94,6 +64,68 @@ class SessionWatches:
             raise Refusal(
                 errors.TOKEN_INVALID, "What you signed in with is not accepted any more; sign in again."
             )
+        return session, digest, caller
+
+
+class SessionGate:
+    """Opens sessions. `now` gives aware times."""
+
+    def __init__(
+        self,
+        issuer: SessionIssuer,
+        tickets: EventTickets,
+        callers: SessionCallers,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._callers = callers
+        self._issuer = issuer
+        self._tickets = tickets
+        self._now = now
+
+    def open(self, caller: Caller, network: str, certificate: str = "") -> str:
+        """Return a session of this caller, under this certificate of a team where they came with one."""
+        return self._issuer.issue(caller, network, certificate)
+
+    async def redeem(self, ticket: str, vin: str = "") -> str:
+        """Return the session that a ticket was given for: one for this vehicle's stream, or without one for the
+        WebSocket. Raises Refusal TOKEN_INVALID, StorageUnavailableError.
+        """
+        try:
+            return await self._tickets.use(ticket, at=self._now(), vin=vin)
+        except EventTicketUnknownError:
+            raise Refusal(
+                errors.TOKEN_INVALID,
+                "The ticket is none, was used or is too old; ask for another one.",
+                headers={CHALLENGE: 'Bearer realm="remote-door-control", error="invalid_token"'},
+            ) from None
+
+    async def redeem_for_stream(self, ticket: str, vin: str) -> tuple[Session, bytes, Caller]:
+        """Return in whose name a ticket opens this vehicle's stream: the session, its digest and its caller. Raises
+        what `redeem` raises, and Refusal TOKEN_EXPIRED.
+        """
+        return await self._callers.caller_of(await self.redeem(ticket, vin))
+
+    async def ticket_for(self, session: Session, vin: str = "") -> str:
+        """Return a ticket in this session's name, for the vehicle's stream, or without one for the WebSocket. Raises
+        StorageUnavailableError.
+        """
+        return await usecases.create_ticket(self._tickets, session.token, self._now, vin)
+
+
+class SessionWatches:
+    """Authorizes watches for the holders of sessions."""
+
+    def __init__(self, callers: SessionCallers, authorizer: RequestAuthorizer[Any]) -> None:
+        self._callers = callers
+        self._authorizer = authorizer
+
+    async def authorize(self, token: str, vins: Sequence[str], correlation_id: str) -> list[str | Refusal]:
+        """Return a capability for each vehicle, or why there is none. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED,
+        StorageUnavailableError.
+
+        Once the caller has asked too often about vehicles that are not theirs, that is the answer for all that follow.
+        """
+        session, digest, caller = await self._callers.caller_of(token)
         answers: list[str | Refusal] = []
         for vin in vins:
             asked = WatchRequest(

@@ -104,6 +104,7 @@ def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
     _add(ok.headers, upstream)
     _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id, **made.headers})
     ok.headers_to_remove.extend(("authorization", "dpop", "idempotency-key"))
+    ok.query_parameters_to_remove.extend(made.without_query)
     return response
 
 

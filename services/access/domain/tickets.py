@@ -1,4 +1,6 @@
-"""Tickets: what opens a session's WebSocket once, for whoever can send no bearer. Standard library only."""
+"""Tickets: what opens a session's WebSocket or a vehicle's event stream once, for whoever can send no bearer. Standard
+library only.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,12 @@ def new_ticket() -> str:
     return secrets.token_urlsafe(_BYTES)
 
 
-def digest_of(ticket: str) -> bytes:
-    """Return what is kept of a ticket. Raises EventTicketUnknownError for what is none."""
+def digest_of(ticket: str, vin: str = "") -> bytes:
+    """Return what is kept of a ticket for this vehicle's stream; without one, for the WebSocket. Raises
+    EventTicketUnknownError for what is none.
+
+    What it is for is in the digest: presented anywhere else, the same ticket is one that was never given.
+    """
     if not _FORM.fullmatch(ticket):
         raise EventTicketUnknownError
-    return hashlib.sha256(ticket.encode()).digest()
+    return hashlib.sha256((f"{ticket}/{vin}" if vin else ticket).encode()).digest()

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class EventTickets(Protocol):
     """Where tickets are kept. Every method may raise StorageUnavailableError."""
 
-    async def keep(self, ticket: str, session: str, *, at: datetime) -> None:
-        """Keep it until it is used or too old."""
+    async def keep(self, ticket: str, session: str, *, at: datetime, vin: str = "") -> None:
+        """Keep it until it is used or too old: for this vehicle's stream, or without one for the WebSocket."""
 
-    async def use(self, ticket: str, *, at: datetime) -> str:
-        """Return the session it was given for; it is used then. Raises EventTicketUnknownError."""
+    async def use(self, ticket: str, *, at: datetime, vin: str = "") -> str:
+        """Return the session it was given for, for the same; it is used then. Raises EventTicketUnknownError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,14 @@ class WatchRequest:
         return ""
 
 
-async def create_ticket(tickets: EventTickets, session: str, now: Callable[[], datetime]) -> str:
-    """Return a ticket for this session. Raises StorageUnavailableError."""
+async def create_ticket(
+    tickets: EventTickets, session: str, now: Callable[[], datetime], vin: str = ""
+) -> str:
+    """Return a ticket for this session: for the vehicle's stream, or without one for the WebSocket. Raises
+    StorageUnavailableError.
+    """
     ticket = new_ticket()
-    await tickets.keep(ticket, session, at=now())
+    await tickets.keep(ticket, session, at=now(), vin=vin)
     return ticket
 
 

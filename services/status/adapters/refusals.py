@@ -6,9 +6,8 @@ from services.platform import errors
 from services.platform.errors import Refusal
 from services.status.domain import doors as domain
 from services.status.domain import updates
+from services.status.domain.event_stream import GAVE_WAY_RETRY_MILLISECONDS
 from services.status.domain.rights import EndingCause, WatchRightEndedError
-
-GAVE_WAY_RETRY_MILLISECONDS = 30_000
 
 _RIGHT_ENDED = {
     EndingCause.GRANT: (errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended."),

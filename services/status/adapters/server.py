@@ -152,7 +152,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         self, request: StreamDoorUpdatesRequest, _context: Context
     ) -> AsyncIterator[HttpBody]:
         """Update as Server-Sent Events."""
-        text = current_call().metadata.get(LAST_EVENT_ID)
+        text = current_call().metadata.get(LAST_EVENT_ID) or request.last_event_id
         after = self._ids.position_of(text) if text else None
         with self._hub.watching(_watcher(request.vin, heartbeats=True)) as watcher:
             if after is not None:

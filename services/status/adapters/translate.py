@@ -22,10 +22,11 @@ from services.live_updates.origins import COMMAND_CONTRADICTED, UPDATES_COALESCE
 from services.platform.outbox import OutgoingMessage
 from services.platform.public_values import amount, seconds
 from services.platform.times import moment, set_microseconds
-from services.status.adapters.refusals import GAVE_WAY_RETRY_MILLISECONDS, refusal_of
+from services.status.adapters.refusals import refusal_of
 from services.status.domain import doors as domain
 from services.status.domain import updates
 from services.status.domain.doors import DOOR_NAMES, LOCKED, Report
+from services.status.domain.event_stream import GAVE_WAY_RETRY_MILLISECONDS, RETRY_MILLISECONDS
 from services.status.domain.judgement import broken_doors
 from services.status.domain.lock_moves import cause_of
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from services.status.usecases.door_status import LastReport
 
 QUEUE = "status"
-RETRY_MILLISECONDS = 2_000
 SSE_CONTENT_TYPE = "text/event-stream"
 
 _DOOR_FIELDS = ("driver", "passenger", "rear_left", "rear_right", "trunk", "hood")
@@ -235,7 +235,6 @@ def comment_body(text: str) -> HttpBody:
 def ending_body(error: Exception) -> HttpBody:
     """Return the last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
-    # Whoever had to give way would push out the next one by coming back at once.
     again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, updates.StreamEvictedError) else ""
     return _body(f"{again}: the stream ends: {refusal}\n")
 

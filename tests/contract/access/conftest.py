@@ -37,7 +37,7 @@ from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer
-from services.access.adapters.session_gate import SessionGate, SessionWatches
+from services.access.adapters.session_gate import SessionCallers, SessionGate, SessionWatches
 from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.signal_log import SignalLog, log_lost_findings
 from services.access.adapters.team_certificates import TeamCertificates
@@ -249,8 +249,6 @@ async def build_room(
         decided=decisions.decided,
     )
     sessions = store.SqlSessions(database)
-    gate = SessionGate(SessionIssuer(lambda: issuer.key, time.time), sessions, utc_now)
-    edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of, gate)
     change_messages = AccessMessages()
     pending = SqlPendingGrants(audited, change_messages, sent.extend) if production else None
     pending_keys = SqlPendingApiKeys(audited) if production else None
@@ -280,6 +278,10 @@ async def build_room(
     token_issuer.watch = watch
 
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
+        callers = SessionCallers(verifier, sessions, keys.ring.trusts, workloads.is_name_revoked, utc_now)
+        gate = SessionGate(SessionIssuer(lambda: issuer.key, time.time), sessions, callers, utc_now)
+        edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of, gate)
+
         def register(server: grpc.aio.Server) -> None:
             add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
             servicer = AccessServicer(
@@ -292,9 +294,7 @@ async def build_room(
                 hash_key=partial(key_hash, PEPPER),
                 severed=severed,
                 abnormal=abnormal,
-                watches=SessionWatches(
-                    verifier, authorizer, sessions, keys.ring.trusts, workloads.is_name_revoked, utc_now
-                ),
+                watches=SessionWatches(callers, authorizer),
             )
             add_AccessServiceServicer_to_server(servicer, server)
             DoorGrantServicer(sharing, severed, abnormal, agents).register(server)

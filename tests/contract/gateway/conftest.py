@@ -40,6 +40,7 @@ from services.status.domain.updates import LogPosition
 from services.status.usecases.hub import Hub
 from services.status.usecases.streams import Streams
 from tests.contract.status.conftest import IDS, NOW_US, FakeLog
+from tests.support.described_events import fault_of_message
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class Client:
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(WAIT_SECONDS):
-            message: dict[str, Any] = json.loads(await self.connection.recv())
+            text = await self.connection.recv()
+        fault = fault_of_message(text)
+        assert fault is None, f"not as the AsyncAPI document says: {fault}; {text!r}"
+        message: dict[str, Any] = json.loads(text)
         return message
 
     async def subscribe(self, *vins: str, last: str | None = None, **more: Any) -> list[dict[str, Any]]:

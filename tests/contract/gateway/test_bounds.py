@@ -94,6 +94,25 @@ class TestOrigins:
             assert answer["type"] == "SUBSCRIBED"
 
 
+class TestOriginsOfTheApi:
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        return {"cors_origins": "https://app.example.com,http://localhost:*"}
+
+    @pytest.mark.parametrize("origin", ["https://app.example.com", "http://localhost:5173"])
+    async def test_a_page_that_may_call_the_api_may_open_a_websocket(
+        self, gateway: GatewayHarness, origin: str
+    ) -> None:
+        client = await gateway.open(headers={"Origin": origin})
+        (answer,) = await client.subscribe(VIN)
+        assert answer["type"] == "SUBSCRIBED"
+
+    @pytest.mark.parametrize("origin", ["https://evil.example.com", "http://127.0.0.1:5173", "null"])
+    async def test_another_may_not(self, gateway: GatewayHarness, origin: str) -> None:
+        status, document = await refused(gateway.open(headers={"Origin": origin}))
+        assert (status, document["code"]) == (403, "CALLER_NOT_ALLOWED")
+
+
 class TestCounts:
     @pytest.fixture
     def settings(self) -> dict[str, Any]:

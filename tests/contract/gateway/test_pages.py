@@ -8,12 +8,14 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import openapi_spec_validator
 import pytest
 from pydantic import ValidationError
 
 from gateway.page_files import APPS, FOLDERS, MOST_BYTES, PAGES, PageFilesError, _configuration, read_pages
 from gateway.page_server import PageServer
 from gateway.settings import GatewaySettings
+from tests.support.described_answers import DOCUMENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,6 +30,13 @@ PAGE_SETTINGS = {
     "pages_issuer": ISSUER,
     "pages_app_client": "web",
     "pages_console_client": "agent-console",
+}
+
+OPENAPI: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "security": [{"bearer": []}],
+    "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+    "paths": {"/a": {"get": {"security": [{"bearer": ["x.read"]}]}, "post": {}}},
 }
 
 
@@ -144,14 +153,41 @@ async def test_the_developers_page_may_make_markup_and_still_runs_only_files(edg
     assert "trusted-types" in (await edge.get("/portal/portal.js")).headers["content-security-policy"]
 
 
-async def test_the_openapi_document_is_served_where_there_is_one(
-    edge: httpx.AsyncClient, make_settings: Callable[..., GatewaySettings], tmp_path: Path
+@pytest.mark.parametrize("name", ["openapi", "asyncapi"])
+async def test_a_document_is_served_where_there_is_one(
+    edge: httpx.AsyncClient, make_settings: Callable[..., GatewaySettings], tmp_path: Path, name: str
 ) -> None:
-    assert (await edge.get("/openapi.json")).status_code == 404
+    assert (await edge.get(f"/{name}.json")).status_code == 404
+    document = tmp_path / f"{name}.json"
+    document.write_text(json.dumps(OPENAPI))
+    page = read_pages(make_settings(**{f"pages_{name}": document}))[f"/{name}.json"]
+    assert (list(json.loads(page.body)["paths"]), page.content_type) == (["/a"], "application/json")
+
+
+async def test_the_openapi_document_says_where_to_sign_in(
+    make_settings: Callable[..., GatewaySettings], tmp_path: Path
+) -> None:
     document = tmp_path / "openapi.json"
-    document.write_text('{"openapi": "3.1.0"}')
-    page = read_pages(make_settings(pages_openapi=document))["/openapi.json"]
-    assert (page.body, page.content_type) == (document.read_bytes(), "application/json")
+    document.write_text(json.dumps(OPENAPI))
+    settings = make_settings(pages_openapi=document, pages_issuer="https://login.example/realms/cars")
+    told = json.loads(read_pages(settings)["/openapi.json"].body)
+    scheme = told["components"]["securitySchemes"]["signIn"]
+    assert scheme["type"] == "openIdConnect"
+    assert scheme["openIdConnectUrl"] == "https://login.example/realms/cars/.well-known/openid-configuration"
+    assert told["security"] == [{"bearer": []}, {"signIn": []}]
+    assert told["paths"]["/a"]["get"]["security"] == [{"bearer": ["x.read"]}, {"signIn": ["x.read"]}]
+    document.write_text("[]")
+    with pytest.raises(PageFilesError, match="the OpenAPI document is none"):
+        read_pages(settings)
+
+
+async def test_the_contracts_own_document_says_it_too(make_settings: Callable[..., GatewaySettings]) -> None:
+    settings = make_settings(pages_openapi=DOCUMENT, pages_issuer="https://login.example")
+    told = json.loads(read_pages(settings)["/openapi.json"].body)
+    openapi_spec_validator.validate(told)
+    assert {"signIn": ["security.act"]} in told["paths"]["/api/v1/remotecontrol/security/accounts/lock"][
+        "post"
+    ]["security"]
 
 
 @pytest.mark.parametrize(
@@ -168,6 +204,7 @@ async def test_the_openapi_document_is_served_where_there_is_one(
         "/app/index.html/",
         "/app/config.json.js",
         "/openapi.json/",
+        "/asyncapi.json/",
         "/app/\\..\\settings.py",
     ],
 )

@@ -36,6 +36,15 @@ def test_scripts_of_the_pages_may_ask_and_others_may_not(issuer: IssuerHarness, 
     assert "access-control-allow-credentials" not in shared
 
 
+@pytest.mark.parametrize("path", FOR_SCRIPTS)
+def test_a_page_of_another_origin_that_a_public_client_is_sent_back_to_may_ask(
+    issuer: IssuerHarness, path: str
+) -> None:
+    for origin in ("http://localhost:9000", "https://localhost:8443"):
+        assert preflight(issuer, path, origin)["access-control-allow-origin"] == origin
+    assert "access-control-allow-origin" not in preflight(issuer, path, "com.ecarus.app://")
+
+
 def test_a_script_reads_that_it_asks_too_often(
     issuer: IssuerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,9 +156,10 @@ class StatusRpcHarness:
         metadata = self.metadata("door.status.read", vin=vin, **claims)
         return self.stub.GetDoorCapabilities(rpc.GetDoorCapabilitiesRequest(vin=vin), metadata=metadata)
 
-    def sse(self, **claims: Any) -> Any:
+    def sse(self, in_query: str | None = None, **claims: Any) -> Any:
         return self.stub.StreamDoorUpdates(
-            rpc.StreamDoorUpdatesRequest(vin=VIN), metadata=self.metadata("door.updates.read", **claims)
+            rpc.StreamDoorUpdatesRequest(vin=VIN, last_event_id=in_query),
+            metadata=self.metadata("door.updates.read", **claims),
         )
 
     def watch(self, last_event_id: str | None = None, **claims: Any) -> Any:

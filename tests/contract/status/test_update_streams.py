@@ -55,10 +55,16 @@ async def test_a_heartbeat_is_a_comment(service: StatusRpcHarness) -> None:
     assert (await read(stream)).data == b": heartbeat\n"
 
 
-async def test_a_stream_resumes_after_its_last_id(service: StatusRpcHarness) -> None:
+@pytest.mark.parametrize(
+    ("header", "in_query"), [(at(1), None), (None, at(1)), (at(1), at(0)), (at(1), "")], ids=str
+)
+async def test_a_stream_resumes_after_its_last_id(
+    service: StatusRpcHarness, header: str | None, in_query: str | None
+) -> None:
+    """The header is the newer one: a browser that comes back by itself sends it, to the address it had."""
     for _ in range(3):
         service.log.publish(change())
-    stream = service.sse(last_event_id=at(1))
+    stream = service.sse(last_event_id=header, in_query=in_query)
     assert b"id:" not in (await read(stream)).data
     service.log.publish(change())
     got = [(await read(stream)).data.split(b"\n")[0] for _ in range(3)]

@@ -21,7 +21,7 @@ from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
 from services.access.adapters.permission_cache import PermissionCache
 from services.access.adapters.routes import Routes
-from services.access.adapters.session_gate import SessionGate
+from services.access.adapters.session_gate import SessionCallers, SessionGate
 from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.accounts import SANDBOX_CLIENTS, Caller, Source
@@ -29,7 +29,7 @@ from services.access.domain.customer_cases import CaseRule
 from services.access.domain.grants import ROLE_ACTIONS, GrantRole
 from services.access.domain.permissions import EffectivePermissions
 from services.access.domain.step_up import STRICT, TWO_FACTORS
-from services.access.domain.tickets import TICKET_SECONDS, EventTicketUnknownError
+from services.access.domain.tickets import TICKET_SECONDS, EventTicketUnknownError, digest_of
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
 from services.access.usecases.customer_cases import CaseCheck
@@ -191,6 +191,7 @@ class AccessHarness:
     verifier: CapabilityVerifier
     agents: Agents
     decisions: list[AccessDecision]
+    revoked: Revoked
 
     def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
         """A GET of VIN's `path` with KEY; `headers` are added, None takes one away."""
@@ -210,17 +211,28 @@ class AccessHarness:
         return self.request(path, method="POST", body=body, headers=headers, **changed)
 
 
+@dataclass(slots=True)
+class Revoked:
+    """What was withdrawn of what sessions were opened with (usecases.sessions.SessionRecord)."""
+
+    keys: set[str] = field(default_factory=set)
+    certificates: set[str] = field(default_factory=set)
+
+    async def is_withdrawn(self, credential: str, *, at: datetime) -> bool:  # noqa: ARG002  # the port's signature
+        return credential in self.keys
+
+
 class FakeTickets:
     """Tickets in memory."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, tuple[str, datetime]] = {}
+        self.kept: dict[bytes, tuple[str, datetime]] = {}
 
-    async def keep(self, ticket: str, session: str, *, at: datetime) -> None:
-        self.kept[ticket] = (session, at)
+    async def keep(self, ticket: str, session: str, *, at: datetime, vin: str = "") -> None:
+        self.kept[digest_of(ticket, vin)] = (session, at)
 
-    async def use(self, ticket: str, *, at: datetime) -> str:
-        session, kept_at = self.kept.pop(ticket, ("", at))
+    async def use(self, ticket: str, *, at: datetime, vin: str = "") -> str:
+        session, kept_at = self.kept.pop(digest_of(ticket, vin), ("", at))
         if not session or (at - kept_at).total_seconds() >= TICKET_SECONDS:
             raise EventTicketUnknownError
         return session
@@ -285,15 +297,20 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         cases=CaseCheck(NoCases(), CaseRule.VOUCHED),
         now=clock,
     )
+    verifier, revoked = CapabilityVerifier(jwks, clock), Revoked()
+
+    def moment() -> datetime:
+        return datetime.fromtimestamp(clock(), UTC)
+
+    callers = SessionCallers(
+        verifier, revoked, lambda _credential: True, revoked.certificates.__contains__, moment
+    )
     sessions = SessionGate(
-        SessionIssuer(lambda: SigningKey(signing, "c"), clock),
-        FakeTickets(),
-        lambda: datetime.fromtimestamp(clock(), UTC),
+        SessionIssuer(lambda: SigningKey(signing, "c"), clock), FakeTickets(), callers, moment
     )
     edge = EdgeAuthorizer(
         authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None, sessions
     )
-    verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
         clock,
         record,
@@ -306,4 +323,5 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         verifier,
         agents,
         decisions,
+        revoked,
     )

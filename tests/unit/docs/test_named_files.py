@@ -14,6 +14,7 @@ PAGES = [
     *(path for path in (ROOT / "docs").rglob("*.md")),
     ROOT / "vehicle" / "README.md",
     ROOT / "gen" / "README.md",
+    ROOT / "packages" / "python" / "README.md",
 ]
 WALK = "## One command through the house"
 

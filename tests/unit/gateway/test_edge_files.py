@@ -8,22 +8,29 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from ecarus.remotecontrol.door.v1.error_reason_pb2 import ErrorReason
 
 from mesh.edge_config import ROOT, render_edge, write_team_trust
 from mesh.pki import Pki
 from mesh.ports import Ports
 from mesh.sandbox import IDENTITIES
+from services.platform.origins import allowlist_of
 
 
-def test_envoy_accepts_the_configuration(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "origins", ["none", "https://app.example.com,https://b.example:8443,http://localhost:*"]
+)
+def test_envoy_accepts_the_configuration(tmp_path: Path, origins: str) -> None:
     pki = Pki(tmp_path, datetime.now(UTC))
     for identity in IDENTITIES:
         pki.ensure(identity)
     pki.ensure_revocations()
     write_team_trust(tmp_path)
     config = tmp_path / "envoy.yaml"
-    config.write_text(render_edge(Ports(20_000), tmp_path, tmp_path / "admin.sock"))
+    config.write_text(
+        render_edge(Ports(20_000), tmp_path, tmp_path / "admin.sock", origins=allowlist_of(origins))
+    )
     envoy = Path(sys.executable).with_name("envoy")
     done = subprocess.run(
         [envoy, "--mode", "validate", "-c", config], capture_output=True, text=True, timeout=20, check=False

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from mesh.edge_config import CONNECTIONS, REQUESTS_PER_SECOND, EdgeLimits
+from mesh.edge_config import CONNECTIONS, REQUESTS_PER_SECOND, EdgeLimits, read_origins
 
 
 @pytest.fixture
@@ -52,3 +52,17 @@ def test_no_listener_and_no_address_can_take_all(connections: int) -> None:
     assert names["SHARE_CONNECTIONS"] * 2 <= min(listeners[:2])
     assert names["TEAM_SHARE_CONNECTIONS"] * 2 <= listeners[2]
     assert all(value > 0 for value in names.values())
+
+
+def test_pages_of_this_machine_may_call_the_sandbox_and_others_where_they_are_named() -> None:
+    assert str(read_origins({})) == "http://127.0.0.1:*,http://localhost:*"
+    assert str(read_origins({"DOORS_CORS_ORIGINS": "none"})) == "none"
+    assert str(read_origins({"DOORS_CORS_ORIGINS": "https://app.example.com"})) == "https://app.example.com"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["*", "app.example.com", "https://app.example.com/path", "http://app.example.com"]
+)
+def test_what_is_no_origin_stops_the_start_and_names_the_key(wrong: str) -> None:
+    with pytest.raises(ValueError, match="DOORS_CORS_ORIGINS"):
+        read_origins({"DOORS_CORS_ORIGINS": wrong})

@@ -28,9 +28,9 @@ class SqlSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def keep(self, ticket: str, session: str, *, at: datetime) -> None:
+    async def keep(self, ticket: str, session: str, *, at: datetime, vin: str = "") -> None:
         """Keep it; those that are too old go. Raises StorageUnavailableError."""
-        row = {"digest": digest_of(ticket), "session": session, "created_at": at}
+        row = {"digest": digest_of(ticket, vin), "session": session, "created_at": at}
 
         def write(connection: Connection) -> None:
             too_old = tickets.c.created_at <= at - timedelta(seconds=TICKET_SECONDS)
@@ -39,11 +39,11 @@ class SqlSessions:
 
         await self._database.write(write)
 
-    async def use(self, ticket: str, *, at: datetime) -> str:
+    async def use(self, ticket: str, *, at: datetime, vin: str = "") -> str:
         """Return the session it was given for; it is used then. Raises EventTicketUnknownError,
         StorageUnavailableError.
         """
-        which = tickets.c.digest == digest_of(ticket)
+        which = tickets.c.digest == digest_of(ticket, vin)
 
         def take(connection: Connection) -> str | None:
             found = connection.execute(select(tickets.c.session, tickets.c.created_at).where(which)).first()

@@ -99,6 +99,7 @@ class GetCommandRequest(_message.Message):
     vin: _builtins.str
     """17 characters, no I, O or Q; upper-cased on entry."""
     command_id: _builtins.str
+    """What the command's acceptance said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,

@@ -22,27 +22,30 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5ecarus/remotecontrol/door/v1/door_event_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"`\n\x18\x43reateEventTicketRequest\x12\x44\n\x06ticket\x18\x01 \x01(\x0b\x32,.ecarus.remotecontrol.door.v1.NewEventTicketR\x06ticket\"\x10\n\x0eNewEventTicket\"D\n\x0b\x45ventTicket\x12\x16\n\x06ticket\x18\x01 \x01(\tR\x06ticket\x12\x1d\n\nexpires_in\x18\x02 \x01(\x05R\texpiresIn2\xea\x01\n\x10\x44oorEventService\x12\xc9\x01\n\x11\x43reateEventTicket\x12\x36.ecarus.remotecontrol.door.v1.CreateEventTicketRequest\x1a).ecarus.remotecontrol.door.v1.EventTicket\"Q\xf2\xe0\x18\x19\n\x11\x64oor.updates.read\x10\x04\x18\x01X\x01\x82\xd3\xe4\x93\x02.\"$/api/v1/remotecontrol/events/tickets:\x06ticket\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5ecarus/remotecontrol/door/v1/door_event_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"`\n\x18\x43reateEventTicketRequest\x12\x44\n\x06ticket\x18\x01 \x01(\x0b\x32,.ecarus.remotecontrol.door.v1.NewEventTicketR\x06ticket\"W\n\x0eNewEventTicket\x12=\n\x03vin\x18\x01 \x01(\tB&\xbaH#r!2\x1f^[A-HJ-NPR-Za-hj-npr-z0-9]{17}$H\x00R\x03vin\x88\x01\x01\x42\x06\n\x04_vin\"D\n\x0b\x45ventTicket\x12\x16\n\x06ticket\x18\x01 \x01(\tR\x06ticket\x12\x1d\n\nexpires_in\x18\x02 \x01(\x05R\texpiresIn2\xea\x01\n\x10\x44oorEventService\x12\xc9\x01\n\x11\x43reateEventTicket\x12\x36.ecarus.remotecontrol.door.v1.CreateEventTicketRequest\x1a).ecarus.remotecontrol.door.v1.EventTicket\"Q\xf2\xe0\x18\x19\n\x11\x64oor.updates.read\x10\x04\x18\x01X\x01\x82\xd3\xe4\x93\x02.\"$/api/v1/remotecontrol/events/tickets:\x06ticket\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.door.v1.door_event_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_NEWEVENTTICKET'].fields_by_name['vin']._loaded_options = None
+  _globals['_NEWEVENTTICKET'].fields_by_name['vin']._serialized_options = b'\272H#r!2\037^[A-HJ-NPR-Za-hj-npr-z0-9]{17}$'
   _globals['_DOOREVENTSERVICE']._loaded_options = None
   _globals['_DOOREVENTSERVICE']._serialized_options = b'\352\340\030\006access'
   _globals['_DOOREVENTSERVICE'].methods_by_name['CreateEventTicket']._loaded_options = None
   _globals['_DOOREVENTSERVICE'].methods_by_name['CreateEventTicket']._serialized_options = b'\362\340\030\031\n\021door.updates.read\020\004\030\001X\001\202\323\344\223\002.\"$/api/v1/remotecontrol/events/tickets:\006ticket'
-  _globals['_CREATEEVENTTICKETREQUEST']._serialized_start=164
-  _globals['_CREATEEVENTTICKETREQUEST']._serialized_end=260
-  _globals['_NEWEVENTTICKET']._serialized_start=262
-  _globals['_NEWEVENTTICKET']._serialized_end=278
-  _globals['_EVENTTICKET']._serialized_start=280
-  _globals['_EVENTTICKET']._serialized_end=348
-  _globals['_DOOREVENTSERVICE']._serialized_start=351
-  _globals['_DOOREVENTSERVICE']._serialized_end=585
+  _globals['_CREATEEVENTTICKETREQUEST']._serialized_start=193
+  _globals['_CREATEEVENTTICKETREQUEST']._serialized_end=289
+  _globals['_NEWEVENTTICKET']._serialized_start=291
+  _globals['_NEWEVENTTICKET']._serialized_end=378
+  _globals['_EVENTTICKET']._serialized_start=380
+  _globals['_EVENTTICKET']._serialized_end=448
+  _globals['_DOOREVENTSERVICE']._serialized_start=451
+  _globals['_DOOREVENTSERVICE']._serialized_end=685
 # @@protoc_insertion_point(module_scope)

@@ -38,18 +38,25 @@ Global___CreateEventTicketRequest: _TypeAlias = CreateEventTicketRequest  # noqa
 
 @_typing.final
 class NewEventTicket(_message.Message):
-    """There is nothing to say of a ticket: send `{}`."""
+    """What it is to open: `{}` is the WebSocket."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    VIN_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    """Of this vehicle the event stream, and nothing else."""
     def __init__(
         self,
+        *,
+        vin: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_vin", b"_vin", "vin", b"vin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_vin", b"_vin", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__vin: _TypeAlias = _typing.Literal["vin"]  # noqa: Y015
+    _WhichOneofArgType__vin: _TypeAlias = _typing.Literal["_vin", b"_vin"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vin) -> _WhichOneofReturnType__vin | None: ...
 
 Global___NewEventTicket: _TypeAlias = NewEventTicket  # noqa: Y015
 
@@ -60,7 +67,7 @@ class EventTicket(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     EXPIRES_IN_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """Opaque; send it as `?ticket=` when the WebSocket is opened."""
+    """Opaque; send it as `?ticket=` when the WebSocket or the stream is opened."""
     expires_in: _builtins.int
     """For how long it opens it, in seconds from now."""
     def __init__(

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class DoorEventServiceStub:
-    """What a browser needs for the WebSocket of live updates (`GET /api/v1/remotecontrol/events/ws`), which is no RPC: its
-    messages are in docs/api.md.
+    """What a browser needs for live updates, because it can send no header there: for the WebSocket
+    (`GET /api/v1/remotecontrol/events/ws`), which is no RPC, its messages are in docs/api.md; and for a vehicle's event stream.
 
     Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED
@@ -48,8 +48,8 @@ class DoorEventServiceStub:
 
 
 class DoorEventServiceServicer:
-    """What a browser needs for the WebSocket of live updates (`GET /api/v1/remotecontrol/events/ws`), which is no RPC: its
-    messages are in docs/api.md.
+    """What a browser needs for live updates, because it can send no header there: for the WebSocket
+    (`GET /api/v1/remotecontrol/events/ws`), which is no RPC, its messages are in docs/api.md; and for a vehicle's event stream.
 
     Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED
@@ -57,8 +57,8 @@ class DoorEventServiceServicer:
     """
 
     def CreateEventTicket(self, request, context):
-        """Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was asked for with: a
-        browser can send no header there. What is opened with it ends with that bearer.
+        """Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30 seconds, in place of the
+        bearer that it was asked for with: a browser can send no header there. What is opened with it ends with that bearer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,8 +81,8 @@ def add_DoorEventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DoorEventService:
-    """What a browser needs for the WebSocket of live updates (`GET /api/v1/remotecontrol/events/ws`), which is no RPC: its
-    messages are in docs/api.md.
+    """What a browser needs for live updates, because it can send no header there: for the WebSocket
+    (`GET /api/v1/remotecontrol/events/ws`), which is no RPC, its messages are in docs/api.md; and for a vehicle's event stream.
 
     Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED

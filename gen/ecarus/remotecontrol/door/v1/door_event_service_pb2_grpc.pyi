@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DoorEventServiceStub:
-    """What a browser needs for the WebSocket of live updates (`GET /api/v1/remotecontrol/events/ws`), which is no RPC: its
-    messages are in docs/api.md.
+    """What a browser needs for live updates, because it can send no header there: for the WebSocket
+    (`GET /api/v1/remotecontrol/events/ws`), which is no RPC, its messages are in docs/api.md; and for a vehicle's event stream.
 
     Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED
@@ -40,14 +40,14 @@ class DoorEventServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DoorEventServiceAsyncStub: ...
     CreateEventTicket: _grpc.UnaryUnaryMultiCallable[_door_event_service_pb2.CreateEventTicketRequest, _door_event_service_pb2.EventTicket]
-    """Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was asked for with: a
-    browser can send no header there. What is opened with it ends with that bearer.
+    """Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30 seconds, in place of the
+    bearer that it was asked for with: a browser can send no header there. What is opened with it ends with that bearer.
     """
 
 @_typing.type_check_only
 class DoorEventServiceAsyncStub(DoorEventServiceStub):
-    """What a browser needs for the WebSocket of live updates (`GET /api/v1/remotecontrol/events/ws`), which is no RPC: its
-    messages are in docs/api.md.
+    """What a browser needs for live updates, because it can send no header there: for the WebSocket
+    (`GET /api/v1/remotecontrol/events/ws`), which is no RPC, its messages are in docs/api.md; and for a vehicle's event stream.
 
     Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED
@@ -56,13 +56,13 @@ class DoorEventServiceAsyncStub(DoorEventServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEventTicket: _aio.UnaryUnaryMultiCallable[_door_event_service_pb2.CreateEventTicketRequest, _door_event_service_pb2.EventTicket]  # type: ignore[assignment]
-    """Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was asked for with: a
-    browser can send no header there. What is opened with it ends with that bearer.
+    """Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30 seconds, in place of the
+    bearer that it was asked for with: a browser can send no header there. What is opened with it ends with that bearer.
     """
 
 class DoorEventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a browser needs for the WebSocket of live updates (`GET /api/v1/remotecontrol/events/ws`), which is no RPC: its
-    messages are in docs/api.md.
+    """What a browser needs for live updates, because it can send no header there: for the WebSocket
+    (`GET /api/v1/remotecontrol/events/ws`), which is no RPC, its messages are in docs/api.md; and for a vehicle's event stream.
 
     Every RPC may answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED, PROOF_INVALID),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST), RESOURCE_EXHAUSTED
@@ -75,8 +75,8 @@ class DoorEventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _door_event_service_pb2.CreateEventTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_door_event_service_pb2.EventTicket, _abc.Awaitable[_door_event_service_pb2.EventTicket]]:
-        """Gives a ticket that opens the WebSocket once, within 30 seconds, in place of the bearer that it was asked for with: a
-        browser can send no header there. What is opened with it ends with that bearer.
+        """Gives a ticket that opens the WebSocket, or with `vin` that vehicle's event stream, once, within 30 seconds, in place of the
+        bearer that it was asked for with: a browser can send no header there. What is opened with it ends with that bearer.
         """
 
 def add_DoorEventServiceServicer_to_server(servicer: DoorEventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

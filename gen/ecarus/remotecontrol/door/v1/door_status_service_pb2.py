@@ -31,7 +31,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6ecarus/remotecontrol/door/v1/door_status_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x34\x65\x63\x61rus/remotecontrol/door/v1/door_capabilities.proto\x1a.ecarus/remotecontrol/door/v1/door_status.proto\x1a.ecarus/remotecontrol/door/v1/door_update.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"F\n\x14GetDoorStatusRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"L\n\x1aGetDoorCapabilitiesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x84\x01\n\x17WatchDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\'\n\rlast_event_id\x18\x02 \x01(\tH\x00R\x0blastEventId\x88\x01\x01\x42\x10\n\x0e_last_event_id\"J\n\x18StreamDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin2\xa2\x06\n\x11\x44oorStatusService\x12\xbf\x01\n\rGetDoorStatus\x12\x32.ecarus.remotecontrol.door.v1.GetDoorStatusRequest\x1a(.ecarus.remotecontrol.door.v1.DoorStatus\"P\xf2\xe0\x18\x14\n\x10\x64oor.status.read\x10\x04\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/remotecontrol/vehicles/{vin}/door/status\x12\xd7\x01\n\x13GetDoorCapabilities\x12\x38.ecarus.remotecontrol.door.v1.GetDoorCapabilitiesRequest\x1a..ecarus.remotecontrol.door.v1.DoorCapabilities\"V\xf2\xe0\x18\x14\n\x10\x64oor.status.read\x10\x04\x82\xd3\xe4\x93\x02\x38\x12\x36/api/v1/remotecontrol/vehicles/{vin}/door/capabilities\x12\x90\x01\n\x10WatchDoorUpdates\x12\x35.ecarus.remotecontrol.door.v1.WatchDoorUpdatesRequest\x1a(.ecarus.remotecontrol.door.v1.DoorUpdate\"\x19\xf2\xe0\x18\x15\n\x11\x64oor.updates.read\x10\x04\x30\x01\x12\xd1\x01\n\x11StreamDoorUpdates\x12\x36.ecarus.remotecontrol.door.v1.StreamDoorUpdatesRequest\x1a\x14.google.api.HttpBody\"l\xf2\xe0\x18(\n\x11\x64oor.updates.read\x10\x04z\x11text/event-stream\x82\xd3\xe4\x93\x02:\x12\x38/api/v1/remotecontrol/vehicles/{vin}/door/updates/stream0\x01\x1a\n\xea\xe0\x18\x06statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6ecarus/remotecontrol/door/v1/door_status_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x34\x65\x63\x61rus/remotecontrol/door/v1/door_capabilities.proto\x1a.ecarus/remotecontrol/door/v1/door_status.proto\x1a.ecarus/remotecontrol/door/v1/door_update.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"F\n\x14GetDoorStatusRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"L\n\x1aGetDoorCapabilitiesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x84\x01\n\x17WatchDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\'\n\rlast_event_id\x18\x02 \x01(\tH\x00R\x0blastEventId\x88\x01\x01\x42\x10\n\x0e_last_event_id\"\x9c\x01\n\x18StreamDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12>\n\rlast_event_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[ -~]{0,128}$H\x00R\x0blastEventId\x88\x01\x01\x42\x10\n\x0e_last_event_id2\xa5\x06\n\x11\x44oorStatusService\x12\xbf\x01\n\rGetDoorStatus\x12\x32.ecarus.remotecontrol.door.v1.GetDoorStatusRequest\x1a(.ecarus.remotecontrol.door.v1.DoorStatus\"P\xf2\xe0\x18\x14\n\x10\x64oor.status.read\x10\x04\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/remotecontrol/vehicles/{vin}/door/status\x12\xd7\x01\n\x13GetDoorCapabilities\x12\x38.ecarus.remotecontrol.door.v1.GetDoorCapabilitiesRequest\x1a..ecarus.remotecontrol.door.v1.DoorCapabilities\"V\xf2\xe0\x18\x14\n\x10\x64oor.status.read\x10\x04\x82\xd3\xe4\x93\x02\x38\x12\x36/api/v1/remotecontrol/vehicles/{vin}/door/capabilities\x12\x90\x01\n\x10WatchDoorUpdates\x12\x35.ecarus.remotecontrol.door.v1.WatchDoorUpdatesRequest\x1a(.ecarus.remotecontrol.door.v1.DoorUpdate\"\x19\xf2\xe0\x18\x15\n\x11\x64oor.updates.read\x10\x04\x30\x01\x12\xd4\x01\n\x11StreamDoorUpdates\x12\x36.ecarus.remotecontrol.door.v1.StreamDoorUpdatesRequest\x1a\x14.google.api.HttpBody\"o\xf2\xe0\x18+\n\x11\x64oor.updates.read\x10\x04z\x11text/event-stream\x90\x01\x01\x82\xd3\xe4\x93\x02:\x12\x38/api/v1/remotecontrol/vehicles/{vin}/door/updates/stream0\x01\x1a\n\xea\xe0\x18\x06statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHDOORUPDATESREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_STREAMDOORUPDATESREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_STREAMDOORUPDATESREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
+  _globals['_STREAMDOORUPDATESREQUEST'].fields_by_name['last_event_id']._loaded_options = None
+  _globals['_STREAMDOORUPDATESREQUEST'].fields_by_name['last_event_id']._serialized_options = b'\272H\022r\0202\016^[ -~]{0,128}$'
   _globals['_DOORSTATUSSERVICE']._loaded_options = None
   _globals['_DOORSTATUSSERVICE']._serialized_options = b'\352\340\030\006status'
   _globals['_DOORSTATUSSERVICE'].methods_by_name['GetDoorStatus']._loaded_options = None
@@ -55,15 +57,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOORSTATUSSERVICE'].methods_by_name['WatchDoorUpdates']._loaded_options = None
   _globals['_DOORSTATUSSERVICE'].methods_by_name['WatchDoorUpdates']._serialized_options = b'\362\340\030\025\n\021door.updates.read\020\004'
   _globals['_DOORSTATUSSERVICE'].methods_by_name['StreamDoorUpdates']._loaded_options = None
-  _globals['_DOORSTATUSSERVICE'].methods_by_name['StreamDoorUpdates']._serialized_options = b'\362\340\030(\n\021door.updates.read\020\004z\021text/event-stream\202\323\344\223\002:\0228/api/v1/remotecontrol/vehicles/{vin}/door/updates/stream'
+  _globals['_DOORSTATUSSERVICE'].methods_by_name['StreamDoorUpdates']._serialized_options = b'\362\340\030+\n\021door.updates.read\020\004z\021text/event-stream\220\001\001\202\323\344\223\002:\0228/api/v1/remotecontrol/vehicles/{vin}/door/updates/stream'
   _globals['_GETDOORSTATUSREQUEST']._serialized_start=371
   _globals['_GETDOORSTATUSREQUEST']._serialized_end=441
   _globals['_GETDOORCAPABILITIESREQUEST']._serialized_start=443
   _globals['_GETDOORCAPABILITIESREQUEST']._serialized_end=519
   _globals['_WATCHDOORUPDATESREQUEST']._serialized_start=522
   _globals['_WATCHDOORUPDATESREQUEST']._serialized_end=654
-  _globals['_STREAMDOORUPDATESREQUEST']._serialized_start=656
-  _globals['_STREAMDOORUPDATESREQUEST']._serialized_end=730
-  _globals['_DOORSTATUSSERVICE']._serialized_start=733
-  _globals['_DOORSTATUSSERVICE']._serialized_end=1535
+  _globals['_STREAMDOORUPDATESREQUEST']._serialized_start=657
+  _globals['_STREAMDOORUPDATESREQUEST']._serialized_end=813
+  _globals['_DOORSTATUSSERVICE']._serialized_start=816
+  _globals['_DOORSTATUSSERVICE']._serialized_end=1621
 # @@protoc_insertion_point(module_scope)

@@ -87,17 +87,23 @@ class StreamDoorUpdatesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIN_FIELD_NUMBER: _builtins.int
+    LAST_EVENT_ID_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q; upper-cased on entry."""
+    last_event_id: _builtins.str
+    """Resume after the event of this id, where nothing is said by `Last-Event-ID`, which a browser sends when it comes back by itself."""
     def __init__(
         self,
         *,
         vin: _builtins.str = ...,
+        last_event_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_event_id", b"_last_event_id", "last_event_id", b"last_event_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_event_id", b"_last_event_id", "last_event_id", b"last_event_id", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__last_event_id: _TypeAlias = _typing.Literal["last_event_id"]  # noqa: Y015
+    _WhichOneofArgType__last_event_id: _TypeAlias = _typing.Literal["_last_event_id", b"_last_event_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_event_id) -> _WhichOneofReturnType__last_event_id | None: ...
 
 Global___StreamDoorUpdatesRequest: _TypeAlias = StreamDoorUpdatesRequest  # noqa: Y015

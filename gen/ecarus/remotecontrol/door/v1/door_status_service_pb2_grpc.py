@@ -106,9 +106,10 @@ class DoorStatusServiceServicer:
     def StreamDoorUpdates(self, request, context):
         """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
         specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
-        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes, or `last_event_id`; one
         that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
-        message ends the stream; the reason is its last comment.
+        message ends the stream; the reason is its last comment. A browser's EventSource opens it with a ticket for this vehicle
+        (CreateEventTicket) in place of a bearer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,9 +62,10 @@ class DoorStatusServiceStub:
     StreamDoorUpdates: _grpc.UnaryStreamMultiCallable[_door_status_service_pb2.StreamDoorUpdatesRequest, _httpbody_pb2.HttpBody]
     """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
     specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
-    STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+    STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes, or `last_event_id`; one
     that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
-    message ends the stream; the reason is its last comment.
+    message ends the stream; the reason is its last comment. A browser's EventSource opens it with a ticket for this vehicle
+    (CreateEventTicket) in place of a bearer.
     """
 
 @_typing.type_check_only
@@ -97,9 +98,10 @@ class DoorStatusServiceAsyncStub(DoorStatusServiceStub):
     StreamDoorUpdates: _aio.UnaryStreamMultiCallable[_door_status_service_pb2.StreamDoorUpdatesRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
     specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
-    STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+    STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes, or `last_event_id`; one
     that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
-    message ends the stream; the reason is its last comment.
+    message ends the stream; the reason is its last comment. A browser's EventSource opens it with a ticket for this vehicle
+    (CreateEventTicket) in place of a bearer.
     """
 
 class DoorStatusServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -153,9 +155,10 @@ class DoorStatusServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
         specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
-        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes, or `last_event_id`; one
         that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
-        message ends the stream; the reason is its last comment.
+        message ends the stream; the reason is its last comment. A browser's EventSource opens it with a ticket for this vehicle
+        (CreateEventTicket) in place of a bearer.
         """
 
 def add_DoorStatusServiceServicer_to_server(servicer: DoorStatusServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -198,6 +198,8 @@ Global___LockChangeCause: _TypeAlias = LockChangeCause  # noqa: Y015
 
 @_typing.final
 class DoorStatusChange(_message.Message):
+    """A door's lock, latch or window changed."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DOOR_ID_FIELD_NUMBER: _builtins.int
@@ -295,6 +297,8 @@ Global___PreviousDoorState: _TypeAlias = PreviousDoorState  # noqa: Y015
 
 @_typing.final
 class CommandStatusChange(_message.Message):
+    """A command has a new status, or the vehicle says more about it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int

@@ -38,6 +38,7 @@ class GetDataExportRequest(_message.Message):
 
     EXPORT_ID_FIELD_NUMBER: _builtins.int
     export_id: _builtins.str
+    """What asking for the export said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -57,6 +58,7 @@ class StreamDataExportRequest(_message.Message):
 
     EXPORT_ID_FIELD_NUMBER: _builtins.int
     export_id: _builtins.str
+    """What asking for the export said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -96,6 +98,7 @@ class GetErasureRequest(_message.Message):
 
     ERASURE_ID_FIELD_NUMBER: _builtins.int
     erasure_id: _builtins.str
+    """What asking for the erasure said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -115,6 +118,7 @@ class CancelErasureRequest(_message.Message):
 
     ERASURE_ID_FIELD_NUMBER: _builtins.int
     erasure_id: _builtins.str
+    """What asking for the erasure said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,

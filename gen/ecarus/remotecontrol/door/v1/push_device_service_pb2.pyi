@@ -62,6 +62,7 @@ class DeletePushDeviceRequest(_message.Message):
 
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
+    """The app's own name for the device. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,

@@ -91,6 +91,7 @@ class Access(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     ANSWERS_ACCEPTED_FIELD_NUMBER: _builtins.int
     OPEN_TO_KEYS_FIELD_NUMBER: _builtins.int
+    TAKES_TICKET_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """What a bearer must allow on the request's VIN (`door.unlock`). Such an RPC is public: it comes through Envoy. One
     without an action is internal.
@@ -137,6 +138,10 @@ class Access(_message.Message):
     """Of a public RPC that is `about_caller`: an API key whose scope names the action may call it, for itself. What it is told
     of vehicles goes no further than that key does.
     """
+    takes_ticket: _builtins.bool
+    """Of a public RPC about a vehicle: over REST a ticket for that vehicle's stream opens it in place of a bearer (`?ticket=`), for
+    browsers, whose EventSource can send no header.
+    """
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of an internal RPC: the services that may call it."""
@@ -165,10 +170,11 @@ class Access(_message.Message):
         media_type: _builtins.str = ...,
         answers_accepted: _builtins.bool = ...,
         open_to_keys: _builtins.bool = ...,
+        takes_ticket: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_caller", b"about_caller", "action", b"action", "answers_accepted", b"answers_accepted", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "may_wait", b"may_wait", "media_type", b"media_type", "needs_session", b"needs_session", "open_to_keys", b"open_to_keys", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service", "teams", b"teams", "watches_people", b"watches_people"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_caller", b"about_caller", "action", b"action", "answers_accepted", b"answers_accepted", "changes", b"changes", "closed_to_agents", b"closed_to_agents", "may_wait", b"may_wait", "media_type", b"media_type", "needs_session", b"needs_session", "open_to_keys", b"open_to_keys", "operators", b"operators", "rate_class", b"rate_class", "reaches_vehicle", b"reaches_vehicle", "services", b"services", "step_up", b"step_up", "step_up_decided_by_service", b"step_up_decided_by_service", "takes_ticket", b"takes_ticket", "teams", b"teams", "watches_people", b"watches_people"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,109 @@
+"""The bearer of each request, and the next one when it is good no longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ecarus_doors._async.bodies import read_body
+from ecarus_doors._async.runtime import AsyncHttp, AsyncLock, settle
+from ecarus_doors._core.auth import (
+    ClientCredentials,
+    DpopKey,
+    GivenToken,
+    RefreshToken,
+    authorization,
+    given_token,
+    token_request,
+)
+from ecarus_doors.errors import NO_ANSWER, NoAnswerError
+
+if TYPE_CHECKING:
+    from ecarus_doors.errors import DoorsError, StepUpChallenge
+
+LONGEST_TOKEN_ANSWER = 1 << 20
+"""Bytes."""
+AsyncTokenSource = str | Callable[[], str | Awaitable[str]] | ClientCredentials | RefreshToken
+AsyncStepUp = Callable[["StepUpChallenge"], "str | Awaitable[str | None] | None"]
+
+
+class AsyncTokens:
+    """Says who asks, with the token of `source`. A function is asked before each request: let it keep what is still
+    good.
+    """
+
+    def __init__(
+        self,
+        source: AsyncTokenSource,
+        http: AsyncHttp,
+        *,
+        dpop: DpopKey | None = None,
+        on_step_up: AsyncStepUp | None = None,
+    ) -> None:
+        self._source, self._http = source, http
+        self._dpop, self._on_step_up = dpop, on_step_up
+        self._stepped_up: str | None = None
+        self._given: GivenToken | None = None
+        self._refresh: str | None = None
+        self._lock = AsyncLock()
+
+    async def headers(self, method: str, url: str) -> dict[str, str]:
+        """Return the headers of one request to `url`."""
+        token = await self._token()
+        if self._dpop is None:
+            return {"Authorization": authorization(token, "Bearer")}
+        return {"Authorization": authorization(token, "DPoP"), "DPoP": self._dpop.proof(method, url, token)}
+
+    async def renew(self, error: DoorsError) -> None:
+        """Make the next request go with another token. Raise `error` where there is none."""
+        if self._stepped_up is not None:
+            self._stepped_up = None
+            return
+        if isinstance(self._source, str):
+            raise error
+        self._given = None
+
+    async def step_up(self, challenge: StepUpChallenge, error: DoorsError) -> None:
+        """Have the person sign in as is asked for. Raise `error` where nobody does."""
+        if self._on_step_up is None:
+            raise error
+        token = await settle(self._on_step_up(challenge))
+        if not token:
+            raise error
+        self._stepped_up = token
+
+    async def _token(self) -> str:
+        if self._stepped_up is not None:
+            return self._stepped_up
+        if isinstance(self._source, str):
+            return self._source
+        if not isinstance(self._source, ClientCredentials | RefreshToken):
+            return await settle(self._source())
+        async with self._lock:
+            if self._given is None or time.monotonic() >= self._given.renew_at:
+                self._given = await self._next(self._source)
+            return self._given.access
+
+    async def _next(self, grant: ClientCredentials | RefreshToken) -> GivenToken:
+        proof = self._dpop.proof("POST", grant.token_url, None) if self._dpop else None
+        asked = token_request(grant, self._refresh, proof)
+        try:
+            # Never sent twice: a refresh token that comes twice ends all that came of the sign-in.
+            request = self._http.build_request(
+                "POST", asked.url, content=asked.content, headers=dict(asked.headers)
+            )
+            answer = await self._http.send(request, stream=True)
+            body = await read_body(answer, LONGEST_TOKEN_ANSWER)
+        except httpx.RequestError as error:
+            raise NoAnswerError(
+                f"the issuer did not answer: {type(error).__name__}", code=NO_ANSWER
+            ) from error
+        given = given_token(answer.status_code, body, time.monotonic())
+        if given.refresh is not None and isinstance(grant, RefreshToken):
+            self._refresh = given.refresh
+            if grant.on_rotated is not None:
+                await settle(grant.on_rotated(given.refresh))
+        return given

@@ -1,0 +1,1 @@
+"""What both halves share, without a connection: requests, what follows an answer, events, models."""

@@ -1,0 +1,129 @@
+"""Commands: asked for once, whatever becomes of the answers, and followed to their end."""
+# Generated from _async by `make generate` (tools/sync_twin.py): change that one.
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Literal
+
+from ecarus_doors._sync.runtime import sleep
+from ecarus_doors._core.calls import checked_correlation_id
+from ecarus_doors._core.results import FINAL, LIFE_SECONDS, CommandResult, checked_wait, door_names, result_of
+from ecarus_doors.errors import DoorsError
+from ecarus_doors.models import (
+    DoorCancellation,
+    DoorCommandDetails,
+    DoorLock,
+    DoorUnlock,
+    LockMode,
+    UnlockMode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ecarus_doors._sync.raw import SyncRawDoors
+    from ecarus_doors.models import DoorCommand
+
+Door = Literal["driver", "passenger", "rearLeft", "rearRight", "trunk"]
+TargetDoor = Literal["all"] | Door
+CancelReason = Literal["User cancellation", "Emergency stop", "System error", "Timeout"]
+FIRST_LOOK, LONGEST_LOOK = 0.5, 2.0
+"""Seconds between looks at a command that is followed."""
+
+
+class SyncCommands:
+    """Lock, unlock, cancel."""
+
+    def __init__(self, raw: SyncRawDoors) -> None:
+        self.raw = raw
+
+    def unlock(
+        self,
+        vin: str,
+        doors: TargetDoor | Sequence[TargetDoor] = "all",
+        *,
+        mode: UnlockMode | Literal["NORMAL", "EMERGENCY"] | None = None,
+        wait: float | None = None,
+        correlation_id: str | None = None,
+    ) -> CommandResult:
+        """Unlock doors, and wait `wait` seconds for the end.
+
+        Without `wait` it is returned once it was accepted. Raise DoorsError where it is refused, or nobody knows what
+        became of it. One command only comes of it, whatever happens to the answers.
+        """
+        body = DoorUnlock(target_doors=door_names(doors), unlock_mode=UnlockMode(mode) if mode else None)  # type: ignore[arg-type]  # what a caller names the service checks
+        prefer, begun, waits, name = _begin(wait, correlation_id)
+        answer = self.raw.unlock_doors(vin, body, prefer=prefer, correlation_id=name)
+        return self._ended(vin, answer, begun, waits)
+
+    def lock(
+        self,
+        vin: str,
+        doors: TargetDoor | Sequence[TargetDoor] = "all",
+        *,
+        mode: LockMode | Literal["NORMAL", "SECURE"] | None = None,
+        wait: float | None = None,
+        correlation_id: str | None = None,
+    ) -> CommandResult:
+        """Lock doors, and wait `wait` seconds for the end; otherwise as `unlock`."""
+        body = DoorLock(target_doors=door_names(doors), lock_mode=LockMode(mode) if mode else None)  # type: ignore[arg-type]  # what a caller names the service checks
+        prefer, begun, waits, name = _begin(wait, correlation_id)
+        answer = self.raw.lock_doors(vin, body, prefer=prefer, correlation_id=name)
+        return self._ended(vin, answer, begun, waits)
+
+    def cancel(
+        self,
+        vin: str,
+        correlation_id: str,
+        *,
+        reason: CancelReason = "User cancellation",
+        force: bool | None = None,
+    ) -> DoorCommand:
+        """Withdraw the command that was asked for under `correlation_id`.
+
+        The answer is that command. Where it had left already the vehicle decides: follow it.
+        """
+        body = DoorCancellation(correlation_id=correlation_id, reason=reason, force=force)
+        return self.raw.cancel_command(vin, body)
+
+    def command(self, vin: str, command_id: str) -> DoorCommandDetails:
+        """Return a command with its life so far."""
+        return self.raw.get_command(vin, command_id)
+
+    def follow(self, vin: str, command_id: str, *, wait: float = LIFE_SECONDS) -> CommandResult:
+        """Follow a command until it ends, or `wait` seconds are up."""
+        waits, begun = checked_wait(wait), time.monotonic()
+        details = self.raw.get_command(vin, command_id)
+        return self._ended(vin, details, begun, waits)
+
+    def _ended(
+        self, vin: str, answer: DoorCommand | DoorCommandDetails, begun: float, waits: float
+    ) -> CommandResult:
+        pause, error = FIRST_LOOK, None
+        last: DoorCommand | DoorCommandDetails = answer
+        is_looked_at = isinstance(answer, DoorCommandDetails)
+        while last.status not in FINAL and waits:
+            left = begun + waits - time.monotonic()
+            if is_looked_at and left <= 0:
+                break
+            try:
+                if left > 0:
+                    sleep(min(pause, left))
+                last = self.raw.get_command(vin, last.command_id)
+            except DoorsError as caught:
+                # The command is accepted, whatever keeps it from being looked at: that is not lost for it.
+                error = caught
+                if not caught.retryable:
+                    break
+            else:
+                error = None
+            pause, is_looked_at = min(pause * 1.5, LONGEST_LOOK), True
+        return result_of(last, is_overdue=time.monotonic() - begun >= LIFE_SECONDS, follow_error=error)
+
+
+def _begin(wait: float | None, correlation_id: str | None) -> tuple[str | None, float, float, str]:
+    waits = checked_wait(wait)
+    prefer = f"wait={math.ceil(min(waits, LIFE_SECONDS))}" if waits else None
+    return prefer, time.monotonic(), waits, checked_correlation_id(correlation_id)

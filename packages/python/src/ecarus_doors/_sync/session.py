@@ -1,0 +1,145 @@
+"""Requests over one HTTP client: each is sent, and sent again, as the exchange says."""
+# Generated from _async by `make generate` (tools/sync_twin.py): change that one.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ecarus_doors._sync.bodies import read_body
+from ecarus_doors._sync.runtime import SyncHttp, sleep
+from ecarus_doors._core.events import EventParser, ServerSentEvent
+from ecarus_doors._core.exchange import Answered, Exchange, RenewToken, SendAgain, StepUp
+from ecarus_doors._core.retries import NO_RETRIES
+from ecarus_doors.errors import InvalidAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from ecarus_doors._sync.tokens import SyncTokens
+    from ecarus_doors._core.calls import Call, T
+    from ecarus_doors._core.settings import ClientSettings
+
+SyncStreamOpening = AbstractContextManager[Iterator[ServerSentEvent]]
+COMMANDS = frozenset({"unlockDoors", "lockDoors"})
+MARGIN_SECONDS = 10.0
+"""How much longer than it was asked to wait an answer may take."""
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_WAIT = re.compile(r"wait=(\d{1,3})")
+
+
+class SyncSession:
+    """Sends calls for one caller."""
+
+    def __init__(self, http: SyncHttp, settings: ClientSettings, tokens: SyncTokens) -> None:
+        self._http, self._settings, self._tokens = http, settings, tokens
+
+    def send(self, call: Call[T]) -> T:
+        """Return the answer. Raise DoorsError where there is none, or it is a refusal."""
+        return (self.exchange(call)).value
+
+    def exchange(self, call: Call[T]) -> Answered[T]:
+        """Return the answer with its status. Raise DoorsError as `send`."""
+        waits = _waits(call)
+        retries = self._settings.retries
+        seconds = (
+            max(retries.command_seconds, waits) if call.operation in COMMANDS else retries.within_seconds
+        )
+        exchange = Exchange(call, retries, seconds=seconds)
+        step: Answered[T] | SendAgain | RenewToken | StepUp
+        while True:
+            exchange.begin()
+            try:
+                response = self._opened(exchange, waits=waits)
+                body = read_body(response, self._settings.longest_answer)
+            except InvalidAnswerError as error:
+                raise exchange.unread(error) from None
+            except httpx.RequestError as error:
+                step = exchange.on_no_answer(_reason(error), was_sent=not isinstance(error, _NOT_SENT))
+            else:
+                step = exchange.on_answer(response.status_code, response.headers, body)
+            if isinstance(step, Answered):
+                return step
+            self._follow(step)
+
+    @contextmanager
+    def stream(self, call: Call[T]) -> Iterator[Iterator[ServerSentEvent]]:
+        """Open an event stream once, and yield what comes until it ends. Raise DoorsError where it does not open or
+        breaks.
+        """
+        exchange = Exchange(call, NO_RETRIES, seconds=0.0)
+        while True:
+            exchange.begin()
+            try:
+                response = self._opened(exchange, is_stream=True)
+            except httpx.RequestError as error:
+                exchange.on_no_answer(_reason(error), was_sent=False)
+                raise  # not reached: nothing is tried again here
+            try:
+                if response.status_code in call.answers:
+                    with closing(self._events(exchange, response)) as events:
+                        yield events
+                    return
+                body = read_body(response, self._settings.longest_answer)
+                step = exchange.on_answer(response.status_code, response.headers, body)
+            finally:
+                response.close()
+            if not isinstance(step, Answered):
+                self._follow(step)
+
+    def _opened(
+        self, exchange: Exchange[T], *, waits: float = 0.0, is_stream: bool = False
+    ) -> httpx.Response:
+        call, settings = exchange.call, self._settings
+        url = settings.origin + call.target()
+        headers = {
+            "User-Agent": settings.user_agent,
+            "Accept": "text/event-stream" if is_stream else "application/json, */*;q=0.1",
+            "X-Correlation-ID": exchange.correlation_id,
+            **{name: value for name, value in call.headers.items() if value is not None},
+            **self._tokens.headers(call.method, url),
+        }
+        content = call.content()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        timeout = settings.timeout.as_dict()
+        if is_stream:
+            timeout["read"] = settings.heartbeat_timeout
+        elif waits:
+            timeout["read"] = max(timeout["read"] or 0.0, waits + MARGIN_SECONDS)
+        request = self._http.build_request(
+            call.method, url, headers=headers, content=content, timeout=httpx.Timeout(**timeout)
+        )
+        return self._http.send(request, stream=True)
+
+    def _events(
+        self, exchange: Exchange[T], response: httpx.Response
+    ) -> Generator[ServerSentEvent, None]:
+        parser = EventParser()
+        try:
+            for piece in response.iter_bytes():
+                for event in parser.feed(piece):
+                    yield event
+        except httpx.RequestError as error:
+            exchange.on_no_answer(_reason(error), was_sent=False)
+
+    def _follow(self, step: SendAgain | RenewToken | StepUp) -> None:
+        if isinstance(step, SendAgain):
+            sleep(step.after)
+        elif isinstance(step, RenewToken):
+            self._tokens.renew(step.error)
+        else:
+            self._tokens.step_up(step.challenge, step.error)
+
+
+def _waits(call: Call[T]) -> float:
+    found = _WAIT.fullmatch(call.headers.get("Prefer") or "")
+    return float(found[1]) if found else 0.0
+
+
+def _reason(error: httpx.RequestError) -> str:
+    return f"no answer: {type(error).__name__}{f' ({error})' if str(error) else ''}"

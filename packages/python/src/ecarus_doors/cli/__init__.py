@@ -1,0 +1,23 @@
+"""The command line `doors` (extra `cli`)."""
+
+from __future__ import annotations
+
+import sys
+
+MISSING = "doors: the command line is an extra: pip install 'ecarus-doors[cli]'"
+
+
+def main() -> None:
+    """Run the command line. Exit with 2 where its extra is not installed."""
+    try:
+        from ecarus_doors.cli.app import app  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        if error.name not in {"typer", "rich"}:
+            raise
+        sys.stderr.write(f"{MISSING}\n")
+        sys.exit(2)
+    app(prog_name="doors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m ecarus_doors.cli`."""
+
+from ecarus_doors.cli import main
+
+main()

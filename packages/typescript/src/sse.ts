@@ -1,0 +1,59 @@
+/** Server-Sent Events (WHATWG HTML, 9.2.6) out of the text of a stream. Pure. */
+
+/** @internal What a block of the stream, or a comment in it, says. */
+export type Block =
+  | { kind: "event"; type: string; id: string | undefined; data: string }
+  | { kind: "comment"; text: string }
+  | { kind: "retry"; milliseconds: number };
+
+const LARGEST_BLOCK = 1024 * 1024;
+
+/** @internal Takes pieces of text as they come, and gives what is whole. */
+export class EventStreamReader {
+  #rest = "";
+  #isFirst = true;
+  #data: string[] = [];
+  #held = 0;
+  #type = "";
+  #id: string | undefined;
+
+  /** Return what this piece completes. Throw a RangeError where a block is larger than any of the API. */
+  take(piece: string): Block[] {
+    let text = this.#rest + piece;
+    if (this.#isFirst && text !== "") {
+      this.#isFirst = false;
+      if (text.startsWith("\uFEFF")) text = text.slice(1);
+    }
+    // A carriage return at the end may be half of a line's end.
+    const lines = text.replace(/\r\n/g, "\n").split(/\n|\r(?!$)/);
+    this.#rest = lines.pop() ?? "";
+    const blocks = lines.flatMap((line) => this.#line(line));
+    if (this.#rest.length + this.#held > LARGEST_BLOCK) throw new RangeError("an event is larger than 1 MiB");
+    return blocks;
+  }
+
+  #line(line: string): Block[] {
+    if (line === "") return this.#end();
+    if (line.startsWith(":")) return [{ kind: "comment", text: line.slice(1).trim() }];
+    const colon = line.indexOf(":");
+    const name = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+    if (name === "data") {
+      this.#data.push(value);
+      this.#held += value.length;
+    } else if (name === "event") this.#type = value;
+    else if (name === "id" && !value.includes("\0")) this.#id = value;
+    else if (name === "retry" && /^\d{1,7}$/.test(value)) return [{ kind: "retry", milliseconds: Number(value) }];
+    return [];
+  }
+
+  #end(): Block[] {
+    const block: Block = { kind: "event", type: this.#type || "message", id: this.#id, data: this.#data.join("\n") };
+    const isEmpty = this.#data.length === 0 && this.#id === undefined;
+    this.#data = [];
+    this.#held = 0;
+    this.#type = "";
+    this.#id = undefined;
+    return isEmpty ? [] : [block];
+  }
+}

@@ -1,0 +1,2 @@
+/** The package's version: the contract's. Generated; make generate writes it from proto/VERSION. */
+export const VERSION = "1.0.0";

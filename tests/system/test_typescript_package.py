@@ -1,0 +1,127 @@
+"""The TypeScript client, from its tarball in an empty folder, against the mesh: every example of its README."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.app import SAMPLE, App, Car, eventually
+from tests.support.node import built_package, install
+from tests.system.documents import blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.running_mesh import Mesh
+
+pytestmark = pytest.mark.system
+
+PAGE = "packages/typescript/README.md"
+
+
+def examples(heading: str) -> list[str]:
+    (*found,) = blocks(PAGE, heading, "js")
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with the package, as an integrator has it."""
+    made = tmp_path_factory.mktemp("integrator")
+    install(made, [built_package("@ecarus/doors")])
+    return made
+
+
+@pytest.fixture
+def app(mesh: Mesh) -> App:
+    """Somebody whose car is there, with nothing in flight."""
+    car = Car(mesh)
+    car.do("wake")
+    car.meet()
+    car.do("door-time", seconds=0)
+    owner = App(mesh)
+    moved(owner, "lock")
+    return owner
+
+
+def moved(app: App, action: str) -> None:
+    """Have the car locked or unlocked, and nothing in flight."""
+    accepted = eventually(lambda: (answer := app.order(action)).status_code == 202 and answer)
+    assert app.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"
+
+
+def run(code: str, folder: Path, app: App, **environment: str) -> str:
+    file = folder / "example.mjs"
+    file.write_text(code)
+    here = {
+        "DOORS_URL": app.mesh.base_url.removesuffix("/api/v1/remotecontrol"),
+        "DOORS_TOKEN": app.bearer,
+        "PATH": os.environ["PATH"],
+    }
+    done = subprocess.run(
+        ["node", str(file)],
+        cwd=folder,
+        env=here | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_unlock_is_waited_for(folder: Path, app: App) -> None:
+    said = run(examples("## Unlock")[0], folder, app)
+    assert said.startswith("SUCCESS")
+    assert "driver" in said
+    assert not Car(app.mesh).state_locked()
+
+
+def test_ten_lines_do_what_the_nine_curl_lines_do(folder: Path, app: App) -> None:
+    code = examples("## Unlock")[1]
+    assert len(code.strip().splitlines()) == 10
+    said = run(code, folder, app)
+    for line in ("unlock SUCCESS", "lock SUCCESS", "cancel COMMAND_NOT_FOUND", "stream "):
+        assert f"{line}" in said, said
+    for word in ("status {", "history ", "config {", "changed 2", "diagnostics "):
+        assert word in said, said
+
+
+def test_a_vehicle_is_watched(folder: Path, app: App) -> None:
+    moved(app, "unlock")
+    said = run(examples("## Watch")[0], folder, app)
+    assert "driver locked: true" in said
+    assert "SUCCESS" in said
+
+
+def test_a_refusal_says_whether_something_happened(folder: Path, app: App) -> None:
+    said = run(examples("## Errors")[0], folder, app)
+    assert said.startswith("VEHICLE_NOT_FOUND 404")
+    assert "Nothing happened. false" in said
+
+
+def test_a_step_up_is_asked_for_once_and_the_unlock_goes_on(folder: Path, app: App) -> None:
+    stale = app.mesh.token("user-123", age_seconds=100_000)
+    said = run(
+        examples("## Tokens and step-up")[0],
+        folder,
+        app,
+        DOORS_TOKEN=stale,
+        DOORS_FRESH_TOKEN=app.mesh.token("user-123"),
+    )
+    assert "sign in again:" in said
+    assert said.endswith("SUCCESS\n")
+
+
+def test_any_operation_can_be_called(folder: Path, app: App) -> None:
+    grants = app.get("grants").json()["grants"]
+    said = run(examples("## All of the API")[0], folder, app)
+    assert said.startswith(f"{len(grants)} ")
+
+
+def test_the_sample_is_the_specifications() -> None:
+    assert SAMPLE in examples("## Unlock")[1]
