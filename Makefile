@@ -11,6 +11,8 @@ BOOTSTRAPPED := $(VENV)/.bootstrapped
 RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 COMPILED := $(VENV)/.compiled
+DOCS := $(VENV)/docs
+DOCS_READY := $(DOCS)/.ready
 
 # Compiled code is kept beside the environment, also where the shell says to keep none: without, each start compiles for seconds.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/pycache $(BIN)/pytest
@@ -18,7 +20,7 @@ WORKERS ?= auto
 TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks test-schema \
+.PHONY: help setup tools run token docs test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks test-schema \
 	conformance-mutants fuzz audit-tampering packages check generate generate-typescript generate-check baseline bench bench-sockets bench-compare load pin
 
 help: ## list the targets
@@ -40,13 +42,24 @@ $(TEST_READY): requirements/test.txt | $(BOOTSTRAPPED)
 	$(UV) sync --quiet --require-hashes $<
 	@touch $@ $(RUN_READY)
 
+# An environment of its own: nothing of what runs is imported there, and nothing that runs needs it.
+$(DOCS_READY): requirements/docs.txt | $(BOOTSTRAPPED)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS)
+	@VIRTUAL_ENV=$(DOCS) $(BIN)/uv pip sync --quiet --require-hashes $<
+	@touch $@
+
 setup: $(RUN_READY) ## make the virtual environment with what running needs
 	@:
 
-tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
+tools: $(TEST_READY) $(DOCS_READY) ## the same with what developing needs: buf, protoc, pytest
 	@:
 
+docs: $(RUN_READY) $(DOCS_READY) ## build the documentation as a site, .docs/site: no link or anchor that leads nowhere, no page that is in no table
+	@$(BIN)/python -m tools.docs_site --mkdocs $(DOCS)/bin/mkdocs
+
+# Doors are opened without documentation, too.
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
+	@$(MAKE) --no-print-directory docs || echo "make: going on without the documentation at /portal/docs/"
 	@exec $(BIN)/python -m mesh run
 
 token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [CASE=...] [VIN=...] [CLIENT=web] [MFA=0] [AGE=seconds] [JKT=thumbprint] [SCOPE=...]
@@ -71,7 +84,7 @@ $(COMPILED): $(TEST_READY)
 	@touch $@
 
 # Side by side, and then what must have the machine for itself. Both are run, and either failure is one.
-test: $(TEST_READY) $(COMPILED) ## all tests, several at a time: make test [WORKERS=8] [COVERAGE=1: with that of the fast ones, and its floor]
+test: $(TEST_READY) $(COMPILED) docs ## all tests, several at a time: make test [WORKERS=8] [COVERAGE=1: with that of the fast ones, and its floor]
 	@status=0; \
 	$(call played,together,$(TOGETHER) $(if $(COVERAGE),--cov --cov-report=),-m "not alone"); \
 	$(call played,alone,-m alone,-m alone); \
@@ -116,7 +129,7 @@ fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be 
 packages: $(TEST_READY) ## build what integrators install into out/packages/: make packages [NAME="ecarus-doors ..."]
 	$(BIN)/python -m tools.packages $(NAME)
 
-check: $(TEST_READY) generate-check ## format, lint, types, names, import rules, contract rules
+check: $(TEST_READY) generate-check docs ## format, lint, types, names, import rules, contract rules, documentation
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy $(SOURCES)
@@ -130,7 +143,7 @@ check: $(TEST_READY) generate-check ## format, lint, types, names, import rules,
 generate: $(TEST_READY) ## make gen/ from the .proto files, and what else says what they say
 	$(BIN)/python -m tools.generate
 
-generate-typescript: $(TEST_READY) ## make the types of packages/typescript from gen/openapi.json (needs node and npm)
+generate-typescript: $(TEST_READY) ## make the types of packages/typescript from the documents in gen/ (needs node and npm)
 	$(BIN)/python -m tools.npm_packages
 
 generate-check: $(TEST_READY) ## fail when that is not what generate makes
@@ -152,5 +165,5 @@ load: $(TEST_READY) ## run the mesh with thousands of simulated cars, and measur
 	$(BIN)/python -m bench.load_fleet $(if $(CARS),--cars "$(CARS)")
 
 pin: $(BOOTSTRAPPED) ## resolve requirements/*.in anew into hashed requirements/*.txt
-	for name in bootstrap run test; do UV_CUSTOM_COMPILE_COMMAND="make pin" $(BIN)/uv pip compile --quiet --upgrade \
+	for name in bootstrap run test docs; do UV_CUSTOM_COMPILE_COMMAND="make pin" $(BIN)/uv pip compile --quiet --upgrade \
 		--generate-hashes --universal --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done

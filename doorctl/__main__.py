@@ -15,6 +15,7 @@ from doorctl import (
     audit_reading,
     customer_case,
     deadletter,
+    fleet,
     grant,
     hold,
     keys,
@@ -43,6 +44,7 @@ app.add_typer(keys.commands, name="keys")
 audit.commands.command("list")(audit_reading.list_entries)
 app.add_typer(audit.commands, name="audit")
 app.add_typer(deadletter.commands, name="deadletter")
+app.add_typer(fleet.commands, name="fleet")
 app.add_typer(retention.commands, name="retention")
 app.add_typer(hold.commands, name="hold")
 app.add_typer(receipt.commands, name="receipt")

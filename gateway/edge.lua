@@ -13,7 +13,10 @@ local INTERNAL = {
   "x-envoy-upstream-healthchecked-cluster", "x-envoy-immediate-health-check-fail",
 }
 local PASSED_ON = { "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy" }
+-- What the services' documents begin with. Where the catalogue of problems is here, the listener's filter_context says:
+-- one setting of the edge in place of one in each service (docs/decisions/0236).
 local TYPE_BASE = "https://docs.ecarus.example/problems/"
+local TYPED = '{"type":"' .. TYPE_BASE
 
 -- For an error that brought no document of its own: a service that died, or grpc's own refusals.
 -- code, title, detail, safe to retry, whether a change may have been made (nil: not known)
@@ -165,6 +168,24 @@ local function quoted(text)
   return '"' .. text:gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
 end
 
+-- The document with a type that leads to this place's catalogue.
+local function led(handle, document)
+  local context = handle:filterContext()
+  local base = context and context:get("problem_types")
+  if not base or base == TYPE_BASE or document:sub(1, #TYPED) ~= TYPED then
+    return document
+  end
+  return '{"type":"' .. base .. document:sub(#TYPED + 1)
+end
+
+-- The same of what access or the gateway refused, whose document is the body already.
+local function lead(handle)
+  local body = handle:body()
+  if body then
+    body:setBytes(led(handle, body:getBytes(0, body:length())))
+  end
+end
+
 local function fallback(status, metadata)
   local code, title, detail, retryable, changed = unpack(FALLBACK[status] or DEFECT)
   local document = '{"type":' .. quoted(TYPE_BASE .. code:lower():gsub("_", "-")) .. ',"title":' .. quoted(title)
@@ -207,7 +228,7 @@ local function tell(handle, headers, metadata)
       headers:replace("retry-after", "1")
     end
   end
-  body:setBytes(document)
+  body:setBytes(led(handle, document))
   headers:replace(":status", status)
   headers:replace("content-type", "application/problem+json")
   strip(headers)
@@ -216,7 +237,7 @@ end
 -- To what is gRPC by its content type alone Envoy answers in gRPC, which nobody who asks for a path of REST reads.
 local function refuse_misnamed(handle, headers, metadata)
   local status = headers:get("grpc-status") == "8" and "429" or "415"
-  handle:body(true):setBytes(fallback(status, metadata))
+  handle:body(true):setBytes(led(handle, fallback(status, metadata)))
   headers = handle:headers()
   headers:replace(":status", status)
   headers:replace("content-type", "application/problem+json")
@@ -339,8 +360,11 @@ function envoy_on_response(handle)
     end
     local instead = headers:get("x-http-body")
     strip(headers)
-    if headers:get("content-type") == "application/json" then
+    local content_type = headers:get("content-type")
+    if content_type == "application/json" then
       tell_milliseconds(handle, instead) -- handles taken before body() are dead after it
+    elseif content_type == "application/problem+json" then
+      lead(handle)
     end
   end
   headers = handle:headers()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.settings import GatewaySettings
 
 PAGES = Path(__file__).with_name("pages")
@@ -42,6 +45,7 @@ _TYPES = {
     "": "text/plain; charset=utf-8",  # a licence
 }
 _BINARY = frozenset({".png"})
+_PACKING = 6
 _LICENCES = frozenset({"LICENSE"})
 _NOT_FOUND = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>No such page</title>
@@ -58,11 +62,12 @@ class PageFilesError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer. `etag` is that of its bytes, in quotes."""
+    """One answer. `etag` is that of its bytes, in quotes; `body` is compressed (gzip) where it `is_packed`."""
 
     body: bytes
     content_type: str
     etag: str
+    is_packed: bool = False
 
     @classmethod
     def of(cls, body: bytes, content_type: str) -> Page:
@@ -97,20 +102,26 @@ def read_pages(settings: GatewaySettings, root: Path = PAGES) -> dict[str, Page]
     return pages
 
 
-def _read(file: Path) -> Page:
+def _read(file: Path, types: Mapping[str, str] = _TYPES, most_bytes: int = MOST_BYTES) -> Page:
     if file.is_symlink() or not file.is_file():
         raise PageFilesError(f"{file} is no file of its own")
-    if file.suffix not in _TYPES or (not file.suffix and file.name not in _LICENCES):
+    if file.suffix not in types or (not file.suffix and file.name not in _LICENCES):
         raise PageFilesError(f"{file} is of no kind that a page has ({', '.join(filter(None, _TYPES))})")
     body = file.read_bytes()
-    if len(body) > MOST_BYTES:
-        raise PageFilesError(f"{file} is larger than {MOST_BYTES} bytes")
+    if len(body) > most_bytes:
+        raise PageFilesError(f"{file} is larger than {most_bytes} bytes")
     if file.suffix not in _BINARY:
         try:
             body.decode()
         except UnicodeDecodeError as error:
             raise PageFilesError(f"{file} is no UTF-8: {error.reason}") from error
-    return Page.of(body, _TYPES[file.suffix])
+    return Page.of(body, types[file.suffix])
+
+
+def packed_page(file: Path, types: Mapping[str, str], most_bytes: int) -> Page:
+    """Return a file that is kept compressed, of one of these types by its suffix. Raises PageFilesError."""
+    page = _read(file, types, most_bytes)
+    return replace(page, body=gzip.compress(page.body, _PACKING, mtime=0), is_packed=True)
 
 
 def _with_sign_in(page: Page, issuer: str) -> Page:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
+import re
 import socket
 import ssl
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +19,8 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.page_files import APPS, NOT_FOUND, PORTAL, Page, headers_of_every_page, read_pages
+from gateway.portal_layout import DOCS, PROBLEMS
+from gateway.portal_pages import PortalPages, json_twin, read_portal
 from services.platform.policy import EDGE
 from services.platform.workload import Workloads
 
@@ -28,6 +33,7 @@ _CONNECTIONS = 256
 _KEEP_ALIVE_SECONDS = 75
 """Longer than Envoy keeps a connection that is not used, so that it never sends a request to one that closes."""
 _STOP_SECONDS = 2
+_REFUSED = re.compile(r";q=0(\.0*)?$")
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -61,8 +67,9 @@ class _Server(uvicorn.Server):
 class PageApplication:
     """Answers requests with pages (ASGI)."""
 
-    def __init__(self, pages: Mapping[str, Page], issuer: str) -> None:
-        self._pages = pages
+    def __init__(self, pages: Mapping[str, Page], portal: PortalPages, issuer: str) -> None:
+        self._pages = {**pages, **portal.pages}
+        self._portal = portal
         self._headers = headers_of_every_page(issuer)
         self._portal_headers = headers_of_every_page(issuer, makes_markup=True)
 
@@ -75,17 +82,29 @@ class PageApplication:
             await self._answer(
                 send, HTTPStatus.METHOD_NOT_ALLOWED, [*self._headers, (b"allow", b"GET, HEAD")]
             )
-        elif (app := path.removeprefix("/").removesuffix("/index.html")) in APPS:
+            return
+        location = self._portal.moved.get(path)
+        if (app := path.removeprefix("/").removesuffix("/index.html")) in APPS:
+            location = f"/{app}/"
+        if location is not None:
             await self._answer(
-                send, HTTPStatus.PERMANENT_REDIRECT, [*self._headers, (b"location", f"/{app}/".encode())]
+                send, HTTPStatus.PERMANENT_REDIRECT, [*self._headers, (b"location", location.encode())]
             )
-        elif (page := self._pages.get(path)) is None:
+            return
+        told = _told(scope["headers"], b"accept")
+        page = self._pages.get(json_twin(path, told)) or self._portal.instead(path)
+        if page is None:
             await self._page(send, HTTPStatus.NOT_FOUND, NOT_FOUND, self._headers, is_head=is_head)
-        elif _has(scope["headers"], page):
-            await self._answer(send, HTTPStatus.NOT_MODIFIED, [*self._headers, (b"etag", page.etag.encode())])
-        else:
-            ours = self._portal_headers if path == PORTAL else self._headers
-            await self._page(send, HTTPStatus.OK, page, ours, is_head=is_head)
+            return
+        ours = self._portal_headers if path == PORTAL or path.startswith(DOCS) else self._headers
+        if path.startswith(PROBLEMS):
+            ours = [*ours, (b"vary", b"accept")]
+        if page.is_packed:
+            page, ours = _unpacked(page, ours, _told(scope["headers"], b"accept-encoding"))
+        if _has(scope["headers"], page):
+            await self._answer(send, HTTPStatus.NOT_MODIFIED, [*ours, (b"etag", page.etag.encode())])
+            return
+        await self._page(send, HTTPStatus.OK, page, ours, is_head=is_head)
 
     async def _page(
         self, send: Any, status: HTTPStatus, page: Page, ours: list[tuple[bytes, bytes]], *, is_head: bool
@@ -107,9 +126,26 @@ class PageApplication:
         await send({"type": "http.response.body", "body": body})
 
 
+def _told(headers: list[tuple[bytes, bytes]], named: bytes) -> str:
+    return b",".join(value for name, value in headers if name == named).decode("latin-1")
+
+
+def _unpacked(
+    page: Page, ours: list[tuple[bytes, bytes]], accepted: str
+) -> tuple[Page, list[tuple[bytes, bytes]]]:
+    """Return a page that is kept compressed as the client takes it, and its headers (RFC 9110, 12.5.3)."""
+    headers = [*ours, (b"vary", b"accept-encoding")]
+    codings = {each.partition(";")[0].strip().lower(): each for each in accepted.split(",")}
+    offered = codings.get("gzip", "gzip;q=0").replace(" ", "").lower()
+    if not _REFUSED.search(offered):
+        packed = replace(page, etag=page.etag[:-1] + '-gzip"')
+        return packed, [*headers, (b"content-encoding", b"gzip")]
+    return replace(page, body=gzip.decompress(page.body)), headers
+
+
 def _has(headers: list[tuple[bytes, bytes]], page: Page) -> bool:
     """Return whether the client has it already (RFC 9110, 13.1.2)."""
-    told = b",".join(value for name, value in headers if name == b"if-none-match").decode("latin-1")
+    told = _told(headers, b"if-none-match")
     tags = {each.strip().removeprefix("W/") for each in told.split(",")}
     return page.etag in tags or "*" in tags
 
@@ -119,7 +155,9 @@ class PageServer:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
-        self._application = PageApplication(read_pages(settings), settings.pages_issuer)
+        self._application = PageApplication(
+            read_pages(settings), read_portal(settings), settings.pages_issuer
+        )
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._listener: socket.socket | None = None

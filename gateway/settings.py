@@ -96,6 +96,8 @@ class GatewaySettings(ServerSettings):
     """The OpenAPI document, to be served at /openapi.json."""
     pages_asyncapi: Path | None = None
     """The AsyncAPI document, to be served at /asyncapi.json."""
+    pages_docs: Path | None = None
+    """The folder of the documentation's site, which `make docs` builds, to be served at /portal/docs/."""
     pages_sample_key: str = Field(default="", pattern=r"^(sk_[0-9a-f]{16,128})?$")
     """An API key that the developers' page offers to whoever opens it: the sandbox's."""
 

@@ -50,11 +50,12 @@ SCOPES = (
     "security.watch",
     "security.act",
     "case.read",
+    "fleet.failures.read",
 )
 """Those by which access narrows a token; a test compares."""
 _OF_PAGES = frozenset({"http", "https"})
 DEFAULT_SCOPE = "door"
-SECURITY_SCOPES = frozenset(scope for scope in SCOPES if scope.startswith(("security.", "case.")))
+SECURITY_SCOPES = frozenset(scope for scope in SCOPES if scope.startswith(("security.", "case.", "fleet.")))
 """Of employees, and of agents about their customer: nobody has them by the scope `door`."""
 PERSON_SCOPES = frozenset(scope for scope in SCOPES if scope.partition(".")[0] == "person")
 """Of customers about themselves: no agent asks for somebody else's data, or to erase them."""

@@ -6,6 +6,7 @@ Envoy does not expand variables itself.
 from __future__ import annotations
 
 import json
+import re
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,24 @@ def read_origins(environment: Mapping[str, str]) -> OriginAllowlist:
         raise ValueError(f"{CORS_ORIGINS}: {error}") from None
 
 
+PROBLEM_TYPES = "https://docs.ecarus.example/problems/"
+"""What `type` of a problem begins with where nobody says where the catalogue is."""
+_TYPES_LENGTH = 256
+_TYPES = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/")
+
+
+def problem_types(environment: Mapping[str, str], usual: str = PROBLEM_TYPES) -> str:
+    """DOORS_PROBLEM_TYPE_BASE: the absolute URL below which the catalogue of problems is. Raises ValueError, naming the
+    key.
+    """
+    text = environment.get("DOORS_PROBLEM_TYPE_BASE") or usual
+    if len(text) > _TYPES_LENGTH or not _TYPES.fullmatch(text):
+        raise ValueError(
+            f"DOORS_PROBLEM_TYPE_BASE must be a URL that ends with a slash, not {text[:_TYPES_LENGTH]!r}"
+        )
+    return text
+
+
 def _descriptors() -> int:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # As mesh/leash.py sets it.
@@ -109,9 +128,10 @@ def render_edge(
     admin: Path,
     limits: EdgeLimits = USUAL,
     origins: OriginAllowlist = NO_ORIGINS,
+    types: str = PROBLEM_TYPES,
 ) -> str:
     """Return the configuration as YAML; `admin` is where the admin interface's socket goes. Pages of `origins` may call
-    the API from a browser.
+    the API from a browser. `types` is what `type` of a problem begins with.
 
     A name in envoy.yaml that is not filled in is a KeyError.
     """
@@ -122,6 +142,7 @@ def render_edge(
         "ADMIN_SOCKET": admin,
         "GATEWAY_PORT": ports.gateway,
         "PAGES_PORT": ports.pages,
+        "PROBLEM_TYPES": types,
         "PKI_DIR": pki_folder,
         "GATEWAY_DIR": ROOT / "gateway",
         "GEN_DIR": ROOT / "gen",

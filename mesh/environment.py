@@ -155,6 +155,7 @@ _THE_MESHS = frozenset(
         "EDGE_CONNECTIONS",
         "EDGE_REQUESTS_PER_SECOND",
         "CORS_ORIGINS",
+        "PROBLEM_TYPE_BASE",
         "HUNG_SECONDS",
     }
 )

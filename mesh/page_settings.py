@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from mesh.ports import Ports
     from mesh.sandbox import Sandbox
 
+DOCS = ROOT / ".docs" / "site"
+"""The documentation, where `make docs` was run; `make run` does."""
+
+
+def catalogue(ports: Ports) -> str:
+    """Return the URL below which the sandbox's portal has an entry for each problem."""
+    return f"{ports.page_origins[0]}/portal/problems/"
+
 
 def page_settings(
     ports: Ports, sandbox: Sandbox, environment: Mapping[str, str], *, own_issuer: bool
@@ -34,4 +42,5 @@ def page_settings(
         "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
         "DOORS_PAGES_ASYNCAPI": str(ROOT / "gen" / "asyncapi.json"),
         "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
+        **({"DOORS_PAGES_DOCS": str(DOCS)} if (DOCS / "index.html").is_file() else {}),
     }

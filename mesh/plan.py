@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING
 from mesh.broker_accounts import STORE_API
 from mesh.broker_health import SystemAccount, broker_healthy
 from mesh.component import MeshComponent
-from mesh.edge_config import CORS_ORIGINS, ROOT, EdgeLimits, read_origins, render_edge, write_team_trust
+from mesh.edge_config import (
+    CORS_ORIGINS,
+    PROBLEM_TYPES,
+    ROOT,
+    EdgeLimits,
+    problem_types,
+    read_origins,
+    render_edge,
+    write_team_trust,
+)
 from mesh.environment import MAY_SET, of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.issuer_seed import issuer_url
 from mesh.nats_config import render_nats
-from mesh.page_settings import page_settings
+from mesh.page_settings import catalogue, page_settings
 from mesh.pki import Pair
 from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok, https_answers, https_ok
@@ -375,7 +384,12 @@ class Planner:
         write_team_trust(self._sandbox.pki.resolve())
         admin = self._sandbox.envoy_admin
         admin.unlink(missing_ok=True)  # of a run that was killed
-        text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits, self._origins)
+        types = problem_types(
+            self._environment, catalogue(self._ports) if self._page_settings else PROBLEM_TYPES
+        )
+        text = render_edge(
+            self._ports, self._sandbox.pki.resolve(), admin, self._limits, self._origins, types
+        )
         write_private(config, text.encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return MeshComponent(

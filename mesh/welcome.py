@@ -64,7 +64,7 @@ def _pages(ports: Ports, sandbox: Sandbox) -> list[str]:
     return [
         "In a browser:",
         f"{pages}/app/       a driver's page: sign in as user-123 or user-456",
-        f"{pages}/portal/    for developers: Swagger UI over this sandbox, and /openapi.json",
+        f"{pages}/portal/    for developers: Swagger UI over this sandbox, the documentation, every problem",
         f"{pages}/console/   the agents' console: sign in as agent-7 or agent-8",
         f"  passwords: {sandbox.issuer_seed}; a second factor's code: .venv/bin/python -m issuer code user-123",
         "",

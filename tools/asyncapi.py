@@ -11,6 +11,8 @@ from tools.asyncapi_socket import SocketPart
 from tools.asyncapi_stream import StreamPart
 from tools.asyncapi_updates import EXAMPLES, UpdateSchemas
 from tools.asyncapi_vehicle import VehiclePart
+from tools.asyncapi_webhooks import MESSAGE, WebhookPart
+from tools.contract_version import contract_version
 from tools.openapi_schemas import Schema, SchemaSource
 from tools.vehicle_schemas import VehicleSchemas
 
@@ -48,7 +50,7 @@ _SECURITY: Mapping[str, Schema] = {
         "in": "query",
         "name": "ticket",
         "description": "What `POST /api/v1/remotecontrol/events/tickets` gives to a page, which can send no header: "
-        "good once.",
+        "good once, for what it was given for.",
     },
     "certificate": {
         "type": "X509",
@@ -68,8 +70,9 @@ def document(contract: Contract, image: Any, rules: Any) -> str:
     examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     updates = UpdateSchemas(schemas, contract)
     parts = (
-        StreamPart(updates, image, examples),
+        StreamPart(updates, contract, image, examples),
         SocketPart(updates, contract, examples),
+        *((WebhookPart(updates, schemas, examples),) if schemas.has(MESSAGE) else ()),
         VehiclePart(vehicle, examples),
     )
     if unknown := set(examples) - {name for part in parts for name in part.messages}:
@@ -78,7 +81,7 @@ def document(contract: Contract, image: Any, rules: Any) -> str:
         "asyncapi": VERSION,
         "info": {
             "title": "Remote Door Control: events",
-            "version": "1",
+            "version": contract_version(),
             "description": ABOUT,
             "tags": [{"name": name, "description": said} for name, said in TAGS.items()],
         },

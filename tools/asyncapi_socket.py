@@ -212,7 +212,7 @@ class SocketPart:
             f"{name.lower()}OverSocket": {
                 "action": "receive",
                 "channel": {"$ref": f"#/channels/{CHANNEL}"},
-                "title": said_of(name).split(". ", maxsplit=1)[0],
+                "title": said_of(name).split(". ", maxsplit=1)[0].rstrip("."),
                 "tags": [{"name": "live updates"}],
                 "messages": in_channel(CHANNEL, [name]),
                 "reply": {

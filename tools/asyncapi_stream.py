@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from google.api import annotations_pb2
@@ -27,6 +26,7 @@ from tools.openapi_schemas import prose
 
 if TYPE_CHECKING:
     from tools.asyncapi_updates import UpdateSchemas
+    from tools.contract_blocks import Contract
     from tools.openapi_schemas import Schema
 
 RPC = "StreamDoorUpdates"
@@ -37,8 +37,14 @@ MEDIA_TYPE = "text/event-stream"
 class StreamPart:
     """What the document has of the event stream."""
 
-    def __init__(self, updates: UpdateSchemas, image: Any, examples: Schema) -> None:
-        address, said = _bound(image)
+    def __init__(self, updates: UpdateSchemas, contract: Contract, image: Any, examples: Schema) -> None:
+        address, said, request, takes_ticket = _bound(image, contract)
+        query = updates.query_of(request, address)
+        if takes_ticket:
+            query["ticket"] = {
+                "type": "string",
+                "description": "In place of a bearer, from a page: good once.",
+            }
         names = {kind: name_of(kind, with_id=False) for kind in updates.kinds}
         retry = {
             "type": "integer",
@@ -46,7 +52,9 @@ class StreamPart:
             "description": "Milliseconds after which to come back. A stream begins with it "
             f"({RETRY_MILLISECONDS:,}); who had to give way to a newer stream is told {GAVE_WAY_RETRY_MILLISECONDS:,}.",
         }
-        self.servers = {name: API_SERVERS[name] for name in ("api",)}
+        api = API_SERVERS["api"]
+        by_ticket = [{"$ref": "#/components/securitySchemes/ticket"}] if takes_ticket else []
+        self.servers = {"api": {**api, "security": [*api["security"], *by_ticket]}}
         self.messages: dict[str, Schema] = {
             name: {
                 "name": kind,
@@ -101,16 +109,21 @@ class StreamPart:
                 "channel": {"$ref": f"#/channels/{CHANNEL}"},
                 "title": "Tell what happens to a vehicle",
                 "summary": said.split(". ", maxsplit=1)[0].replace("\n", " ").rstrip(".") + ".",
-                "security": API_SERVERS["api"]["security"],
                 "tags": [{"name": "live updates"}],
-                "bindings": {"http": {"method": "GET", "bindingVersion": "0.3.0"}},
+                "bindings": {
+                    "http": {
+                        "method": "GET",
+                        **({"query": {"type": "object", "properties": query}} if query else {}),
+                        "bindingVersion": "0.3.0",
+                    }
+                },
                 "messages": in_channel(CHANNEL, names.values()),
             }
         }
 
 
-def _bound(image: Any) -> tuple[str, str]:
-    """Return the stream's path and what the contract says of it."""
+def _bound(image: Any, contract: Contract) -> tuple[str, str, str, bool]:
+    """Return the stream's path, what the contract says of it, its request, and whether a ticket opens it."""
     for file in image.file:
         if file.package != DOOR_PACKAGE:
             continue
@@ -120,5 +133,6 @@ def _bound(image: Any) -> tuple[str, str]:
                 if method.name == RPC:
                     path = method.options.Extensions[annotations_pb2.http].get
                     said = prose(comments[SERVICE_FIELD, i, METHOD_FIELD, j])
-                    return re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]}}}", path), said
+                    access = method.options.Extensions[contract.options.access]
+                    return path, said, method.input_type, getattr(access, "takes_ticket", False)
     raise SystemExit(f"the contract has no {RPC}")

@@ -90,6 +90,14 @@ class UpdateSchemas:
         if members:
             raise SystemExit(f"a DoorUpdate has data of no type: {', '.join(members)}")
 
+    def query_of(self, request: str, path: str) -> Schema:
+        """Return the schemas of what a request has besides what is in its path."""
+        return {
+            each.json_name: self._schemas.of_field(request, each, is_request=True)
+            for each in self._schemas.fields_of(request)
+            if f"{{{each.name}}}" not in path
+        }
+
     def title_of(self, kind: str) -> str:
         """Return a kind's name for people."""
         return kind.replace("_", " ").capitalize()

@@ -76,11 +76,19 @@ class ProblemEntry:
     title: str
     retryable: bool
     when: str
+    remedy: str = ""
+    guidance: str = ""
+    may_have_acted: bool = False
+
+    @property
+    def slug(self) -> str:
+        """Its name in its type and in addresses."""
+        return self.code.lower().replace("_", "-")
 
     @property
     def type_uri(self) -> str:
         """The `type` of its problem document."""
-        return TYPE_BASE + self.code.lower().replace("_", "-")
+        return TYPE_BASE + self.slug
 
 
 class Contract:
@@ -138,6 +146,9 @@ class Contract:
                         title=problem.title,
                         retryable=problem.retryable,
                         when=comments.get((ENUM_FIELD, i, VALUE_FIELD, j), ""),
+                        remedy=problem.remedy,
+                        guidance=problem.guidance,
+                        may_have_acted=problem.may_have_acted,
                     )
 
 

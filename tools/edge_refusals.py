@@ -177,7 +177,7 @@ def _mapper(contract: Contract, reply: LocalReply, *, headers: str = "", makes_i
         "  body_format_override:",
         "    content_type: application/problem+json",
         *(["    omit_empty_values: true"] if makes_id else []),
-        f'    json_format: {{type: "{refusal.type_uri}", title: {refusal.title}, status: {status},',
+        f'    json_format: {{type: "${{PROBLEM_TYPES}}{refusal.slug}", title: {refusal.title}, status: {status},',
         f'      detail: "{reply.detail}",',
         f'      instance: "%PATH(NQ:ORIG_OR_PATH)%", code: {reply.code}, correlationId: "{named}", '
         f"retryable: {str(refusal.retryable).lower()}{acted}}}",

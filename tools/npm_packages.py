@@ -1,6 +1,6 @@
 """How packages for Node and browsers are built: with the tools that each one's lock names, and npm.
 
-usage: python -m tools.npm_packages, from the root: write the types of packages/typescript from gen/openapi.json
+usage: python -m tools.npm_packages, from the root: write the types of packages/typescript from the documents in gen/
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def packed(build: Build) -> None:
 
 
 def write_types() -> None:
-    """Write the types of the OpenAPI document into the client's sources."""
+    """Write the types of the OpenAPI and the AsyncAPI document into the client's sources."""
     modules = CLIENT / "node_modules"
     if not modules.exists():
         modules.symlink_to(development_modules(CLIENT))

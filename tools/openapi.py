@@ -142,6 +142,8 @@ class _Document:
         self._schemas = SchemaSource(image, rules.field, rules.message)
         self._examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
         self._used: set[str] = set()
+        self._answering: dict[str, list[str]] = {}
+        """The operations that may be answered with a code."""
 
     def made(self) -> Schema:
         paths: dict[str, Schema] = {}
@@ -210,6 +212,8 @@ class _Document:
                     JSON: self._content(method.name, "request", self._schemas.of_request(body.type_name))
                 },
             }
+        for entry in codes:
+            self._answering.setdefault(entry.code, []).append(operation["operationId"])
         operation["responses"] = {**self._answers(method, access), **self._refusals(codes)}
         return operation
 
@@ -354,6 +358,11 @@ class _Document:
                     "title": entry.title,
                     "when": entry.when,
                     "retryable": entry.retryable,
+                    "mayHaveSucceeded": entry.may_have_acted,
+                    "grpcCode": entry.grpc_code,
+                    "remedy": entry.remedy,
+                    "guidance": entry.guidance,
+                    "operations": self._answering.get(entry.code, []),
                 }
                 for entry in self._contract.refusals.values()
             ],

@@ -19,6 +19,12 @@ from services.command.adapters.audit_entries import COMMAND_REFUSED, CommandAudi
 from services.command.adapters.check_server import CHECK_POLICY, CHECK_SERVICE, VehicleCheckServicer
 from services.command.adapters.dispatch import CommandDispatcher
 from services.command.adapters.failure_server import FAILURE_POLICY, FAILURE_SERVICE, DoorFailureServicer
+from services.command.adapters.fleet_server import (
+    FLEET_POLICY,
+    FLEET_REVIEW_SERVICE,
+    FLEET_SERVICE,
+    FleetFailureServicer,
+)
 from services.command.adapters.kept import kept_tables
 from services.command.adapters.known_vehicles import SessionsKnown
 from services.command.adapters.manifest_delivery import ManifestDelivery
@@ -37,6 +43,7 @@ from services.command.domain.failures import UNKNOWN_MODEL
 from services.command.settings import CommandSettings
 from services.command.usecases import requests as usecases
 from services.command.usecases.failures import FailureDependencies, count_failures
+from services.command.usecases.fleet import FleetDependencies
 from services.command.usecases.history import RefusedRequests
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import (
@@ -130,11 +137,13 @@ def _model_of(models: VehicleModels, vin: str) -> str:
 def _register(
     commands: DoorCommandServicer,
     failures: DoorFailureServicer,
+    fleet: FleetFailureServicer,
     checks: VehicleCheckServicer,
     server: grpc.aio.Server,
 ) -> None:
     stubs.add_DoorCommandServiceServicer_to_server(commands, server)
     failures.register(server)
+    fleet.register(server)
     checks.register(server)
 
 
@@ -293,14 +302,17 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     server = GrpcServer(
         settings,
-        [SERVICE, FAILURE_SERVICE, CHECK_SERVICE],
+        [SERVICE, FAILURE_SERVICE, FLEET_SERVICE, FLEET_REVIEW_SERVICE, CHECK_SERVICE],
         partial(
             _register,
             DoorCommandServicer(deps, refused, waits),
             DoorFailureServicer(failures),
+            FleetFailureServicer(
+                FleetDependencies(store.SqlFleetCounts(database), settings.fleet_minimum_vehicles, CLOCK.now)
+            ),
             VehicleCheckServicer(requests, waker),
         ),
-        {**POLICY, **FAILURE_POLICY, **CHECK_POLICY},
+        {**POLICY, **FAILURE_POLICY, **FLEET_POLICY, **CHECK_POLICY},
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
         health=health,

@@ -19,7 +19,6 @@ import pytest_asyncio
 
 from mesh.sandbox import Sandbox
 from tests.support.chromium import browser_binary, chromium
-from tests.support.described_events import fault_of_event, fault_of_message
 from tests.support.npm import installed
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 BINARY = browser_binary()
 AXE = "axe-core@4.14.1"
-TEXT_FRAME = 1
 WIDTHS = {"phone": 390, "desk": 1280}
 SCREENSHOTS = Path(folder) if (folder := os.environ.get("DOORS_SCREENSHOTS")) else None
 """A folder that is there, outside of the repository."""
@@ -56,22 +54,9 @@ async def page(browser: ChromiumBrowser) -> AsyncIterator[ChromiumPage]:
     """A person's page. Nothing that it did may have been refused by its policy, or have failed unseen."""
     opened = await browser.new_page()
     yield opened
-    complaints = opened.complaints() + undescribed(opened.events)
+    complaints = opened.complaints()
     await opened.close()
     assert complaints == []
-
-
-def undescribed(events: list[dict[str, Any]]) -> list[str]:
-    """What a page was told over the WebSocket, or as Server-Sent Events, that is not as the AsyncAPI document says."""
-    found = []
-    for event in events:
-        said = event["params"]
-        if event["method"] == "Network.webSocketFrameReceived" and said["response"]["opcode"] == TEXT_FRAME:
-            found.append(fault_of_message(said["response"]["payloadData"]))
-        elif event["method"] == "Network.eventSourceMessageReceived":
-            fields = {"id": said["eventId"], "event": said["eventName"], "data": said["data"]}
-            found.append(fault_of_event(fields))
-    return [fault for fault in found if fault is not None]
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +66,14 @@ def axe_script(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
-async def violations(page: ChromiumPage, axe_script: str) -> list[str]:
-    """What axe finds against WCAG 2.2 A and AA: the rule and where."""
+async def violations(page: ChromiumPage, axe_script: str, *, leave_out: str | None = None) -> list[str]:
+    """What axe finds against WCAG 2.2 A and AA: the rule and where. `leave_out` selects others' work."""
     await page.run(f"{axe_script}; 0")
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     options = json.dumps({"runOnly": {"type": "tag", "values": tags}, "resultTypes": ["violations"]})
+    looked_at = "document" if leave_out is None else json.dumps({"exclude": [[leave_out]]})
     found = await page.run(
-        f"axe.run(document, {options}).then(({{violations}}) => violations.map((each) => "
+        f"axe.run({looked_at}, {options}).then(({{violations}}) => violations.map((each) => "
         "each.id + ': ' + each.nodes.map((node) => node.target.join(' ') + ' ' + node.failureSummary).join(' | ')))"
     )
     return list(found)

@@ -34,6 +34,7 @@ from tests.support.described_events import (
     resolved,
     validator,
 )
+from tests.support.npm import installed
 from tools.asyncapi_vehicle import accepted_vectors
 from vehicle.link import mqtt_link
 
@@ -44,7 +45,7 @@ VIN = "KMHSH81C7LU123456"
 NOW_US = 1_768_228_200_000_000
 ROOT = Path(__file__).resolve().parents[2]
 PARSER = "@asyncapi/parser@3.6.6"
-NPM_SECONDS = 100
+PROGRAM_SECONDS = 100
 READER = """
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -85,27 +86,9 @@ VEHICLE_MESSAGES = {
 @pytest.fixture(scope="module")
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where npm put AsyncAPI's own parser, with its schemas."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("asyncapi")
-    asked = (
-        "npm",
-        "install",
-        "--silent",
-        "--no-fund",
-        "--no-audit",
-        "--ignore-scripts",
-        "--prefix",
-        folder,
-        PARSER,
-    )
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=NPM_SECONDS)
-    except subprocess.TimeoutExpired:
-        pytest.skip("no index of npm packages answers")
-    if done.returncode:
-        pytest.skip("@asyncapi/parser cannot be installed from npm")
-    return folder / "node_modules"
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    return installed(tmp_path_factory.mktemp("asyncapi"), PARSER)
 
 
 class TestTheDocument:
@@ -126,7 +109,7 @@ class TestTheDocument:
             capture_output=True,
             text=True,
             check=True,
-            timeout=NPM_SECONDS,
+            timeout=PROGRAM_SECONDS,
         )
         assert json.loads(done.stdout) == {"channels": len(document()["channels"]), "said": []}
 
@@ -186,7 +169,7 @@ class TestTheDocument:
             capture_output=True,
             text=True,
             check=True,
-            timeout=NPM_SECONDS,
+            timeout=PROGRAM_SECONDS,
         )
         assert done.stdout == "[]\n"
 

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
-from conformance.certification import Assignment, broker_account, certify
+from conformance.certification import Assignment, broker_account
 from conformance.finding import RuleVerdict
 from conformance.keys import KitCloudKeys
-from conformance.report import CertificationStatus, certification_status
 from conformance.rules import RULES
 from conformance.throwaway_broker import ThrowawayBroker
 from conformance.unit import UnitTimeouts
 from tests.messaging.small_unit import VIN, SmallUnit
-from tests.support.ports import free_port
+from tests.messaging.unit_bench import ANSWER_MILLIS, UnitBench, assert_certified, findings_of, not_passed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from conformance.finding import Rule, RuleFinding
 
-# The reference unit, with a budget that fills faster: the kit has more to ask than a test has time.
-REFERENCE = """
+REFERENCE = f"""
 import vehicle.messages.budget
-vehicle.messages.budget.MILLIS_EACH = 150
+vehicle.messages.budget.MILLIS_EACH = {ANSWER_MILLIS}
 from vehicle.__main__ import main
 main()
 """
@@ -53,91 +48,25 @@ DEFECTS = (
     ("acknowledges nothing", "everything-is-acknowledged", "were never acknowledged"),
 )
 CATCHING = tuple(rule_id for _defect, rule_id, _said in DEFECTS)
-AT_THE_END = tuple(
-    rule for rule in RULES if rule.rule_id in {"all-it-says-is-believed", "everything-is-acknowledged"}
-)
-SHARES_BEGIN = (
-    "hello-on-connect",
-    "expiry-is-looked-at-before-each-door",
-    "sleep-is-announced",
-    "cancellation-before-the-command",
-)
-"""The rules that as many units begin with: their shares take about as long as each other."""
-
-
-def shares() -> list[list[Rule]]:
-    """All rules in their order, in pieces, and at the end of each what looks back at all that was said."""
-    begins = [*(place for place, rule in enumerate(RULES) if rule.rule_id in SHARES_BEGIN), len(RULES)]
-    pieces = [RULES[begin:end] for begin, end in itertools.pairwise(begins)]
-    return [[*piece, *(rule for rule in AT_THE_END if rule not in piece)] for piece in pieces]
-
-
-SHARES = shares()
 IMPATIENT = UnitTimeouts(answer=1.5, comeback=3, quiet=0.05, pace=0.06)
 
 
-async def findings_of(
-    order: Assignment, tell: Callable[[str], None] = lambda _said: None
-) -> dict[str, RuleFinding]:
-    return {finding.rule.rule_id: finding async for finding in certify(order, tell)}
-
-
-def not_passed(findings: dict[str, RuleFinding]) -> dict[str, str]:
-    return {
-        rule_id: f"{one.verdict}: {one.detail}"
-        for rule_id, one in findings.items()
-        if one.verdict is not RuleVerdict.PASS
-    }
-
-
-class ReferenceHarness:
-    """The reference unit, started anew for each run on one and the same folder."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self._folder = folder
-        private, public = folder / "car.pem", folder / "car.public.pem"
-        make_keys = [sys.executable, "-m", "vehicle", "keys", "--out", private, "--public", public]
-        subprocess.run(make_keys, check=True, env={"PYTHONPATH": ".:gen"})
-        (folder / "unit.py").write_text(REFERENCE)
-        self._port = free_port()
-
-    async def play(self, link: str, rules: Sequence[Rule] = RULES) -> dict[str, RuleFinding]:
-        order = Assignment(
-            vin=VIN,
-            link=link,
-            unit_keys=self._folder / "car.public.pem",
-            work=self._folder / "work",
-            rules=rules,
-            start=f"env PYTHONPATH=.:gen {sys.executable} {self._folder / 'unit.py'}",
-            control=f"http://127.0.0.1:{self._port}",
-            private_keys=self._folder / "car.pem",
-            patience=UnitTimeouts(quiet=0.1, pace=0.16),
-        )
-        return await findings_of(order)
+@pytest.fixture
+def start_reference(tmp_path: Path) -> str:
+    """The command that starts the reference unit."""
+    program = tmp_path / "unit.py"
+    program.write_text(REFERENCE)
+    return f"env PYTHONPATH=.:gen {sys.executable} {program}"
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("link", ["nats", "mqtt"])
-async def test_the_reference_unit_passes(tmp_path: Path, link: str) -> None:
-    # Most rules wait for their unit, so several units play them at once, each with a broker of its own and a share in
-    # the order of the whole; what is asked at the end of all that a unit said is asked of each.
-    units = [ReferenceHarness(tmp_path / f"unit-{n}") for n in range(len(SHARES))]
-    played = await asyncio.gather(
-        *(unit.play(link, share) for unit, share in zip(units, SHARES, strict=True))
-    )
-    for share in played:
-        assert share.keys() >= {rule.rule_id for rule in AT_THE_END}
-        assert not_passed({rule.rule_id: share[rule.rule_id] for rule in AT_THE_END}) == {}
-    findings = {rule_id: finding for share in played for rule_id, finding in share.items()}
-    elsewhere = dict.fromkeys(("events-have-qos-1", "nothing-is-retained"), "N/A: over MQTT only")
-    assert not_passed(findings) == ({} if link == "mqtt" else elsewhere)
-    assert len(findings) == len(RULES)
-    assert certification_status(list(findings.values()), RULES) is CertificationStatus.CERTIFIED
+async def test_the_reference_unit_passes(tmp_path: Path, start_reference: str, link: str) -> None:
+    await assert_certified(tmp_path, start_reference, link)
 
 
-async def test_a_second_run_at_once_finds_the_same(tmp_path: Path) -> None:
-    bench = ReferenceHarness(tmp_path)
+async def test_a_second_run_at_once_finds_the_same(tmp_path: Path, start_reference: str) -> None:
+    bench = UnitBench(tmp_path, start_reference)
     leaves_something = rules_called("waiting-ends-with-the-epoch", "crash-interrupts-for-good")
     assert not_passed(await bench.play("nats", leaves_something)) == {}
     whole = rules_called("good-order-acts", "all-it-says-is-believed", "everything-is-acknowledged")

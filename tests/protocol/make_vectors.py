@@ -16,24 +16,22 @@ from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import KeySigner, key_id
 from protocol.manifest import SUBJECT, endorse
 from protocol.reports import report_key
+from tests.protocol import whole_messages
+from tests.protocol.answer_vectors import answers, hellos
 from tests.protocol.order_vectors import (
     EXPIRED,
     FOR_REPORTS,
     REVOKED,
     STRANGER,
     UNKNOWN_USE,
-    VEHICLE_SIGNER,
     Case,
     File,
     Sealer,
-    answers,
     order_manifest,
     orders,
-    session_info,
 )
 from tests.support.protocol_harness import (
     CLOUD_REPORT,
-    CLOUD_SEAL,
     CLOUD_SIGNER,
     OTHER_VIN,
     ROOT,
@@ -50,6 +48,7 @@ from tests.support.protocol_harness import (
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocol" / "vectors"
 NEW_ROOT = signer("new root")
+TOO_LARGE = bytes(16 * 1024 + 1)
 MADE = WALL_SECONDS - 100
 """When every manifest here was issued, but for the odd one."""
 
@@ -60,9 +59,10 @@ def make() -> dict[str, File]:
         "keys.json": _keys(),
         "orders.json": orders(),
         "answers.json": answers(),
-        "hellos.json": _hellos(),
+        "hellos.json": hellos(),
         "requests.json": _requests(),
         "manifests.json": _manifests(),
+        "sealed_manifests.json": _sealed_manifests(),
         "reports.json": _reports(),
     }
 
@@ -103,47 +103,6 @@ def _key(word: str, public_bytes: bytes) -> Case:
         "private": seed(word).hex(),
         "public": public_bytes.hex(),
         "keyId": key_id(public_bytes).hex(),
-    }
-
-
-def _hellos() -> File:
-    harness = ProtocolHarness()
-    cloud = Sealer(seal.Direction.TO_CLOUD, public(CLOUD_SEAL))
-    vehicle = Sealer(seal.Direction.TO_VEHICLE, public(harness.car.seal_key))
-    challenge = seed("challenge")[:16]
-    request = session_pb2.SessionRequest(vin=VIN, challenge=challenge).SerializeToString()
-    subject = subject_of(VIN, Domain.CHALLENGE)
-
-    def hello(name: str, expect: str, **changes: Any) -> Case:
-        info = session_info(harness)
-        for member, value in changes.items():
-            setattr(info, member, value)
-        envelope = cose.sign(
-            VEHICLE_SIGNER, ContentType.SESSION, subject_of(VIN, Domain.HELLO), info.SerializeToString()
-        )
-        return cloud.case(name, Domain.HELLO, envelope, expect)
-
-    return {
-        "about": "A session request as the vehicle gets it, and what a cloud that sent it says to each hello.",
-        "context": {
-            "vin": VIN,
-            "challenge": challenge.hex(),
-            "endedEpochs": [seed("earlier")[:16].hex()],
-        },
-        "request": vehicle.case(
-            "session request",
-            Domain.CHALLENGE,
-            cose.sign(CLOUD_SIGNER, ContentType.CHALLENGE, subject, request),
-            "ACCEPTED",
-        ),
-        "cases": [
-            hello("at boot", "ACCEPTED"),
-            hello("answering the request", "ACCEPTED", challenge=challenge),
-            hello("answering another", "STALE_SESSION", challenge=bytes(16)),
-            hello("epoch that ended", "STALE_SESSION", epoch=seed("earlier")[:16]),
-            hello("short epoch", "MALFORMED", epoch=bytes(15)),
-            hello("of another vehicle", "WRONG_VEHICLE", vin=OTHER_VIN),
-        ],
     }
 
 
@@ -197,6 +156,9 @@ def _requests() -> File:
             request("challenge of 17 bytes", "MALFORMED", challenge=challenge + b"\x00"),
             request("not a protobuf message", "MALFORMED", payload=b"\xff\xff"),
             cloudward.case("request sealed as to the cloud", Domain.CHALLENGE, envelope, "NOT_FOR_US"),
+            request("that tells of refused reports", "ACCEPTED", refused=whole_messages.refused_reports()),
+            request("for a self-check", "ACCEPTED", self_check=True),
+            {"name": "request too large", "domain": "cmd.session", "sealed": TOO_LARGE.hex(), "expect": "TOO_LARGE"},
             {"name": "request not sealed", "domain": "cmd.session", "sealed": good["envelope"], "expect": "MALFORMED"},
         ],
     }  # fmt: skip
@@ -279,6 +241,51 @@ def _manifests() -> File:
     }  # fmt: skip
 
 
+def _sealed_manifests() -> File:
+    receiver = public(ProtocolHarness().car.seal_key)
+    vehicle = Sealer(seal.Direction.TO_VEHICLE, receiver)
+    cloudward = Sealer(seal.Direction.TO_CLOUD, receiver)
+    following, by_signer = endorse(manifest(4), ROOT, ROOT), manifest(4, root=CLOUD_SIGNER)
+    good = vehicle.case("manifest delivered", Domain.KEYS, following, "ACCEPTED")
+    sealed = bytes.fromhex(good["sealed"])
+
+    def case(name: str, expect: str, endorsed: bytes) -> Case:
+        return vehicle.case(f"manifest delivered {name}", Domain.KEYS, endorsed, expect)
+
+    def raw(name: str, expect: str, data: bytes) -> Case:
+        return {
+            "name": f"manifest {name}",
+            "domain": Domain.KEYS.value,
+            "sealed": data.hex(),
+            "expect": expect,
+        }
+
+    foreign = vehicle.case(
+        "manifest sealed for another vehicle", Domain.KEYS, following, "NOT_FOR_US", OTHER_VIN
+    )
+    return {
+        "about": "What a vehicle that trusts this manifest says to what comes on cmd.keys. It answers none.",
+        "context": {
+            "vin": VIN,
+            "root": ROOT.public_bytes.hex(),
+            "wallSeconds": WALL_SECONDS,
+            "manifest": endorse(manifest(3), ROOT, ROOT).hex(),
+        },
+        "cases": [
+            good,
+            case("again", "ACCEPTED", endorse(manifest(3), ROOT, ROOT)),
+            case("late", "MANIFEST_ROLLBACK", endorse(manifest(2), ROOT, ROOT)),
+            case("damaged", "BAD_SIGNATURE", following[:-1] + bytes((following[-1] ^ 1,))),
+            case("by the cloud's signer", "UNKNOWN_KEY", endorse(by_signer, CLOUD_SIGNER, CLOUD_SIGNER)),
+            foreign,
+            cloudward.case("manifest sealed as to the cloud", Domain.KEYS, following, "NOT_FOR_US"),
+            raw("one byte more", "NOT_FOR_US", sealed + b"\x00"),
+            raw("not sealed", "MALFORMED", following),
+            raw("too large", "TOO_LARGE", TOO_LARGE),
+        ],
+    }  # fmt: skip
+
+
 def _reports() -> File:
     harness = ProtocolHarness()
     vehicle_public = public(exchange_key(f"{VIN} report 1"))
@@ -289,7 +296,10 @@ def _reports() -> File:
     status.observed_at.FromSeconds(WALL_SECONDS)
     status.doors.add(door=1, locked=True)
     first, second = (harness.car.side.seal_report(status).data for _ in range(2))
-    diagnostics = harness.car.side.seal_report(report_pb2.DiagnosticsReport(boot_id="boot-1")).data
+    self_check = report_pb2.DiagnosticsReport(boot_id="boot-1")
+    diagnostics = harness.car.side.seal_report(self_check).data
+    whole_status, whole_check = whole_messages.status(5, going_to_sleep=True), whole_messages.self_check(6)
+    third, later = (harness.car.side.seal_report(one).data for one in (whole_status, whole_check))
 
     def case(name: str, expect: str, data: bytes, domain: Domain = Domain.STATUS) -> Case:
         return {"name": name, "domain": domain.value, "report": data.hex(), "expect": expect}
@@ -309,7 +319,12 @@ def _reports() -> File:
         },
         "cases": [
             case("status", "ACCEPTED", second) | {"payload": status.SerializeToString().hex()},
-            case("diagnostics", "ACCEPTED", diagnostics, Domain.DIAGNOSTICS),
+            case("diagnostics", "ACCEPTED", diagnostics, Domain.DIAGNOSTICS)
+            | {"payload": self_check.SerializeToString().hex()},
+            case("status, all its members", "ACCEPTED", third)
+            | {"payload": whole_status.SerializeToString().hex()},
+            case("diagnostics, all its members", "ACCEPTED", later, Domain.DIAGNOSTICS)
+            | {"payload": whole_check.SerializeToString().hex()},
             case("status again", "COUNTER_NOT_NEW", first),
             case("on another subject", "NOT_FOR_US", second, Domain.DIAGNOSTICS),
             case("another epoch", "WRONG_EPOCH", second[:2] + bytes(16) + second[18:]),
@@ -319,6 +334,7 @@ def _reports() -> File:
             case("one byte more", "NOT_FOR_US", second + b"\x00"),
             case("too short", "MALFORMED", second[:41]),
             case("another version", "MALFORMED", b"\x02" + second[1:]),
+            case("too large", "TOO_LARGE", bytes(65_537)),
         ],
     }
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
 
 from protocol import cose, seal
-from protocol.domains import ANSWER_FIELDS, MAX_COUNTER, ORDER_TYPES, ContentType, Domain, subject_of
-from protocol.keys import KeySigner, key_id
+from protocol.domains import MAX_COUNTER, ORDER_TYPES, ContentType, Domain, subject_of
+from protocol.keys import key_id
 from protocol.manifest import endorse
+from tests.protocol import whole_messages
 from tests.protocol.independent import hpke
 from tests.support.protocol_harness import (
     CLOUD_REPORT,
-    CLOUD_SEAL,
     CLOUD_SIGNER,
     OTHER_VIN,
     ROOT,
@@ -27,9 +27,11 @@ from tests.support.protocol_harness import (
     public,
     seed,
     signer,
-    succeeded,
     unlock,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REVOKED, EXPIRED, STRANGER = signer("revoked signer"), signer("expired signer"), signer("stranger")
 LONG_EXPIRED = signer("long expired signer")
@@ -188,6 +190,7 @@ def orders() -> File:
         *_oneof_cases(Forge(public(car.seal_key), car.epoch)),
         order("settings by a shared user", "ROLE_NOT_ALLOWED", settings, Domain.CONFIG, counter=1, role=2),
         *_damaged(vehicle, bytes.fromhex(order("command", "")["envelope"])),
+        *_of_other_domains(order),
     ]
     foreign = vehicle.case(
         "sealed for another vehicle", Domain.COMMAND, bytes.fromhex(cases[0]["envelope"]), "", OTHER_VIN
@@ -216,6 +219,45 @@ def orders() -> File:
     }
 
 
+def _of_other_domains(order: Callable[..., Case]) -> list[Case]:
+    """Cancellations and settings: what they hold, and that each check is made of them as well."""
+    late = CLOCK_MILLIS + 60_000
+    withdrawal = cancellation("cmd-9")
+    forced = cancellation("cmd-9")
+    forced.force = True
+    whole = whole_messages.settings(4)
+
+    def cancel(name: str, expect: str, what: Any = withdrawal, **changes: Any) -> Case:
+        return order(f"tombstone {name}", expect, what, Domain.CANCEL, **({"counter": 1} | changes))
+
+    def config(name: str, expect: str, **changes: Any) -> Case:
+        return order(f"settings {name}", expect, whole, Domain.CONFIG, **({"counter": 1} | changes))
+
+    return [
+        order("command by a shared user", "ACCEPTED", role=2),
+        order("command by a digital key", "ACCEPTED", role=3),
+        cancel("with force", "ACCEPTED", forced),
+        cancel("by a digital key, valid 60 s", "ACCEPTED", role=3, expires_at_millis=late),
+        cancel("valid 60.001 s", "VALID_TOO_LONG", expires_at_millis=late + 1),
+        cancel("that expires now", "EXPIRED", expires_at_millis=CLOCK_MILLIS),
+        cancel("of an earlier epoch", "WRONG_EPOCH", epoch=seed("earlier")[:16]),
+        cancel("without a counter", "COUNTER_NOT_NEW", counter=0),
+        cancel("beyond the last counter", "COUNTER_TOO_LARGE", counter=MAX_COUNTER + 1),
+        cancel("without a role", "ROLE_NOT_ALLOWED", role=0),
+        cancel("for another vehicle", "WRONG_VEHICLE", vin=OTHER_VIN),
+        cancel("under the content type of a command", "WRONG_DOMAIN", content_type=ContentType.COMMAND),
+        config("with all their members, valid 60 s", "ACCEPTED", expires_at_millis=late),
+        config("valid 60.001 s", "VALID_TOO_LONG", expires_at_millis=late + 1),
+        config("that expire now", "EXPIRED", expires_at_millis=CLOCK_MILLIS),
+        config("of an earlier epoch", "WRONG_EPOCH", epoch=seed("earlier")[:16]),
+        config("without a counter", "COUNTER_NOT_NEW", counter=0),
+        config("beyond the last counter", "COUNTER_TOO_LARGE", counter=MAX_COUNTER + 1),
+        config("by a digital key", "ROLE_NOT_ALLOWED", role=3),
+        config("for another vehicle", "WRONG_VEHICLE", vin=OTHER_VIN),
+        config("under the content type of a command", "WRONG_DOMAIN", content_type=ContentType.COMMAND),
+    ]
+
+
 def _raw(name: str, data: bytes, expect: str) -> Case:
     return {"name": name, "domain": Domain.COMMAND.value, "sealed": data.hex(), "expect": expect}
 
@@ -236,70 +278,3 @@ def _damaged(vehicle: Sealer, envelope: bytes) -> list[Case]:
         ("tag 98", b"\xd8\x62" + envelope[1:], "MALFORMED"),
     ]  # fmt: skip
     return [vehicle.case(name, Domain.COMMAND, data, expect) for name, data, expect in damages]
-
-
-def answers() -> File:
-    """answers.json."""
-    harness = ProtocolHarness()
-    cloud = Sealer(seal.Direction.TO_CLOUD, public(CLOUD_SEAL))
-    command, tombstone, settings = (bytes([n]) * 32 for n in (1, 2, 3))
-    refused = session_pb2.OrderRefused(fault=session_pb2.PROTOCOL_FAULT_WRONG_EPOCH)
-    refused.session.CopyFrom(session_info(harness, with_hello=False))
-    cancelled = report_pb2.CommandResult(command_id="cmd-9", outcome=report_pb2.COMMAND_OUTCOME_CANCELLED)
-    withdrawal = report_pb2.CancelResult(
-        cancel_id="can-1", command_id="cmd-9", outcome=report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
-    )
-
-    def answer(
-        name: str,
-        expect: str,
-        domain: Domain = Domain.RESULT,
-        what: Any = None,
-        request_hash: bytes = command,
-        by: KeySigner = VEHICLE_SIGNER,
-        **changes: Any,
-    ) -> Case:
-        what = what or succeeded("cmd-9")
-        field, content_type = ANSWER_FIELDS[domain]
-        if isinstance(what, session_pb2.OrderRefused):
-            field, content_type = "refused", ContentType.FAULT
-        values: dict[str, Any] = {"vin": VIN, "message_id": "msg-1", "epoch": harness.car.epoch, "counter": 3}
-        message = session_pb2.SignedAnswer(request_hash=request_hash, **(values | changes))
-        getattr(message, field).CopyFrom(what)
-        envelope = cose.sign(by, content_type, subject_of(VIN, domain), message.SerializeToString())
-        return cloud.case(name, domain, envelope, expect)
-
-    return {
-        "about": "What a cloud in this state says to each answer of the vehicle; every case by itself.",
-        "context": {
-            "vin": VIN,
-            "nowMillis": WALL_SECONDS * 1000,
-            "epoch": harness.car.epoch.hex(),
-            "issued": [
-                {"requestHash": h.hex(), "domain": d.value, "orderId": o, "commandId": c}
-                for h, d, o, c in (
-                    (command, Domain.COMMAND, "cmd-9", "cmd-9"),
-                    (tombstone, Domain.CANCEL, "can-1", "cmd-9"),
-                    (settings, Domain.CONFIG, "4", ""),
-                )
-            ],
-            "seen": {"evt.result": [1, 2]},
-        },
-        "cases": [
-            answer("received", "ACCEPTED", Domain.RECEIVED, report_pb2.CommandReceived(command_id="cmd-9")),
-            answer("result", "ACCEPTED"),
-            answer("cancelled by the tombstone", "ACCEPTED", what=cancelled, request_hash=tombstone),
-            answer("cancellation", "ACCEPTED", Domain.CANCELLED, withdrawal, tombstone),
-            answer("settings", "ACCEPTED", Domain.CONFIGURED, report_pb2.ConfigReport(version=4), settings),
-            answer("fault", "ACCEPTED", what=refused),
-            answer("result again", "COUNTER_NOT_NEW", counter=2),
-            answer("result without a counter", "COUNTER_NOT_NEW", counter=0),
-            answer("counter beyond the last", "COUNTER_TOO_LARGE", counter=MAX_COUNTER + 1),
-            answer("result for another command", "WRONG_REQUEST", what=succeeded("cmd-8")),
-            answer("success by a tombstone", "WRONG_REQUEST", request_hash=tombstone),
-            answer("result for nothing", "WRONG_REQUEST", request_hash=bytes(32)),
-            answer("unknown epoch", "WRONG_EPOCH", epoch=bytes(16)),
-            answer("of another vehicle", "WRONG_VEHICLE", vin=OTHER_VIN),
-            answer("signed by the cloud", "UNKNOWN_KEY", by=CLOUD_SIGNER),
-        ],
-    }

@@ -29,6 +29,7 @@ def load(name: str) -> Any:
 
 KEYS, ORDERS, ANSWERS, HELLOS = (load(n) for n in ("keys.json", "orders.json", "answers.json", "hellos.json"))
 MANIFESTS, REPORTS, REQUESTS = (load(n) for n in ("manifests.json", "reports.json", "requests.json"))
+SEALED_MANIFESTS = load("sealed_manifests.json")
 
 
 def private(name: str) -> X25519PrivateKey:
@@ -54,16 +55,18 @@ def windows(context: dict[str, Any]) -> dict[Domain, Window]:
 
 
 class Memory:
-    """What the vehicle of orders.json knows."""
+    """What the vehicle of orders.json knows; and what one was told to keep."""
+
+    kept: tuple[bytes, bytes] | None = None
 
     def is_known(self, domain: Domain, order_id: str) -> bool:
         return [domain.value, order_id] in ORDERS["context"]["known"]
 
     def keep_manifest(self, endorsed_by: bytes, endorsed: bytes) -> None:
-        raise AssertionError((endorsed_by, endorsed))
+        self.kept = endorsed_by, endorsed
 
 
-def vehicle(context: dict[str, Any], case: dict[str, Any]) -> VehicleSide:
+def vehicle(context: dict[str, Any], case: dict[str, Any], memory: Memory | None = None) -> VehicleSide:
     """As the context says; a case may have a wall clock of its own."""
     wall = case.get("wallSeconds", context["wallSeconds"])
     session = VehicleSession(
@@ -79,7 +82,7 @@ def vehicle(context: dict[str, Any], case: dict[str, Any]) -> VehicleSide:
         Trust(root).adopt(bytes.fromhex(context["manifest"]), context["wallSeconds"]),
         session,
         private("vehicleReport"),
-        Memory(),
+        memory or Memory(),
         lambda: wall,
     )
 
@@ -180,6 +183,22 @@ def test_manifests(case: dict[str, Any]) -> None:
     except MessageRefusedError as refused:
         said = refused.fault.name
     assert said == case["expect"]
+
+
+@named(SEALED_MANIFESTS["cases"])
+def test_delivered_manifests(case: dict[str, Any]) -> None:
+    memory = Memory()
+    side = vehicle(SEALED_MANIFESTS["context"], case, memory)
+
+    try:
+        side.open_manifest(bytes.fromhex(case["sealed"]))
+        said = "ACCEPTED"
+    except MessageRefusedError as refused:
+        said = refused.fault.name
+    assert said == case["expect"]
+    is_new = said == "ACCEPTED" and case["envelope"] != SEALED_MANIFESTS["context"]["manifest"]
+    root = bytes.fromhex(SEALED_MANIFESTS["context"]["root"])
+    assert memory.kept == ((root, bytes.fromhex(case["envelope"])) if is_new else None)
 
 
 class OneReporter:

@@ -13,12 +13,15 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from tests.support.described_events import SOCKET, fault_of_event, fault_of_message, is_of, note
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 COMMAND_SECONDS = 60.0
+TEXT_FRAME = 1
 FLAGS = (
     "--headless=new",
     "--remote-debugging-pipe",
@@ -100,6 +103,7 @@ class ChromiumPage:
         self._session = session
         self._context = context
         self._news = asyncio.Event()
+        self._sockets: dict[str, str] = {}
         self.events: list[dict[str, Any]] = []
         """What happened, oldest first."""
 
@@ -108,8 +112,16 @@ class ChromiumPage:
         return await self._browser.command(method, self._session, **parameters)
 
     def happened(self, event: dict[str, Any]) -> None:
-        """Note an event."""
+        """Note an event; what a service of ours tells the page is held to the AsyncAPI document."""
         self.events.append(event)
+        said = event["params"]
+        if event["method"] == "Network.webSocketCreated":
+            self._sockets[said["requestId"]] = said["url"]
+        elif event["method"] == "Network.webSocketFrameReceived":
+            if said["response"]["opcode"] == TEXT_FRAME and is_of(SOCKET, self._sockets[said["requestId"]]):
+                note(fault_of_message(said["response"]["payloadData"]))
+        elif event["method"] == "Network.eventSourceMessageReceived":
+            note(fault_of_event({"id": said["eventId"], "event": said["eventName"], "data": said["data"]}))
         self._news.set()
 
     async def event(self, method: str, *path: str) -> Any:

@@ -16,10 +16,15 @@ import aiohttp
 import httpx
 import websockets.asyncio.client
 import websockets.sync.client
+from google.protobuf.json_format import MessageToDict
 from jsonschema import Draft202012Validator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from google.protobuf.message import Message
+
+    from protocol.domains import Domain
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "gen" / "asyncapi.json"
 STREAM, SOCKET = "doorUpdateStream", "eventSocket"
@@ -114,6 +119,28 @@ def fault_of_message(text: str | bytes) -> str | None:
     return _fault(_parts(SOCKET, name), {"payload": message})
 
 
+@cache
+def _unit_messages(domain: Domain) -> dict[str, Draft202012Validator]:
+    """What a unit may say in a domain: messages by their names, as protobuf's JSON."""
+    (channel,) = (
+        each
+        for each in document()["channels"].values()
+        if each["address"] == f"vehicle.{{vin}}.{domain.value}"
+    )
+    return {
+        name: validator({"$ref": f"#/components/schemas/vehicle.v1.{name}"}) for name in channel["messages"]
+    }
+
+
+def fault_of_unit_message(domain: Domain, message: Message) -> str | None:
+    """What is not as described in what a unit says in this domain, opened and verified; None where all is."""
+    name = message.DESCRIPTOR.name
+    checks = _unit_messages(domain).get(name)
+    if checks is None:
+        return f"there is no {name} in {domain.value}"
+    return _fault({name: checks}, {name: MessageToDict(message)})
+
+
 def _fault(parts: dict[str, Draft202012Validator], values: dict[str, Any]) -> str | None:
     for part, checks in parts.items():
         for error in checks.iter_errors(values[part]):
@@ -166,10 +193,11 @@ class StreamCheck:
         return None
 
 
-def _is_of(channel: str, url: str, ports: tuple[int, ...]) -> bool:
+def is_of(channel: str, url: str, ports: tuple[int, ...] = ()) -> bool:
+    """Whether this is where a channel is, at one of these ports where there are any."""
     address = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(document()["channels"][channel]["address"]))
     parts = urlsplit(url)
-    return parts.port in ports and re.fullmatch(address, parts.path) is not None
+    return (not ports or parts.port in ports) and re.fullmatch(address, parts.path) is not None
 
 
 def note(fault: str | None, what: str = "") -> None:
@@ -187,10 +215,12 @@ def noted() -> list[str]:
 
 def _check_of(response: httpx.Response, ports: tuple[int, ...]) -> StreamCheck | None:
     is_stream = response.headers.get("content-type", "").partition(";")[0] == MEDIA_TYPE
-    if not is_stream or not _is_of(STREAM, str(response.request.url), ports):
+    if not is_stream or not is_of(STREAM, str(response.request.url), ports):
         return None
     # Who is refused as a stream, or resumes, is shown no place where it starts.
-    return StreamCheck(resumed="last-event-id" in response.request.headers)
+    return StreamCheck(
+        resumed="last-event-id" in response.request.headers or "lastEventId" in response.request.url.params
+    )
 
 
 def _http_readers(ports: tuple[int, ...]) -> Iterator[tuple[type, str, Any]]:
@@ -221,7 +251,7 @@ def _socket_readers(ports: tuple[int, ...]) -> Iterator[tuple[type, str, Any]]:
 
     def look_at(connection: Any, message: Any) -> Any:
         path = connection.request.path if connection.request is not None else ""
-        if _is_of(SOCKET, f"ws://localhost:{connection.remote_address[1]}{path}", ports):
+        if is_of(SOCKET, f"ws://localhost:{connection.remote_address[1]}{path}", ports):
             note(fault_of_message(message), f"; {message!r}")
         return message
 
@@ -233,7 +263,7 @@ def _socket_readers(ports: tuple[int, ...]) -> Iterator[tuple[type, str, Any]]:
 
     async def wrapped_receive(self: Any, *args: Any, **kwargs: Any) -> Any:
         message = await receive(self, *args, **kwargs)
-        if message.type is aiohttp.WSMsgType.TEXT and _is_of(SOCKET, str(self._response.url), ports):
+        if message.type is aiohttp.WSMsgType.TEXT and is_of(SOCKET, str(self._response.url), ports):
             note(fault_of_message(message.data), f"; {message.data!r}")
         return message
 

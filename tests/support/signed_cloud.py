@@ -16,6 +16,7 @@ from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
 from protocol.subjects import EventKind
 from tests.support import protocol_harness
+from tests.support.described_events import fault_of_unit_message
 from vehicle.messages.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -150,6 +151,9 @@ class SignedCloud:
             else:
                 raise
             return None
+        said = received.info if received.info is not None else received.payload
+        fault = fault_of_unit_message(Domain(f"evt.{event.value}"), said)
+        assert fault is None, f"not as the AsyncAPI document says: {fault}"
         self.received.append(received)
         if event is EventKind.HELLO:
             early, self._early = self._early, []

@@ -6,9 +6,12 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
+from typer.testing import CliRunner
 
-from tests.support.app import App, Car, eventually
+from doorctl.__main__ import app as doorctl
+from tests.support.app import PLAINLY, SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from tests.support.running_mesh import Mesh
@@ -46,6 +49,32 @@ def test_a_broken_actuator_is_found_in_the_analysis_and_in_its_table(mesh: Mesh)
     assert app.get("failuresXcsv").status_code == 404
     assert app.get("failures", period="1h").json()["errors"][0]["field"] == "period"
     assert App(mesh, bearer="sk_nobody").get("failures").status_code == 401
+
+
+def test_employees_and_operators_read_the_fleets_failures_and_nobody_else(mesh: Mesh) -> None:
+    def fleet(path: str, bearer: str, **query: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {bearer}"}
+        return httpx.get(f"{mesh.base_url}/fleet/{path}", headers=headers, params=query, **PLAINLY)
+
+    employee = mesh.token("employee-1", client="operations", scope="fleet.failures.read")
+    told = fleet("failures", employee, period="90d", language="ko")
+    assert told.status_code == 200, told.text
+    assert told.json()["minimumVehicles"] == 5
+    assert not any(name in told.text for name in ("KMH", "KMF", "user-"))
+    table = fleet("failures.csv", employee)
+    assert table.text.startswith("model,failureReason,component,doorId,count,title,guidance\r\n")
+    agent = mesh.token("user-123", vin=SAMPLE, actor="agent-7", scope="door fleet.failures.read")
+    for bearer in (
+        mesh.token("user-123"),
+        agent,
+        mesh.token("employee-1", client="operations", scope="case.read"),
+    ):
+        refused = fleet("failures", bearer)
+        assert (refused.status_code, refused.json()["code"]) == (403, "ACTION_NOT_GRANTED")
+    assert fleet("failures", employee, period="24h").json()["errors"][0]["field"] == "period"
+    done = CliRunner().invoke(doorctl, ["fleet", "failures"], env={"DOORS_DATA_DIR": str(mesh.data)})
+    assert done.exit_code == 0, done.output
+    assert "vehicles were commanded" in done.output or " commands, " in done.output
 
 
 def test_a_car_checks_itself_when_it_is_asked_and_its_trend_is_shown(mesh: Mesh) -> None:

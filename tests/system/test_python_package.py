@@ -42,7 +42,7 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [uv, "venv", "--quiet", "--offline", f"--python={sys.executable}", folder / "venv"], check=True
     )
-    install = [uv, "pip", "install", "--quiet", f"--python={folder / 'venv'}", f"{wheel}[cli,dpop]"]
+    install = [uv, "pip", "install", "--quiet", f"--python={folder / 'venv'}", f"{wheel}[cli,dpop,websocket]"]
     # The versions that `make tools` has fetched: where they are in the cache nothing is asked of a registry.
     pinned = [f"--constraint={ROOT / 'requirements/test.txt'}"]
     offline = subprocess.run([*install, *pinned, "--offline"], capture_output=True, text=True, check=False)
@@ -65,11 +65,11 @@ class Integrator:
         }
         self._programs, self._home = programs, home
 
-    def script(self, code: str) -> str:
+    def script(self, code: str, **environment: str) -> str:
         """What a script prints, which nothing but the wheel can be imported in."""
         file = self._home / "script.py"
         file.write_text(code)
-        return self._run(str(self._programs / "python"), "-I", str(file)).stdout
+        return self._run(str(self._programs / "python"), "-I", str(file), **environment).stdout
 
     def doors(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self._run(str(self._programs / "doors"), *words, check=False, **environment)
@@ -125,9 +125,15 @@ def test_ten_lines_do_what_the_curl_lines_do(integrator: Integrator) -> None:
 @pytest.mark.parametrize("number", range(1, len(PYTHON)))
 def test_each_example_of_the_readme_runs(integrator: Integrator, number: int) -> None:
     shown = integrator.script(PYTHON[number])
-    expected = {1: "SUCCESS True", 2: "VEHICLE_NOT_FOUND", 3: "resume with True", 4: "True"}
+    expected = {
+        1: "SUCCESS True",
+        2: "VEHICLE_NOT_FOUND",
+        3: "resume with True",
+        4: f"{SAMPLE} COMMAND_STATUS_UPDATE",
+        5: "True",
+    }
     assert shown.splitlines()[-1].replace("CommandStatus.", "") == expected[number]
-    if number == 4:
+    if number == 5:
         assert shown.startswith("sign in with urn:ecarus:acr:2fa at most 3600 seconds ago")
 
 
@@ -198,6 +204,7 @@ class Line:
 
     def __init__(self, port: int) -> None:
         self._to, self.seen, self._is_cut = port, b"", False
+        self._to_lose, self.lost = 0, 0
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -212,6 +219,10 @@ class Line:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def lose_answers(self, count: int) -> None:
+        """Cut the connection instead of passing on so many of the next answers."""
+        self._to_lose = count
 
     def cut(self) -> None:
         self._is_cut = True
@@ -241,8 +252,32 @@ class Line:
     def _pass_on(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
         with suppress(OSError):
             while piece := source.recv(65_536):
+                if is_answer and self._to_lose:
+                    self._to_lose, self.lost = self._to_lose - 1, self.lost + 1
+                    sink.shutdown(socket.SHUT_RDWR)
+                    return
                 self.seen += piece if is_answer else b""
                 sink.sendall(piece)
+
+
+def test_an_answer_that_is_lost_makes_no_second_command(integrator: Integrator, mesh: Mesh) -> None:
+    app = App(mesh, bearer=mesh.token("user-123"))
+    assert app.end_of(app.order("lock", ["trunk"]).json()["commandId"])["status"] == "SUCCESS"
+    before = app.history(action="UNLOCK", limit=1)["total"]
+    with Line(mesh.ports.http) as line:
+        line.lose_answers(2)
+        shown = integrator.script(
+            "import os\n"
+            "from ecarus_doors import DoorsSync\n"
+            "with DoorsSync(os.environ['DOORS_URL'], token=os.environ['DOORS_TOKEN']) as doors:\n"
+            f"    result = doors.unlock({SAMPLE!r}, ['trunk'], wait=30)\n"
+            "    print(result.command_id, result.status)\n",
+            DOORS_URL=line.url,
+        )
+    command_id, status = shown.split()
+    assert (status, line.lost) == ("SUCCESS", 2)
+    assert app.history(action="UNLOCK", limit=1)["total"] == before + 1
+    assert [each["phase"] for each in Car(mesh).actuations(command_id)] == ["BEFORE", "AFTER"]
 
 
 def test_watching_survives_a_cut_connection_and_misses_nothing(integrator: Integrator, mesh: Mesh) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app import SAMPLE, App, Car, eventually
+from tests.support.app import FOREIGN, SAMPLE, App, Car, eventually
 from tests.support.node import built_package, install
 from tests.system.documents import blocks
 
@@ -96,6 +96,13 @@ def test_a_vehicle_is_watched(folder: Path, app: App) -> None:
     said = run(examples("## Watch")[0], folder, app)
     assert "driver locked: true" in said
     assert "SUCCESS" in said
+
+
+def test_many_vehicles_are_watched_over_one_socket(folder: Path, app: App) -> None:
+    flag = "--experimental-websocket"  # which newer Nodes need no more, and take all the same
+    said = run(examples("## Watch")[1], folder, app, NODE_OPTIONS=flag, NODE_NO_WARNINGS="1")
+    assert f"{FOREIGN} is not told of: VEHICLE_NOT_FOUND" in said
+    assert f"{SAMPLE} COMMAND_STATUS_UPDATE" in said
 
 
 def test_a_refusal_says_whether_something_happened(folder: Path, app: App) -> None:

@@ -3,7 +3,7 @@
 import { button, confirmed, notice, problemNotice } from "../console/notice.js";
 import { Api } from "../parts/api.js";
 import { clear, el } from "../parts/dom.js";
-import { SignInError, openSession } from "../parts/session.js";
+import { ISSUER_AWAY, SignInError, openSession } from "../parts/session.js";
 import { formatAge, languageSwitch, loadWords, onLanguage, t } from "../parts/words.js";
 import { forgetStatuses } from "./cache.js";
 import { CarView } from "./car_view.js";
@@ -162,7 +162,7 @@ async function begin() {
   try {
     session = await openSession("app");
   } catch (error) {
-    const told = error instanceof SignInError ? error : { code: "OFFLINE", status: 503 };
+    const told = error instanceof SignInError && error.code !== ISSUER_AWAY ? error : { code: "OFFLINE", status: 503 };
     clear(main).append(problemNotice(told, button("app.again", () => location.reload(), { kind: "small" })));
     return;
   }

@@ -2,7 +2,7 @@
 
 import { notice, problemNotice, signInButton } from "../console/notice.js";
 import { clear, el } from "../parts/dom.js";
-import { SignInError } from "../parts/session.js";
+import { ISSUER_AWAY, SignInError } from "../parts/session.js";
 import { onLanguage, t } from "../parts/words.js";
 
 const CASE = "[A-Za-z0-9._\\-]{1,64}";
@@ -60,7 +60,7 @@ export class HelpPanel {
       return notice("warn", t("help.stronger"), [], [signInButton("app.confirmIdentity", () => this.#session.signIn(again), { kind: "primary small", "data-part": "help-step-up" })]);
     }
     const { code, detail } = this.#error;
-    return code === "issuer_away" ? problemNotice({ code: "OFFLINE", status: 503 }) : notice("bad", t("help.refused"), [detail]);
+    return code === ISSUER_AWAY ? problemNotice({ code: "OFFLINE", status: 503 }) : notice("bad", t("help.refused"), [detail]);
   }
 
   async #ask(event) {

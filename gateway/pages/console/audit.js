@@ -4,6 +4,7 @@ import { clear, el } from "../parts/dom.js";
 import { formatTime, t, word } from "../parts/words.js";
 import { button, problemNotice } from "./notice.js";
 import { Panel } from "./panel.js";
+import { auditText } from "./sentences.js";
 
 const PERIODS = ["1h", "24h", "7d", "30d"];
 const DECISIONS = ["", "ALLOWED", "REFUSED"];
@@ -32,7 +33,7 @@ export class AuditPanel extends Panel {
     const rows = entries.map((entry) => el("tr", {},
       el("td", {}, el("time", { datetime: entry.time }, formatTime(entry.time))),
       el("td", {}, el("span", { class: `badge ${MOODS[entry.decision] ?? ""}` }, word("decision", entry.decision))),
-      el("td", { lang: "en" }, entry.sentence),
+      el("td", {}, auditText(entry)),
       el("td", {}, [entry.actorId, entry.userId].filter(Boolean).join(" · "))));
     this._said = el("div", {});
     clear(this.root).append(el("div", { class: "stack" },

@@ -2,7 +2,7 @@
 
 import { Api } from "../parts/api.js";
 import { clear, el, svg } from "../parts/dom.js";
-import { SignInError, openSession } from "../parts/session.js";
+import { ISSUER_AWAY, SignInError, openSession } from "../parts/session.js";
 import { language, languageSwitch, loadWords, onLanguage, t, translate, word } from "../parts/words.js";
 import { CaseForms } from "./case.js";
 import { button, notice, problemNotice } from "./notice.js";
@@ -192,7 +192,7 @@ async function begin() {
   try {
     session = await openSession("console");
   } catch (error) {
-    const told = error instanceof SignInError && error.code !== "issuer_away" ? error : { code: "OFFLINE", status: 503 };
+    const told = error instanceof SignInError && error.code !== ISSUER_AWAY ? error : { code: "OFFLINE", status: 503 };
     clear(document.getElementById("main")).append(problemNotice(told, button("refresh", () => location.reload(), { kind: "small" })));
     return;
   }

@@ -6,6 +6,7 @@ import { clear, el } from "../parts/dom.js";
 import { formatAge, formatNumber, formatTime, t, word } from "../parts/words.js";
 import { button, notice, problemNotice, stepUpButton } from "./notice.js";
 import { Panel } from "./panel.js";
+import { alertText } from "./sentences.js";
 import { trendSeries } from "./series.js";
 
 const SYSTEM = { NORMAL: "good", DEGRADED: "warn", FAULT: "bad" };
@@ -66,7 +67,7 @@ export class DiagnosticsPanel extends Panel {
     return el("ul", { class: "stack tight", role: "list" }, alerts.map((alert) => el("li", { class: `alert ${SEVERITY[alert.severity] ?? ""}` },
       el("div", { class: "text" },
         el("strong", {}, `${word("severity", alert.severity)} · ${alert.code}`),
-        el("p", { lang: "en" }, alert.message ?? ""),
+        alertText(alert),
         el("p", { class: "small muted" }, [alert.componentId, alert.raisedAt && formatTime(alert.raisedAt)].filter(Boolean).join(" · "))))));
   }
 

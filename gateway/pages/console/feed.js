@@ -3,6 +3,7 @@
 import { clear, el } from "../parts/dom.js";
 import { formatTime, onLanguage, t, word } from "../parts/words.js";
 import { activeAlerts } from "./alerts.js";
+import { alertLine, alertText } from "./sentences.js";
 
 const MOST = 50;
 const MOODS = { INFO: "", WARNING: "warn", CRITICAL: "bad" };
@@ -17,7 +18,7 @@ export function sentence({ type, data }) {
     const reason = data.failureReason ? `: ${word("failure", data.failureReason)}` : "";
     return `${word("action", data.action)}: ${word("status", data.status)}${reason}`;
   }
-  return `${data.cleared ? `${t("feed.cleared")} ` : ""}${data.message ?? data.code}`;
+  return `${data.cleared ? `${t("feed.cleared")} ` : ""}${alertLine(data)}`;
 }
 
 export class Feed {
@@ -50,7 +51,7 @@ export class Feed {
       el("time", { datetime: update.timestamp }, formatTime(update.timestamp)), el("span", {}, sentence(update)))));
     if (!this._updates.length) this._list.append(el("li", {}, el("span", {}), el("span", { class: "muted" }, t("feed.none"))));
     clear(this._alerts).append(...this._active.map((alert) => el("div", { class: `alert ${MOODS[alert.severity] ?? ""}`, data: { alert: alert.code } },
-      el("div", { class: "text" }, el("strong", {}, `${word("severity", alert.severity)} · ${alert.code}`), el("span", { lang: "en" }, alert.message ?? "")),
+      el("div", { class: "text" }, el("strong", {}, `${word("severity", alert.severity)} · ${alert.code}`), alertText(alert)),
       el("button", { type: "button", class: "quiet small", onclick: () => this._dismiss(alert) }, t("feed.dismiss")))));
   }
 

@@ -1,7 +1,7 @@
 /** What has to be said to the agent: a problem in words with what can be done about it, a question with a yes and a no. */
 
 import { clear, el } from "../parts/dom.js";
-import { SignInError } from "../parts/session.js";
+import { ISSUER_AWAY, SignInError } from "../parts/session.js";
 import { problemText, t } from "../parts/words.js";
 
 /**
@@ -28,7 +28,7 @@ export function button(key, act, { kind = "", ...attributes } = {}) {
 
 /** What is said of a SignInError: why nobody could be signed in. */
 export function signInNotice(error, ...actions) {
-  if (error.code === "issuer_away") return problemNotice({ code: "OFFLINE", status: 503 }, ...actions);
+  if (error.code === ISSUER_AWAY) return problemNotice({ code: "OFFLINE", status: 503 }, ...actions);
   return notice("bad", t("console.signInFailed"), [error.detail || error.code], actions, error.code);
 }
 

@@ -1,6 +1,6 @@
 /** The REST API as pages call it: a correlation id for each request, problem documents as errors, limits on waiting. */
 
-import { SignInError, challengeOf } from "./session.js";
+import { ISSUER_AWAY, SignInError, challengeOf } from "./session.js";
 
 /** So long an answer is waited for, where nobody says otherwise. */
 export const TIMEOUT_MS = 15_000;
@@ -137,7 +137,7 @@ export class Api {
       return await ask();
     } catch (error) {
       if (!(error instanceof SignInError)) throw error;
-      const code = error.code === "issuer_away" ? "OFFLINE" : "SIGNED_OUT";
+      const code = error.code === ISSUER_AWAY ? "OFFLINE" : "SIGNED_OUT";
       throw new ApiError(code, { correlationId, problem: error.detail ? { detail: error.detail } : {} });
     }
   }

@@ -9,6 +9,9 @@ export function challengeOf(header) {
   return { acrValues: value("acr_values"), maxAge: value("max_age") };
 }
 
+/** The code of a SignInError where nothing answers, which passes. */
+export const ISSUER_AWAY = "issuer_away";
+
 /**
  * The sign-in did not come about, or has ended. `code` is OAuth's or the API's word, `detail` a sentence, `challenge` what a
  * stronger sign-in needs ({acrValues, maxAge}), or null.
@@ -34,7 +37,7 @@ export async function fetched(url, options) {
       signal: AbortSignal.timeout(ANSWER_MS),
     });
   } catch {
-    throw new SignInError("issuer_away", "The sign-in service cannot be reached. Try again.");
+    throw new SignInError(ISSUER_AWAY, "The sign-in service cannot be reached. Try again.");
   }
 }
 

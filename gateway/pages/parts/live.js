@@ -4,7 +4,7 @@
  */
 
 import { ApiError, isAway } from "./api.js";
-import { SignInError } from "./session.js";
+import { ISSUER_AWAY, SignInError } from "./session.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
@@ -191,7 +191,7 @@ export class LiveUpdates extends EventTarget {
     } catch (error) {
       if (!(error instanceof SignInError)) throw error;
       if (generation !== this.#generation) return;
-      if (error.code === "issuer_away") {
+      if (error.code === ISSUER_AWAY) {
         this.#isRenewed = false; // nothing was renewed: the ticket asks for it again
         this.#pause("OFFLINE", error.detail, 0);
       } else {

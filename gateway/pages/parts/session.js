@@ -6,10 +6,10 @@
  * was about to be done) is in sessionStorage, for that way only.
  */
 
-import { IssuerClient, SignInError, fetched } from "./issuer.js";
+import { ISSUER_AWAY, IssuerClient, SignInError, fetched } from "./issuer.js";
 import { Base64Url, Proofs, randomText, sha256 } from "./proofs.js";
 
-export { SignInError, challengeOf } from "./issuer.js";
+export { ISSUER_AWAY, SignInError, challengeOf } from "./issuer.js";
 
 const WAITING = "sign-in";
 const SIGNED_IN = "signed-in";
@@ -344,6 +344,8 @@ export class Session extends EventTarget {
  */
 export async function openSession(name) {
   const response = await fetched(`/${name}/config.json`, {});
+  // Without pages, their service away, and too often asked are not the same: the first does not pass by itself.
+  if (response.status >= 500 || response.status === 429) throw new SignInError(ISSUER_AWAY, "The service cannot be reached. Try again.");
   if (!response.ok) throw new SignInError("not_configured", "This page is not set up here.");
   const date = Date.parse(response.headers.get("date") ?? "");
   const session = new Session(name, await response.json(), Number.isNaN(date) ? 0 : date - Date.now());

@@ -1,6 +1,5 @@
-/** The developers' page: Swagger UI over this service's own OpenAPI document, somebody to be, and the catalogue of problems. */
+/** The developers' page: Swagger UI over this service's own OpenAPI document, and somebody to be. */
 
-import { el } from "../parts/dom.js";
 import { SignInError, openSession } from "../parts/session.js";
 
 const API = "/api/v1/remotecontrol/";
@@ -15,19 +14,19 @@ async function asSomebody(session, request) {
   return request;
 }
 
-function catalogue(problems) {
-  return problems.map(({ code, status, title, when, retryable }) =>
-    el("tr", { id: code.toLowerCase().replaceAll("_", "-") },
-      el("th", { scope: "row" }, el("code", {}, code), el("br"), title),
-      el("td", {}, String(status)),
-      el("td", {}, when),
-      el("td", {}, retryable ? "yes" : "no")));
+/** Show Swagger UI as light or as dark as the page is. */
+function followTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const show = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+  dark.addEventListener("change", show);
+  show();
 }
 
 async function open() {
   const fault = document.getElementById("fault");
   const who = document.getElementById("who");
   let session = null;
+  followTheme();
   try {
     session = await openSession("portal");
   } catch (error) {
@@ -39,7 +38,6 @@ async function open() {
     return;
   }
   const spec = await response.json();
-  document.getElementById("catalogue").append(...catalogue(spec.components.schemas.Problem["x-problems"]));
   const ui = window.SwaggerUIBundle({
     spec,
     dom_id: "#try",

@@ -7,6 +7,7 @@ import type { components } from "./openapi.js";
 import { pause } from "./time.js";
 import { type Answer, type Call, type CallOptions, type DataOf, filled, type Method, type PathOf } from "./typed.js";
 import { watch, type WatchOptions } from "./watch.js";
+import { watchAll, type WatchAllOptions } from "./watch_all.js";
 
 export type Schemas = components["schemas"];
 export type DoorName = Schemas["DoorUnlock"]["targetDoors"][number];
@@ -146,6 +147,16 @@ export class Doors {
   watch(vin: string, options: WatchOptions = {}): AsyncGenerator<DoorEvent, never, undefined> {
     within("silenceSeconds", options.silenceSeconds ?? 40, 0.01, 3600);
     return watch(this.#requester, filled(`${BASE}/updates/stream`, { vin }), newCorrelationId, options);
+  }
+
+  /**
+   * Tell what happens to many vehicles over one WebSocket, which is opened again where it breaks, after each vehicle's last event:
+   * nothing is missed or told twice. A vehicle that may not be watched (any more) is told to `onEnded`, and the others go on.
+   *
+   * It ends when the loop is left, with the reason of `signal`, and with a DoorsError when no vehicle is left or the sign-in is over.
+   */
+  watchAll(vins: Iterable<string>, options: WatchAllOptions = {}): AsyncGenerator<DoorEvent, never, undefined> {
+    return watchAll(this.#requester, vins, newCorrelationId, options);
   }
 
   /** Any operation of the OpenAPI document, by its method and its path as they stand there. */

@@ -132,6 +132,11 @@ export class Requester {
     return typeof this.#token === "string" ? this.#token : await this.#token({ expired });
   }
 
+  /** Return the address of a WebSocket at this path. */
+  socketUrl(path: string): string {
+    return this.#base.replace(/^http/, "ws") + path;
+  }
+
   /** How long an answer may take that nothing is waited for in. */
   get answerMs(): number {
     return this.#answerMs;

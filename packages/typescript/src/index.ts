@@ -8,3 +8,4 @@ export type { components, operations, paths } from "./openapi.js";
 export type { Answer, Call, CallOptions, DataOf, Method, PathOf } from "./typed.js";
 export { VERSION } from "./version.js";
 export type { WatchOptions } from "./watch.js";
+export type { WatchAllOptions } from "./watch_all.js";

@@ -22,8 +22,8 @@ export interface WatchOptions {
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 const ENDS = /^the stream ends: ([A-Z][A-Z_0-9]*)(?:: (.*))?$/s;
-/** With these the right to watch is over: it does not come back by opening the stream again. */
-const OVER = new Set(["ACTION_NOT_GRANTED", "ACCOUNT_LOCKED", "TOKEN_INVALID", "CONSENT_MISSING", "VEHICLE_NOT_FOUND"]);
+/** @internal With these the right to watch is over: it does not come back by opening the stream again. */
+export const OVER: ReadonlySet<string> = new Set(["ACTION_NOT_GRANTED", "ACCOUNT_LOCKED", "TOKEN_INVALID", "CONSENT_MISSING", "VEHICLE_NOT_FOUND"]);
 
 /** @internal */
 export async function* watch(
@@ -35,7 +35,7 @@ export async function* watch(
   const { signal } = options;
   const silenceMs = (options.silenceSeconds ?? 40) * 1000;
   const place: Place = { last: options.lastEventId, firstPauseMs: FIRST_PAUSE_MS, isAlive: false };
-  for (let failures = 0; ; ) {
+  for (let [failures, renewals] = [0, 0]; ; ) {
     const correlationId = newId();
     let reason: DoorsError;
     try {
@@ -57,10 +57,11 @@ export async function* watch(
       if (!(error instanceof DoorsError) || !mayRepeat(error)) throw error;
       reason = error;
     }
-    if (place.isAlive) failures = 0;
+    if (place.isAlive) [failures, renewals] = [0, 0];
     if (reason.code === "TOKEN_EXPIRED") {
       // A second time without anything between: the new one is no better.
-      if (!requester.mayRenew || failures > 0) throw reason;
+      if (!requester.mayRenew || renewals > 0) throw reason;
+      renewals += 1;
       await requester.renew();
     } else if (OVER.has(reason.code)) {
       throw reason;
@@ -75,7 +76,7 @@ export async function* watch(
 interface Place {
   last: string | undefined;
   firstPauseMs: number;
-  /** Whether this stream has told anything. */
+  /** Whether this stream has told anything since it opened: one that opens and breaks at once has growing pauses. */
   isAlive: boolean;
 }
 
@@ -116,13 +117,14 @@ async function* events(
         if (ended) {
           return new DoorsError({ code: ended[1] ?? "", correlationId, detail: ended[2] ?? "", retryable: !OVER.has(ended[1] ?? "") });
         }
-        place.isAlive = true;
+        const isOpening = block.kind === "event" && block.type === "STREAM_OPENED";
+        place.isAlive ||= !isOpening;
         if (!isOpen) {
           isOpen = true;
-          options.onOpen?.(block.kind === "event" && block.type === "STREAM_OPENED" ? block.id : place.last);
+          options.onOpen?.(isOpening ? block.id : place.last);
         }
         if (block.kind === "event" && block.id !== undefined) place.last = block.id;
-        if (block.kind === "event" && block.type !== "STREAM_OPENED" && block.data !== "") yield eventOf(block, correlationId);
+        if (block.kind === "event" && !isOpening && block.data !== "") yield eventOf(block, correlationId);
       }
     }
   } finally {

@@ -121,3 +121,11 @@ test("what is no event stream is none", async (t) => {
   const at = await server(t, (_, response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<p>hello</p>"));
   assert.equal((await failure(first(1, client(at)))).code, "INVALID_ANSWER");
 });
+
+test("a stream that opens and breaks at once has growing pauses", async (t) => {
+  const at = await server(t, ...Array(5).fill(stream(OPENING.replace("retry: 10", "retry: 40"))), stream(event("e1", {}), { then: "stay" }));
+  const pauses = [];
+  await first(1, client(at), { onReconnect: (_, seconds) => pauses.push(seconds) });
+  assert.equal(pauses.length, 5);
+  assert.ok(pauses[4] > 2 * pauses[0], pauses.join());
+});

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
 from services.access.domain.grants import RESTORE, STATUS_READ
-from services.access.domain.watching import CASE_READ, WATCH
+from services.access.domain.watching import CASE_READ, FLEET_FAILURES_READ, WATCH
 
 if TYPE_CHECKING:
     from services.access.domain.accounts import Caller
@@ -126,7 +126,7 @@ def denial_of_watcher(permissions: EffectivePermissions, caller: Caller, action:
     # An agent's vehicle is the one that their case is about.
     if caller.is_employee and caller.only_vins is not None:
         return DenialReason.FOR_ONE_VEHICLE
-    if permissions.restricted and action not in {WATCH, CASE_READ}:
+    if permissions.restricted and action not in {WATCH, CASE_READ, FLEET_FAILURES_READ}:
         return DenialReason.ACCOUNT_RESTRICTED
     return None
 

@@ -9,7 +9,9 @@ ACT = "security.act"
 CASE_READ = "case.read"
 """To see which customer and vehicles a case is about. An agent's token needs no scope of that name: who may look at the
 vehicle may look at the case because of which they do."""
-ACTIONS = frozenset({WATCH, ACT, CASE_READ})
+FLEET_FAILURES_READ = "fleet.failures.read"
+"""To see why commands failed in the whole fleet: about no vehicle and no person."""
+ACTIONS = frozenset({WATCH, ACT, CASE_READ, FLEET_FAILURES_READ})
 EMPLOYEE = "employee"
 """The role (RFC 9068, 2.2.3.1) in the token of an employee."""
 MAX_EMPLOYEE_NAME = 64

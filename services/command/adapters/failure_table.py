@@ -51,7 +51,7 @@ def failures_csv(analysis: FailureAnalysis, language: Language) -> bytes:
     for (start, action, reason, door), count in counts.items():
         words = failure_words(reason, language) if reason is not None else None
         writer.writerow(
-            _safe(
+            as_cells(
                 (
                     analysis.query.vin,
                     analysis.model,
@@ -74,6 +74,6 @@ def _text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _safe(cells: Iterable[str]) -> list[str]:
+def as_cells(cells: Iterable[str]) -> list[str]:
     """Return the cells as a spreadsheet shows them and does not run them."""
     return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]

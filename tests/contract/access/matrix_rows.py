@@ -86,6 +86,8 @@ WATCHING = {
     "SecurityCaseService.LockPrincipal": "employee",
     "SecurityCaseService.RestorePrincipal": "employee",
     "CaseService.GetCase": "employee watching-agent agent",
+    "FleetFailureService.GetFleetFailures": "employee",
+    "FleetFailureService.GetFleetFailuresTable": "employee",
 }
 """Who may ask for what about people's accounts, and no vehicle: whose token's scope names it, and who is an employee
 or an agent.
@@ -134,6 +136,7 @@ INTERNAL = {
     "VehiclePeopleService.ListVehiclePeople": "room/notification",
     "VehiclePeopleService.ListVehiclesOfPerson": "room/notification",
     "CommandOriginService.ListCommandOrigins": "room/notification",
+    "FleetReviewService.ReviewFleetFailures": "operator",
     **{
         f"AccessService.{name}": PERSONS
         for name in (

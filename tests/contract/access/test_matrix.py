@@ -148,7 +148,11 @@ def _bearer(issuer: TokenIssuer, who: str) -> dict[str, str]:
 
 
 def _watchers_token(issuer: TokenIssuer, who: str) -> str:
-    scope = "security.watch" if who == "watcher" else "door security.watch security.act case.read"
+    scope = (
+        "security.watch"
+        if who == "watcher"
+        else "door security.watch security.act case.read fleet.failures.read"
+    )
     if who == "watching-agent":
         return issuer.token(**acting("agent-7"), scope=scope)
     if who == "watching-customer":

@@ -22,6 +22,7 @@ def load(name: str) -> Any:
 
 KEYS, ORDERS, ANSWERS, HELLOS = (load(n) for n in ("keys.json", "orders.json", "answers.json", "hellos.json"))
 MANIFESTS, REPORTS, REQUESTS = (load(n) for n in ("manifests.json", "reports.json", "requests.json"))
+SEALED_MANIFESTS = load("sealed_manifests.json")
 
 
 def private(name: str) -> X25519PrivateKey:
@@ -95,6 +96,13 @@ def test_manifests(case: dict[str, Any]) -> None:
     except RefusedError as refused:
         said = str(refused)
     assert said == case["expect"]
+
+
+@named(SEALED_MANIFESTS["cases"])
+def test_delivered_manifests(case: dict[str, Any]) -> None:
+    assert (
+        vehicle(SEALED_MANIFESTS["context"], case).delivered(bytes.fromhex(case["sealed"])) == case["expect"]
+    )
 
 
 @named(REPORTS["cases"])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LAST_COUNTER = 2**48 - 1
+MOST_AHEAD = 2**20
 ORDERS = {
     "cmd.door": ("rdc-command+v1", "door", 30_000, {1, 2, 3}),
     "cmd.cancel": ("rdc-tombstone+v1", "cancel", 60_000, {1, 2, 3}),
@@ -231,6 +232,17 @@ class Vehicle:
             raise RefusedError("MALFORMED")
         return bytes(request.challenge)
 
+    def delivered(self, data: bytes) -> str:
+        """What came on `cmd.keys`: ACCEPTED or a fault."""
+        current, wall = bytes.fromhex(self.context["manifest"]), self.context["wallSeconds"]
+        in_use = manifest_after(self.root, 0, b"", current, wall)
+        try:
+            endorsed = unseal(data, self.key, 1, self.vin)
+            manifest_after(self.root, in_use.version, current, endorsed, wall, in_use.issued_at_seconds)
+        except RefusedError as refused:
+            return str(refused)
+        return "ACCEPTED"
+
     def _signing_key(self, kid: bytes) -> bytes:
         endorsed = bytes.fromhex(self.context["manifest"])
         manifest = manifest_after(self.root, 0, b"", endorsed, 0)  # adopted when it was made
@@ -274,12 +286,16 @@ class Cloud:
             raise RefusedError("WRONG_VEHICLE")
         if (len(info.epoch), len(info.report_public_key), len(info.report_key_id)) != (16, 32, 8):
             raise RefusedError("MALFORMED")
+        if not 1 <= len(info.message_id) <= 128 or not info.HasField("hello"):
+            raise RefusedError("MALFORMED")
         if info.challenge:
             fresh = info.challenge.hex() == self.context["challenge"]
         else:
             fresh = info.epoch.hex() not in self.context["endedEpochs"]
         if not fresh:
             raise RefusedError("STALE_SESSION")
+        if any(one.counter > MOST_AHEAD for one in info.counters):  # the cloud issued none in this epoch
+            raise RefusedError("COUNTER_TOO_LARGE")
         return "ACCEPTED"
 
     def _envelope(self, domain: str, data: bytes) -> Envelope:
@@ -298,6 +314,8 @@ class Cloud:
             raise RefusedError("WRONG_TYPE")
         if message.vin != self.vin:
             raise RefusedError("WRONG_VEHICLE")
+        if not 1 <= len(message.message_id) <= 128:
+            raise RefusedError("MALFORMED")
         issued = {one["requestHash"]: one for one in self.context["issued"]}.get(message.request_hash.hex())
         if issued is None or not self._fits(issued, asked_in, getattr(message, member)):
             raise RefusedError("WRONG_REQUEST")
@@ -324,8 +342,8 @@ def report(
     vin: str, domain: str, shared: bytes, context: Mapping[str, Any], data: bytes
 ) -> tuple[str, bytes]:
     """ACCEPTED or a fault, and the report."""
-    if len(data) < 42 or data[:2] != b"\x01\x02":
-        return "MALFORMED", b""
+    if len(data) > 65_536 or len(data) < 42 or data[:2] != b"\x01\x02":
+        return "TOO_LARGE" if len(data) > 65_536 else "MALFORMED", b""
     if data[2:18].hex() != context["epoch"]:
         return "WRONG_EPOCH", b""
     counter = int.from_bytes(data[18:26], "big")

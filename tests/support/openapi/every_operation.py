@@ -35,6 +35,7 @@ ABOUT_RIGHTS = {
 OF_EMPLOYEES = {
     *("listSecurityCases", "acknowledgeSecurityCase"),
     *("restrictPrincipal", "lockPrincipal", "restorePrincipal"),
+    *("getFleetFailures", "getFleetFailuresTable"),
 }
 OF_A_PERSON = {
     *("requestDataExport", "getDataExport", "streamDataExport"),
@@ -56,7 +57,7 @@ class Outcome:
 
 def bearers(mesh: Mesh) -> dict[str, str]:
     """Who asks for which operation."""
-    employee = mesh.token(EMPLOYEE, client=EMPLOYEES, scope="security.watch security.act")
+    employee = mesh.token(EMPLOYEE, client=EMPLOYEES, scope="security.watch security.act fleet.failures.read")
     agent = mesh.token(OWNER, vin=SAMPLE, actor=AGENT, scope=None)
     return {
         "default": mesh.token(OWNER),

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from ecarus.remotecontrol.door.v1.error_reason_pb2 import ErrorReason
 
-from mesh.edge_config import ROOT, render_edge, write_team_trust
+from mesh.edge_config import PROBLEM_TYPES, ROOT, problem_types, render_edge, write_team_trust
 from mesh.pki import Pki
 from mesh.ports import Ports
 from mesh.sandbox import IDENTITIES
+from services.platform import errors
 from services.platform.origins import allowlist_of
+from tools import contract_blocks
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,42 @@ def test_every_code_is_in_the_closed_list() -> None:
 
 def test_a_problem_s_type_is_its_code() -> None:
     yaml = (ROOT / "envoy.yaml").read_text()
-    types = re.findall(r"docs\.ecarus\.example/problems/([a-z-]+)", yaml)
+    types = re.findall(r"\$\{PROBLEM_TYPES\}([a-z-]+)", yaml)
     codes = re.findall(r" code: ([A-Z_]+)", yaml)
     assert types == [code.lower().replace("_", "-") for code in codes]
+
+
+def test_all_say_the_same_of_where_types_lead(tmp_path: Path) -> None:
+    lua = (ROOT / "gateway" / "edge.lua").read_text()
+    assert re.findall(r'local TYPE_BASE = "(.+)"', lua) == [PROBLEM_TYPES]
+    assert PROBLEM_TYPES == errors.TYPE_BASE == contract_blocks.TYPE_BASE
+    base = "https://api.example.com/portal/problems/"
+    rendered = render_edge(Ports(20_000), tmp_path, tmp_path / "admin.sock", types=base)
+    assert PROBLEM_TYPES not in rendered
+    assert rendered.count(base) == 1 + (ROOT / "envoy.yaml").read_text().count('type: "${PROBLEM_TYPES}')
+
+
+class TestWhereTypesLead:
+    """DOORS_PROBLEM_TYPE_BASE."""
+
+    def test_it_is_what_the_user_says_or_the_usual(self) -> None:
+        base = "https://api.example.com:8443/docs/problems/"
+        assert problem_types({}) == PROBLEM_TYPES
+        assert problem_types({}, base) == base
+        assert problem_types({"DOORS_PROBLEM_TYPE_BASE": base}, PROBLEM_TYPES) == base
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            "/portal/problems/",
+            "https://api.example.com/problems",
+            'https://api.example.com/"/',
+            "https://api.example.com/${X}/",
+            "https://api.example.com/%REQ(A)%/",
+            "ftp://api.example.com/",
+            f"https://api.example.com/{'a' * 256}/",
+        ],
+    )
+    def test_what_is_no_such_url_stops_the_start(self, wrong: str) -> None:
+        with pytest.raises(ValueError, match="DOORS_PROBLEM_TYPE_BASE"):
+            problem_types({"DOORS_PROBLEM_TYPE_BASE": wrong})

@@ -222,7 +222,8 @@ def test_a_users_script_is_checked_strictly(tmp_path: Path) -> None:
     config = tmp_path / "mypy.ini"
     config.write_text(f"[mypy]\nstrict = true\nmypy_path = {ROOT / 'packages/python/src'}\n")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", str(config), "--cache-dir", str(tmp_path / "cache"),
+        [sys.executable, "-m", "mypy", "--config-file", str(config),
+         "--cache-dir", str(Path(sys.prefix) / "mypy-of-a-user"),
          "script.py", "wrong.py"],
         cwd=tmp_path,
         capture_output=True,

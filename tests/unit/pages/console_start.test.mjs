@@ -17,10 +17,14 @@ test("a console that is not set up, or whose service is away, says so instead of
     if (answers.length) return new Response("", { status: answers.shift() });
     throw new TypeError("no network");
   };
-  const answers = [503];
+  const answers = [404, 503];
   await import("../../../gateway/pages/console/console.js");
   assert.match(main.textContent, /This page is not set up here/);
   assert.ok(main.querySelector("button"));
+  // Its service is away, or too much was asked of it, which is no word about how it is set up: it is tried again.
+  await import("../../../gateway/pages/console/console.js?starting");
+  assert.ok(main.querySelector('[data-code="OFFLINE"]'), main.textContent);
+  assert.doesNotMatch(main.textContent, /not set up/);
   await import("../../../gateway/pages/console/console.js?away");
   assert.ok(main.querySelector('[data-code="OFFLINE"]'), main.textContent);
 });

@@ -16,7 +16,9 @@ from ecarus.remotecontrol.door.v1 import (
     error_reason_pb2,
 )
 
+from services.audit.domain import sentences
 from services.failure_texts import Language, failure_words
+from services.status.domain import update_origins
 
 PAGES = Path(__file__).resolve().parents[3] / "gateway" / "pages"
 LANGUAGES = ("en", "ko")
@@ -134,6 +136,23 @@ def test_every_word_of_the_contract_has_one_for_people(group: str) -> None:
     known = {**shared_words("en"), **words(PAGES / "words" / "console", "en")}
     names = {name for name in ENUMS[group].DESCRIPTOR.values_by_name if not name.endswith("UNSPECIFIED")}
     assert {f"{group}.{name}" for name in names} <= known.keys()
+
+
+def test_what_the_service_tells_in_english_has_words_by_its_code() -> None:
+    """The audit's sentences and the alerts: a new one is told in every language, or this says so."""
+    known = words(PAGES / "words" / "console", "en").keys()
+    told = {
+        **dict.fromkeys(f"wanted.{each}" for each in sentences._WANTED),
+        **dict.fromkeys(f"because.{each}" for each in sentences._BECAUSE),
+        **dict.fromkeys(f"happened.{each}" for each in (*sentences._ENDED, *sentences._DONE)),
+        **dict.fromkeys(f"alert.{each}" for each in update_origins._ACCESS_ALERTS),
+        **dict.fromkeys(f"alert.{each}" for each in update_origins._STATUS_ALERTS),
+        **dict.fromkeys(f"alert.{each}" for each in update_origins._COMPONENT_ALERTS),
+        f"alert.{update_origins.UNKNOWN_FAULT}": None,
+        f"alert.{update_origins.UPDATES_RESET}": None,
+    }
+    groups = {key.partition(".")[0] for key in told}
+    assert {key for key in known if key.partition(".")[0] in groups} == told.keys()
 
 
 @pytest.mark.parametrize("language", list(Language))

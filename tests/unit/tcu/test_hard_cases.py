@@ -15,7 +15,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 from tests.tcu.body import Body
 from tests.tcu.disk import Disk
 from tests.tcu.orders import ANSWERED, WITH_SESSION, Epoch, Gate, Order
-from tests.tcu.wire import RefusedError, Trust
+from tests.tcu.wire import RefusedError, Trust, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ VECTORS = Path("protocol/vectors")
 UNIT = Path("tests/tcu")
 FILES = {
     name: json.loads((VECTORS / name).read_text())
-    for name in ("orders.json", "requests.json", "manifests.json")
+    for name in ("orders.json", "requests.json", "manifests.json", "sealed_manifests.json")
 }
 KEYS = json.loads((VECTORS / "keys.json").read_text())
 ROOT = bytes.fromhex(KEYS["ed25519"]["root"]["public"])
@@ -84,6 +84,18 @@ def test_manifests(case: dict[str, Any]) -> None:
     trust = Trust.read(bytes.fromhex(context["root"]), bytes.fromhex(context["manifest"]))
     wall = case.get("wallSeconds", context["wallSeconds"])
     assert said(lambda: trust.adopt(bytes.fromhex(case["endorsed"]), wall) and "ACCEPTED") == case["expect"]
+
+
+@named("sealed_manifests.json")
+def test_delivered_manifests(case: dict[str, Any]) -> None:
+    context = FILES["sealed_manifests.json"]["context"]
+    one, trust, _ = harness(context, case)
+
+    def adopt() -> str:
+        endorsed = unseal(bytes.fromhex(case["sealed"]), one.seal_key, context["vin"])
+        return trust.adopt(endorsed, context["wallSeconds"]) and "ACCEPTED"
+
+    assert said(adopt) == case["expect"]
 
 
 def rows() -> list[list[str]]:

@@ -37,16 +37,17 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def test_the_types_are_those_of_the_openapi_document(tmp_path: Path) -> None:
+def test_the_types_are_those_of_the_documents(tmp_path: Path) -> None:
     modules = development_modules(CLIENT)
     folder = tmp_path / "packages" / CLIENT
     folder.mkdir(parents=True)
     (folder / "types.mjs").write_text((ROOT / "packages" / CLIENT / "types.mjs").read_text())
     (folder / "node_modules").symlink_to(modules)
     (tmp_path / "gen").symlink_to(ROOT / "gen")
-    played(["node", "types.mjs", "fresh.ts"], folder)
-    committed = ROOT / "packages" / CLIENT / "src" / "openapi.ts"
-    assert (folder / "fresh.ts").read_text() == committed.read_text(), "make generate-typescript"
+    played(["node", "types.mjs", str(tmp_path)], folder)
+    for name in ("openapi.ts", "asyncapi.ts"):
+        committed = ROOT / "packages" / CLIENT / "src" / name
+        assert (tmp_path / name).read_text() == committed.read_text(), "make generate-typescript"
 
 
 def test_the_client_keeps_its_rules(client: Path) -> None:

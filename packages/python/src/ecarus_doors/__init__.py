@@ -10,12 +10,14 @@ happened all the same; `models` has the API's messages and words.
 from ecarus_doors import models
 from ecarus_doors._async.client import Doors
 from ecarus_doors._async.watch import AsyncEventStream as EventStream
+from ecarus_doors._async.watch_many import AsyncEventFeed as EventFeed
 from ecarus_doors._core.auth import ClientCredentials, DpopKey, RefreshToken
 from ecarus_doors._core.events import Event, StreamEnd
 from ecarus_doors._core.results import CommandResult
 from ecarus_doors._core.retries import NO_RETRIES, Retries
 from ecarus_doors._sync.client import DoorsSync
 from ecarus_doors._sync.watch import SyncEventStream as EventStreamSync
+from ecarus_doors._sync.watch_many import SyncEventFeed as EventFeedSync
 from ecarus_doors._version import VERSION
 from ecarus_doors.errors import (
     AuthenticationError,
@@ -46,6 +48,8 @@ __all__ = [
     "DoorsSync",
     "DpopKey",
     "Event",
+    "EventFeed",
+    "EventFeedSync",
     "EventStream",
     "EventStreamSync",
     "InvalidAnswerError",

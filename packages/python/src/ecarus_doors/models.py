@@ -86,6 +86,13 @@ __all__ = [
     "FailureReason",
     "FieldError",
     "FleetComparison",
+    "FleetComponentFailures",
+    "FleetDoorFailures",
+    "FleetFailureBucket",
+    "FleetFailureCause",
+    "FleetFailures",
+    "FleetModelFailures",
+    "FleetTotals",
     "GearPosition",
     "GrantKind",
     "GrantSchedule",
@@ -1694,6 +1701,123 @@ class FleetComparison(Model):
     """Failures of commands, 0-1."""
     minimum_vehicles: int
     """So many other vehicles, or more, are behind each figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetComponentFailures(Model):
+    """FleetComponentFailures."""
+
+    component: FailureComponent
+    failures: int
+    share: float
+    """Of all failures, 0-1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetDoorFailures(Model):
+    """What vehicles said of a door that did not do what was asked."""
+
+    door_id: str
+    """driver, passenger, rearLeft, rearRight or trunk."""
+    failures: int
+    reasons: Sequence[ReasonCount]
+    """Most frequent first. Those that too few vehicles had are in `failures` alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFailureBucket(Model):
+    """A part of the period, in which enough vehicles were commanded: a day, of 90d a week (UTC)."""
+
+    commands: int
+    failures: int
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFailureCause(Model):
+    """A reason for which commands of many vehicles failed."""
+
+    failure_reason: FailureReason
+    component: FailureComponent
+    failures: int
+    """Commands that failed for it."""
+    share: float
+    """Of all failures, 0-1."""
+    failure_rate: float
+    """Failures for it of commands, 0-1."""
+    title: str
+    """What happened, in a few words."""
+    cause: str
+    """Why, most likely."""
+    guidance: str
+    """What to do about it."""
+    fleet_failure_rate: float | None = None
+    """The same of all models, where one is asked about. Absent where too few vehicles had it."""
+    previous_failure_rate: float | None = None
+    """The same in the period before. Absent where too few vehicles had it then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFailures(Model):
+    """Why lock and unlock commands failed in the fleet, or of a model. It is about no vehicle and no person:
+    each figure is of `minimumVehicles` or more, and what fewer had is counted together with the rest.
+    """
+
+    period: str
+    """7d, 30d or 90d."""
+    language: str
+    """en or ko: of title, cause and guidance."""
+    minimum_vehicles: int
+    """So many vehicles, or more, are behind each figure."""
+    causes: Sequence[FleetFailureCause]
+    """Most frequent first."""
+    other_failures: int
+    """Failures whose reasons too few vehicles had."""
+    doors: Sequence[FleetDoorFailures]
+    """Most frequent first."""
+    components: Sequence[FleetComponentFailures]
+    """Most frequent first."""
+    buckets: Sequence[FleetFailureBucket]
+    """Oldest first. Those in which too few vehicles were commanded are left out."""
+    models: Sequence[FleetModelFailures]
+    """Most commands first. Empty where one model was asked about."""
+    model: str | None = None
+    """The model that was asked about. Absent for all of them."""
+    from_: datetime | None = None
+    to: datetime | None = None
+    counted_until: datetime | None = None
+    """Commands that ended by then are counted."""
+    totals: FleetTotals | None = None
+    """Absent where fewer vehicles were commanded; then all else is empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetModelFailures(Model):
+    """FleetModelFailures."""
+
+    model: str
+    """"unknown" for vehicles that no file is for; "other" for the models with too few vehicles, together."""
+    commands: int
+    failures: int
+    failure_rate: float
+    """Failures of commands, 0-1."""
+    reasons: Sequence[ReasonCount]
+    """Most frequent first. Those that too few vehicles had are in `failures` alone."""
+    times_fleet: float | None = None
+    """That of the whole fleet is 1. Absent where nothing failed in the fleet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetTotals(Model):
+    """Lock and unlock commands of many vehicles."""
+
+    commands: int
+    failures: int
+    failure_rate: float
+    """Failures of commands, 0-1."""
+    previous_failure_rate: float | None = None
+    """The same in the period before. Absent where it is known of too few vehicles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -230,15 +230,16 @@ def _readable(rows: Iterable[Any]) -> Iterator[EndedRequest]:
                 CommandAction(row.action),
                 Status(row.status),
                 row.requested_at,
-                _reason(row.failure_reason),
+                reason_of(row.failure_reason),
                 tuple(
-                    DoorResult(door, success, locked, _reason(reason))
+                    DoorResult(door, success, locked, reason_of(reason))
                     for door, success, locked, reason in json.loads(row.door_results or "[]")
                 ),
             )
 
 
-def _reason(word: str | None) -> FailureReason | None:
+def reason_of(word: str | None) -> FailureReason | None:
+    """Return the reason of this name; None of none. One that a newer replica wrote counts as INTERRUPTED."""
     if not word:
         return None
     return FailureReason(word) if word in _REASONS else _UNREADABLE
@@ -252,20 +253,25 @@ def _of_vehicle(connection: Connection, query: FailureQuery) -> tuple[list[tuple
     grouped = (columns.hour, columns.action, columns.reason, columns.door)
     counted = select(*grouped, func.sum(columns.requests).label("requests")).where(*matching)
     rows = connection.execute(counted.group_by(*grouped)).all()
-    until = select(counted_until.c.at).where(counted_until.c.name == _MARK)
-    at = connection.execute(until).scalar_one_or_none()
-    # Where nothing waits to be counted, all is counted that has ended by now.
-    is_complete = not _next(connection, _position(connection), query.now)
-    settled = query.now if connection.dialect.name == "sqlite" else query.now - _SETTLED
+    until = counted_to(connection, query.now)
     counted_by = Counter[CountKey]()
     for row in rows:
         if row.action in _ACTIONS:
-            key = CountKey(row.hour, CommandAction(row.action), _reason(row.reason), row.door)
+            key = CountKey(row.hour, CommandAction(row.action), reason_of(row.reason), row.door)
             counted_by[key] += int(row.requests)
     counts = list(counted_by.items())
     if query.begins_within_hour:
         counts += _of_first_hour(connection, query)
-    return counts, settled if is_complete or at is None else at
+    return counts, until
+
+
+def counted_to(connection: Connection, now: datetime) -> datetime:
+    """Return until when all that ended is counted. Where nothing waits to be counted, that is now."""
+    until = select(counted_until.c.at).where(counted_until.c.name == _MARK)
+    at: datetime | None = connection.execute(until).scalar_one_or_none()
+    is_complete = not _next(connection, _position(connection), now)
+    settled = now if connection.dialect.name == "sqlite" else now - _SETTLED
+    return settled if is_complete or at is None else at
 
 
 def _of_first_hour(connection: Connection, query: FailureQuery) -> list[tuple[CountKey, int]]:
@@ -306,7 +312,7 @@ def _of_model(
     commands = sum(found.values())
     failures = Counter[FailureReason]()
     for word, count in found.items():
-        reason = _reason(word)
+        reason = reason_of(word)
         if reason and _has_vehicles(connection, vehicles, _cell(model, word, since, without)):
             failures[reason] += count
     return FleetCounts(commands, commands - found.get("", 0), failures, vehicles)

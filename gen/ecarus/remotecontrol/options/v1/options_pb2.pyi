@@ -127,8 +127,8 @@ class Access(_message.Message):
     agents, and to API keys, which nobody has signed in with.
     """
     watches_people: _builtins.bool
-    """Of a public RPC: it is about people's accounts, and no vehicle. For employees, whose token says that they are, and for
-    agents about their customer; their token's scope must name the action.
+    """Of a public RPC: it is about people's accounts, or the fleet as a whole, and no vehicle. For employees, whose token
+    says that they are, and for agents about their customer; their token's scope must name the action.
     """
     media_type: _builtins.str
     """Of a public RPC that answers with an HttpBody: the media type of what it answers."""
@@ -224,11 +224,20 @@ class Problem(_message.Message):
     GRPC_CODE_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    GUIDANCE_FIELD_NUMBER: _builtins.int
+    MAY_HAVE_ACTED_FIELD_NUMBER: _builtins.int
     http_status: _builtins.int
     grpc_code: _code_pb2.Code.ValueType
     title: _builtins.str
     retryable: _builtins.bool
     """The same request may succeed later, and sending it again is safe."""
+    remedy: _builtins.str
+    """What whoever wrote the client does about it, in English. Between backticks stands what is sent to the letter."""
+    guidance: _builtins.str
+    """What the client may say to its user, in English."""
+    may_have_acted: _builtins.bool
+    """A request that is answered so may have been carried out all the same; `mayHaveSucceeded` of the answer says it of that request."""
     def __init__(
         self,
         *,
@@ -236,10 +245,13 @@ class Problem(_message.Message):
         grpc_code: _code_pb2.Code.ValueType = ...,
         title: _builtins.str = ...,
         retryable: _builtins.bool = ...,
+        remedy: _builtins.str = ...,
+        guidance: _builtins.str = ...,
+        may_have_acted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status", "retryable", b"retryable", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "guidance", b"guidance", "http_status", b"http_status", "may_have_acted", b"may_have_acted", "remedy", b"remedy", "retryable", b"retryable", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

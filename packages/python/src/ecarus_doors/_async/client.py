@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import ssl
+from typing import TYPE_CHECKING, Literal, Self
 
 import httpx
 
@@ -12,6 +13,7 @@ from ecarus_doors._async.runtime import AsyncHttp, AsyncTransport
 from ecarus_doors._async.session import AsyncSession
 from ecarus_doors._async.tokens import AsyncTokens
 from ecarus_doors._async.watch import AsyncEventStream
+from ecarus_doors._async.watch_many import AsyncEventFeed
 from ecarus_doors._core.auth import ClientCredentials, RefreshToken
 from ecarus_doors._core.retries import Retries
 from ecarus_doors._core.settings import (
@@ -27,7 +29,7 @@ from ecarus_doors._core.settings import (
 )
 
 if TYPE_CHECKING:
-    import ssl
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ecarus_doors._async.tokens import AsyncStepUp, AsyncTokenSource
@@ -71,19 +73,20 @@ class Doors(AsyncPeople):
             raise ValueError("either token or api_key says who asks")
         if isinstance(source, ClientCredentials | RefreshToken):
             check_transport(source.token_url, "token_url")
+        tls = trust(verify)
         self._settings = ClientSettings(
             origin=checked_origin(base_url),
+            tls=tls if isinstance(tls, ssl.SSLContext) else None,
             retries=retries or Retries(),
             timeout=httpx.Timeout(timeout),
             user_agent=f"{user_agent} {USER_AGENT}" if user_agent else USER_AGENT,
             heartbeat_timeout=heartbeat_timeout,
             longest_answer=longest_answer,
         )
-        self._http = AsyncHttp(
-            verify=trust(verify), limits=limits, timeout=self._settings.timeout, transport=transport
-        )
+        self._http = AsyncHttp(verify=tls, limits=limits, timeout=self._settings.timeout, transport=transport)
         tokens = AsyncTokens(source, self._http, dpop=dpop, on_step_up=on_step_up)
-        super().__init__(AsyncRawDoors(AsyncSession(self._http, self._settings, tokens)))
+        self._session = AsyncSession(self._http, self._settings, tokens)
+        super().__init__(AsyncRawDoors(self._session))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings.origin!r})"
@@ -108,4 +111,16 @@ class Doors(AsyncPeople):
             retries=self._settings.retries,
             last_event_id=last_event_id,
             give_up_seconds=give_up_seconds,
+        )
+
+    def watch_many(
+        self,
+        vins: Iterable[str],
+        *,
+        types: Sequence[Literal["DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE", "SYSTEM_ALERT"]] | None = None,
+        last_event_ids: Mapping[str, str] | None = None,
+    ) -> AsyncEventFeed:
+        """Return the live updates of up to 200 vehicles, over one WebSocket (extra `websocket`)."""
+        return AsyncEventFeed(
+            self._session, vins, retries=self._settings.retries, types=types, last_event_ids=last_event_ids
         )

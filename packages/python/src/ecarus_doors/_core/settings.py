@@ -30,6 +30,7 @@ class ClientSettings:
 
     origin: str
     retries: Retries = field(default_factory=Retries)
+    tls: ssl.SSLContext | None = None
     timeout: httpx.Timeout = field(default_factory=lambda: TIMEOUT)
     user_agent: str = USER_AGENT
     longest_answer: int = LONGEST_ANSWER

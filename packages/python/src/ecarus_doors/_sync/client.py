@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import ssl
+from typing import TYPE_CHECKING, Literal, Self
 
 import httpx
 
@@ -13,6 +14,7 @@ from ecarus_doors._sync.runtime import SyncHttp, SyncTransport
 from ecarus_doors._sync.session import SyncSession
 from ecarus_doors._sync.tokens import SyncTokens
 from ecarus_doors._sync.watch import SyncEventStream
+from ecarus_doors._sync.watch_many import SyncEventFeed
 from ecarus_doors._core.auth import ClientCredentials, RefreshToken
 from ecarus_doors._core.retries import Retries
 from ecarus_doors._core.settings import (
@@ -28,7 +30,7 @@ from ecarus_doors._core.settings import (
 )
 
 if TYPE_CHECKING:
-    import ssl
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ecarus_doors._sync.tokens import SyncStepUp, SyncTokenSource
@@ -72,19 +74,20 @@ class DoorsSync(SyncPeople):
             raise ValueError("either token or api_key says who asks")
         if isinstance(source, ClientCredentials | RefreshToken):
             check_transport(source.token_url, "token_url")
+        tls = trust(verify)
         self._settings = ClientSettings(
             origin=checked_origin(base_url),
+            tls=tls if isinstance(tls, ssl.SSLContext) else None,
             retries=retries or Retries(),
             timeout=httpx.Timeout(timeout),
             user_agent=f"{user_agent} {USER_AGENT}" if user_agent else USER_AGENT,
             heartbeat_timeout=heartbeat_timeout,
             longest_answer=longest_answer,
         )
-        self._http = SyncHttp(
-            verify=trust(verify), limits=limits, timeout=self._settings.timeout, transport=transport
-        )
+        self._http = SyncHttp(verify=tls, limits=limits, timeout=self._settings.timeout, transport=transport)
         tokens = SyncTokens(source, self._http, dpop=dpop, on_step_up=on_step_up)
-        super().__init__(SyncRawDoors(SyncSession(self._http, self._settings, tokens)))
+        self._session = SyncSession(self._http, self._settings, tokens)
+        super().__init__(SyncRawDoors(self._session))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings.origin!r})"
@@ -109,4 +112,16 @@ class DoorsSync(SyncPeople):
             retries=self._settings.retries,
             last_event_id=last_event_id,
             give_up_seconds=give_up_seconds,
+        )
+
+    def watch_many(
+        self,
+        vins: Iterable[str],
+        *,
+        types: Sequence[Literal["DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE", "SYSTEM_ALERT"]] | None = None,
+        last_event_ids: Mapping[str, str] | None = None,
+    ) -> SyncEventFeed:
+        """Return the live updates of up to 200 vehicles, over one WebSocket (extra `websocket`)."""
+        return SyncEventFeed(
+            self._session, vins, retries=self._settings.retries, types=types, last_event_ids=last_event_ids
         )

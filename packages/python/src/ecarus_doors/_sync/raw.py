@@ -847,6 +847,53 @@ class SyncRawDoors:
         )
         return self._session.stream(call)
 
+    def get_fleet_failures(
+        self,
+        *,
+        period: Literal["7d", "30d", "90d"] | None = None,
+        language: Literal["en", "ko"] | None = None,
+        model: str | None = None,
+        correlation_id: str | None = None,
+    ) -> models.FleetFailures:
+        """Causes per period, door, component and model, compared with the fleet and with the period before: `GET
+        /api/v1/remotecontrol/fleet/failures`.
+
+        Causes per period, door, component and model, compared with the fleet and with the period before.
+        """
+        call: Call[models.FleetFailures] = Call(
+            "getFleetFailures",
+            "GET",
+            "/api/v1/remotecontrol/fleet/failures",
+            query={"period": period, "language": language, "model": model},
+            answers={200: models.FleetFailures},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
+    def get_fleet_failures_table(
+        self,
+        *,
+        period: Literal["7d", "30d", "90d"] | None = None,
+        language: Literal["en", "ko"] | None = None,
+        model: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
+        """The same as a table: CSV (RFC 4180, UTF-8), a line for each model, reason and door that enough
+        vehicles had: `GET /api/v1/remotecontrol/fleet/failures.csv`.
+
+        The same as a table: CSV (RFC 4180, UTF-8), a line for each model, reason and door that enough
+        vehicles had.
+        """
+        call: Call[str] = Call(
+            "getFleetFailuresTable",
+            "GET",
+            "/api/v1/remotecontrol/fleet/failures.csv",
+            query={"period": period, "language": language, "model": model},
+            answers={200: str},
+            correlation_id=correlation_id,
+        )
+        return self._session.send(call)
+
     def list_vehicles(self, *, correlation_id: str | None = None) -> models.PersonVehicleList:
         """The vehicles on which the caller has a right now: `GET /api/v1/remotecontrol/vehicles`.
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ecarus_doors._sync.bodies import read_body
-from ecarus_doors._sync.runtime import SyncHttp, sleep
+from ecarus_doors._sync.runtime import SyncHttp, SyncSocket, sleep
 from ecarus_doors._core.events import EventParser, ServerSentEvent
 from ecarus_doors._core.exchange import Answered, Exchange, RenewToken, SendAgain, StepUp
 from ecarus_doors._core.retries import NO_RETRIES
-from ecarus_doors.errors import InvalidAnswerError
+from ecarus_doors._core.sockets import SocketLostError, SocketRefusedError
+from ecarus_doors.errors import AuthenticationError, InvalidAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -90,6 +91,33 @@ class SyncSession:
                 response.close()
             if not isinstance(step, Answered):
                 self._follow(step)
+
+    def open_socket(self, call: Call[T]) -> SyncSocket:
+        """Open a WebSocket once. Raise DoorsError where it does not open."""
+        exchange = Exchange(call, NO_RETRIES, seconds=0.0)
+        settings, url = self._settings, self._settings.origin + call.target()
+        while True:
+            exchange.begin()
+            headers = {"X-Correlation-ID": exchange.correlation_id, **self._tokens.headers("GET", url)}
+            step: Answered[T] | SendAgain | RenewToken | StepUp
+            try:
+                return SyncSocket.open(
+                    f"ws{url.removeprefix('http')}",
+                    headers,
+                    settings.tls if url.startswith("https") else None,
+                    settings.user_agent,
+                    settings.timeout.connect or 10.0,
+                )
+            except SocketRefusedError as refused:
+                step = exchange.on_answer(refused.status, refused.headers, refused.body)
+            except SocketLostError as lost:
+                step = exchange.on_no_answer(lost.reason, was_sent=False)
+            if not isinstance(step, Answered):
+                self._follow(step)
+
+    def renew_token(self, code: str) -> None:
+        """Have the next request go with another token. Raise AuthenticationError where there is none."""
+        self._tokens.renew(AuthenticationError("the sign-in has ended", code=code))
 
     def _opened(
         self, exchange: Exchange[T], *, waits: float = 0.0, is_stream: bool = False
