@@ -33,6 +33,8 @@ WIDTHS = {"phone": 390, "desk": 1280}
 SCREENSHOTS = Path(folder) if (folder := os.environ.get("DOORS_SCREENSHOTS")) else None
 """A folder that is there, outside of the repository."""
 _STEP_SECONDS = 30
+_TYPING_SECONDS = 15
+"""So long a code is good at least once it is shown."""
 _last_steps: dict[str, int] = {}
 
 
@@ -100,7 +102,7 @@ def account(mesh: Mesh, name: str) -> dict[str, Any]:
 async def code_of(mesh: Mesh, name: str) -> str:
     """A code that was not used yet. The issuer takes those of one step before and after now, each once."""
     secret = account(mesh, name)["totpSecret"]
-    step = max(int(time.time()) // _STEP_SECONDS - 1, _last_steps.get(secret, 0) + 1)
+    step = max(int(time.time() + _TYPING_SECONDS) // _STEP_SECONDS - 1, _last_steps.get(secret, 0) + 1)
     # All three are used: an app shows the next one then, too.
     await asyncio.sleep(max(0.0, (step - 1) * _STEP_SECONDS - time.time() + 0.1))
     _last_steps[secret] = step
@@ -117,7 +119,8 @@ async def fill(page: ChromiumPage, action: str, **values: str) -> None:
 
 
 async def show_code(page: ChromiumPage, mesh: Mesh, name: str) -> None:
-    """Show the second factor on the issuer's page."""
+    """Show the second factor on the issuer's page: a code of when it asks for one."""
+    await page.until("document.querySelector('form[action=\"/sign-in/totp\"]') !== null")
     await fill(page, "/sign-in/totp", code=await code_of(mesh, name))
 
 

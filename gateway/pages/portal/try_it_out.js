@@ -14,6 +14,8 @@ function without(ways) {
 export function forSwagger(document) {
   const spec = structuredClone(document);
   for (const name of NOT_FOR_SWAGGER) delete spec.components?.securitySchemes?.[name];
+  // The catalogue of problems, which every refusal of every endpoint refers to, is not shown here: with it an endpoint is slow to open.
+  delete spec.components?.schemas?.Problem?.["x-problems"];
   if (spec.security) spec.security = without(spec.security);
   for (const operation of Object.values(spec.paths ?? {}).flatMap((path) => Object.values(path))) {
     if (Array.isArray(operation?.security)) operation.security = without(operation.security);

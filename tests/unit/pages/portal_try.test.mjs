@@ -7,13 +7,14 @@ import { fetchToShow, forSwagger, headerOf } from "../../../gateway/pages/portal
 
 test("the ways that Swagger UI cannot go are left out, everywhere, and of what is given to it alone", () => {
   const document = {
-    components: { securitySchemes: { bearer: {}, ticket: {}, signIn: {}, dpop: {}, dpopProof: {} } },
+    components: { securitySchemes: { bearer: {}, ticket: {}, signIn: {}, dpop: {}, dpopProof: {} }, schemas: { Problem: { type: "object", "x-problems": [{}] } } },
     security: [{ bearer: [] }, { dpop: [], dpopProof: [] }, { signIn: [] }],
     paths: { "/a": { parameters: [], get: { security: [{ ticket: [] }, { signIn: ["x"] }, { bearer: ["x"] }] }, post: {} } },
   };
   const before = structuredClone(document);
   const spec = forSwagger(document);
   assert.deepEqual(Object.keys(spec.components.securitySchemes), ["bearer", "ticket"]);
+  assert.deepEqual(spec.components.schemas.Problem, { type: "object" });
   assert.deepEqual(spec.security, [{ bearer: [] }]);
   assert.deepEqual(spec.paths["/a"].get.security, [{ ticket: [] }, { bearer: ["x"] }]);
   assert.deepEqual(spec.paths["/a"].post, {});
