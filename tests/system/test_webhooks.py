@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import standardwebhooks
+from typer.testing import CliRunner
 
+from doorctl.__main__ import app as app_of_doorctl
 from mesh.sandbox_fleet import SAMPLE_KEY
 from tests.support.app import SAMPLE, App, Car, eventually
 from tests.support.phones import OWNER
@@ -110,6 +113,32 @@ def test_a_partner_from_registering_to_reviving(mesh: Mesh, partner: PartnerSide
     assert partner.ask("/system/replay", "POST", replay).json()["replayed"] == 1
     ids = [each["message"]["data"]["data"]["commandId"] for each in partner.received("command.finished", 3)]
     assert set(ids) == {first, second, third}
+
+
+def test_a_key_as_the_page_makes_it_registers_webhooks(mesh: Mesh) -> None:
+    def doorctl(*words: str) -> str:
+        done = CliRunner().invoke(app_of_doorctl, words, env={"DOORS_DATA_DIR": str(mesh.data)})
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    (line,) = blocks("docs/webhooks.md", "## Who")
+    program, *words = shlex.split(line)
+    assert program == "bin/doorctl"
+    made = json.loads(doorctl(*words, "--json"))
+    key = made["apiKey"]["keyId"]
+    side, other = (PartnerSide(mesh, name, made["key"]) for name in ("operated", "operated-2"))
+    try:
+        for each in (side, other):
+            asked = eventually(
+                lambda e=each: (a := e.ask(f"/{e.name}", "PUT", {"url": e.hook})).status_code == 200 and a
+            )
+            assert asked.json()["webhookId"] == each.name
+            each.becomes("ACTIVE")
+    finally:
+        for each in (side, other):
+            each.ask(f"/{each.name}", "DELETE")
+            httpx.delete(each.hook, timeout=10)
+        doorctl("key", "revoke", key)
 
 
 def test_it_is_the_one_of_its_key_and_url_are_judged(mesh: Mesh, partner: PartnerSide) -> None:
