@@ -115,7 +115,7 @@ def test_a_partner_from_registering_to_reviving(mesh: Mesh, partner: PartnerSide
     assert set(ids) == {first, second, third}
 
 
-def test_a_key_as_the_page_makes_it_registers_webhooks(mesh: Mesh) -> None:
+def test_a_key_as_the_page_makes_it_registers_one_and_operators_list_stop_and_enable_it(mesh: Mesh) -> None:
     def doorctl(*words: str) -> str:
         done = CliRunner().invoke(app_of_doorctl, words, env={"DOORS_DATA_DIR": str(mesh.data)})
         assert done.exit_code == 0, done.output
@@ -134,6 +134,19 @@ def test_a_key_as_the_page_makes_it_registers_webhooks(mesh: Mesh) -> None:
             )
             assert asked.json()["webhookId"] == each.name
             each.becomes("ACTIVE")
+        listed = doorctl("webhook", "list", "--principal", OWNER)
+        host = f"127.0.0.1:{mesh.ports.phones}"
+        assert f"{OWNER} operated --key {key} {host} ACTIVE\n" in listed
+        one = (OWNER, "operated", "--key", key)
+        assert " DISABLED, OPERATOR since " in doorctl("webhook", "stop", *one, "--reason", "to try it")
+        shown = side.shown()
+        assert (shown["state"], shown["disabledReason"]) == ("DISABLED", "OPERATOR")
+        (told,) = other.received("webhook.disabled")
+        assert told["message"]["data"] == {"webhookId": "operated", "url": side.hook, "reason": "OPERATOR"}
+        refused = side.ask("/operated/enable", "POST")
+        assert (refused.status_code, refused.json()["code"]) == (409, "WEBHOOK_STOPPED")
+        doorctl("webhook", "enable", *one)
+        side.becomes("ACTIVE")
     finally:
         for each in (side, other):
             each.ask(f"/{each.name}", "DELETE")
