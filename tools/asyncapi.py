@@ -11,7 +11,7 @@ from tools.asyncapi_socket import SocketPart
 from tools.asyncapi_stream import StreamPart
 from tools.asyncapi_updates import EXAMPLES, UpdateSchemas
 from tools.asyncapi_vehicle import VehiclePart
-from tools.asyncapi_webhooks import MESSAGE, WebhookPart
+from tools.asyncapi_webhooks import WebhookPart
 from tools.contract_version import contract_version
 from tools.openapi_schemas import Schema, SchemaSource
 from tools.vehicle_schemas import VehicleSchemas
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 VERSION = "3.0.0"
 ABOUT = (
-    "What comes by itself: live updates of vehicles as Server-Sent Events and over a WebSocket, and what "
-    "cloud and vehicles say to each other over NATS and MQTT.\n\n"
+    "What comes by itself: live updates of vehicles as Server-Sent Events, over a WebSocket and posted to "
+    "webhooks, and what cloud and vehicles say to each other over NATS and MQTT.\n\n"
     "Requests and their answers are in `/openapi.json`. Schemas are JSON Schema as draft 7 and 2020-12 read it "
     "alike. A reader passes over members that it does not know: messages only grow."
 )
@@ -72,7 +72,7 @@ def document(contract: Contract, image: Any, rules: Any) -> str:
     parts = (
         StreamPart(updates, contract, image, examples),
         SocketPart(updates, contract, examples),
-        *((WebhookPart(updates, schemas, examples),) if schemas.has(MESSAGE) else ()),
+        WebhookPart(updates, schemas, examples),
         VehiclePart(vehicle, examples),
     )
     if unknown := set(examples) - {name for part in parts for name in part.messages}:

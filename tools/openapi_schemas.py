@@ -134,10 +134,6 @@ class SchemaSource:
         """Return a message's comment."""
         return self.as_json(self._messages[message][1])
 
-    def has(self, message: str) -> bool:
-        """Return whether the contract has this message."""
-        return message in self._messages
-
     def words_of(self, message: str, field: str) -> list[str]:
         """Return the texts that the rules of a list of texts allow."""
         (found,) = (each for each in self.fields_of(message) if each.name == field)

@@ -5063,6 +5063,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ - */
                 webhookId: string;
             };
             cookie?: never;
@@ -5095,6 +5096,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "url": "https://example.com/doors",
+                 *       "eventTypes": [
+                 *         "command.finished"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewWebhook"];
             };
         };
@@ -5118,6 +5127,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ - */
                 webhookId: string;
             };
             cookie?: never;
@@ -5143,6 +5153,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ - */
                 webhookId: string;
             };
             cookie?: never;
@@ -5168,6 +5179,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ - */
                 webhookId: string;
             };
             cookie?: never;
@@ -5193,6 +5205,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ - */
                 webhookId: string;
             };
             cookie?: never;
@@ -5225,6 +5238,7 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ - */
                 webhookId: string;
             };
             cookie?: never;
@@ -5250,12 +5264,18 @@ export interface operations {
                 "X-Correlation-ID"?: components["parameters"]["CorrelationId"];
             };
             path: {
+                /** @description What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ - */
                 webhookId: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "since": "2026-01-12T14:30:00Z"
+                 *     }
+                 */
                 "application/json": components["schemas"]["WebhookReplay"];
             };
         };

@@ -208,13 +208,13 @@ webhooks = Table(
     Column("disabled_at", Instant),
     Column("last_failure", String(64), nullable=False),
     Column("registered_at", Instant, nullable=False),
-    Column("registered_by", String(64), nullable=False),
+    Column("registration_id", String(64), nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("last_delivered_at", Instant),
     Column("secret", LargeBinary, nullable=False),
     Column("previous_secret", LargeBinary),
     Column("previous_until", Instant),
-    Column("rotated_by", String(64), nullable=False),
+    Column("rotation_id", String(64), nullable=False),
     Column("failures", Integer, nullable=False),
     Column("failing_since", Instant),
     Column("resting_until", Instant),
@@ -225,8 +225,8 @@ webhooks = Table(
     Column("replay", Text),
     UniqueConstraint("person", "key_id", "name"),
 )
-"""Webhooks, of a person or of one of their API keys. `secret` is sealed; `registered_by`, `rotated_by` and `replay` are
-of the request, by its correlation id, that is answered again as it was.
+"""Webhooks, of a person or of one of their API keys. `secret` is sealed. `registration_id`, `rotation_id` and `replay`
+are of the request, by its correlation id, that is answered again as it was.
 """
 
 webhook_changes = Table(

@@ -85,7 +85,7 @@ class SqlWebhooks:
             known = row_named(connection, registrant, name, is_kept=True)
             if known is None:
                 return self._add(connection, registrant, name, wish, correlation_id, most, at)
-            again = known.registered_by == correlation_id
+            again = known.registration_id == correlation_id
             row = _row_of(wish)
             changed = {key: value for key, value in row.items() if getattr(known, key) != value}
             if again and changed:
@@ -126,10 +126,10 @@ class SqlWebhooks:
                 **_row_of(wish),
                 last_failure="",
                 registered_at=at,
-                registered_by=correlation_id,
+                registration_id=correlation_id,
                 updated_at=at,
                 secret=sealed,
-                rotated_by="",
+                rotation_id="",
                 taken_at=at,
                 heartbeat_at=at,
                 **challenged(at),
@@ -179,13 +179,13 @@ class SqlWebhooks:
         def work(connection: Connection) -> RegisteredWebhook:
             known = row_required(connection, registrant, name)
             sealed = bytes(known.secret)
-            if known.rotated_by != correlation_id:
+            if known.rotation_id != correlation_id:
                 _, sealed = self._new_secret(known.id)
                 values = {
                     "secret": sealed,
                     "previous_secret": known.secret,
                     "previous_until": at + SECRET_OVERLAP,
-                    "rotated_by": correlation_id,
+                    "rotation_id": correlation_id,
                     "updated_at": at,
                 }
                 change_row(connection, known.id, values)

@@ -62,6 +62,7 @@ class GetWebhookRequest(_message.Message):
 
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
+    """What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -81,6 +82,7 @@ class DeleteWebhookRequest(_message.Message):
 
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
+    """What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -100,6 +102,7 @@ class RotateWebhookSecretRequest(_message.Message):
 
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
+    """What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -119,6 +122,7 @@ class EnableWebhookRequest(_message.Message):
 
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
+    """What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -138,6 +142,7 @@ class TestWebhookRequest(_message.Message):
 
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
+    """What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ -"""
     def __init__(
         self,
         *,
@@ -160,6 +165,7 @@ class ListWebhookDeliveriesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
+    """What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ -"""
     status: _webhook_pb2.WebhookDeliveryStatus.Value.ValueType
     """Only those."""
     limit: _builtins.int
@@ -200,6 +206,7 @@ class ReplayWebhookRequest(_message.Message):
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     REPLAY_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
+    """What registering the webhook said. 1-64 of A-Z a-z 0-9 . _ -"""
     @_builtins.property
     def replay(self) -> _webhook_pb2.WebhookReplay: ...
     def __init__(
