@@ -47,6 +47,8 @@ SCOPES = (
     "person.data.erase",
     "person.notifications.read",
     "person.notifications.write",
+    "webhooks.read",
+    "webhooks.write",
     "security.watch",
     "security.act",
     "case.read",
@@ -57,8 +59,8 @@ _OF_PAGES = frozenset({"http", "https"})
 DEFAULT_SCOPE = "door"
 SECURITY_SCOPES = frozenset(scope for scope in SCOPES if scope.startswith(("security.", "case.", "fleet.")))
 """Of employees, and of agents about their customer: nobody has them by the scope `door`."""
-PERSON_SCOPES = frozenset(scope for scope in SCOPES if scope.partition(".")[0] == "person")
-"""Of customers about themselves: no agent asks for somebody else's data, or to erase them."""
+PERSON_SCOPES = frozenset(scope for scope in SCOPES if scope.partition(".")[0] in {"person", "webhooks"})
+"""Of customers about themselves: no agent asks for somebody else's data, to erase them, or to be sent what happens."""
 VEHICLE_SCOPES = frozenset(SCOPES) - SECURITY_SCOPES - PERSON_SCOPES
 """What the scope `door` stands for."""
 _SCOPES_OF = {

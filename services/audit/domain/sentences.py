@@ -27,6 +27,7 @@ _LOOKED = {
     "person.consents.read": "looked at what was consented to",
     "person.data.export": "looked at, or took, a copy of their data",
     "person.data.erase": "looked at how far the erasure of their data is",
+    "webhooks.read": "looked at their webhooks",
     "security.watch": "looked at cases of abnormal access",
 }
 _WANTED = {
@@ -56,6 +57,8 @@ _WANTED = {
     "person.consents.write": "give or withdraw a consent",
     "person.data.export": "have a copy of their data",
     "person.data.erase": "have their data erased, or look at that, or take it back",
+    "webhooks.read": "look at their webhooks",
+    "webhooks.write": "change their webhooks",
     "security.watch": "look at cases of abnormal access",
     "security.act": "act on abnormal access",
 }

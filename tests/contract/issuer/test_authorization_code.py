@@ -229,7 +229,7 @@ def test_a_refresh_asks_for_no_more_than_was_granted(issuer: IssuerHarness) -> N
 def test_every_scope_that_access_asks_for_is_given(issuer: IssuerHarness, scope: str) -> None:
     who, client = (
         ("employee-1", "operations")
-        if scope.startswith(("security.", "case."))
+        if scope.startswith(("security.", "case.", "fleet."))
         else ("user-123", "mobile-app")
     )
     asked = {"client": client, "acr_values": TWO_FACTORS, "scope": f"openid {scope}"}
