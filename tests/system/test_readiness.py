@@ -34,6 +34,8 @@ DOORS = {
             "Case",
             "DoorFailure",
             "PushDevice",
+            "FleetFailure",
+            "Webhook",
         ),
     )
 }
