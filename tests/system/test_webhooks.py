@@ -20,7 +20,7 @@ from mesh.sandbox_fleet import SAMPLE_KEY
 from tests.support.app import SAMPLE, App, Car, eventually
 from tests.support.phones import OWNER
 from tests.support.ports import free_port
-from tests.system.documents import ROOT, blocks, paste
+from tests.system.documents import ROOT, blocks, checkout, paste
 from tests.system.test_readme import CURL, moved
 
 if TYPE_CHECKING:
@@ -201,6 +201,23 @@ def test_the_receiver_of_the_page_verifies_what_it_is_sent(tmp_path: Path) -> No
             assert "hello" in process.stdout.readline()
         finally:
             process.terminate()
+
+
+def test_the_pages_lines_go_from_the_first_request_to_a_replay(mesh: Mesh, tmp_path: Path) -> None:
+    (receiver,) = blocks("docs/webhooks.md", "## A receiver in Python", "python")
+    (lines,) = blocks("docs/webhooks.md", "## From the first request to a replay")
+    folder, port = checkout(tmp_path), free_port()
+    (folder / "receiver.py").write_text(receiver, encoding="utf-8")
+    made, token = "$(make -s token USER=user-123)", mesh.token(OWNER)
+    assert made in lines
+    lines = moved(lines, mesh.ports).replace("127.0.0.1:9100", f"127.0.0.1:{port}").replace(made, token)
+    told = paste(f"trap 'kill $RECEIVER' ERR\n{lines}", folder, PORT=str(port))
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert '"whsec_' in told.stdout
+    assert "webhook.test {" in told.stdout
+    assert '"DELIVERED"' in told.stdout
+    assert '"replayed"' in told.stdout
+    assert PartnerSide(mesh, "garage", token).ask("/garage").status_code == 404
 
 
 def test_the_readmes_lines_bring_a_webhook(mesh: Mesh) -> None:
