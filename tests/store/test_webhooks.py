@@ -14,6 +14,7 @@ from sqlalchemy import select
 from protocol.subjects import ACCESS_CHANGED_SUBJECT
 from services.notification.adapters.kept import kept_tables
 from services.notification.adapters.store.tables import holds, webhook_deliveries, webhook_events
+from services.notification.adapters.store.webhook_vehicles import webhooks_erased
 from services.notification.domain.webhooks import (
     CallOutcome,
     CallResult,
@@ -23,6 +24,7 @@ from services.notification.domain.webhooks import (
     TooManyWebhooksError,
     UrlRefusedError,
     VehicleNotReadableError,
+    WebhookEvent,
     WebhookEventUnknownError,
     WebhookNotActiveError,
     WebhookStoppedError,
@@ -552,6 +554,29 @@ async def test_a_person_is_handed_what_is_kept_of_their_webhooks_and_erased(hous
     assert await house.api.listed(ME) == []
     house.caller.says.clear()
     await house.later(minutes=10)
+    assert await house.statuses(by=sharer) == ["DELIVERED"]
+
+
+async def test_of_somebody_who_is_erased_nothing_is_kept_anew(house: WebhookHarness) -> None:
+    sharer = Registrant(SHARER)
+    house.rights.let(sharer)
+    await house.registered(by=sharer)
+    await house.registered(vins=(VIN,))
+
+    async def scrubbed() -> None:
+        """There is no file to look at here."""
+
+    lines = kept_tables(timedelta(days=30), timedelta(days=270))
+    data = SubjectData(
+        house.database, lines, holds, scrubbed, besides=lambda c, person, _: webhooks_erased(c, person)
+    )
+    await data.erase(OWNER, "er-1")
+    await house.tell(house.door())  # before this replica knows of it
+    assert [row async for row in data.rows(OWNER)] == []
+    await house.index.refresh()
+    event = WebhookEvent("key", "shown", "door.status.updated", VIN, house.clock.now(), 1, "{}")
+    assert [each.registrant for each in house.index.targets(event)] == [sharer]
+    await house.settle()
     assert await house.statuses(by=sharer) == ["DELIVERED"]
 
 
