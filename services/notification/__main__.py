@@ -100,6 +100,7 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
         store.holds,
         CLOCK.now,
         audit_outbox=store.audit_outbox,
+        besides=lambda connection, person, _pseudonym: store.webhooks_erased(connection, person),
     )
     rules = DeviceRules(frozenset(senders), settings.devices_per_person, settings.web_push_endpoints.fault_in)
     servicer = server.PushDeviceServicer(

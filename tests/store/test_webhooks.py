@@ -14,6 +14,7 @@ from sqlalchemy import select
 from protocol.subjects import ACCESS_CHANGED_SUBJECT
 from services.notification.adapters.kept import kept_tables
 from services.notification.adapters.store.tables import holds, webhook_deliveries, webhook_events
+from services.notification.adapters.store.webhook_vehicles import webhooks_erased
 from services.notification.domain.webhooks import (
     CallOutcome,
     CallResult,
@@ -22,6 +23,8 @@ from services.notification.domain.webhooks import (
     Registrant,
     TooManyWebhooksError,
     UrlRefusedError,
+    VehicleNotReadableError,
+    WebhookEvent,
     WebhookEventUnknownError,
     WebhookNotActiveError,
     WebhookStoppedError,
@@ -107,7 +110,7 @@ async def test_a_right_that_has_ended_is_sent_nothing_and_one_that_begins_nothin
     await house.tell(house.door())
     await house.settle()
     assert sent(house) == []
-    assert await house.statuses() == ["NOT_ALLOWED"]
+    assert await house.statuses() == []  # nor is it kept to be looked at
     await house.tell(house.door())
     house.clock.advance(1)
     house.rights.let()  # before it was sent, but after it happened
@@ -116,6 +119,58 @@ async def test_a_right_that_has_ended_is_sent_nothing_and_one_that_begins_nothin
     await house.tell(house.door())
     await house.settle()
     assert len(sent(house)) == 1
+
+
+async def test_a_stranger_gets_no_webhook_for_a_vehicle_and_sees_nothing_of_it(house: WebhookHarness) -> None:
+    spy = Registrant(SHARER)
+    for vins in ((VIN,), (OTHER,), (VIN, OTHER)):  # there is one, there is none: it looks the same
+        with pytest.raises(VehicleNotReadableError):
+            await house.api.register(spy, "spy", WebhookWish(URL, vins=vins), "c-1")
+    assert await house.api.listed(spy) == []
+    with pytest.raises(VehicleNotReadableError):
+        await house.api.register(KEY, "spy", WebhookWish(URL, vins=(VIN,)), "c-1")  # not the key's vehicle
+
+
+async def test_a_former_owner_sees_neither_what_happens_nor_how_much_of_it(house: WebhookHarness) -> None:
+    house.rights.let(vin=OTHER)
+    await house.registered(vins=(VIN, OTHER))
+    await house.tell(house.door())
+    await house.settle()
+    began = house.clock.now()
+    house.rights.end()
+    house.caller.says[URL] = DOWN
+    await house.tell(house.door(OTHER))
+    await house.settle()
+    await house.tell(house.door(), house.door())
+    assert await house.statuses() == ["PENDING"] * 3 + ["DELIVERED"]  # its URL rests
+    found, total = await house.api.deliveries(ME, "mine", None, 50, 0)
+    assert ([each.vin for each in found], total) == ([OTHER], 1)
+    assert (await house.api.found(ME, "mine"))[1].waiting == 1
+    assert [backlog.waiting for _, backlog in await house.api.listed(ME)] == [1]
+    replayed = await house.api.replay(ME, "mine", "r-1", after="", since=began)
+    assert replayed.replayed == 1
+    await house.operation.stop(WebhookPlace(OWNER, "", "mine"), "for a while")
+    await house.tell(house.door())
+    assert (await house.statuses())[0] == "HELD"
+    assert (await house.api.deliveries(ME, "mine", DeliveryStatus.HELD, 50, 0)) == ([], 0)
+    house.clock.advance(1)
+    house.rights.let()  # anew, and nothing from before
+    assert (await house.api.deliveries(ME, "mine", None, 50, 0))[1] == 1
+
+
+async def test_who_is_no_owner_sees_nothing_about_access(house: WebhookHarness) -> None:
+    sharer = Registrant(SHARER)
+    house.rights.let(sharer, owner=False)
+    house.rights.let(sharer, OTHER)
+    await house.registered(by=sharer)
+    alert = "ACCESS_ABNORMAL"
+    await house.tell(house.alert(alert, "access"), house.door(), house.alert(alert, "access", OTHER))
+    found, total = await house.api.deliveries(sharer, "mine", None, 50, 0)
+    assert [(each.vin, each.event_type) for each in found] == [
+        (OTHER, "access.changed"),
+        (VIN, "door.status.updated"),
+    ]
+    assert (total, (await house.api.found(sharer, "mine"))[1].waiting) == (2, 2)
 
 
 async def test_while_access_is_away_what_waits_waits(house: WebhookHarness) -> None:
@@ -138,7 +193,7 @@ async def test_access_is_told_to_owners_alone(house: WebhookHarness) -> None:
     await house.tell(house.alert("ACCESS_ABNORMAL", "diagnostics"))  # not its to tell
     await house.settle()
     assert await house.statuses("owners") == ["DELIVERED"] * 2
-    assert await house.statuses("sharers", sharer) == ["DELIVERED", "NOT_ALLOWED"]
+    assert await house.statuses("sharers", sharer) == ["DELIVERED"]
     assert {body["type"] for body in sent(house)} == {"access.changed", "system.alert"}
 
 
@@ -151,7 +206,7 @@ async def test_a_key_has_its_own_and_is_asked_about_by_itself(house: WebhookHarn
     house.rights.end(KEY)  # the key has expired
     await house.tell(house.door())
     await house.settle()
-    assert await house.statuses(by=KEY) == ["NOT_ALLOWED"]
+    assert await house.statuses(by=KEY) == []
     assert await house.statuses() == ["DELIVERED"]
 
 
@@ -347,7 +402,7 @@ async def test_a_replay_begins_after_an_event_of_its_own(house: WebhookHarness) 
     house.rights.end()
     await house.api.replay(ME, "mine", "r-3", after=first, since=None)
     await house.settle()
-    assert (await house.statuses()).count("NOT_ALLOWED") == 2
+    assert await house.statuses() == ["DELIVERED"] * 3  # and nothing was sent again
     house.clock.advance(1)
     house.rights.let()  # a new right: what was before it is not replayed
     assert (await house.api.replay(ME, "mine", "r-4", after=first, since=None)).replayed == 0
@@ -499,6 +554,29 @@ async def test_a_person_is_handed_what_is_kept_of_their_webhooks_and_erased(hous
     assert await house.api.listed(ME) == []
     house.caller.says.clear()
     await house.later(minutes=10)
+    assert await house.statuses(by=sharer) == ["DELIVERED"]
+
+
+async def test_of_somebody_who_is_erased_nothing_is_kept_anew(house: WebhookHarness) -> None:
+    sharer = Registrant(SHARER)
+    house.rights.let(sharer)
+    await house.registered(by=sharer)
+    await house.registered(vins=(VIN,))
+
+    async def scrubbed() -> None:
+        """There is no file to look at here."""
+
+    lines = kept_tables(timedelta(days=30), timedelta(days=270))
+    data = SubjectData(
+        house.database, lines, holds, scrubbed, besides=lambda c, person, _: webhooks_erased(c, person)
+    )
+    await data.erase(OWNER, "er-1")
+    await house.tell(house.door())  # before this replica knows of it
+    assert [row async for row in data.rows(OWNER)] == []
+    await house.index.refresh()
+    event = WebhookEvent("key", "shown", "door.status.updated", VIN, house.clock.now(), 1, "{}")
+    assert [each.registrant for each in house.index.targets(event)] == [sharer]
+    await house.settle()
     assert await house.statuses(by=sharer) == ["DELIVERED"]
 
 

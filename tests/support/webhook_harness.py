@@ -10,10 +10,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_update_pb2
+from sqlalchemy import select
 
 from protocol.subjects import kept_update_subject
 from services.live_updates.ids import UpdateIds
 from services.notification.adapters import store
+from services.notification.adapters.store.tables import webhook_deliveries
 from services.notification.adapters.store.webhook_rows import webhook_host
 from services.notification.adapters.update_link import AccessChangeHandler, DoorUpdates
 from services.notification.adapters.webhooks.intake import WebhookUpdates
@@ -31,6 +33,7 @@ from services.notification.usecases.host_places import HostPlaces
 from services.notification.usecases.ports import NotKnownNowError
 from services.notification.usecases.webhook_interest import InterestIndex
 from services.notification.usecases.webhook_operation import WebhookOperation
+from services.notification.usecases.webhook_ports import ReadRight
 from services.notification.usecases.webhook_sending import WebhookSending
 from services.notification.usecases.webhooks import Webhooks
 from services.platform.consumer import Delivery
@@ -41,7 +44,7 @@ from tests.support.databases import migrated
 from tests.support.notification_harness import MIGRATIONS, OWNER, USUAL, VIN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from services.notification.domain.webhooks import DisabledReason, Webhook
     from services.notification.usecases.webhook_ports import ReadQuestion, WebhookCall
@@ -78,6 +81,11 @@ class FakeReadingRights:
             raise NotKnownNowError("access: UNAVAILABLE")
         since, owner = self.of.get((asked.registrant, asked.vin), (None, False))
         return since is not None and since <= asked.occurred_at and (owner or not asked.owners_only)
+
+    async def rights_on(self, registrant: Registrant, vins: Collection[str]) -> dict[str, ReadRight]:
+        if self.away:
+            raise NotKnownNowError("access: UNAVAILABLE")
+        return {vin: ReadRight(*self.of[registrant, vin]) for vin in vins if (registrant, vin) in self.of}
 
     async def vehicles_of(self, principal: str) -> list[str]:
         if self.away:
@@ -252,8 +260,11 @@ class WebhookHarness:
         await self.settle()
 
     async def statuses(self, name: str = "mine", by: Registrant = ME) -> list[str]:
-        found, _ = await self.api.deliveries(by, name, None, 200, 0)
-        return [each.status.value for each in found]
+        """Of all that is kept, whoever may read it, the newest first."""
+        webhook, _ = await self.record.found(by, name)
+        columns = webhook_deliveries.c
+        kept = select(columns.status).where(columns.webhook == webhook.id).order_by(columns.position.desc())
+        return await self.database.read(lambda c: list(c.execute(kept).scalars()))
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.access.domain import persons
 from services.access.domain.abnormal import RESTRICTED_ACTIONS
-from services.access.domain.grants import RESTORE, STATUS_READ
+from services.access.domain.grants import RESTORE, STATUS_READ, UPDATES_READ
 from services.access.domain.watching import CASE_READ, FLEET_FAILURES_READ, WATCH
 
 if TYPE_CHECKING:
@@ -101,7 +101,10 @@ def denial_of_person(
         return DenialReason.ACCOUNT_RESTRICTED
     if caller.scope is not None and action not in caller.scope:
         return DenialReason.KEY_OUT_OF_SCOPE if by_key else DenialReason.OUT_OF_SCOPE
-    return None
+    # A webhook tells of vehicles, and outlives the token: who could not read them themselves has none. A key is asked
+    # about when something is sent.
+    reads = caller.scope is None or UPDATES_READ in caller.scope
+    return None if by_key or reads or action not in persons.WEBHOOKS else DenialReason.OUT_OF_SCOPE
 
 
 def _denial_of_bearer(caller: Caller) -> DenialReason | None:

@@ -11,6 +11,7 @@ NOTIFICATIONS_READ = "person.notifications.read"
 NOTIFICATIONS_WRITE = "person.notifications.write"
 WEBHOOKS_READ = "webhooks.read"
 WEBHOOKS_WRITE = "webhooks.write"
+WEBHOOKS = frozenset({WEBHOOKS_READ, WEBHOOKS_WRITE})
 ACTIONS = frozenset(
     {
         *(CONSENTS_READ, CONSENTS_WRITE, VEHICLES_READ, DATA_EXPORT, DATA_ERASE),

@@ -28,5 +28,5 @@ def actions_in(scope: object) -> frozenset[str] | None:
 
 
 def needed_for(action: str) -> str:
-    """Return the narrowest scope that covers `action`."""
-    return action
+    """Return the narrowest scope that covers `action`: of webhooks with what they tell."""
+    return f"{action} {grants.UPDATES_READ}" if action in persons.WEBHOOKS else action

@@ -12,6 +12,7 @@ from services.notification.domain.webhooks import (
     OtherWebhookBodyError,
     TooManyWebhooksError,
     UrlRefusedError,
+    VehicleNotReadableError,
     WebhookEventUnknownError,
     WebhookNotActiveError,
     WebhookStoppedError,
@@ -23,6 +24,7 @@ from services.platform import errors
 from services.platform.errors import REASONS, Refusal, Violation
 from services.platform.free_text import readable
 from services.platform.times import set_time, time_of
+from services.product import RESOURCE_NOT_FOUND_DETAIL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,13 +140,15 @@ def replay_message(result: WebhookReplayResult) -> webhook_pb2.WebhookReplayResu
     )
 
 
-def webhook_refusal_of(error: Exception) -> Refusal | None:  # noqa: PLR0911  # a table
+def webhook_refusal_of(error: Exception) -> Refusal | None:  # noqa: C901, PLR0911  # a table
     """Return how the exceptions of webhooks are told."""
     match error:
         case WebhookFieldError():
             return _wrong(error.fault)
         case UrlRefusedError():
             return _wrong(FieldFault("url", str(error)))
+        case VehicleNotReadableError():
+            return Refusal(errors.RESOURCE_NOT_FOUND, RESOURCE_NOT_FOUND_DETAIL)
         case OtherWebhookBodyError():
             return Refusal(
                 errors.CORRELATION_ID_REUSED,

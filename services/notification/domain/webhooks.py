@@ -61,6 +61,7 @@ class DeliveryStatus(StrEnum):
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
     NOT_ALLOWED = "NOT_ALLOWED"
+    """None is that any more: what is not allowed is not kept."""
     HELD = "HELD"
     """It happened while the webhook was disabled."""
 
@@ -161,6 +162,10 @@ class DisableRule:
     def is_met(self, failures: int, since: datetime, at: datetime) -> bool:
         """Return whether a URL that has failed so often since then is given up."""
         return failures >= self.failures and at - since >= self.over
+
+
+class VehicleNotReadableError(Exception):
+    """The registrant may not read the updates of a vehicle; whether there is one does not show."""
 
 
 class UrlRefusedError(Exception):

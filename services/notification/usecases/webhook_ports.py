@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from services.notification.domain.webhooks import Registrant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime, timedelta
 
     from services.notification.domain.webhooks import (
@@ -62,11 +62,21 @@ class ReadQuestion(NamedTuple):
     occurred_at: datetime
 
 
+class ReadRight(NamedTuple):
+    """Since when somebody may read a vehicle's updates, and whether as an owner."""
+
+    since: datetime
+    is_owner: bool
+
+
 class ReadingRights(Protocol):
     """Who may read what, at this moment. Raises NotKnownNowError."""
 
     async def may_read(self, asked: ReadQuestion) -> bool:
         """Return whether they may, and might when it happened."""
+
+    async def rights_on(self, registrant: Registrant, vins: Collection[str]) -> dict[str, ReadRight]:
+        """Return what they have on those of these vehicles whose updates they may read now."""
 
     async def vehicles_of(self, principal: str) -> list[str]:
         """Return the VINs on which somebody has a right, or may come to have one."""
@@ -192,10 +202,24 @@ class WebhookRecord(Protocol):
     async def add_own_event(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> WebhookDelivery:
         """Send it an event of its own, once. Raises WebhookNotActiveError."""
 
+    async def vehicles_told_of(self, registrant: Registrant, name: str) -> list[str]:
+        """Return the VINs of which it has deliveries. Raises WebhookUnknownError."""
+
+    async def readable_backlog(self, webhook: Webhook, rights: Mapping[str, ReadRight]) -> Backlog:
+        """Return what waits for it of what these rights let them read."""
+
     async def deliveries(
-        self, registrant: Registrant, name: str, status: DeliveryStatus | None, limit: int, offset: int
+        self,
+        registrant: Registrant,
+        name: str,
+        status: DeliveryStatus | None,
+        limit: int,
+        offset: int,
+        rights: Mapping[str, ReadRight],
     ) -> tuple[list[WebhookDelivery], int]:
-        """Return some of this status, the newest event first, and how many there are. Raises WebhookUnknownError."""
+        """Return some of this status, the newest event first, and how many there are: of what these rights let them
+        read. Raises WebhookUnknownError.
+        """
 
     async def replay(
         self,
@@ -206,9 +230,10 @@ class WebhookRecord(Protocol):
         after: str,
         since: datetime | None,
         at: datetime,
+        rights: Mapping[str, ReadRight],
     ) -> WebhookReplayResult:
-        """Send once more what came after the event `after`, or happened `since` then. Raises WebhookUnknownError,
-        WebhookNotActiveError, WebhookEventUnknownError.
+        """Send once more what came after the event `after`, or happened `since` then, of what these rights let them
+        read. Raises WebhookUnknownError, WebhookNotActiveError, WebhookEventUnknownError.
         """
 
     async def announce(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> int:
@@ -314,7 +339,7 @@ class WebhookOutbox(Protocol):
         """
 
     async def not_allowed(self, due: DueDelivery, at: datetime) -> None:
-        """Note that it is not sent: the right to it is gone."""
+        """Let go of it: the right to it is gone, and with it what there is to show of it."""
 
     async def put_off(self, due: DueDelivery, until: datetime) -> None:
         """Look at it again then, as if it had not been taken."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.notification.domain.webhooks import WebhookNotActiveError, WebhookState
+from services.notification.domain.webhooks import (
+    VehicleNotReadableError,
+    WebhookNotActiveError,
+    WebhookState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from services.notification.usecases.webhook_ports import (
         OwnMessages,
         ReadingRights,
+        ReadRight,
         WebhookCaller,
         WebhookDelivery,
         WebhookRecord,
@@ -58,9 +63,12 @@ class Webhooks:
     ) -> tuple[Webhook, Backlog, str]:
         """Keep what a webhook is to be; return it with its secret where this request made it.
 
-        Raises UrlRefusedError, TooManyWebhooksError, OtherWebhookBodyError, NotKnownNowError.
+        Raises UrlRefusedError, VehicleNotReadableError, TooManyWebhooksError, OtherWebhookBodyError,
+        NotKnownNowError.
         """
         await self._caller.check(wish.url)
+        if len(await self._rights.rights_on(registrant, wish.vins)) < len(set(wish.vins)):
+            raise VehicleNotReadableError
         vehicles = [] if wish.vins else await self._rights.vehicles_of(registrant.principal)
         made = await self._record.register(
             registrant,
@@ -73,29 +81,29 @@ class Webhooks:
         )
         await self._changed()
         self._hurry()
-        _, backlog = await self._record.found(registrant, name)
+        _, backlog = await self.found(registrant, name)
         return made.webhook, backlog, self._shown(made.webhook, made.sealed_secret)
 
     async def listed(self, registrant: Registrant) -> list[tuple[Webhook, Backlog]]:
-        """Return a registrant's, the oldest first."""
-        return await self._record.listed(registrant)
+        """Return a registrant's, the oldest first. Raises NotKnownNowError."""
+        return [await self._as_readable(*each) for each in await self._record.listed(registrant)]
 
     async def found(self, registrant: Registrant, name: str) -> tuple[Webhook, Backlog]:
-        """Return one. Raises WebhookUnknownError."""
-        return await self._record.found(registrant, name)
+        """Return one. Raises WebhookUnknownError, NotKnownNowError."""
+        return await self._as_readable(*await self._record.found(registrant, name))
 
     async def delete(self, registrant: Registrant, name: str) -> list[tuple[Webhook, Backlog]]:
         """Let go of one and of what waits for it; return those that are left."""
         await self._record.delete(registrant, name, self._now())
         await self._changed()
-        return await self._record.listed(registrant)
+        return await self.listed(registrant)
 
     async def rotate(
         self, registrant: Registrant, name: str, correlation_id: str
     ) -> tuple[Webhook, Backlog, str]:
         """Make a new secret, and return it. Raises WebhookUnknownError."""
         made = await self._record.rotate(registrant, name, correlation_id, self._now())
-        _, backlog = await self._record.found(registrant, name)
+        _, backlog = await self.found(registrant, name)
         return made.webhook, backlog, self._shown(made.webhook, made.sealed_secret)
 
     async def enable(self, registrant: Registrant, name: str) -> tuple[Webhook, Backlog]:
@@ -103,7 +111,7 @@ class Webhooks:
         await self._record.challenge_again(registrant, name, self._now())
         await self._changed()
         self._hurry()
-        return await self._record.found(registrant, name)
+        return await self.found(registrant, name)
 
     async def test(self, registrant: Registrant, name: str, correlation_id: str) -> WebhookDelivery:
         """Send it a test, once for each correlation id. Raises WebhookUnknownError, WebhookNotActiveError."""
@@ -119,18 +127,41 @@ class Webhooks:
     async def deliveries(
         self, registrant: Registrant, name: str, status: DeliveryStatus | None, limit: int, offset: int
     ) -> tuple[list[WebhookDelivery], int]:
-        """Return some, the newest event first, and how many there are. Raises WebhookUnknownError."""
-        return await self._record.deliveries(registrant, name, status, limit, offset)
+        """Return some of what they may read now, the newest event first, and how many there are. Raises
+        WebhookUnknownError, NotKnownNowError.
+        """
+        rights = await self._readable(registrant, name)
+        return await self._record.deliveries(registrant, name, status, limit, offset, rights)
 
     async def replay(
         self, registrant: Registrant, name: str, correlation_id: str, *, after: str, since: datetime | None
     ) -> WebhookReplayResult:
         """Send once more what came after an event, or happened since a time; see the port."""
         replayed = await self._record.replay(
-            registrant, name, correlation_id, after=after, since=since, at=self._now()
+            registrant,
+            name,
+            correlation_id,
+            after=after,
+            since=since,
+            at=self._now(),
+            rights=await self._readable(registrant, name),
         )
         self._hurry()
         return replayed
+
+    async def _readable(self, registrant: Registrant, name: str) -> dict[str, ReadRight]:
+        """Return the rights by which some of what is kept for a webhook may be read now."""
+        vins = await self._record.vehicles_told_of(registrant, name)
+        return await self._rights.rights_on(registrant, vins)
+
+    async def _as_readable(self, webhook: Webhook, backlog: Backlog) -> tuple[Webhook, Backlog]:
+        """Return it with what waits of what its registrant may read now: how much a stranger's car is used shows in
+        numbers, too.
+        """
+        if not backlog.waiting:
+            return webhook, backlog
+        rights = await self._readable(webhook.registrant, webhook.name)
+        return webhook, await self._record.readable_backlog(webhook, rights)
 
     def _shown(self, webhook: Webhook, sealed: bytes | None) -> str:
         return "" if sealed is None else self._caller.shown_secret(webhook.id, sealed)

@@ -13,6 +13,7 @@ from services.notification.adapters.store.updates import SqlUpdates
 from services.notification.adapters.store.webhook_events import SqlWebhookInterests
 from services.notification.adapters.store.webhook_operation import SqlOperatedWebhooks
 from services.notification.adapters.store.webhook_outbox import SqlWebhookOutbox
+from services.notification.adapters.store.webhook_vehicles import webhooks_erased
 from services.notification.adapters.store.webhooks import SqlWebhooks
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "audit_outbox",
     "dead_letters",
     "holds",
+    "webhooks_erased",
 ]

@@ -60,12 +60,17 @@ def add_deliveries(
     keep: timedelta,
 ) -> int:
     """Have an event sent to each of these webhooks, once; return how many it is new for. For one that is disabled it is
-    held.
+    held. For one that is gone, as what is known in memory may not say yet, nothing is kept.
     """
+    names = [each.webhook if isinstance(each, WebhookInterest) else each.id for each in webhooks_of]
+    # None of them goes, with its deliveries, while one is added.
+    there = select(webhooks.c.id).where(webhooks.c.id.in_(names)).order_by(webhooks.c.id)
+    still = set(connection.execute(there.with_for_update(read=True, key_share=True)).scalars())
     statement = insert_new(connection, webhook_deliveries)
     added = 0
-    for each in webhooks_of:
-        name = each.webhook if isinstance(each, WebhookInterest) else each.id
+    for name, each in zip(names, webhooks_of, strict=True):
+        if name not in still:
+            continue
         held = each.state is WebhookState.DISABLED
         new = statement.values(
             webhook=name,

@@ -111,11 +111,8 @@ class SqlWebhookOutbox:
         return await self._database.write(work)
 
     async def not_allowed(self, due: DueDelivery, at: datetime) -> None:  # noqa: ARG002  # the port's signature
-        """Note that it is not sent: the right to it is gone."""
-        values = {"status": DeliveryStatus.NOT_ALLOWED.value, "failure": "", "taken_until": None}
-        await self._database.write(
-            lambda c: c.execute(update(webhook_deliveries).where(_is(due)).values(values))
-        )
+        """Let go of it: that something happened to a vehicle is not for those to see who may not read it."""
+        await self._database.write(lambda c: c.execute(delete(webhook_deliveries).where(_is(due))))
 
     async def put_off(self, due: DueDelivery, until: datetime) -> None:
         """Look at it again then, as if it had not been taken."""

@@ -94,8 +94,8 @@ def delivery_of(row: Row[Any]) -> WebhookDelivery:
     )
 
 
-def backlog_of(connection: Connection, webhook: Webhook) -> Backlog:
-    """Return what waits for a webhook."""
+def backlog_of(connection: Connection, webhook: Webhook, which: ColumnElement[bool] | None = None) -> Backlog:
+    """Return what waits for a webhook, or which of it is asked for."""
     query = (
         select(
             func.count(),
@@ -109,6 +109,8 @@ def backlog_of(connection: Connection, webhook: Webhook) -> Backlog:
             webhook_deliveries.c.status == DeliveryStatus.PENDING.value,
         )
     )
+    if which is not None:
+        query = query.where(which)
     waiting, oldest, due = connection.execute(query).one()
     return Backlog(waiting, oldest, due if webhook.state is WebhookState.ACTIVE else None)
 

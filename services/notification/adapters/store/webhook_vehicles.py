@@ -11,6 +11,7 @@ from services.notification.adapters.store.tables import (
     webhook_changes,
     webhook_people,
     webhook_vehicles,
+    webhooks,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ def note_change(connection: Connection) -> None:
     """Have every replica read anew who wants to hear of what. Clocks of replicas differ: it is a number and no time."""
     connection.execute(insert_new(connection, webhook_changes).values(id=1, number=0))
     connection.execute(update(webhook_changes).values(number=webhook_changes.c.number + 1))
+
+
+def webhooks_erased(connection: Connection, person: str) -> None:
+    """Have every replica know that somebody's webhooks are erased, as they are in this transaction."""
+    if connection.execute(select(webhooks.c.id).where(webhooks.c.person == person).limit(1)).first():
+        note_change(connection)
 
 
 def lock_person(connection: Connection, principal: str, at: datetime) -> None:

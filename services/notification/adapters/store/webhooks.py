@@ -14,6 +14,7 @@ from services.notification.adapters.store.tables import (
     webhooks,
 )
 from services.notification.adapters.store.webhook_events import add_deliveries, add_events, announce_to_others
+from services.notification.adapters.store.webhook_readable import readable, vehicles_told_of
 from services.notification.adapters.store.webhook_rows import (
     backlog_of,
     challenged,
@@ -43,13 +44,13 @@ from services.notification.domain.webhooks import (
 from services.notification.usecases.webhook_ports import RegisteredWebhook, WebhookReplayResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime, timedelta
 
     from sqlalchemy import Connection
 
     from services.notification.domain.webhooks import Backlog, Registrant, Webhook, WebhookEvent, WebhookWish
-    from services.notification.usecases.webhook_ports import WebhookDelivery
+    from services.notification.usecases.webhook_ports import ReadRight, WebhookDelivery
     from services.platform.database import Database
 
 MOST_REPLAYED = 10_000
@@ -227,18 +228,35 @@ class SqlWebhooks:
         """Send it to the registrant's other webhooks that are ACTIVE; return how many."""
         return await self._database.write(lambda c: announce_to_others(c, webhook, event, at, self._keep))
 
+    async def vehicles_told_of(self, registrant: Registrant, name: str) -> list[str]:
+        """Return the VINs of which it has deliveries. Raises WebhookUnknownError."""
+
+        def work(connection: Connection) -> list[str]:
+            return vehicles_told_of(connection, row_required(connection, registrant, name).id)
+
+        return await self._database.read(work)
+
+    async def readable_backlog(self, webhook: Webhook, rights: Mapping[str, ReadRight]) -> Backlog:
+        """Return what waits for it of what these rights let them read."""
+        return await self._database.read(lambda c: backlog_of(c, webhook, readable(rights)))
+
     async def deliveries(
-        self, registrant: Registrant, name: str, status: DeliveryStatus | None, limit: int, offset: int
+        self,
+        registrant: Registrant,
+        name: str,
+        status: DeliveryStatus | None,
+        limit: int,
+        offset: int,
+        rights: Mapping[str, ReadRight],
     ) -> tuple[list[WebhookDelivery], int]:
         """Return some of this status, the newest event first, and how many there are; see the port."""
 
         def work(connection: Connection) -> tuple[list[WebhookDelivery], int]:
             known = row_required(connection, registrant, name)
-            count = select(func.count()).where(webhook_deliveries.c.webhook == known.id)
-            query = _deliveries(known.id)
+            query = _deliveries(known.id).where(readable(rights))
             if status is not None:
-                which = webhook_deliveries.c.status == status.value
-                count, query = count.where(which), query.where(which)
+                query = query.where(webhook_deliveries.c.status == status.value)
+            count = query.with_only_columns(func.count())
             query = query.order_by(webhook_deliveries.c.position.desc(), webhook_deliveries.c.event_id)
             rows = connection.execute(query.limit(limit).offset(offset))
             return [delivery_of(row) for row in rows], connection.execute(count).scalar_one()
@@ -254,6 +272,7 @@ class SqlWebhooks:
         after: str,
         since: datetime | None,
         at: datetime,
+        rights: Mapping[str, ReadRight],
     ) -> WebhookReplayResult:
         """Send once more what came after the event `after`, or happened `since` then; see the port."""
 
@@ -263,7 +282,7 @@ class SqlWebhooks:
                 raise WebhookNotActiveError
             if known.replay is not None and json.loads(known.replay)[0] == correlation_id:
                 return WebhookReplayResult(*json.loads(known.replay)[1:])
-            result = self._replay(connection, known.id, after, since, at)
+            result = self._replay(connection, known.id, after, since, at, rights)
             change_row(connection, known.id, {"replay": json.dumps([correlation_id, *result])})
             note_webhook_act(connection, "WEBHOOK_REPLAYED", registrant, name, at, known.url)
             return result
@@ -271,11 +290,17 @@ class SqlWebhooks:
         return await self._database.write(work)
 
     def _replay(
-        self, connection: Connection, webhook: str, after: str, since: datetime | None, at: datetime
+        self,
+        connection: Connection,
+        webhook: str,
+        after: str,
+        since: datetime | None,
+        at: datetime,
+        rights: Mapping[str, ReadRight],
     ) -> WebhookReplayResult:
         columns = webhook_deliveries.c
         query = _deliveries(webhook).where(
-            columns.vin != "", columns.status != DeliveryStatus.NOT_ALLOWED.value
+            columns.vin != "", columns.status != DeliveryStatus.NOT_ALLOWED.value, readable(rights)
         )
         if since is not None:
             query = query.where(webhook_events.c.occurred_at >= since)

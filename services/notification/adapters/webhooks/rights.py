@@ -16,11 +16,12 @@ from ecarus.remotecontrol.access.v1 import (
 )
 
 from services.notification.usecases.ports import NotKnownNowError
+from services.notification.usecases.webhook_ports import ReadRight
 from services.platform.channel import ask
 from services.platform.times import EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from services.notification.domain.webhooks import Registrant
     from services.notification.usecases.webhook_ports import ReadQuestion
@@ -31,6 +32,8 @@ READS = "door.updates.read"
 MOST_VEHICLES = 10_000
 """So many of somebody's vehicles are heard of by a webhook for all of them."""
 _MOST_KNOWN = 1_000
+_MOST_QUESTIONS = 512
+"""So many are answered at once."""
 _SECONDS = 2.0
 
 
@@ -57,11 +60,7 @@ class ReadingRightsClient:
         question = access_service_pb2.GrantQuestion(
             subject=registrant.principal, vin=vin, action=READS, credential=registrant.key_id
         )
-        request = access_service_pb2.CheckGrantsRequest(questions=[question])
-        try:
-            answer = await ask(self._access.CheckGrants, request, seconds=_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise NotKnownNowError(f"access: {error.code().name}") from error
+        answer = await self._check([question])
         since = _since(answer.since_millis[0]) if answer.allowed[0] else None
         is_owner = answer.roles[0] == grant_pb2.GRANT_ROLE_OWNER
         self._known[registrant, vin] = (asked_at, since, is_owner)
@@ -69,6 +68,34 @@ class ReadingRightsClient:
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
         return since, is_owner
+
+    async def rights_on(self, registrant: Registrant, vins: Collection[str]) -> dict[str, ReadRight]:
+        """Return what they have on those of these vehicles whose updates they may read now. Raises NotKnownNowError."""
+        found: dict[str, ReadRight] = {}
+        wanted = sorted(vins)
+        for start in range(0, len(wanted), _MOST_QUESTIONS):
+            some = wanted[start : start + _MOST_QUESTIONS]
+            questions = [
+                access_service_pb2.GrantQuestion(
+                    subject=registrant.principal, vin=vin, action=READS, credential=registrant.key_id
+                )
+                for vin in some
+            ]
+            answer = await self._check(questions)
+            told = zip(some, answer.allowed, answer.since_millis, answer.roles, strict=True)
+            for vin, allowed, since, role in told:
+                if allowed:
+                    found[vin] = ReadRight(_since(since), role == grant_pb2.GRANT_ROLE_OWNER)
+        return found
+
+    async def _check(
+        self, questions: Sequence[access_service_pb2.GrantQuestion]
+    ) -> access_service_pb2.CheckGrantsResponse:
+        request = access_service_pb2.CheckGrantsRequest(questions=questions)
+        try:
+            return await ask(self._access.CheckGrants, request, seconds=_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise NotKnownNowError(f"access: {error.code().name}") from error
 
     async def vehicles_of(self, principal: str) -> list[str]:
         """Return the VINs on which somebody has a right, or may come to have one: MOST_VEHICLES at most. Raises
