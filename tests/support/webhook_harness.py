@@ -249,6 +249,7 @@ class WebhookHarness:
         for _ in range(200):
             await self.index.refresh()
             await self.sending.look()
+            await self.sending.finish()  # a URL that answered its challenge is sent what waits
             more = await self.sending.step()
             await self.sending.finish()
             if not more:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy import or_
+
 from services.notification.adapters.store.tables import (
     audit_outbox,
     conditions,
@@ -26,6 +28,7 @@ from services.notification.adapters.store.tables import (
     webhook_vehicles,
     webhooks,
 )
+from services.notification.adapters.store.webhook_events import is_sent_nobody
 from services.notification.domain.notices import KEEP_FORMER_DEVICES, KEEP_NOTICES, KEEP_SHOWN
 from services.platform.kept_data import KeptTable, OnErasure
 from services.platform.kept_tables import audit_outbox_line, holds_line, letters_line
@@ -172,8 +175,8 @@ def kept_tables(
             webhook_events,
             "what happened to vehicles that somebody has a webhook for",
             _SENDING,
-            f"{keep_events.days} days (DOORS_WEBHOOK_EVENT_DAYS), and no longer than its deliveries",
-            over=lambda at: webhook_events.c.received_at < at - keep_events,
+            f"{keep_events.days} days (DOORS_WEBHOOK_EVENT_DAYS), and at most an hour longer than its deliveries",
+            over=lambda at: or_(webhook_events.c.received_at < at - keep_events, is_sent_nobody()),
             resource="vin",
         ),
         KeptTable(

@@ -75,12 +75,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("webhook", "event_id"),
     )
     with op.batch_alter_table("webhook_delivery", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_webhook_delivery_expires_at"), ["expires_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_webhook_delivery_person"), ["person"], unique=False)
         batch_op.create_index(batch_op.f("ix_webhook_delivery_received_at"), ["received_at"], unique=False)
         batch_op.create_index("webhook_delivery_due", ["webhook", "status", "due_at"], unique=False)
         batch_op.create_index("webhook_delivery_listed", ["webhook", "position"], unique=False)
         batch_op.create_index("webhook_delivery_of_event", ["event_id"], unique=False)
+        batch_op.create_index("webhook_delivery_of_vehicle", ["vin", "person"], unique=False)
+        batch_op.create_index("webhook_delivery_expiring", ["status", "expires_at"], unique=False)
+        batch_op.create_index(
+            "webhook_delivery_taken",
+            ["webhook", "taken_until"],
+            unique=False,
+            sqlite_where=sa.text("taken_until IS NOT NULL"),
+            postgresql_where=sa.text("taken_until IS NOT NULL"),
+        )
 
     op.create_table(
         "webhook_event",
@@ -128,12 +136,14 @@ def downgrade() -> None:
 
     op.drop_table("webhook_event")
     with op.batch_alter_table("webhook_delivery", schema=None) as batch_op:
+        batch_op.drop_index("webhook_delivery_taken")
+        batch_op.drop_index("webhook_delivery_expiring")
+        batch_op.drop_index("webhook_delivery_of_vehicle")
         batch_op.drop_index("webhook_delivery_of_event")
         batch_op.drop_index("webhook_delivery_listed")
         batch_op.drop_index("webhook_delivery_due")
         batch_op.drop_index(batch_op.f("ix_webhook_delivery_received_at"))
         batch_op.drop_index(batch_op.f("ix_webhook_delivery_person"))
-        batch_op.drop_index(batch_op.f("ix_webhook_delivery_expires_at"))
 
     op.drop_table("webhook_delivery")
     op.drop_table("webhook_change")

@@ -344,8 +344,10 @@ class WebhookOutbox(Protocol):
     async def put_off(self, due: DueDelivery, until: datetime) -> None:
         """Look at it again then, as if it had not been taken."""
 
-    async def challenges(self, at: datetime, most: int) -> list[DueChallenge]:
-        """Take some URLs that are to be challenged: for a while nobody else does."""
+    async def challenges(
+        self, at: datetime, most: int, *, full: Collection[str], take: Callable[[str], bool]
+    ) -> list[DueChallenge]:
+        """Take some URLs that are to be challenged, of hosts as `due` does: for a while nobody else does."""
 
     async def challenge_answered(self, webhook: Webhook, at: datetime) -> None:
         """Make it ACTIVE, unless its URL is another one by now."""
@@ -355,13 +357,24 @@ class WebhookOutbox(Protocol):
     ) -> None:
         """Challenge it then, or, without a time, disable it."""
 
-    async def heartbeats(self, at: datetime, every: timedelta, most: int) -> list[DueHeartbeat]:
-        """Take some that are to be told what waits, the next time after `every`."""
+    async def heartbeats(
+        self,
+        at: datetime,
+        every: timedelta,
+        most: int,
+        *,
+        full: Collection[str],
+        take: Callable[[str], bool],
+    ) -> list[DueHeartbeat]:
+        """Take some that are to be told what waits, of hosts as `due` does; the next time after `every`."""
 
     async def heartbeat_done(
         self, webhook: Webhook, result: CallResult, *, rest: timedelta, rule: DisableRule, at: datetime
     ) -> DisabledReason | None:
         """Note what became of it, as of a delivery."""
 
-    async def sweep(self, at: datetime, most_waiting: int) -> list[tuple[Webhook, DisabledReason]]:
-        """Give up what was tried for too long, and disable webhooks for which too much waits; return those."""
+    async def give_up(self, at: datetime) -> None:
+        """Give up what was tried for too long."""
+
+    async def disable_crowded(self, at: datetime, most_waiting: int) -> list[tuple[Webhook, DisabledReason]]:
+        """Disable webhooks for which more waits, and hold what does; return those."""

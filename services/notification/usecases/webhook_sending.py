@@ -41,6 +41,8 @@ CALL_SECONDS = 40.0
 CHALLENGE_SECONDS = 5.0
 _AT_ONCE = 100
 _NOT_KNOWN_PAUSE = timedelta(seconds=5)
+_COUNT_EVERY = timedelta(minutes=1)
+"""So often it is counted how much waits for each webhook."""
 _log = structlog.get_logger()
 
 
@@ -88,6 +90,7 @@ class WebhookSending:
         self._announce = announce
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: Exception | None = None
+        self._counted_at: datetime | None = None
 
     async def step(self) -> bool:
         """Begin to send what is due; return whether there may be more that there is room for. Raises
@@ -96,8 +99,8 @@ class WebhookSending:
         failed, self._failed = self._failed, None
         if failed is not None:
             raise failed
-        room = min(_AT_ONCE, self._places.left)
-        if room <= 0:
+        room = self._room
+        if not room:
             return False
         begun = 0
         for due in await self._outbox.due(
@@ -110,14 +113,24 @@ class WebhookSending:
     async def look(self) -> None:
         """Challenge URLs, tell of backlogs, and give up what was tried for too long. Raises StorageUnavailableError."""
         now = self._now()
-        for challenge in await self._outbox.challenges(now, min(_AT_ONCE, max(0, self._places.left))):
+        for challenge in await self._outbox.challenges(
+            now, self._room, full=self._places.full, take=self._places.planner()
+        ):
             self._begin(challenge.webhook, self._challenge(challenge))
         for heartbeat in await self._outbox.heartbeats(
-            now, self._heartbeat, min(_AT_ONCE, max(0, self._places.left))
+            now, self._heartbeat, self._room, full=self._places.full, take=self._places.planner()
         ):
             self._begin(heartbeat.webhook, self._tell(heartbeat))
-        for webhook, reason in await self._outbox.sweep(now, self._most_waiting):
+        await self._outbox.give_up(now)
+        if self._counted_at is not None and timedelta() <= now - self._counted_at < _COUNT_EVERY:
+            return
+        self._counted_at = now
+        for webhook, reason in await self._outbox.disable_crowded(now, self._most_waiting):
             await self._disabled(webhook, reason)
+
+    @property
+    def _room(self) -> int:
+        return min(_AT_ONCE, max(0, self._places.left))
 
     async def finish(self) -> None:
         """Wait for what is under way: what is cut off is sent again by another replica, under the same id."""

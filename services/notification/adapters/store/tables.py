@@ -280,7 +280,7 @@ webhook_deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("taken_until", Instant),
-    Column("expires_at", Instant, nullable=False, index=True),
+    Column("expires_at", Instant, nullable=False),
     Column("received_at", Instant, nullable=False, index=True),
     Column("last_attempt_at", Instant),
     Column("response_status", Integer),
@@ -296,6 +296,16 @@ Index(
 )
 Index("webhook_delivery_listed", webhook_deliveries.c.webhook, webhook_deliveries.c.position)
 Index("webhook_delivery_of_event", webhook_deliveries.c.event_id)
+Index("webhook_delivery_of_vehicle", webhook_deliveries.c.vin, webhook_deliveries.c.person)
+Index("webhook_delivery_expiring", webhook_deliveries.c.status, webhook_deliveries.c.expires_at)
+_IS_TAKEN = webhook_deliveries.c.taken_until.is_not(None)
+Index(
+    "webhook_delivery_taken",
+    webhook_deliveries.c.webhook,
+    webhook_deliveries.c.taken_until,
+    sqlite_where=_IS_TAKEN,
+    postgresql_where=_IS_TAKEN,
+)
 
 audit_outbox = AuditOutbox(_metadata)
 dead_letters = DeadLetters(_metadata, sender_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from services.notification.adapters.store.tables import (
     insert_new,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from services.notification.domain.webhooks import Webhook, WebhookEvent
     from services.platform.database import Database
@@ -87,6 +87,11 @@ def add_deliveries(
         )
         added += connection.execute(new).rowcount
     return added
+
+
+def is_sent_nobody() -> ColumnElement[bool]:
+    """Return which events have no delivery, and are kept for nobody."""
+    return ~exists().where(webhook_deliveries.c.event_id == webhook_events.c.event_id)
 
 
 def announce_to_others(

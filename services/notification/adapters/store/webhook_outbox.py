@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import exists, func, literal, or_, select, update
 
 from services.notification.adapters.store.tables import webhook_deliveries, webhook_events, webhooks
 from services.notification.adapters.store.webhook_rows import (
@@ -30,7 +30,7 @@ from services.notification.usecases.webhook_ports import DueChallenge, DueDelive
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Exists, Row
 
     from services.notification.domain.webhooks import CallResult, DisableRule, Webhook
     from services.platform.database import Database
@@ -40,7 +40,6 @@ DELIVERY_LEASE = timedelta(seconds=60)
 """So long a delivery is one replica's to send: longer than sending may take (CALL_SECONDS)."""
 _LOOKED_AT = 16
 """So many of what waits for a webhook are looked at with one look."""
-_SWEPT = 1_000
 _DUE = webhook_deliveries.c
 _PENDING = DeliveryStatus.PENDING.value
 
@@ -121,7 +120,9 @@ class SqlWebhookOutbox:
             lambda c: c.execute(update(webhook_deliveries).where(_is(due)).values(values))
         )
 
-    async def challenges(self, at: datetime, most: int) -> list[DueChallenge]:
+    async def challenges(
+        self, at: datetime, most: int, *, full: Collection[str], take: Callable[[str], bool]
+    ) -> list[DueChallenge]:
         """Take some URLs that are to be challenged: for a while nobody else does."""
         pending = webhooks.c.state == WebhookState.PENDING.value
         query = (
@@ -129,7 +130,7 @@ class SqlWebhookOutbox:
         )
 
         def work(connection: Connection) -> list[DueChallenge]:
-            rows = connection.execute(query.limit(most).with_for_update(skip_locked=True)).all()
+            rows = _placed(connection, query, most, full, take)
             for row in rows:
                 values = {"challenge_at": at + DELIVERY_LEASE, "challenges": row.challenges + 1}
                 connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(values))
@@ -169,12 +170,20 @@ class SqlWebhookOutbox:
 
         await self._database.write(work)
 
-    async def heartbeats(self, at: datetime, every: timedelta, most: int) -> list[DueHeartbeat]:
+    async def heartbeats(
+        self,
+        at: datetime,
+        every: timedelta,
+        most: int,
+        *,
+        full: Collection[str],
+        take: Callable[[str], bool],
+    ) -> list[DueHeartbeat]:
         """Take some that are to be told what waits, the next time after `every`."""
         query = _callable(at).where(webhooks.c.heartbeat_at <= at).order_by(webhooks.c.heartbeat_at)
 
         def work(connection: Connection) -> list[DueHeartbeat]:
-            rows = connection.execute(query.limit(most).with_for_update(skip_locked=True)).all()
+            rows = _placed(connection, query, most, full, take)
             names = [row.id for row in rows]
             connection.execute(
                 update(webhooks).where(webhooks.c.id.in_(names)).values(heartbeat_at=at + every)
@@ -199,31 +208,39 @@ class SqlWebhookOutbox:
 
         return await self._database.write(work)
 
-    async def sweep(self, at: datetime, most_waiting: int) -> list[tuple[Webhook, DisabledReason]]:
-        """Give up what was tried for too long, and disable webhooks for which too much waits; return those."""
+    async def give_up(self, at: datetime) -> None:
+        """Give up what was tried for too long."""
         over = (_DUE.status == _PENDING) & (_DUE.expires_at <= at)
-        crowded = (
-            select(_DUE.webhook)
-            .where(_DUE.status == _PENDING)
-            .group_by(_DUE.webhook)
-            .having(func.count() > most_waiting)
+        values = {"status": DeliveryStatus.FAILED.value}
+
+        def work(connection: Connection) -> list[None]:
+            connection.execute(update(webhook_deliveries).where(over).values(values))
+            return []
+
+        await self._if_any(select(_DUE.webhook).where(over), work)
+
+    async def disable_crowded(self, at: datetime, most_waiting: int) -> list[tuple[Webhook, DisabledReason]]:
+        """Disable webhooks for which more waits, and hold what does; return those."""
+        waits = (_DUE.webhook == webhooks.c.id) & (_DUE.status == _PENDING)
+        waiting = select(func.count()).select_from(webhook_deliveries).where(waits).scalar_subquery()
+        crowded = select(webhooks).where(
+            webhooks.c.state == WebhookState.ACTIVE.value, waiting > most_waiting
         )
 
         def work(connection: Connection) -> list[tuple[Webhook, DisabledReason]]:
-            values = {"status": DeliveryStatus.FAILED.value}
-            connection.execute(update(webhook_deliveries).where(over).values(values))
-            orphan = ~exists().where(_DUE.event_id == webhook_events.c.event_id)
-            gone = select(webhook_events.c.event_id).where(orphan).limit(_SWEPT)
-            connection.execute(delete(webhook_events).where(webhook_events.c.event_id.in_(gone)))
-            active = webhooks.c.state == WebhookState.ACTIVE.value
-            rows = connection.execute(select(webhooks).where(active, webhooks.c.id.in_(crowded))).all()
+            rows = connection.execute(crowded.with_for_update(skip_locked=True)).all()
             for row in rows:
                 stopped = disabled(DisabledReason.BACKLOG, at)
                 connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(stopped))
+                # Else it would be as many, and the webhook disabled again, as soon as it is enabled.
+                is_free = or_(_DUE.taken_until.is_(None), _DUE.taken_until <= at)
+                waits = (_DUE.webhook == row.id) & (_DUE.status == _PENDING) & is_free
+                held = {"status": DeliveryStatus.HELD.value, "taken_until": None}
+                connection.execute(update(webhook_deliveries).where(waits).values(held))
                 note_change(connection)
             return [(webhook_of(row), DisabledReason.BACKLOG) for row in rows]
 
-        return await self._database.write(work)
+        return await self._if_any(crowded, work)
 
     async def _if_any(self, query: Any, work: Callable[[Connection], list[T]]) -> list[T]:
         """Do the work in a transaction where the query finds something: mostly there is nothing."""
@@ -259,12 +276,58 @@ def _callable(at: datetime) -> Any:
     )
 
 
-def _webhooks_due(at: datetime, full: Collection[str]) -> Any:
-    """Return a query for webhooks for which something is due, those first that had none for longest."""
-    something = exists().where(
-        _DUE.webhook == webhooks.c.id, _DUE.status == _PENDING, _DUE.due_at <= at, _DUE.expires_at > at
+def _under_way(at: datetime) -> tuple[Any, Exists]:
+    """Return deliveries of the same webhook that somebody sends at this moment, and whether there are any: read by an
+    index of these alone, however many are kept.
+    """
+    other = webhook_deliveries.alias()
+    return other.c, exists().where(other.c.webhook == _DUE.webhook, other.c.taken_until > at)
+
+
+def _is_next(webhook: Any, failures: Any, at: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return what is due of a webhook, and not behind something that is under way: of the same vehicle, or, while its
+    URL fails, of any.
+    """
+    _, any_at_all = _under_way(at)
+    other, of_vehicle = _under_way(at)
+    return (
+        _DUE.webhook == webhook,
+        _DUE.status == _PENDING,
+        _DUE.due_at <= at,
+        _DUE.expires_at > at,
+        ~of_vehicle.where(other.vin == _DUE.vin),
+        or_(failures == 0, ~any_at_all),
     )
+
+
+def _webhooks_due(at: datetime, full: Collection[str]) -> Any:
+    """Return a query for webhooks of which something is next, those first that had none for longest."""
+    something = exists().where(*_is_next(webhooks.c.id, webhooks.c.failures, at))
     return _callable(at).where(something, webhooks.c.host.not_in(full)).order_by(webhooks.c.taken_at)
+
+
+def _placed(
+    connection: Connection, query: Any, most: int, full: Collection[str], take: Callable[[str], bool]
+) -> list[Row[Any]]:
+    """Return up to `most` of the webhooks of a query, of each host as many as there is room for: those of one host are
+    before nobody's.
+    """
+    hosts = set(full)
+    rows: list[Row[Any]] = []
+    while len(rows) < most:
+        others = query.where(
+            webhooks.c.host.not_in(hosts), webhooks.c.id.not_in([row.id for row in rows])
+        ).limit(most - len(rows))
+        refused = set()
+        for row in connection.execute(others.with_for_update(skip_locked=True)).all():
+            if row.host not in refused and take(row.host):
+                rows.append(row)
+            else:
+                refused.add(row.host)
+        if not refused:
+            break
+        hosts |= refused
+    return rows
 
 
 def _take(
@@ -290,22 +353,12 @@ def _of_webhook(
     """Take up to `room` of what is due to this webhook: of each vehicle the first."""
     if room <= 0:
         return []
-    other = webhook_deliveries.alias()
-    under_way = exists().where(other.c.webhook == row.id, other.c.taken_until > at)
     in_order: tuple[Any, ...] = (_DUE.position,)
     if row.failures:  # one at a time, and not always the same, until it takes something
         room, in_order = 1, (_DUE.attempts, _DUE.position)
-    else:
-        under_way = under_way.where(other.c.vin == _DUE.vin)
     query = (
         select(webhook_deliveries)
-        .where(
-            _DUE.webhook == row.id,
-            _DUE.status == _PENDING,
-            _DUE.due_at <= at,
-            _DUE.expires_at > at,
-            ~under_way,
-        )
+        .where(*_is_next(literal(row.id), literal(row.failures), at))
         .order_by(*in_order)
         .limit(_LOOKED_AT)
         .with_for_update(skip_locked=True)
