@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -26,6 +27,8 @@ MAX_ID_BYTES = 256
 """Of a principal."""
 _MAX_WORD, _MAX_TEXT = 64, 1_024
 _MAX_FACTORS, _MAX_DETAILS = 16, 16
+_KIND = re.compile(r"[A-Z][A-Z_]{2,39}")
+_DETAIL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 ACR = "acr:"
 """Begins, among the factors, the class of the authentication."""
 
@@ -71,6 +74,17 @@ class EntryIds:
     def next(self) -> str:
         """Return an id that no entry has."""
         return f"{self._prefix}{next(self._numbers):x}"
+
+
+def require_names(kind: str, detail: Mapping[str, str]) -> None:
+    """Raise ValueError unless the ledger takes this kind of entry and these names of details: it sets aside, whole, an
+    entry with one that it does not take.
+    """
+    if not _KIND.fullmatch(kind):
+        raise ValueError(f"the audit ledger takes no entries of kind {kind!r}")
+    for name in detail:
+        if not _DETAIL_NAME.fullmatch(name):
+            raise ValueError(f"the audit ledger takes no detail named {name!r} ({kind})")
 
 
 def message_of(record: AuditRecord, entry_id: str) -> Any:

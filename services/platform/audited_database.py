@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from services.platform.audit_entry import AuditRecord, DecisionOutcome, case_in, encoded, factors_of
+from services.platform.audit_entry import (
+    AuditRecord,
+    DecisionOutcome,
+    case_in,
+    encoded,
+    factors_of,
+    require_names,
+)
 from services.platform.call import call_being_served
 
 if TYPE_CHECKING:
@@ -31,6 +38,9 @@ _ACTS = "audited acts"
 class AuditedAct:
     """Something that was done: `kind` a word of the service's, `by` who did it (empty: who calls), `subject` whom it is
     about (empty: the same).
+
+    Raises ValueError for a kind, or a name in `detail`, that the ledger does not take. They are a service's own words:
+    whoever writes a wrong one sees it at once.
     """
 
     kind: str
@@ -40,6 +50,9 @@ class AuditedAct:
     resource: str = ""
     rule: str = ""
     detail: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_names(self.kind, self.detail)
 
 
 def note_act(connection: Connection, act: AuditedAct) -> None:

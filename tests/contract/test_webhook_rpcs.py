@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from mesh.pki import CertificateIdentity, Pki
 from services.notification.adapters import translate, webhook_server
+from services.notification.adapters.senders.names import NameResolver
 from services.notification.adapters.senders.peer import PushPeer
 from services.notification.adapters.senders.public_network import PublicNetwork
 from services.notification.adapters.webhooks.caller import HttpWebhookCaller
@@ -66,11 +67,12 @@ def private() -> PrivateAddresses:
 
 @pytest.fixture
 async def house(tmp_path: Path, authority: Pki, private: PrivateAddresses) -> AsyncIterator[WebhookHarness]:
-    rules = UrlRules(private)
+    rules, resolver = UrlRules(private), NameResolver()
     trust = ssl.create_default_context(cafile=str(authority.ca))
-    peer = PushPeer(trust, seconds=3, concurrency=16, per_host=4, network=PublicNetwork(rules.allows))
+    network = PublicNetwork(rules.allows, resolver)
+    peer = PushPeer(trust, seconds=3, concurrency=16, per_host=4, network=network)
     clock = ShiftedClock()
-    caller = HttpWebhookCaller(peer, rules, SecretBox(b"k" * 32), clock)
+    caller = HttpWebhookCaller(peer, rules, SecretBox(b"k" * 32), clock, resolver)
     async with webhook_harness(
         f"sqlite:///{tmp_path}/notification.sqlite3", clock=clock, caller=caller
     ) as harness:
@@ -308,14 +310,13 @@ async def test_a_url_that_may_not_be_called_is_not_registered(mine: Partner, url
 async def test_a_name_that_comes_to_mean_another_address_leads_nowhere(
     mine: Partner, partner: PartnerReceiver, monkeypatch: pytest.MonkeyPatch, house: WebhookHarness
 ) -> None:
-    loop = asyncio.get_running_loop()
     looked_up, there = [], ["93.184.216.34"]
 
-    async def lookup(host: Any, port: Any, **_: Any) -> Any:
+    def lookup(host: Any, port: Any, **_: Any) -> Any:
         looked_up.append(host)
         return [(2, 1, 6, "", (there[0], port))]
 
-    monkeypatch.setattr(loop, "getaddrinfo", lookup)
+    monkeypatch.setattr("services.notification.adapters.senders.names.getaddrinfo", lookup)
     url = partner.url().replace(str(partner.port), "443")
     await mine.register(url)
     there[0] = "127.0.0.1"

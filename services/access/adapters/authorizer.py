@@ -16,7 +16,7 @@ from services.access.adapters.dpop import ProofOfRequest, challenge_as_asked
 from services.access.adapters.edge_requests import EdgeRequest, EventsRequest, NativeRequest, RestRequest
 from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of, rate_headers
-from services.access.adapters.rest_request import SoundBodies, ticket_in
+from services.access.adapters.rest_request import SoundBodies, require_path, ticket_in
 from services.access.adapters.routes import EVENTS_PATH, TICKET, WITHOUT_VEHICLE
 from services.access.domain.customer_cases import CaseNotOpenError
 from services.access.usecases.authorization import (
@@ -201,6 +201,7 @@ class EdgeAuthorizer:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
+        require_path(path)
         ticket, query = ticket_in(query) if query and route.takes_ticket else (None, query)
         return ticket, RestRequest(
             asked, route, correlation_id, written_vin=written_vin, query=query, bodies=self._bodies

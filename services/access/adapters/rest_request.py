@@ -35,6 +35,26 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TICKET = f"{TICKET}="
 _WHOLE_BODY = "(body)"
+_WHOLE_PATH = "(path)"
+
+
+def require_path(path: str) -> None:
+    """Raise Refusal (INVALID_REQUEST) for a path whose escapes are no text: the transcoder would make a message of it
+    that no service can read.
+    """
+    if "%" not in path:
+        return
+    reason = "is not percent-encoded correctly" if _PERCENT.search(path) else ""
+    try:
+        unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        reason = reason or "is not UTF-8"
+    if reason:
+        raise Refusal(
+            errors.INVALID_REQUEST,
+            "The path has escapes that are not valid; correct them and send it again.",
+            violations=[Violation(_WHOLE_PATH, reason)],
+        )
 
 
 def check(

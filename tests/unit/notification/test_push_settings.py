@@ -219,11 +219,11 @@ async def test_a_name_with_one_private_address_is_not_connected_to(monkeypatch: 
             tried.append(host)
             raise httpcore.ConnectError("away")
 
-    async def both(*_names: object, **_more: object) -> list[tuple[object, ...]]:
+    def both(*_names: object, **_more: object) -> list[tuple[object, ...]]:
         return [(2, 1, 6, "", (address, 443)) for address in addresses]
 
     monkeypatch.setattr(network, "_inner", Recorder())
-    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", both)
+    monkeypatch.setattr("services.notification.adapters.senders.names.getaddrinfo", both)
     addresses = ["8.8.8.8", "127.0.0.1"]
     with pytest.raises(httpcore.ConnectError, match="not public"):
         await network.connect_tcp("push.test", 443)

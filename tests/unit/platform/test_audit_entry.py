@@ -13,6 +13,7 @@ from services.audit.domain.entries import AuditEntry
 from services.platform import errors
 from services.platform.audit_entry import AuditRecord, DecisionOutcome, EntryIds, encoded
 from services.platform.audit_trail import LOST, AuditTrail
+from services.platform.audited_database import AuditedAct
 from services.platform.call import Call
 from services.platform.errors import Refusal
 
@@ -45,6 +46,20 @@ def test_the_ledger_takes_it_whatever_words_somebody_chose(text: str) -> None:
     taken = entry_of(message, "access")
     assert isinstance(taken, AuditEntry), taken
     assert taken.vin == VIN
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "url_sha256", "a" * 40, "a" * 41, "urlSha256", "1st", "", "a-b", "a\n"]
+)
+@pytest.mark.parametrize("kind", ["GRANT_REVOKED", "A", "grant_revoked", "GRANT_2", "A" * 41])
+def test_an_act_is_of_names_that_the_ledger_takes(kind: str, name: str) -> None:
+    message = audit_entry_pb2.AuditEntry.FromString(encoded(record(detail={name: "x"}), "access-1"))
+    message.kind = kind
+    if isinstance(entry_of(message, "access"), AuditEntry):
+        assert AuditedAct(kind, T0, detail={name: "x"}).kind == kind
+    else:
+        with pytest.raises(ValueError, match="the audit ledger takes no"):
+            AuditedAct(kind, T0, detail={name: "x"})
 
 
 def test_ids_are_never_the_same() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 import httpcore
 
 from services.notification.adapters.senders.endpoints import is_public
+from services.notification.adapters.senders.names import NameResolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,9 +28,12 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     the host's name.
     """
 
-    def __init__(self, allows: Callable[[str], bool] = is_public) -> None:
+    def __init__(
+        self, allows: Callable[[str], bool] = is_public, resolver: NameResolver | None = None
+    ) -> None:
         self._inner = httpcore.AnyIOBackend()
         self._allows = allows
+        self._resolver = resolver or NameResolver()
 
     async def connect_tcp(
         self,
@@ -43,7 +45,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first of the host's addresses that answers. Raises httpcore.ConnectError."""
         refused: httpcore.ConnectError | httpcore.ConnectTimeout = httpcore.ConnectError("no address")
-        for address in await _addresses(host, port, self._allows):
+        for address in await self._addresses(host, port):
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -63,14 +65,12 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         """Wait."""
         await self._inner.sleep(seconds)
 
-
-async def _addresses(host: str, port: int, allows: Callable[[str], bool]) -> list[str]:
-    """Return the host's addresses. Raises httpcore.ConnectError when there is none, or one that is not allowed."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError("its name has no address") from error
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-    if not addresses or not all(allows(each) for each in addresses):
-        raise AddressNotAllowedError("its address is not public")
-    return addresses[:_MAX_ADDRESSES]
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        """Return the host's addresses. Raises httpcore.ConnectError when there is none, or one that is not allowed."""
+        try:
+            addresses = await self._resolver.addresses(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError("its name has no address") from error
+        if not addresses or not all(self._allows(each) for each in addresses):
+            raise AddressNotAllowedError("its address is not public")
+        return addresses[:_MAX_ADDRESSES]

@@ -255,8 +255,8 @@ def note_webhook_act(
     detail = {
         "webhook": name,
         "host": webhook_host(url),
-        "urlSha256": url_digest(url),
-        "apiKey": registrant.key_id,
+        "url_sha256": url_digest(url),
+        "api_key": registrant.key_id,
     }
     if reason:
         detail["reason"] = reason

@@ -9,6 +9,7 @@ from services.notification.adapters.webhooks.secrets import signature
 from services.notification.domain.webhooks import CallOutcome, CallResult, UrlRefusedError
 
 if TYPE_CHECKING:
+    from services.notification.adapters.senders.names import NameResolver
     from services.notification.adapters.senders.peer import PushPeer
     from services.notification.adapters.webhooks.secrets import SecretBox
     from services.notification.adapters.webhooks.urls import UrlRules
@@ -24,15 +25,18 @@ _HUNG = frozenset({"TIMEOUT", "CONNECT_TIMEOUT", "READ_TIMEOUT", "WRITE_TIMEOUT"
 class HttpWebhookCaller:
     """usecases.webhook_ports.WebhookCaller over HTTP."""
 
-    def __init__(self, peer: PushPeer, rules: UrlRules, box: SecretBox, clock: Clock) -> None:
+    def __init__(
+        self, peer: PushPeer, rules: UrlRules, box: SecretBox, clock: Clock, resolver: NameResolver
+    ) -> None:
         self._peer = peer
+        self._resolver = resolver
         self._rules = rules
         self._box = box
         self._clock = clock
 
     async def check(self, url: str) -> None:
         """Raise UrlRefusedError for a URL that may not be called, by its form or by where it leads now."""
-        await self._rules.check(url)
+        await self._rules.check(url, self._resolver)
 
     async def call(self, call: WebhookCall, seconds: float | None = None) -> CallResult:
         """Post it and return what became of it; see the port."""

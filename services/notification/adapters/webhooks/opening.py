@@ -52,6 +52,7 @@ def update_ids_of(settings: WebhookSettings) -> UpdateIds:
 def webhook_caller(settings: WebhookSettings, clock: Clock) -> HttpWebhookCaller:
     """Return what calls URLs. Raises SettingsError."""
     # What it is built of is loaded only where it is opened.
+    from services.notification.adapters.senders.names import NameResolver  # noqa: PLC0415
     from services.notification.adapters.senders.peer import PushPeer  # noqa: PLC0415
     from services.notification.adapters.senders.public_network import PublicNetwork  # noqa: PLC0415
     from services.notification.adapters.webhooks.caller import HttpWebhookCaller  # noqa: PLC0415
@@ -61,15 +62,15 @@ def webhook_caller(settings: WebhookSettings, clock: Clock) -> HttpWebhookCaller
     except WebhookKeyError as error:
         raise SettingsError(str(error)) from error
     trust = ssl.create_default_context(cafile=str(settings.webhook_ca) if settings.webhook_ca else None)
-    rules = settings.webhook_urls
+    rules, resolver = settings.webhook_urls, NameResolver()
     peer = PushPeer(
         trust,
         seconds=settings.webhook_seconds,
         concurrency=settings.webhook_concurrency,
         per_host=settings.webhook_per_host,
-        network=PublicNetwork(rules.allows),
+        network=PublicNetwork(rules.allows, resolver),
     )
-    return HttpWebhookCaller(peer, rules, box, clock)
+    return HttpWebhookCaller(peer, rules, box, clock, resolver)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-import socket
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from services.notification.adapters.senders.endpoints import is_public
 from services.notification.domain.webhooks import UrlRefusedError
+
+if TYPE_CHECKING:
+    from services.notification.adapters.senders.names import NameResolver
 
 MOST_URL = 2_048
 RESOLVE_SECONDS = 2.0
@@ -75,15 +78,15 @@ class UrlRules:
             return True
         return is_public(address)
 
-    async def check(self, url: str) -> None:
+    async def check(self, url: str, resolver: NameResolver) -> None:
         """Raise UrlRefusedError for a URL that may not be called. A name that has no address now, or none in time, is
         found out when it is called.
         """
         host, port = self.require(url)
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                found = await resolver.addresses(host, port)
         except (OSError, UnicodeError, TimeoutError):
             return
-        if not all(self.allows(str(each[4][0])) for each in found):
+        if not all(self.allows(each) for each in found):
             raise UrlRefusedError("leads to an address that is not public")
