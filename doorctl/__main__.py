@@ -23,6 +23,7 @@ from doorctl import (
     retention,
     security,
     vehicle,
+    webhook,
 )
 from doorctl.text import complain
 
@@ -47,6 +48,7 @@ app.add_typer(deadletter.commands, name="deadletter")
 app.add_typer(fleet.commands, name="fleet")
 app.add_typer(retention.commands, name="retention")
 app.add_typer(hold.commands, name="hold")
+app.add_typer(webhook.commands, name="webhook")
 app.add_typer(receipt.commands, name="receipt")
 
 

@@ -98,7 +98,7 @@ def read_pages(settings: GatewaySettings, root: Path = PAGES) -> dict[str, Page]
     if settings.pages_openapi is not None:
         pages[OPENAPI] = _with_sign_in(_read(settings.pages_openapi), settings.pages_issuer)
     if settings.pages_asyncapi is not None:
-        pages[ASYNCAPI] = _read(settings.pages_asyncapi)
+        pages[ASYNCAPI] = _at_origin(_read(settings.pages_asyncapi), settings.pages_api_origin)
     return pages
 
 
@@ -141,6 +141,23 @@ def _with_sign_in(page: Page, issuer: str) -> Page:
             each.append({SIGN_IN: each[0][_BEARER]})
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise PageFilesError(f"the OpenAPI document is none: {type(error).__name__}") from error
+    return Page.of(json.dumps(document, ensure_ascii=False).encode(), page.content_type)
+
+
+def _at_origin(page: Page, origin: str) -> Page:
+    """Return the AsyncAPI document with this deployment as the server of streams and sockets, where it is known."""
+    if not origin:
+        return page
+    parts = urlsplit(origin)
+    sockets = "wss" if parts.scheme == "https" else "ws"
+    try:
+        document = json.loads(page.body)
+        for name, protocol in (("api", parts.scheme), ("sockets", sockets)):
+            server = document["servers"][name]
+            server |= {"host": parts.netloc, "protocol": protocol}
+            server.pop("variables", None)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PageFilesError(f"the AsyncAPI document is none: {type(error).__name__}") from error
     return Page.of(json.dumps(document, ensure_ascii=False).encode(), page.content_type)
 
 

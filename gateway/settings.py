@@ -32,6 +32,12 @@ def _checked_origins(text: str) -> str:
     return text
 
 
+def _checked_origin(text: str) -> str:
+    if text and not _ORIGIN.fullmatch(text):
+        raise ValueError("must be an origin (https://host or https://host:port)")
+    return text
+
+
 def _checked_allowlist(text: str) -> str:
     allowlist_of(text)
     return text
@@ -96,6 +102,8 @@ class GatewaySettings(ServerSettings):
     """The OpenAPI document, to be served at /openapi.json."""
     pages_asyncapi: Path | None = None
     """The AsyncAPI document, to be served at /asyncapi.json."""
+    pages_api_origin: Annotated[str, AfterValidator(_checked_origin)] = Field(default="", max_length=256)
+    """Where clients find the API: the AsyncAPI document names it as its server."""
     pages_docs: Path | None = None
     """The folder of the documentation's site, which `make docs` builds, to be served at /portal/docs/."""
     pages_sample_key: str = Field(default="", pattern=r"^(sk_[0-9a-f]{16,128})?$")

@@ -57,6 +57,7 @@ def page_settings(
         "DOORS_PAGES_CONSOLE_CLIENT": CONSOLE_CLIENT,
         "DOORS_PAGES_OPENAPI": str(ROOT / "gen" / "openapi.json"),
         "DOORS_PAGES_ASYNCAPI": str(ROOT / "gen" / "asyncapi.json"),
+        "DOORS_PAGES_API_ORIGIN": ports.page_origins[0],
         "DOORS_PAGES_SAMPLE_KEY": SAMPLE_KEY,
         **({"DOORS_PAGES_DOCS": str(DOCS)} if (DOCS / "index.html").is_file() else {}),
     }

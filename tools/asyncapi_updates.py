@@ -19,23 +19,23 @@ EXAMPLES = Path(__file__).with_name("asyncapi_examples.json")
 UPDATE = f".{DOOR_PACKAGE}.DoorUpdate"
 UPDATE_TYPE = f".{DOOR_PACKAGE}.DoorUpdateType"
 OPENED = "STREAM_OPENED"
+_HOST: Mapping[str, str] = {
+    "default": "api.ecarus.run",
+    "description": "Its name, and a port if it needs one. A deployment that is told its own names itself here.",
+}
 API_SERVERS: Mapping[str, Schema] = {
     "api": {
         "host": "{host}",
         "protocol": "https",
-        "description": "The API, behind Envoy. The sandbox speaks plain HTTP on its first port.",
-        "variables": {
-            "host": {"default": "localhost:8080", "description": "Where this document was read from."}
-        },
+        "description": "The API, behind Envoy.",
+        "variables": {"host": dict(_HOST)},
         "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("bearer", "dpop")],
     },
     "sockets": {
         "host": "{host}",
         "protocol": "wss",
-        "description": "The same for the WebSocket (`ws` in the sandbox).",
-        "variables": {
-            "host": {"default": "localhost:8080", "description": "Where this document was read from."}
-        },
+        "description": "The same for the WebSocket.",
+        "variables": {"host": dict(_HOST)},
         "security": [
             {"$ref": f"#/components/securitySchemes/{name}"} for name in ("bearer", "dpop", "ticket")
         ],

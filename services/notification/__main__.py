@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS
-from services.notification.adapters import server, store, translate, webhook_server
+from services.notification.adapters import server, store, translate, webhook_operator_server, webhook_server
 from services.notification.adapters.kept import kept_tables
 from services.notification.adapters.people import PeopleClient
 from services.notification.adapters.rounds import JobRounds
@@ -113,12 +113,13 @@ async def main(settings: NotificationSettings, stop: asyncio.Event) -> None:
     def register(grpc_server: grpc.aio.Server) -> None:
         servicer.register(grpc_server)
         webhook_server.WebhookServicer(webhooks.api).register(grpc_server)
+        webhook_operator_server.WebhookOperatorServicer(webhooks.operation).register(grpc_server)
 
     rpc = GrpcServer(
         settings,
-        [server.SERVICE, webhook_server.SERVICE],
+        [server.SERVICE, webhook_server.SERVICE, webhook_operator_server.SERVICE],
         register,
-        {**server.POLICY, **webhook_server.POLICY},
+        {**server.POLICY, **webhook_server.POLICY, **webhook_operator_server.POLICY},
         CapabilityVerifier(settings.capability_jwks, service=NAME),
         translate.refusal_of,
         audit=audit.hook,

@@ -232,7 +232,7 @@ async def test_an_event_source_goes_on_without_a_gap_when_its_stream_was_cut(
     await page.close()
 
 
-async def test_a_page_that_is_not_listed_reads_nothing_but_the_document(
+async def test_a_page_that_is_not_listed_reads_nothing_but_the_documents(
     mesh: Mesh, browser: ChromiumBrowser
 ) -> None:
     page, app = await browser.new_page(), App(mesh)
@@ -253,4 +253,9 @@ async def test_a_page_that_is_not_listed_reads_nothing_but_the_document(
         document = await asked(page, f"http://127.0.0.1:{mesh.ports.http}/openapi.json")
         assert json.loads(document["text"])["openapi"] == "3.1.0"
         assert "/vehicles/{vin}/door/status" in document["text"]
+        # So is what the type of a problem leads to, as a list and as it is named.
+        for place in ("index.json", "DOOR_OPEN"):
+            problems = f"http://127.0.0.1:{mesh.ports.http}/portal/problems/{place}"
+            read = await asked(page, problems, headers={"Accept": "application/json"})
+            assert "DOOR_OPEN" in json.dumps(json.loads(read["text"]))
     await page.close()

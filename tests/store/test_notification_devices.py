@@ -107,7 +107,8 @@ async def test_a_device_that_is_replaced_or_removed_is_told_so(house: Notificati
     # It was told, and is nobody's any more: nothing else is sent there, and nothing of it is left.
     await house.command("cmd-1", "SUCCESS")
     await house.settle()
-    assert [token for token, _ in house.fcm.shown if token != "third"] == ["thief-1", "thief-2"]
+    # Each is told by itself, at the same time as the other: which comes first is nobody's promise.
+    assert sorted(token for token, _ in house.fcm.shown if token != "third") == ["thief-1", "thief-2"]
     assert await count(house, former_devices) == 0
 
 

@@ -28,6 +28,7 @@ from services.notification.domain.webhooks import (
     WebhookUnknownError,
     WebhookWish,
 )
+from services.notification.usecases.webhook_ports import WebhookPlace
 from services.platform.consumer import Delivery
 from services.platform.retention import Retention
 from services.platform.subject_data import SubjectData
@@ -435,9 +436,8 @@ async def test_too_much_that_waits_disables_it(house: WebhookHarness) -> None:
 
 
 async def test_what_is_deleted_or_stopped_is_sent_nothing(house: WebhookHarness) -> None:
-    webhook = await house.registered()
-    await house.record.stop(webhook.id, house.clock.now())
-    await house.index.refresh()
+    await house.registered()
+    await house.operation.stop(WebhookPlace(OWNER, "", "mine"), "posts to a stranger")
     await house.tell(house.door())
     await house.settle()
     assert (sent(house), await house.statuses()) == ([], ["HELD"])
@@ -531,7 +531,7 @@ async def test_what_becomes_of_a_webhook_is_audited(house: WebhookHarness) -> No
         acts.append((act.kind, act.detail))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("services.notification.adapters.store.webhooks.note_act", noted)
+        patch.setattr("services.notification.adapters.store.webhook_rows.note_act", noted)
         await house.registered()
         await house.api.register(ME, "mine", WebhookWish(URL, description="x"), "c-2")
         await house.api.rotate(ME, "mine", "c-3")

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.door.v1 import door_command_pb2, door_update_pb2
 from protocol.subjects import kept_update_subject
 from services.live_updates.ids import UpdateIds
 from services.notification.adapters import store
-from services.notification.adapters.store.webhooks import webhook_host
+from services.notification.adapters.store.webhook_rows import webhook_host
 from services.notification.adapters.update_link import AccessChangeHandler, DoorUpdates
 from services.notification.adapters.webhooks.intake import WebhookUpdates
 from services.notification.adapters.webhooks.messages import WebhookMessages
@@ -30,6 +30,7 @@ from services.notification.domain.webhooks import (
 from services.notification.usecases.host_places import HostPlaces
 from services.notification.usecases.ports import NotKnownNowError
 from services.notification.usecases.webhook_interest import InterestIndex
+from services.notification.usecases.webhook_operation import WebhookOperation
 from services.notification.usecases.webhook_sending import WebhookSending
 from services.notification.usecases.webhooks import Webhooks
 from services.platform.consumer import Delivery
@@ -169,6 +170,13 @@ class WebhookHarness:
             changed=self.index.refresh,
             hurry=lambda: None,
             messages=self.messages,
+        )
+        self.operation = WebhookOperation(
+            store.SqlOperatedWebhooks(self.database, KEPT),
+            self.messages,
+            self.clock.now,
+            changed=self.index.refresh,
+            hurry=lambda: None,
         )
         intake = WebhookUpdates(self.index, FakeStream(), IDS, lambda: None)
         self.handler = DoorUpdates(

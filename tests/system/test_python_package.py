@@ -37,17 +37,20 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment in which nothing is but the wheel, with its extras, and what they need."""
     folder = tmp_path_factory.mktemp("integrator")
     (ours,) = (package for package in PACKAGES if package.name == "ecarus-doors")
-    (wheel,) = (path for path in build_packages(folder / "out", [ours]) if path.suffix == ".whl")
+    build_packages(folder / "out/packages", [ours])
+    (line,) = re.findall(r"^pip install '(.+)'$", (ROOT / README).read_text(), re.MULTILINE)
     uv = str(Path(sys.executable).with_name("uv"))
     subprocess.run(
         [uv, "venv", "--quiet", "--offline", f"--python={sys.executable}", folder / "venv"], check=True
     )
-    install = [uv, "pip", "install", "--quiet", f"--python={folder / 'venv'}", f"{wheel}[cli,dpop,websocket]"]
+    install = [uv, "pip", "install", "--quiet", f"--python={folder / 'venv'}", line]
     # The versions that `make tools` has fetched: where they are in the cache nothing is asked of a registry.
     pinned = [f"--constraint={ROOT / 'requirements/test.txt'}"]
-    offline = subprocess.run([*install, *pinned, "--offline"], capture_output=True, text=True, check=False)
+    offline = subprocess.run(
+        [*install, *pinned, "--offline"], cwd=folder, capture_output=True, text=True, check=False
+    )
     if offline.returncode:
-        subprocess.run([*install, *pinned], check=True)
+        subprocess.run([*install, *pinned], cwd=folder, check=True)
     return folder / "venv" / "bin"
 
 

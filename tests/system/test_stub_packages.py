@@ -42,9 +42,9 @@ def app(mesh: Mesh) -> App:
     return owner
 
 
-def surroundings(app: App, scheme: str = "", **more: str) -> dict[str, str]:
+def surroundings(app: App, **more: str) -> dict[str, str]:
     return {
-        "DOORS_GRPC": f"{scheme}localhost:{app.mesh.ports.mtls}",
+        "DOORS_GRPC": f"localhost:{app.mesh.ports.mtls}",
         "DOORS_PKI": str(app.mesh.data / "pki"),
         "DOORS_TOKEN": app.bearer,
         "PATH": os.environ["PATH"],
@@ -129,7 +129,7 @@ def test_a_typescript_team_reads_watches_and_unlocks(app: App, tmp_path: Path) -
     ]
     install(tmp_path, [built_package("@ecarus/doors-grpc"), *named])
     (tmp_path / "team.mjs").write_text(examples("grpc-typescript", "js")[0])
-    said = run(["node", "team.mjs"], tmp_path, surroundings(app, "https://", NODE_NO_WARNINGS="1"))
+    said = run(["node", "team.mjs"], tmp_path, surroundings(app, NODE_NO_WARNINGS="1"))
     assert said.startswith("driver locked: true\n")
     assert "unlock SUCCESS" in said
     assert re.search(r"^\S+ doorStatus$", said, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.app import FOREIGN, SAMPLE, App, Car, eventually
-from tests.support.node import built_package, install
-from tests.system.documents import blocks
+from tests.support.node import built_package, install, need_node
+from tests.system.documents import ROOT, blocks, paste
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +129,19 @@ def test_any_operation_can_be_called(folder: Path, app: App) -> None:
     grants = app.get("grants").json()["grants"]
     said = run(examples("## All of the API")[0], folder, app)
     assert said.startswith(f"{len(grants)} ")
+
+
+def test_types_are_generated_from_the_document_that_is_served(mesh: Mesh, tmp_path: Path) -> None:
+    need_node()
+    (lines,) = blocks("docs/clients.md", "## Generate from openapi.json")
+    done = paste(lines.replace("127.0.0.1:8080", f"127.0.0.1:{mesh.ports.http}"), tmp_path)
+    if any(word in done.stderr for word in ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENOTCACHED")):
+        pytest.skip("no index of npm packages can be reached")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = (tmp_path / "out/openapi.ts").read_text(encoding="utf-8")
+    assert '"/api/v1/remotecontrol/vehicles/{vin}/door/unlock": {' in made
+    pinned = json.loads((ROOT / "packages/typescript/package.json").read_text())["devDependencies"]
+    assert f"openapi-typescript@{pinned['openapi-typescript']} " in lines
 
 
 def test_the_sample_is_the_specifications() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import standardwebhooks
+from typer.testing import CliRunner
 
+from doorctl.__main__ import app as app_of_doorctl
 from mesh.sandbox_fleet import SAMPLE_KEY
 from tests.support.app import SAMPLE, App, Car, eventually
 from tests.support.phones import OWNER
 from tests.support.ports import free_port
-from tests.system.documents import ROOT, blocks, paste
+from tests.system.documents import ROOT, blocks, checkout, paste
 from tests.system.test_readme import CURL, moved
 
 if TYPE_CHECKING:
@@ -112,6 +115,45 @@ def test_a_partner_from_registering_to_reviving(mesh: Mesh, partner: PartnerSide
     assert set(ids) == {first, second, third}
 
 
+def test_a_key_as_the_page_makes_it_registers_one_and_operators_list_stop_and_enable_it(mesh: Mesh) -> None:
+    def doorctl(*words: str) -> str:
+        done = CliRunner().invoke(app_of_doorctl, words, env={"DOORS_DATA_DIR": str(mesh.data)})
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    (line,) = blocks("docs/webhooks.md", "## Who")
+    program, *words = shlex.split(line)
+    assert program == "bin/doorctl"
+    made = json.loads(doorctl(*words, "--json"))
+    key = made["apiKey"]["keyId"]
+    side, other = (PartnerSide(mesh, name, made["key"]) for name in ("operated", "operated-2"))
+    try:
+        for each in (side, other):
+            asked = eventually(
+                lambda e=each: (a := e.ask(f"/{e.name}", "PUT", {"url": e.hook})).status_code == 200 and a
+            )
+            assert asked.json()["webhookId"] == each.name
+            each.becomes("ACTIVE")
+        listed = doorctl("webhook", "list", "--principal", OWNER)
+        host = f"127.0.0.1:{mesh.ports.phones}"
+        assert f"{OWNER} operated --key {key} {host} ACTIVE\n" in listed
+        one = (OWNER, "operated", "--key", key)
+        assert " DISABLED, OPERATOR since " in doorctl("webhook", "stop", *one, "--reason", "to try it")
+        shown = side.shown()
+        assert (shown["state"], shown["disabledReason"]) == ("DISABLED", "OPERATOR")
+        (told,) = other.received("webhook.disabled")
+        assert told["message"]["data"] == {"webhookId": "operated", "url": side.hook, "reason": "OPERATOR"}
+        refused = side.ask("/operated/enable", "POST")
+        assert (refused.status_code, refused.json()["code"]) == (409, "WEBHOOK_STOPPED")
+        doorctl("webhook", "enable", *one)
+        side.becomes("ACTIVE")
+    finally:
+        for each in (side, other):
+            each.ask(f"/{each.name}", "DELETE")
+            httpx.delete(each.hook, timeout=10)
+        doorctl("key", "revoke", key)
+
+
 def test_it_is_the_one_of_its_key_and_url_are_judged(mesh: Mesh, partner: PartnerSide) -> None:
     assert partner.ask("/system", "PUT", {"url": partner.hook}).status_code == 200
     owner = PartnerSide(mesh, "system", mesh.token(OWNER))
@@ -159,6 +201,23 @@ def test_the_receiver_of_the_page_verifies_what_it_is_sent(tmp_path: Path) -> No
             assert "hello" in process.stdout.readline()
         finally:
             process.terminate()
+
+
+def test_the_pages_lines_go_from_the_first_request_to_a_replay(mesh: Mesh, tmp_path: Path) -> None:
+    (receiver,) = blocks("docs/webhooks.md", "## A receiver in Python", "python")
+    (lines,) = blocks("docs/webhooks.md", "## From the first request to a replay")
+    folder, port = checkout(tmp_path), free_port()
+    (folder / "receiver.py").write_text(receiver, encoding="utf-8")
+    made, token = "$(make -s token USER=user-123)", mesh.token(OWNER)
+    assert made in lines
+    lines = moved(lines, mesh.ports).replace("127.0.0.1:9100", f"127.0.0.1:{port}").replace(made, token)
+    told = paste(f"trap 'kill $RECEIVER' ERR\n{lines}", folder, PORT=str(port))
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert '"whsec_' in told.stdout
+    assert "webhook.test {" in told.stdout
+    assert '"DELIVERED"' in told.stdout
+    assert '"replayed"' in told.stdout
+    assert PartnerSide(mesh, "garage", token).ask("/garage").status_code == 404
 
 
 def test_the_readmes_lines_bring_a_webhook(mesh: Mesh) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from services.notification.domain.webhooks import Registrant
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime, timedelta
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
         DeliveryStatus,
         DisabledReason,
         DisableRule,
-        Registrant,
         Webhook,
         WebhookEvent,
         WebhookState,
@@ -213,11 +214,39 @@ class WebhookRecord(Protocol):
     async def announce(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> int:
         """Send it to the registrant's other webhooks that are ACTIVE, and tell their devices; return how many."""
 
-    async def stop(self, webhook: str, at: datetime) -> Webhook:
-        """Disable it for the operator, by its own id. Raises WebhookUnknownError."""
 
-    async def all_listed(self, principal: str, most: int) -> list[tuple[Webhook, Backlog]]:
-        """Return everybody's, or this principal's, for operators; at most so many."""
+class WebhookPlace(NamedTuple):
+    """Which webhook, among everybody's; they are in the order of these."""
+
+    principal: str
+    key_id: str
+    name: str
+
+    @property
+    def registrant(self) -> Registrant:
+        """Whose it is."""
+        return Registrant(self.principal, self.key_id)
+
+
+class OperatedWebhookRecord(Protocol):
+    """Everybody's webhooks as operators have them. Every function raises StorageUnavailableError."""
+
+    async def page(
+        self, principal: str, most: int, after: WebhookPlace | None
+    ) -> tuple[list[tuple[Webhook, Backlog]], WebhookPlace | None]:
+        """Return at most so many of everybody's, or of this principal's, that come `after`; and the place after which
+        there are more, None when that was all.
+        """
+
+    async def stop(
+        self, place: WebhookPlace, reason: str, tell: Callable[[Webhook], WebhookEvent], at: datetime
+    ) -> tuple[Webhook, Backlog]:
+        """Disable it until an operator enables it, and send what `tell` makes of it to the registrant's others; nothing
+        is sent where it was stopped before. Raises WebhookUnknownError.
+        """
+
+    async def enable(self, place: WebhookPlace, at: datetime) -> tuple[Webhook, Backlog]:
+        """Have its URL challenged where an operator stopped it. Raises WebhookUnknownError."""
 
 
 class WebhookInterestRecord(Protocol):

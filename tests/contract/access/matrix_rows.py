@@ -152,6 +152,9 @@ INTERNAL = {
             *("ListApiKeys", "ExpireApiKey", "RevokeApiKey"),
         )
     },
+    "WebhookOperatorService.ListAllWebhooks": "operator",
+    "WebhookOperatorService.StopWebhook": "operator",
+    "WebhookOperatorService.EnableStoppedWebhook": PERSONS,
     "LegalHoldService.SetLegalHold": PERSONS,
     "LegalHoldService.LiftLegalHold": PERSONS,
     "LegalHoldService.ListLegalHolds": PERSONS,

@@ -191,6 +191,39 @@ async def test_the_contracts_own_document_says_it_too(make_settings: Callable[..
 
 
 @pytest.mark.parametrize(
+    ("origin", "host", "protocols"),
+    [
+        ("http://localhost:8080", "localhost:8080", ("http", "ws")),
+        ("https://api.example.com", "api.example.com", ("https", "wss")),
+    ],
+)
+async def test_the_asyncapi_document_names_the_deployment_that_serves_it(
+    make_settings: Callable[..., GatewaySettings],
+    tmp_path: Path,
+    origin: str,
+    host: str,
+    protocols: tuple[str, str],
+) -> None:
+    own = DOCUMENT.with_name("asyncapi.json")
+    settings = make_settings(pages_asyncapi=own, pages_api_origin=origin)
+    servers = json.loads(read_pages(settings)["/asyncapi.json"].body)["servers"]
+    told = [(servers[name]["host"], servers[name]["protocol"]) for name in ("api", "sockets")]
+    assert told == [(host, each) for each in protocols]
+    assert not any("variables" in servers[name] for name in ("api", "sockets"))
+    before = json.loads(own.read_bytes())["servers"]
+    assert {"receiver", "nats", "mqtt"} == {name for name in servers if servers[name] == before[name]}
+    unknown = read_pages(make_settings(pages_asyncapi=own))["/asyncapi.json"]
+    assert unknown.body == own.read_bytes()
+    assert b"localhost:8080" not in unknown.body
+    (tmp_path / "asyncapi.json").write_text('{"servers": []}')
+    with pytest.raises(PageFilesError, match="the AsyncAPI document is none"):
+        read_pages(make_settings(pages_asyncapi=tmp_path / "asyncapi.json", pages_api_origin=origin))
+    for wrong in ("api.example.com", "ftp://api.example.com", f"{origin}/api"):
+        with pytest.raises(ValidationError, match="must be an origin"):
+            make_settings(pages_api_origin=wrong)
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/",

@@ -231,11 +231,26 @@ async def test_a_page_reads_the_stream(client: httpx.AsyncClient) -> None:
     assert_readable(ended)
 
 
-@pytest.mark.parametrize("document", ["/openapi.json", "/asyncapi.json"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "/openapi.json",
+        "/asyncapi.json",
+        "/portal/problems/",
+        "/portal/problems/index.json",
+        "/portal/problems/door-open.json",
+        "/portal/problems/DOOR_OPEN",
+    ],
+)
 async def test_the_documents_are_for_every_page(client: httpx.AsyncClient, document: str) -> None:
     answer = await client.get(document, headers={"origin": UNLISTED})
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+@pytest.mark.parametrize("page", ["/portal/", "/portal/config.json", "/portal/docs/", "/portal/problems/a/b"])
+async def test_the_pages_are_for_their_own_origin(client: httpx.AsyncClient, page: str) -> None:
+    assert cors(await client.get(page, headers={"origin": UNLISTED})) == {}
 
 
 async def test_a_ticket_goes_no_further_than_to_who_is_asked_about_it(

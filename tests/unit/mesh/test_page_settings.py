@@ -35,3 +35,10 @@ def test_types_lead_to_the_portal_s_own_catalogue() -> None:
     assert types_of_problems(Ports(20_000), {}, has_pages=False) == PROBLEM_TYPES
     named = {"DOORS_PROBLEM_TYPE_BASE": "https://api.example.com/problems/"}
     assert types_of_problems(Ports(20_000), named, has_pages=True) == named["DOORS_PROBLEM_TYPE_BASE"]
+
+
+def test_the_events_document_names_the_sandbox_s_own_port(tmp_path: Path) -> None:
+    ports, sandbox = Ports(20_000), Sandbox(tmp_path / "data")
+    sandbox.push_senders.ensure(ports)
+    told = page_settings(ports, sandbox, {}, own_issuer=False)
+    assert told["DOORS_PAGES_API_ORIGIN"] == f"http://localhost:{ports.http}"

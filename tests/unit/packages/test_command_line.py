@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from ecarus_doors import DoorsSync, Retries, cli
+from ecarus_doors._version import VERSION
 from ecarus_doors.cli import app as doors_app
 from ecarus_doors.cli.credentials import Credentials, stored_path
 from ecarus_doors.cli.output import plain
@@ -378,4 +379,4 @@ def test_without_its_extra_it_says_what_to_install(
     with pytest.raises(SystemExit) as ended_with:
         cli.main()
     assert ended_with.value.code == 2
-    assert "pip install 'ecarus-doors[cli]'" in capsys.readouterr().err
+    assert f"pip install 'ecarus_doors-{VERSION}-py3-none-any.whl[cli]'" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import { settled, useDocument } from "./document.mjs";
 
 test("who cannot be signed in reads why, and can press again", async () => {
   const document = useDocument();
-  for (const id of ["fault", "who", "sample"]) {
+  for (const id of ["fault", "who", "sample", "sandbox", "step-up", "step-up-sign-in"]) {
     const part = document.createElement("p");
     part.setAttribute("id", id);
     document.body.append(part);

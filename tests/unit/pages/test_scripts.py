@@ -22,6 +22,7 @@ LEAST = {
     "live": 27,
     "order": 12,
     "portal": 1,
+    "portal_try": 5,
     "push": 7,
     "sentences": 3,
     "session": 15,

@@ -11,6 +11,7 @@ from services.notification.adapters.store.tables import (
 )
 from services.notification.adapters.store.updates import SqlUpdates
 from services.notification.adapters.store.webhook_events import SqlWebhookInterests
+from services.notification.adapters.store.webhook_operation import SqlOperatedWebhooks
 from services.notification.adapters.store.webhook_outbox import SqlWebhookOutbox
 from services.notification.adapters.store.webhooks import SqlWebhooks
 
@@ -19,6 +20,7 @@ __all__ = [
     "NotificationModel",
     "SqlDevices",
     "SqlNotices",
+    "SqlOperatedWebhooks",
     "SqlUpdates",
     "SqlWebhookInterests",
     "SqlWebhookOutbox",

@@ -15,6 +15,7 @@ from services.notification.adapters.store.tables import (
     webhook_vehicles,
     webhooks,
 )
+from services.notification.adapters.store.webhook_rows import of_registrant, webhook_of
 from services.notification.adapters.store.webhook_vehicles import keep_vehicles
 from services.notification.domain.webhooks import DeliveryStatus, Registrant, WebhookState
 from services.notification.usecases.webhook_ports import WebhookInterest
@@ -81,6 +82,19 @@ def add_deliveries(
         )
         added += connection.execute(new).rowcount
     return added
+
+
+def announce_to_others(
+    connection: Connection, webhook: Webhook, event: WebhookEvent, at: datetime, keep: timedelta
+) -> int:
+    """Have it sent to the registrant's other webhooks that are ACTIVE; return how many."""
+    active = webhooks.c.state == WebhookState.ACTIVE.value
+    query = select(webhooks).where(of_registrant(webhook.registrant), webhooks.c.id != webhook.id, active)
+    others = [webhook_of(row) for row in connection.execute(query)]
+    if others:
+        add_events(connection, [event], at)
+        add_deliveries(connection, event, others, at, keep)
+    return len(others)
 
 
 class SqlWebhookInterests:

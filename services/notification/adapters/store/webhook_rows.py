@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import func, or_, select, update
 
@@ -16,14 +18,16 @@ from services.notification.domain.webhooks import (
     Webhook,
     WebhookEvent,
     WebhookState,
+    WebhookUnknownError,
     WebhookWish,
 )
 from services.notification.usecases.webhook_ports import WebhookDelivery
+from services.platform.audited_database import AuditedAct, note_act
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from services.notification.domain.webhooks import CallResult, DisableRule
 MOST_FAILURE = 64
@@ -169,3 +173,89 @@ def disabled(reason: DisabledReason, at: datetime) -> dict[str, Any]:
         "disabled_at": at,
         "challenge_at": None,
     }
+
+
+def webhook_host(url: str) -> str:
+    """Return the host whose places calls of this URL take."""
+    return urlsplit(url).netloc.lower()[:255]
+
+
+def url_digest(url: str) -> str:
+    """Return what tells URLs apart where they are not told: SHA-256, in hexadecimal."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def with_backlogs(connection: Connection, query: Any) -> list[tuple[Webhook, Backlog]]:
+    """Return the webhooks of a query of whole rows, and what waits for each."""
+    found = [webhook_of(row) for row in connection.execute(query).all()]
+    return [(each, backlog_of(connection, each)) for each in found]
+
+
+def challenged(at: datetime) -> dict[str, Any]:
+    """Return what a row says of a webhook whose URL is to be challenged."""
+    return {
+        "state": WebhookState.PENDING.value,
+        "disabled_reason": None,
+        "disabled_at": None,
+        "challenge_at": at,
+        "challenges": 0,
+        "failures": 0,
+        "failing_since": None,
+        "resting_until": None,
+    }
+
+
+def of_registrant(registrant: Registrant) -> ColumnElement[bool]:
+    """Return which rows are a registrant's."""
+    return (webhooks.c.person == registrant.principal) & (webhooks.c.key_id == registrant.key_id)
+
+
+def row_named(
+    connection: Connection, registrant: Registrant, name: str, *, is_kept: bool = False
+) -> Row[Any] | None:
+    """Return the row of one; `is_kept` from being changed by others until the transaction ends."""
+    query = select(webhooks).where(of_registrant(registrant), webhooks.c.name == name)
+    return connection.execute(query.with_for_update() if is_kept else query).first()
+
+
+def row_required(
+    connection: Connection, registrant: Registrant, name: str, *, is_kept: bool = False
+) -> Row[Any]:
+    """Return the same. Raises WebhookUnknownError."""
+    row = row_named(connection, registrant, name, is_kept=is_kept)
+    if row is None:
+        raise WebhookUnknownError
+    return row
+
+
+def row_by_id(connection: Connection, webhook: str) -> Row[Any]:
+    """Return the row of one that is there, by its own id."""
+    return connection.execute(select(webhooks).where(webhooks.c.id == webhook)).one()
+
+
+def change_row(connection: Connection, webhook: str, values: dict[str, Any]) -> None:
+    """Change the row of one, by its own id."""
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook).values(values))
+
+
+def note_webhook_act(
+    connection: Connection,
+    kind: str,
+    registrant: Registrant,
+    name: str,
+    at: datetime,
+    url: str,
+    reason: str = "",
+) -> None:
+    """Have the audit ledger told of it: which webhook, its host, and a digest of its URL, which may hold secrets; and
+    why, where that was said.
+    """
+    detail = {
+        "webhook": name,
+        "host": webhook_host(url),
+        "urlSha256": url_digest(url),
+        "apiKey": registrant.key_id,
+    }
+    if reason:
+        detail["reason"] = reason
+    note_act(connection, AuditedAct(kind, at, subject=registrant.principal, detail=detail))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -15,8 +13,21 @@ from services.notification.adapters.store.tables import (
     webhook_events,
     webhooks,
 )
-from services.notification.adapters.store.webhook_events import add_deliveries, add_events
-from services.notification.adapters.store.webhook_rows import backlog_of, delivery_of, disabled, webhook_of
+from services.notification.adapters.store.webhook_events import add_deliveries, add_events, announce_to_others
+from services.notification.adapters.store.webhook_rows import (
+    backlog_of,
+    challenged,
+    change_row,
+    delivery_of,
+    note_webhook_act,
+    of_registrant,
+    row_by_id,
+    row_named,
+    row_required,
+    webhook_host,
+    webhook_of,
+    with_backlogs,
+)
 from services.notification.adapters.store.webhook_vehicles import keep_vehicles, lock_person, note_change
 from services.notification.domain.webhooks import (
     SECRET_OVERLAP,
@@ -28,27 +39,20 @@ from services.notification.domain.webhooks import (
     WebhookNotActiveError,
     WebhookState,
     WebhookStoppedError,
-    WebhookUnknownError,
 )
 from services.notification.usecases.webhook_ports import RegisteredWebhook, WebhookReplayResult
-from services.platform.audited_database import AuditedAct, note_act
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime, timedelta
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import Connection
 
     from services.notification.domain.webhooks import Backlog, Registrant, Webhook, WebhookEvent, WebhookWish
     from services.notification.usecases.webhook_ports import WebhookDelivery
     from services.platform.database import Database
 
 MOST_REPLAYED = 10_000
-
-
-def webhook_host(url: str) -> str:
-    """Return the host whose places calls of this URL take."""
-    return urlsplit(url).netloc.lower()[:255]
 
 
 class SqlWebhooks:
@@ -78,7 +82,7 @@ class SqlWebhooks:
             lock_person(connection, registrant.principal, at)
             if not wish.vins:
                 keep_vehicles(connection, registrant.principal, vehicles, at)
-            known = _row(connection, registrant, name)
+            known = row_named(connection, registrant, name, is_kept=True)
             if known is None:
                 return self._add(connection, registrant, name, wish, correlation_id, most, at)
             again = known.registration_id == correlation_id
@@ -89,11 +93,11 @@ class SqlWebhooks:
             if changed:
                 values = {**changed, "updated_at": at}
                 if "url" in changed and known.disabled_reason != DisabledReason.OPERATOR.value:
-                    values |= _challenged(at)
-                _change(connection, known.id, values)
+                    values |= challenged(at)
+                change_row(connection, known.id, values)
                 note_change(connection)
-                _act(connection, "WEBHOOK_CHANGED", registrant, name, at, wish.url)
-            webhook = webhook_of(_by_id(connection, known.id))
+                note_webhook_act(connection, "WEBHOOK_CHANGED", registrant, name, at, wish.url)
+            webhook = webhook_of(row_by_id(connection, known.id))
             return RegisteredWebhook(webhook, bytes(known.secret) if again else None)
 
         return await self._database.write(work)
@@ -108,7 +112,7 @@ class SqlWebhooks:
         most: int,
         at: datetime,
     ) -> RegisteredWebhook:
-        count = select(func.count()).select_from(webhooks).where(_of(registrant))
+        count = select(func.count()).select_from(webhooks).where(of_registrant(registrant))
         if connection.execute(count).scalar_one() >= most:
             raise TooManyWebhooksError(most)
         internal = uuid.uuid4().hex
@@ -128,23 +132,27 @@ class SqlWebhooks:
                 rotation_id="",
                 taken_at=at,
                 heartbeat_at=at,
-                **_challenged(at),
+                **challenged(at),
             )
         )
         note_change(connection)
-        _act(connection, "WEBHOOK_REGISTERED", registrant, name, at, wish.url)
-        return RegisteredWebhook(webhook_of(_by_id(connection, internal)), sealed)
+        note_webhook_act(connection, "WEBHOOK_REGISTERED", registrant, name, at, wish.url)
+        return RegisteredWebhook(webhook_of(row_by_id(connection, internal)), sealed)
 
     async def listed(self, registrant: Registrant) -> list[tuple[Webhook, Backlog]]:
         """Return a registrant's, the oldest first."""
-        query = select(webhooks).where(_of(registrant)).order_by(webhooks.c.registered_at, webhooks.c.name)
-        return await self._database.read(lambda c: _with_backlogs(c, query))
+        query = (
+            select(webhooks)
+            .where(of_registrant(registrant))
+            .order_by(webhooks.c.registered_at, webhooks.c.name)
+        )
+        return await self._database.read(lambda c: with_backlogs(c, query))
 
     async def found(self, registrant: Registrant, name: str) -> tuple[Webhook, Backlog]:
         """Return one. Raises WebhookUnknownError."""
 
         def work(connection: Connection) -> tuple[Webhook, Backlog]:
-            webhook = webhook_of(_required(connection, registrant, name))
+            webhook = webhook_of(row_required(connection, registrant, name))
             return webhook, backlog_of(connection, webhook)
 
         return await self._database.read(work)
@@ -153,13 +161,13 @@ class SqlWebhooks:
         """Let go of it and of what waits for it."""
 
         def work(connection: Connection) -> None:
-            known = _row(connection, registrant, name)
+            known = row_named(connection, registrant, name)
             if known is None:
                 return
             connection.execute(delete(webhook_deliveries).where(webhook_deliveries.c.webhook == known.id))
             connection.execute(delete(webhooks).where(webhooks.c.id == known.id))
             note_change(connection)
-            _act(connection, "WEBHOOK_DELETED", registrant, name, at, known.url)
+            note_webhook_act(connection, "WEBHOOK_DELETED", registrant, name, at, known.url)
 
         await self._database.write(work)
 
@@ -169,7 +177,7 @@ class SqlWebhooks:
         """Make a new secret, once for each correlation id. Raises WebhookUnknownError."""
 
         def work(connection: Connection) -> RegisteredWebhook:
-            known = _required(connection, registrant, name)
+            known = row_required(connection, registrant, name)
             sealed = bytes(known.secret)
             if known.rotation_id != correlation_id:
                 _, sealed = self._new_secret(known.id)
@@ -180,9 +188,9 @@ class SqlWebhooks:
                     "rotation_id": correlation_id,
                     "updated_at": at,
                 }
-                _change(connection, known.id, values)
-                _act(connection, "WEBHOOK_SECRET_ROTATED", registrant, name, at, known.url)
-            return RegisteredWebhook(webhook_of(_by_id(connection, known.id)), sealed)
+                change_row(connection, known.id, values)
+                note_webhook_act(connection, "WEBHOOK_SECRET_ROTATED", registrant, name, at, known.url)
+            return RegisteredWebhook(webhook_of(row_by_id(connection, known.id)), sealed)
 
         return await self._database.write(work)
 
@@ -190,14 +198,14 @@ class SqlWebhooks:
         """Have its URL challenged, unless it is ACTIVE; see the port."""
 
         def work(connection: Connection) -> Webhook:
-            known = _required(connection, registrant, name)
+            known = row_required(connection, registrant, name, is_kept=True)
             if known.disabled_reason == DisabledReason.OPERATOR.value:
                 raise WebhookStoppedError
             if known.state != WebhookState.ACTIVE.value:
-                _change(connection, known.id, _challenged(at))
+                change_row(connection, known.id, challenged(at))
                 note_change(connection)
-                _act(connection, "WEBHOOK_ENABLED", registrant, name, at, known.url)
-            return webhook_of(_by_id(connection, known.id))
+                note_webhook_act(connection, "WEBHOOK_ENABLED", registrant, name, at, known.url)
+            return webhook_of(row_by_id(connection, known.id))
 
         return await self._database.write(work)
 
@@ -217,17 +225,7 @@ class SqlWebhooks:
 
     async def announce(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> int:
         """Send it to the registrant's other webhooks that are ACTIVE; return how many."""
-
-        def work(connection: Connection) -> int:
-            active = webhooks.c.state == WebhookState.ACTIVE.value
-            query = select(webhooks).where(_of(webhook.registrant), webhooks.c.id != webhook.id, active)
-            others = [webhook_of(row) for row in connection.execute(query)]
-            if others:
-                add_events(connection, [event], at)
-                add_deliveries(connection, event, others, at, self._keep)
-            return len(others)
-
-        return await self._database.write(work)
+        return await self._database.write(lambda c: announce_to_others(c, webhook, event, at, self._keep))
 
     async def deliveries(
         self, registrant: Registrant, name: str, status: DeliveryStatus | None, limit: int, offset: int
@@ -235,7 +233,7 @@ class SqlWebhooks:
         """Return some of this status, the newest event first, and how many there are; see the port."""
 
         def work(connection: Connection) -> tuple[list[WebhookDelivery], int]:
-            known = _required(connection, registrant, name)
+            known = row_required(connection, registrant, name)
             count = select(func.count()).where(webhook_deliveries.c.webhook == known.id)
             query = _deliveries(known.id)
             if status is not None:
@@ -260,14 +258,14 @@ class SqlWebhooks:
         """Send once more what came after the event `after`, or happened `since` then; see the port."""
 
         def work(connection: Connection) -> WebhookReplayResult:
-            known = _required(connection, registrant, name)
+            known = row_required(connection, registrant, name)
             if known.state != WebhookState.ACTIVE.value:
                 raise WebhookNotActiveError
             if known.replay is not None and json.loads(known.replay)[0] == correlation_id:
                 return WebhookReplayResult(*json.loads(known.replay)[1:])
             result = self._replay(connection, known.id, after, since, at)
-            _change(connection, known.id, {"replay": json.dumps([correlation_id, *result])})
-            _act(connection, "WEBHOOK_REPLAYED", registrant, name, at, known.url)
+            change_row(connection, known.id, {"replay": json.dumps([correlation_id, *result])})
+            note_webhook_act(connection, "WEBHOOK_REPLAYED", registrant, name, at, known.url)
             return result
 
         return await self._database.write(work)
@@ -304,33 +302,6 @@ class SqlWebhooks:
             len(chosen), len(rows) > MOST_REPLAYED, chosen[-1].shown_id if chosen else ""
         )
 
-    async def stop(self, webhook: str, at: datetime) -> Webhook:
-        """Disable it for the operator, by its own id. Raises WebhookUnknownError."""
-
-        def work(connection: Connection) -> Webhook:
-            known = connection.execute(select(webhooks).where(webhooks.c.id == webhook)).first()
-            if known is None:
-                raise WebhookUnknownError
-            _change(connection, webhook, disabled(DisabledReason.OPERATOR, at))
-            note_change(connection)
-            stopped = webhook_of(_by_id(connection, webhook))
-            _act(connection, "WEBHOOK_STOPPED", stopped.registrant, stopped.name, at, stopped.wish.url)
-            return stopped
-
-        return await self._database.write(work)
-
-    async def all_listed(self, principal: str, most: int) -> list[tuple[Webhook, Backlog]]:
-        """Return everybody's, or this principal's, for operators; at most so many."""
-        query = select(webhooks).order_by(webhooks.c.person, webhooks.c.registered_at).limit(most)
-        if principal:
-            query = query.where(webhooks.c.person == principal)
-        return await self._database.read(lambda c: _with_backlogs(c, query))
-
-
-def _with_backlogs(connection: Connection, query: Any) -> list[tuple[Webhook, Backlog]]:
-    found = [webhook_of(row) for row in connection.execute(query).all()]
-    return [(each, backlog_of(connection, each)) for each in found]
-
 
 def _row_of(wish: WebhookWish) -> dict[str, Any]:
     return {
@@ -340,44 +311,6 @@ def _row_of(wish: WebhookWish) -> dict[str, Any]:
         "vins": " ".join(wish.vins),
         "description": wish.description,
     }
-
-
-def _challenged(at: datetime) -> dict[str, Any]:
-    """Return what a row says of a webhook whose URL is to be challenged."""
-    return {
-        "state": WebhookState.PENDING.value,
-        "disabled_reason": None,
-        "disabled_at": None,
-        "challenge_at": at,
-        "challenges": 0,
-        "failures": 0,
-        "failing_since": None,
-        "resting_until": None,
-    }
-
-
-def _of(registrant: Registrant) -> ColumnElement[bool]:
-    return (webhooks.c.person == registrant.principal) & (webhooks.c.key_id == registrant.key_id)
-
-
-def _row(connection: Connection, registrant: Registrant, name: str) -> Row[Any] | None:
-    query = select(webhooks).where(_of(registrant), webhooks.c.name == name)
-    return connection.execute(query).first()
-
-
-def _required(connection: Connection, registrant: Registrant, name: str) -> Row[Any]:
-    row = _row(connection, registrant, name)
-    if row is None:
-        raise WebhookUnknownError
-    return row
-
-
-def _by_id(connection: Connection, webhook: str) -> Row[Any]:
-    return connection.execute(select(webhooks).where(webhooks.c.id == webhook)).one()
-
-
-def _change(connection: Connection, webhook: str, values: dict[str, Any]) -> None:
-    connection.execute(update(webhooks).where(webhooks.c.id == webhook).values(values))
 
 
 def _deliveries(webhook: str) -> Any:
@@ -391,12 +324,3 @@ def _deliveries(webhook: str) -> Any:
         .join(webhook_events, webhook_events.c.event_id == webhook_deliveries.c.event_id)
         .where(webhook_deliveries.c.webhook == webhook)
     )
-
-
-def _act(
-    connection: Connection, kind: str, registrant: Registrant, name: str, at: datetime, url: str
-) -> None:
-    """Have the audit ledger told of it: which webhook, its host, and a digest of its URL, which may hold secrets."""
-    digest = hashlib.sha256(url.encode()).hexdigest()
-    detail = {"webhook": name, "host": webhook_host(url), "urlSha256": digest, "apiKey": registrant.key_id}
-    note_act(connection, AuditedAct(kind, at, subject=registrant.principal, detail=detail))

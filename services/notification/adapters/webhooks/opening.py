@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from services.live_updates.ids import UpdateIdKeyError, UpdateIds
 from services.notification.adapters import store
 from services.notification.adapters.rounds import JobRounds
-from services.notification.adapters.store.webhooks import webhook_host
+from services.notification.adapters.store.webhook_rows import webhook_host
 from services.notification.adapters.webhooks.intake import BrokerUpdateStream, WebhookUpdates
 from services.notification.adapters.webhooks.messages import WebhookMessages
 from services.notification.adapters.webhooks.rights import ReadingRightsClient
 from services.notification.adapters.webhooks.secrets import SecretBox, WebhookKeyError
 from services.notification.usecases.host_places import HostPlaces
 from services.notification.usecases.webhook_interest import InterestIndex
+from services.notification.usecases.webhook_operation import WebhookOperation
 from services.notification.usecases.webhook_sending import WebhookSending
 from services.notification.usecases.webhooks import Webhooks
 from services.platform.background import regularly
@@ -76,6 +77,7 @@ class WebhookParts:
     """What the service does about webhooks."""
 
     api: Webhooks
+    operation: WebhookOperation
     index: InterestIndex
     intake: WebhookUpdates
     sending: WebhookSending
@@ -147,4 +149,11 @@ def open_webhooks(
         messages=messages,
     )
     intake = WebhookUpdates(index, BrokerUpdateStream(broker), ids, rounds.hurry)
-    return WebhookParts(api, index, intake, sending, rounds, caller)
+    operation = WebhookOperation(
+        store.SqlOperatedWebhooks(database, retried),
+        messages,
+        clock.now,
+        changed=index.refresh,
+        hurry=rounds.hurry,
+    )
+    return WebhookParts(api, operation, index, intake, sending, rounds, caller)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import sys
 
-MISSING = "doors: the command line is an extra: pip install 'ecarus-doors[cli]'"
+from ecarus_doors._version import VERSION
+
+MISSING = (
+    "doors: the command line is an extra: install the wheel with it, "
+    f"pip install 'ecarus_doors-{VERSION}-py3-none-any.whl[cli]'"
+)
 
 
 def main() -> None:
