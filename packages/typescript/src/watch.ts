@@ -4,7 +4,7 @@ import { DoorsError } from "./errors.js";
 import type { DoorEvent } from "./events.js";
 import { mayRepeat, type Requester } from "./http.js";
 import { type Block, EventStreamReader } from "./sse.js";
-import { backOff, pause } from "./time.js";
+import { backOff, pause, retryAfterMs } from "./time.js";
 
 /** How a vehicle is watched. */
 export interface WatchOptions {
@@ -66,7 +66,7 @@ export async function* watch(
     } else if (OVER.has(reason.code)) {
       throw reason;
     }
-    const pauseMs = Math.max((reason.retryAfterSeconds ?? 0) * 1000, backOff(failures, place.firstPauseMs, LONGEST_PAUSE_MS));
+    const pauseMs = Math.max(retryAfterMs(reason.retryAfterSeconds), backOff(failures, place.firstPauseMs, LONGEST_PAUSE_MS));
     failures += 1;
     options.onReconnect?.(reason, pauseMs / 1000);
     await pause(pauseMs, signal);

@@ -4,7 +4,7 @@ import { DoorsError } from "./errors.js";
 import type { DoorEvent } from "./events.js";
 import { mayRepeat, type Requester } from "./http.js";
 import { isClosed, type Message, Socket, type SocketClass } from "./socket.js";
-import { backOff, pause } from "./time.js";
+import { backOff, pause, retryAfterMs } from "./time.js";
 import { OVER } from "./watch.js";
 
 /** How many vehicles are watched. */
@@ -70,7 +70,7 @@ export async function* watchAll(
     } else if (OVER.has(reason.code) && !reason.retryable) {
       throw reason;
     }
-    const pauseMs = Math.max(leastMs, (reason.retryAfterSeconds ?? 0) * 1000, backOff(failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
+    const pauseMs = Math.max(leastMs, retryAfterMs(reason.retryAfterSeconds), backOff(failures, FIRST_PAUSE_MS, LONGEST_PAUSE_MS));
     options.onReconnect?.(reason, pauseMs / 1000);
     await pause(pauseMs, options.signal);
   }

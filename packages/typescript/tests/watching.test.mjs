@@ -129,3 +129,16 @@ test("a stream that opens and breaks at once has growing pauses", async (t) => {
   assert.equal(pauses.length, 5);
   assert.ok(pauses[4] > 2 * pauses[0], pauses.join());
 });
+
+for (const keepAway of ["999999999", "2147484", new Date(Date.now() + 9e12).toUTCString()]) {
+  test(`however long it is to keep away it does, for five minutes at most: ${keepAway}`, async (t) => {
+    const at = await server(t, problem(503, "DEPENDENCY_UNAVAILABLE", { retryable: true }, { "Retry-After": keepAway }));
+    const [pauses, leave] = [[], new AbortController()];
+    const onReconnect = (_, seconds) => {
+      pauses.push(seconds);
+      setTimeout(() => leave.abort(new Error("left")), 200);
+    };
+    const error = await failure(first(1, client(at), { onReconnect, signal: leave.signal }));
+    assert.deepEqual([error.message, pauses, at.asked.length], ["left", [300], 1]);
+  });
+}

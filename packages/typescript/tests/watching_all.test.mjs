@@ -176,3 +176,15 @@ test("without vehicles, and without a WebSocket, there is nothing to watch with"
   await assert.rejects(first(1, doors, [], { WebSocket: class {} }), TypeError);
   if (globalThis.WebSocket === undefined) await assert.rejects(first(1, doors, [VIN]), TypeError);
 });
+
+test("however long it is to keep away it does, for five minutes at most", async (t) => {
+  const at = await server(t, problem(503, "DEPENDENCY_UNAVAILABLE", { retryable: true }, { "Retry-After": "999999999" }));
+  const [pauses, leave] = [[], new AbortController()];
+  const onReconnect = (_, seconds) => {
+    pauses.push(seconds);
+    setTimeout(() => leave.abort(new Error("left")), 200);
+  };
+  const { WebSocket } = sockets(() => undefined);
+  const error = await failure(first(1, new Doors({ ...at, token: "t" }), [VIN], { WebSocket, onReconnect, signal: leave.signal }));
+  assert.deepEqual([error.message, pauses, at.asked.length], ["left", [300], 1]);
+});
