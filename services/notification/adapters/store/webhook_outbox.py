@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import exists, func, literal, or_, select, update
+from sqlalchemy import delete, exists, func, literal, or_, select, update
 
 from services.notification.adapters.store.tables import webhook_deliveries, webhook_events, webhooks
 from services.notification.adapters.store.webhook_rows import (
