@@ -199,7 +199,7 @@ def test_a_vehicle_that_waits_is_asked_for_again_when_the_last_right_ends(caller
 
 def test_a_place_is_found_however_its_vin_is_written(caller: Caller) -> None:
     with serving(tell(update(ONE, "a1"), end(ONE, "ACTION_NOT_GRANTED"))) as server:
-        caller.take(feed(caller, server, ONE.lower(), last_event_ids={ONE.lower(): "a0"}))
+        caller.take(feed(caller, server, ONE.lower(), last_event_ids={ONE: "a0"}))
     assert server.asked[0]["vehicles"] == [{"vin": ONE, "lastEventId": "a0"}]
 
 
