@@ -3385,7 +3385,7 @@ export interface operations {
                      *       "status": "PENDING",
                      *       "message": "Command received",
                      *       "estimatedDuration": 5,
-                     *       "timestamp": "2026-01-12T14:30:00.000Z",
+                     *       "timestamp": "2026-01-12T14:30:00Z",
                      *       "correlationId": "app-6f1d2c"
                      *     }
                      */
@@ -3448,7 +3448,7 @@ export interface operations {
                      *       "status": "PENDING",
                      *       "message": "Command received",
                      *       "estimatedDuration": 5,
-                     *       "timestamp": "2026-01-12T14:30:00.000Z",
+                     *       "timestamp": "2026-01-12T14:30:00Z",
                      *       "correlationId": "app-6f1d2c"
                      *     }
                      */
@@ -3582,7 +3582,7 @@ export interface operations {
                      *             "all"
                      *           ],
                      *           "status": "SUCCESS",
-                     *           "timestamp": "2026-01-12T14:30:00.000Z",
+                     *           "timestamp": "2026-01-12T14:30:00Z",
                      *           "executionTime": 2.5,
                      *           "userId": "user-123",
                      *           "source": "MOBILE_APP",
@@ -3748,7 +3748,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "alerts": [],
-                     *       "lastCheck": "2026-01-12T14:30:00.000Z"
+                     *       "lastCheck": "2026-01-12T14:30:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["DoorDiagnostics"];
@@ -4421,7 +4421,7 @@ export interface operations {
                      *       "ignitionStatus": "OFF",
                      *       "vehicleSpeed": 0,
                      *       "gearPosition": "P",
-                     *       "timestamp": "2026-01-12T14:30:00.000Z"
+                     *       "timestamp": "2026-01-12T14:30:00Z"
                      *     }
                      */
                     "application/json": components["schemas"]["DoorStatus"];
