@@ -215,6 +215,7 @@ async def test_events_that_are_sent_nobody_go_with_the_next_retention_run(house:
     async def kept() -> int:
         return await house.database.read(lambda c: len(c.execute(select(webhook_events)).all()))
 
+    house.clock.advance(1)
     await retention.run_once()
     assert await kept() == 1
     await SqlNotices(house.database).access_ended(VIN, SHARER, house.clock.now(), everybody_else=True)

@@ -176,7 +176,7 @@ def kept_tables(
             "what happened to vehicles that somebody has a webhook for",
             _SENDING,
             f"{keep_events.days} days (DOORS_WEBHOOK_EVENT_DAYS), and at most an hour longer than its deliveries",
-            over=lambda at: or_(webhook_events.c.received_at < at - keep_events, is_sent_nobody()),
+            over=lambda at: or_(webhook_events.c.received_at < at - keep_events, is_sent_nobody(at)),
             resource="vin",
         ),
         KeptTable(

@@ -89,9 +89,10 @@ def add_deliveries(
     return added
 
 
-def is_sent_nobody() -> ColumnElement[bool]:
-    """Return which events have no delivery, and are kept for nobody."""
-    return ~exists().where(webhook_deliveries.c.event_id == webhook_events.c.event_id)
+def is_sent_nobody(at: datetime) -> ColumnElement[bool]:
+    """Return which events from before `at` have no delivery, and are kept for nobody."""
+    is_sent = exists().where(webhook_deliveries.c.event_id == webhook_events.c.event_id)
+    return (webhook_events.c.received_at < at) & ~is_sent
 
 
 def announce_to_others(
