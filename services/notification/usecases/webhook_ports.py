@@ -371,7 +371,7 @@ class WebhookOutbox(Protocol):
     async def heartbeat_done(
         self, webhook: Webhook, result: CallResult, *, rest: timedelta, rule: DisableRule, at: datetime
     ) -> DisabledReason | None:
-        """Note what became of it, as of a delivery."""
+        """Note what became of it, as of a delivery; one that is taken ends no failing of deliveries that wait."""
 
     async def give_up(self, at: datetime) -> None:
         """Give up what was tried for too long."""

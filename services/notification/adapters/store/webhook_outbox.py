@@ -14,6 +14,7 @@ from services.notification.adapters.store.webhook_rows import (
     disabled,
     event_of,
     note_failed,
+    note_heartbeat_taken,
     note_taken,
     secrets_of,
     webhook_of,
@@ -198,11 +199,11 @@ class SqlWebhookOutbox:
     async def heartbeat_done(
         self, webhook: Webhook, result: CallResult, *, rest: timedelta, rule: DisableRule, at: datetime
     ) -> DisabledReason | None:
-        """Note what became of it, as of a delivery."""
+        """Note what became of it; see the port."""
 
         def work(connection: Connection) -> DisabledReason | None:
             if result.outcome is CallOutcome.TAKEN:
-                note_taken(connection, webhook.id, at)
+                note_heartbeat_taken(connection, webhook.id, at)
                 return None
             return note_failed(connection, webhook.id, result, at + rest, rule, at)
 

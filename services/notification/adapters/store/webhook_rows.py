@@ -132,6 +132,28 @@ def note_taken(connection: Connection, webhook: str, at: datetime) -> None:
     connection.execute(update(webhooks).where(webhooks.c.id == webhook).values(values))
 
 
+def note_heartbeat_taken(connection: Connection, webhook: str, at: datetime) -> None:
+    """Note that a URL took a heartbeat. That says nothing of deliveries that it refuses: where some wait, they count
+    on, and one of them is due, to be tried. Where none does, it is as with a delivery.
+    """
+    refused = (
+        (webhook_deliveries.c.webhook == webhook)
+        & (webhook_deliveries.c.status == DeliveryStatus.PENDING.value)
+        & (webhook_deliveries.c.failure != "")
+    )
+    query = select(webhook_deliveries.c.event_id, webhook_deliveries.c.taken_until).where(refused)
+    first = connection.execute(
+        query.order_by(webhook_deliveries.c.attempts, webhook_deliveries.c.position).limit(1)
+    ).first()
+    if first is None:
+        note_taken(connection, webhook, at)
+        return
+    change_row(connection, webhook, {"last_delivered_at": at})
+    if first.taken_until is None or first.taken_until <= at:
+        which = refused & (webhook_deliveries.c.event_id == first.event_id)
+        connection.execute(update(webhook_deliveries).where(which).values(due_at=at))
+
+
 def note_failed(
     connection: Connection,
     webhook: str,
