@@ -10,22 +10,29 @@ const LARGEST_BLOCK = 1024 * 1024;
 
 /** @internal Takes pieces of text as they come, and gives what is whole. */
 export class EventStreamReader {
+  /** The beginning of a line that is not whole yet: it is not searched again with each piece that comes. */
   #rest = "";
   #isFirst = true;
+  #isAfterReturn = false;
   #data: string[] = [];
+  /** Characters of `#data`, with an end for each line: empty ones are kept, too. */
   #held = 0;
   #type = "";
   #id: string | undefined;
 
   /** Return what this piece completes. Throw a RangeError where a block is larger than any of the API. */
   take(piece: string): Block[] {
-    let text = this.#rest + piece;
-    if (this.#isFirst && text !== "") {
+    if (piece === "") return [];
+    let text = piece;
+    if (this.#isFirst) {
       this.#isFirst = false;
       if (text.startsWith("\uFEFF")) text = text.slice(1);
     }
-    // A carriage return at the end may be half of a line's end.
-    const lines = text.replace(/\r\n/g, "\n").split(/\n|\r(?!$)/);
+    // A carriage return has ended its line; what follows it may be the other half of that end.
+    if (this.#isAfterReturn && text.startsWith("\n")) text = text.slice(1);
+    this.#isAfterReturn = text.endsWith("\r");
+    const lines = text.split(/\r\n|\n|\r/);
+    lines[0] = this.#rest + (lines[0] ?? "");
     this.#rest = lines.pop() ?? "";
     const blocks = lines.flatMap((line) => this.#line(line));
     if (this.#rest.length + this.#held > LARGEST_BLOCK) throw new RangeError("an event is larger than 1 MiB");
@@ -40,7 +47,7 @@ export class EventStreamReader {
     const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
     if (name === "data") {
       this.#data.push(value);
-      this.#held += value.length;
+      this.#held += value.length + 1;
     } else if (name === "event") this.#type = value;
     else if (name === "id" && !value.includes("\0")) this.#id = value;
     else if (name === "retry" && /^\d{1,7}$/.test(value)) return [{ kind: "retry", milliseconds: Number(value) }];

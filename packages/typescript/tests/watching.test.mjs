@@ -142,3 +142,30 @@ for (const keepAway of ["999999999", "2147484", new Date(Date.now() + 9e12).toUT
     assert.deepEqual([error.message, pauses, at.asked.length], ["left", [300], 1]);
   });
 }
+
+/** A client whose stream comes in these pieces. */
+function cutInto(pieces) {
+  const encoder = new TextEncoder();
+  const headers = { "Content-Type": "text/event-stream" };
+  const body = () => new ReadableStream({ pull: (to) => (pieces.length > 0 ? to.enqueue(encoder.encode(pieces.shift())) : to.close()) });
+  return new Doors({ baseUrl: "https://api.example", token: "t", fetch: async () => new Response(body(), { headers }) });
+}
+
+test("an event of endless empty lines is an error, and does not grow without bound", async () => {
+  const pieces = Array.from({ length: 300 }, () => "data\n".repeat(4_000));
+  assert.equal((await failure(first(1, cutInto(pieces), { onReconnect: (reason) => { throw reason; } }))).code, "INVALID_ANSWER");
+  assert.ok(pieces.length > 0, "it was read to its end");
+});
+
+test("what has come is searched once, however it is cut", async (t) => {
+  const text = `\uFEFF: note\r\rdata: {"type":"A",\r\nid: e1\r\ndata: "data":{"long":"${"x".repeat(5_000)}"}}\r\n\r\n`;
+  const split = String.prototype.split;
+  let searched = 0;
+  t.mock.method(String.prototype, "split", function (separator, limit) {
+    if (separator instanceof RegExp && separator.source.includes("\\n")) searched += this.length;
+    return split.call(this, separator, limit);
+  });
+  const [{ type, id, data }] = await first(1, cutInto([...text]));
+  assert.deepEqual([type, id, data.long.length], ["A", "e1", 5_000]);
+  assert.ok(searched > 0 && searched <= text.length, `${searched} characters`);
+});

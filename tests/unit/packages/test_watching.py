@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from ecarus_doors import (
     NotFoundError,
     Retries,
 )
+from ecarus_doors._core import events
 from ecarus_doors._core.events import LONGEST_EVENT, EventParser, ServerSentEvent
 
 from tests.unit.packages.conftest import QUICK, VIN
@@ -227,6 +229,29 @@ def test_an_endless_event_is_not_read_to_its_end(caller: Caller) -> None:
         stream = watching(caller, server)
         with pytest.raises(InvalidAnswerError, match="more than"):
             caller.take(stream)
+
+
+@pytest.mark.parametrize("line", [b"data\n", b"data:\r", b"x\r\n"])
+def test_an_event_of_endless_lines_is_bounded(line: bytes) -> None:
+    parser = EventParser()
+    with pytest.raises(InvalidAnswerError, match="more than"):
+        list(chain.from_iterable(map(parser.feed, [line * 1000] * (LONGEST_EVENT // 1000))))
+
+
+def test_what_has_come_is_searched_once_however_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted:
+        searched = 0
+
+        def split(self, text: str) -> list[str]:
+            self.searched += len(text)
+            return line_end.split(text)
+
+    line_end, counted = events._LINE_END, Counted()
+    monkeypatch.setattr(events, "_LINE_END", counted)
+    text = b"data: " + b"x" * 20_000 + b"\r\n\r\n"
+    parser = EventParser()
+    (found,) = [e for i in range(len(text)) for e in parser.feed(text[i : i + 1])]
+    assert (found.data, counted.searched <= len(text)) == ("x" * 20_000, True)
 
 
 WHOLE = (

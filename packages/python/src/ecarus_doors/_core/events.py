@@ -69,37 +69,53 @@ class EventParser:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._buffer = ""
+        self._rest: list[str] = []
+        """The pieces of the line that is not whole yet: joined once, and not searched again with each that comes."""
         self._size = 0
+        """Characters that are kept: of `_rest`, and of the event's lines so far with their ends."""
         self._is_begun = False
+        self._is_after_cr = False
         self._event = ""
         self._id: str | None = None
         self._data: list[str] = []
 
     def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
         """Yield what is whole now."""
-        self._buffer += self._decoder.decode(piece)
-        if not self._is_begun and self._buffer:
-            self._buffer = self._buffer.removeprefix("\ufeff")
+        text = self._decoder.decode(piece)
+        if not text:
+            return
+        if not self._is_begun:
+            text = text.removeprefix("\ufeff")
             self._is_begun = True
-        # A CR at the end may be the first half of a CRLF.
-        held = "\r" if self._buffer.endswith("\r") else ""
-        *lines, rest = _LINE_END.split(self._buffer[: len(self._buffer) - len(held)])
-        self._buffer = rest + held
-        for line in lines:
-            yield from self._line(line)
-        if self._size + len(self._buffer) > LONGEST_EVENT:
+        if self._is_after_cr:
+            text = text.removeprefix("\n")  # the second half of a CRLF
+        self._is_after_cr = text.endswith("\r")
+        first, *more = _LINE_END.split(text)
+        self._keep(first)
+        if more:
+            *lines, rest = more
+            whole, self._rest = "".join(self._rest), []
+            self._size -= len(whole)
+            for line in (whole, *lines):
+                yield from self._line(line)
+            self._keep(rest)
+        if self._size > LONGEST_EVENT:
             raise InvalidAnswerError(f"an event of more than {LONGEST_EVENT} characters")
 
+    def _keep(self, text: str) -> None:
+        if text:
+            self._rest.append(text)
+            self._size += len(text)
+
     def _line(self, line: str) -> Iterator[ServerSentEvent]:
-        self._size += len(line)
+        self._size += len(line) + 1
         if not line:
             yield from self._dispatch()
             return
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not name:
-            self._size -= len(line)
+            self._size -= len(line) + 1
             yield ServerSentEvent(comment=value)
         elif name == "event":
             self._event = value
