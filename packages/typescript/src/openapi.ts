@@ -3055,11 +3055,10 @@ export interface components {
         /**
          * @description - `PENDING`: It waits for its first attempt, or for the next.
          *     - `FAILED`: It was tried for as long as events are, and is tried no more.
-         *     - `NOT_ALLOWED`: It was not sent: the right to it had ended by then.
-         *     - `HELD`: It happened while the webhook was DISABLED: a replay sends it.
+         *     - `HELD`: It happened while the webhook was DISABLED, or waited when too much did: a replay sends it.
          * @enum {string}
          */
-        WebhookDeliveryStatus: "PENDING" | "DELIVERED" | "FAILED" | "NOT_ALLOWED" | "HELD";
+        WebhookDeliveryStatus: "PENDING" | "DELIVERED" | "FAILED" | "HELD";
         /**
          * @description - `CHALLENGE_FAILED`: The URL did not answer the challenge as it should; `lastFailure` says what it did.
          *     - `GONE`: The URL answered 410 Gone.

@@ -60,8 +60,6 @@ class DeliveryStatus(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    NOT_ALLOWED = "NOT_ALLOWED"
-    """None is that any more: what is not allowed is not kept."""
     HELD = "HELD"
     """It happened while the webhook was disabled."""
 

@@ -719,18 +719,16 @@ class VehicleRole(Word):
 
 
 class WebhookDeliveryStatus(Word):
-    """One of PENDING, DELIVERED, FAILED, NOT_ALLOWED, HELD.
+    """One of PENDING, DELIVERED, FAILED, HELD.
 
     - `PENDING`: It waits for its first attempt, or for the next.
     - `FAILED`: It was tried for as long as events are, and is tried no more.
-    - `NOT_ALLOWED`: It was not sent: the right to it had ended by then.
-    - `HELD`: It happened while the webhook was DISABLED: a replay sends it.
+    - `HELD`: It happened while the webhook was DISABLED, or waited when too much did: a replay sends it.
     """
 
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    NOT_ALLOWED = "NOT_ALLOWED"
     HELD = "HELD"
 
 

@@ -299,9 +299,7 @@ class SqlWebhooks:
         rights: Mapping[str, ReadRight],
     ) -> WebhookReplayResult:
         columns = webhook_deliveries.c
-        query = _deliveries(webhook).where(
-            columns.vin != "", columns.status != DeliveryStatus.NOT_ALLOWED.value, readable(rights)
-        )
+        query = _deliveries(webhook).where(columns.vin != "", readable(rights))
         if since is not None:
             query = query.where(webhook_events.c.occurred_at >= since)
         else:

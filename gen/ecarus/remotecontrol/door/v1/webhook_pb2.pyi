@@ -315,10 +315,8 @@ class WebhookDeliveryStatus(_message.Message):
         DELIVERED: WebhookDeliveryStatus._Value.ValueType  # 2
         FAILED: WebhookDeliveryStatus._Value.ValueType  # 3
         """It was tried for as long as events are, and is tried no more."""
-        NOT_ALLOWED: WebhookDeliveryStatus._Value.ValueType  # 4
-        """It was not sent: the right to it had ended by then."""
-        HELD: WebhookDeliveryStatus._Value.ValueType  # 5
-        """It happened while the webhook was DISABLED: a replay sends it."""
+        HELD: WebhookDeliveryStatus._Value.ValueType  # 4
+        """It happened while the webhook was DISABLED, or waited when too much did: a replay sends it."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: WebhookDeliveryStatus.Value.ValueType  # 0
@@ -327,10 +325,8 @@ class WebhookDeliveryStatus(_message.Message):
     DELIVERED: WebhookDeliveryStatus.Value.ValueType  # 2
     FAILED: WebhookDeliveryStatus.Value.ValueType  # 3
     """It was tried for as long as events are, and is tried no more."""
-    NOT_ALLOWED: WebhookDeliveryStatus.Value.ValueType  # 4
-    """It was not sent: the right to it had ended by then."""
-    HELD: WebhookDeliveryStatus.Value.ValueType  # 5
-    """It happened while the webhook was DISABLED: a replay sends it."""
+    HELD: WebhookDeliveryStatus.Value.ValueType  # 4
+    """It happened while the webhook was DISABLED, or waited when too much did: a replay sends it."""
 
     def __init__(
         self,
