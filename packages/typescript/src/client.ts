@@ -188,7 +188,7 @@ export class Doors {
       headers: (): Record<string, string> => (seconds > 0 && left() > 0 ? { Prefer: `wait=${left()}` } : {}),
       ...(signal ? { signal } : {}),
     });
-    const command = dataOf(received, "POST") as Schemas["DoorCommand"];
+    const command = commandOf(received);
     return seconds > 0 ? this.#end(vin, command, until, options) : ended(command);
   }
 
@@ -206,8 +206,13 @@ export class Doors {
         if (details.status !== known.status) options.onProgress?.(details);
         known = ended(details);
       } catch (error) {
-        if (!(error instanceof DoorsError)) throw error;
+        if (options.signal?.aborted) throw error;
         // It was accepted: an error would hide that the vehicle may act, whatever a look is answered.
+        if (!(error instanceof DoorsError)) {
+          const detail = "The command was accepted, and could not be looked at.";
+          const failed = new DoorsError({ code: "NO_ANSWER", correlationId, commandId, detail, mayHaveSucceeded: true, cause: error });
+          return { ...known, mayHaveSucceeded: true, isFinal: false, error: failed };
+        }
         if (!mayRepeat(error)) {
           return { ...known, mayHaveSucceeded: true, isFinal: false, error: error.inDoubt({ commandId, correlationId }) };
         }
@@ -249,6 +254,14 @@ export function newCorrelationId(): string {
   if (typeof globalThis.crypto?.randomUUID === "function") return crypto.randomUUID();
   // A page that came over plain HTTP has no randomUUID.
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The command of an answer. Throw a DoorsError where there is none: it may have been carried out. */
+function commandOf(received: Received): Schemas["DoorCommand"] {
+  const command = dataOf(received, "POST") as Partial<Schemas["DoorCommand"]> | null;
+  if (typeof command?.commandId === "string" && typeof command.status === "string") return command as Schemas["DoorCommand"];
+  const { status, correlationId } = received;
+  throw new DoorsError({ code: "INVALID_ANSWER", status, correlationId, detail: "The answer is no command.", mayHaveSucceeded: true });
 }
 
 function dataOf(received: Received, method: Method): unknown {

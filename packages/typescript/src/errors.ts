@@ -112,7 +112,7 @@ export function refusal(response: Response, text: string, sent: { correlationId:
       challenge: status === 401 ? challengeOf(headers, problem, correlationId) : undefined,
       // Of a gateway's own answer nothing says how far the request came.
       retryable: problem.retryable ?? (problem.code === undefined && (wasPassedOn || status === 503 || status === 429)),
-      mayHaveSucceeded: problem.mayHaveSucceeded ?? (!sent.isRead && problem.code === undefined && status >= 500),
+      mayHaveSucceeded: problem.mayHaveSucceeded ?? (!sent.isRead && !(status >= 400 && status < 500)),
     }),
   );
 }

@@ -105,17 +105,18 @@ export class Requester {
       try {
         return await this.#once(sent, token);
       } catch (error) {
-        if (!(error instanceof DoorsError)) throw error;
+        if (!(error instanceof DoorsError)) throw inDoubt && !sent.signal?.aborted ? notSentAgain(error, sent) : error;
         // An earlier attempt without an answer may have been carried out, whatever a later one is answered.
         failure = inDoubt ? error.inDoubt() : error;
       }
       inDoubt = failure.mayHaveSucceeded;
       if (failure.code === "TOKEN_EXPIRED" && mayRenew) {
         mayRenew = false;
-        token = await this.#bearer(true);
+        token = await asked(this.#bearer(true), inDoubt, sent);
       } else if (failure.challenge && mayStepUp && this.#options.stepUp) {
+        const [stepUp, challenge] = [this.#options.stepUp, failure.challenge];
         mayStepUp = false;
-        token = await this.#options.stepUp(failure.challenge);
+        token = await asked((async () => stepUp(challenge))(), inDoubt, sent);
         if (typeof this.#token === "string") this.#token = token;
         attempt -= 1;
       } else {
@@ -207,6 +208,21 @@ export class Requester {
       clearTimeout(timer);
     }
   }
+}
+
+/** The token that a caller's function gives; its error says so where the request may have been carried out. */
+async function asked(token: Promise<string>, inDoubt: boolean, sent: Sent): Promise<string> {
+  try {
+    return await token;
+  } catch (error) {
+    throw inDoubt && !sent.signal?.aborted ? notSentAgain(error, sent) : error;
+  }
+}
+
+function notSentAgain(cause: unknown, { correlationId }: Sent): DoorsError {
+  if (cause instanceof DoorsError) return cause.inDoubt({ correlationId });
+  const detail = "There was no answer, and the request could not be sent again.";
+  return new DoorsError({ code: "NO_ANSWER", correlationId, detail, mayHaveSucceeded: true, cause });
 }
 
 /** Whether the same request may be sent again by itself: what has passed by then, and not what a vehicle's state forbids. */

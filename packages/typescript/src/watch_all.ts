@@ -58,7 +58,7 @@ export async function* watchAll(
       if (watching.isAlive) [failures, renewals] = [0, 0];
       reason = ended.reason;
       if (ended.code === TOO_OFTEN) leastMs = TOO_OFTEN_PAUSE_MS;
-      if (ended.code === RIGHT_OVER) watching.needsSomebody(reason);
+      if (ended.code === RIGHT_OVER) leastMs = watching.rightsOver(newId(), reason.detail);
     } catch (error) {
       if (!(error instanceof DoorsError) || !mayRepeat(error)) throw error;
       reason = error;
@@ -92,7 +92,8 @@ class Watching {
 
   constructor(vins: Iterable<string>, options: WatchAllOptions) {
     this.#options = options;
-    for (const vin of vins) this.#vehicles.set(vin.toUpperCase(), { last: options.lastEventIds?.[vin], askAt: 0 });
+    const places = new Map(Object.entries(options.lastEventIds ?? {}).map(([vin, last]) => [vin.toUpperCase(), last]));
+    for (const vin of vins) this.#vehicles.set(vin.toUpperCase(), { last: places.get(vin.toUpperCase()), askAt: 0 });
     if (this.#vehicles.size === 0) throw new TypeError("no vehicle to watch");
   }
 
@@ -117,9 +118,16 @@ class Watching {
     }
   }
 
-  /** Throw the reason where no vehicle is left that may be asked for again. */
-  needsSomebody(reason: DoorsError): void {
-    if (![...this.#vehicles.values()].some(({ askAt }) => askAt > 0)) throw reason;
+  /** End the vehicles that were watched. Return in how many milliseconds one may be asked for again; throw where none is left. */
+  rightsOver(correlationId: string, detail: string): number {
+    const reason = new DoorsError({ code: "ACTION_NOT_GRANTED", correlationId, detail, retryable: false });
+    for (const [vin, { askAt }] of [...this.#vehicles]) {
+      if (askAt > 0) continue;
+      this.#vehicles.delete(vin);
+      this.#options.onEnded?.(vin, reason);
+    }
+    if (this.#vehicles.size === 0) throw reason;
+    return Math.max(0, Math.min(...[...this.#vehicles.values()].map(({ askAt }) => askAt)) - Date.now());
   }
 
   #ask(socket: Socket, asked: Set<string>): void {

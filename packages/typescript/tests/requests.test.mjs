@@ -86,6 +86,40 @@ test("the doubt of a lost answer stays with what a later attempt is answered", a
   assert.deepEqual([error.code, error.mayHaveSucceeded], ["ACTION_NOT_GRANTED", true]);
 });
 
+test("the doubt stays where no token can be had to send it again", async (t) => {
+  const at = await server(t, cut, problem(401, "TOKEN_EXPIRED", { mayHaveSucceeded: false }));
+  const away = new Error("the issuer is away");
+  const token = ({ expired }) => { if (expired) throw away; return "t"; };
+  const error = await failure(client(at, { token }).unlock(VIN, { correlationId: "mine" }));
+  assert.deepEqual([error.code, error.mayHaveSucceeded, error.correlationId, error.cause], ["NO_ANSWER", true, "mine", away]);
+  const challenged = await server(t, cut, problem(401, "STEP_UP_REQUIRED", { mayHaveSucceeded: false }));
+  const refused = await failure(client(challenged, { stepUp: () => { throw away; } }).unlock(VIN));
+  assert.deepEqual([refused.mayHaveSucceeded, refused.cause], [true, away]);
+  const headed = await server(t, cut);
+  let asked = 0;
+  const headers = () => { if ((asked += 1) > 1) throw away; return {}; };
+  assert.equal((await failure(client(headed, { headers }).unlock(VIN))).mayHaveSucceeded, true);
+  const first = await server(t, problem(401, "TOKEN_EXPIRED", { mayHaveSucceeded: false }));
+  assert.equal(await failure(client(first, { token }).unlock(VIN)), away);
+});
+
+for (const status of [200, 201, 204, 302]) {
+  test(`a command that is answered with ${status} and no command may have been carried out`, async (t) => {
+    const at = await server(t, (_, response) => response.writeHead(status, { Location: "/elsewhere" }).end());
+    const error = await failure(client(at, { attempts: 1 }).unlock(VIN));
+    assert.deepEqual([error instanceof DoorsError, error.mayHaveSucceeded, at.asked.length], [true, true, 1]);
+  });
+}
+
+test("a command that was accepted is told of where no token can be had to look at it", async (t) => {
+  const at = await server(t, json(202, accepted()));
+  let asked = 0;
+  const away = new Error("the issuer is away");
+  const token = () => { if ((asked += 1) > 1) throw away; return "t"; };
+  const result = await client(at, { token }).unlock(VIN, { wait: 5 });
+  assert.deepEqual([result.commandId, result.isFinal, result.mayHaveSucceeded, result.error.cause], ["cmd-1", false, true, away]);
+});
+
 test("an answer that does not come is waited for so long", async (t) => {
   const at = await server(t, () => undefined);
   const error = await failure(client(at, { attempts: 1, answerSeconds: 0.05 }).unlock(VIN));

@@ -105,6 +105,33 @@ test("a vehicle that is refused for a time is asked for again", async (t) => {
   assert.deepEqual([opened.length, asked], [1, 2]);
 });
 
+test("the end of the last right ends what was watched, and what waits is asked for again", async (t) => {
+  const at = await server(t, ticket);
+  const ended = [];
+  const onEnded = (vin, { code }) => ended.push([vin, code]);
+  const over = sockets((socket) => {
+    socket.tell({ type: "SUBSCRIBED", vin: VIN, eventId: "a0" });
+    socket.end(4403, "over");
+  });
+  const error = await failure(first(1, new Doors({ ...at, token: "t" }), [VIN], { WebSocket: over.WebSocket, onEnded }));
+  assert.deepEqual([error.code, error.retryable, over.opened.length, ended], ["ACTION_NOT_GRANTED", false, 1, [[VIN, "ACTION_NOT_GRANTED"]]]);
+  const { opened, WebSocket } = sockets((socket, number) => {
+    if (number > 1) return socket.tell(update(OTHER, "b1"));
+    socket.tell({ type: "SUBSCRIBED", vin: VIN, eventId: "a0" });
+    socket.tell({ type: "REFUSED", vin: OTHER, code: "RATE_LIMITED", retryAfterSeconds: 0.2 });
+    socket.end(4403, "over");
+  });
+  const events = await first(1, new Doors({ ...at, token: "t" }), [VIN, OTHER], { WebSocket, onEnded });
+  assert.deepEqual([events[0].id, ended.length, opened[1].said[0].vehicles], ["b1", 2, [{ vin: OTHER }]]);
+});
+
+test("a place is found however its VIN is written", async (t) => {
+  const at = await server(t, ticket);
+  const { opened, WebSocket } = sockets((socket) => socket.tell(update(VIN, "a1")));
+  await first(1, new Doors({ ...at, token: "t" }), [VIN], { WebSocket, lastEventIds: { [VIN.toLowerCase()]: "a0" } });
+  assert.deepEqual(opened[0].said[0].vehicles, [{ vin: VIN, lastEventId: "a0" }]);
+});
+
 test("a sign-in that is over ends it, and one that can be renewed goes on", async (t) => {
   const at = await server(t, ticket);
   const over = (reason) => sockets((socket, number) => (number === 1 ? socket.end(4401, reason) : socket.tell(update(VIN, "a1"))));

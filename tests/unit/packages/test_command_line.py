@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from ecarus_doors import DoorsSync, cli
+from ecarus_doors import DoorsSync, Retries, cli
 from ecarus_doors._version import VERSION
 from ecarus_doors.cli import app as doors_app
 from ecarus_doors.cli.credentials import Credentials, stored_path
@@ -265,6 +265,21 @@ def test_watching_survives_a_cut_and_ends_with_the_right(monkeypatch: pytest.Mon
         done = CliRunner().invoke(doors_app.app, ["watch", VIN, "--json"])
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["e1", "e2"]
     assert (done.exit_code, "ACTION_NOT_GRANTED" in done.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_watching_where_nothing_answers_says_so_and_ends(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    quick = Retries(first_pause=0.001, longest_pause=0.002, within_seconds=0.1)
+    monkeypatch.setattr(
+        doors_app, "_opened", lambda *_: DoorsSync("http://127.0.0.1:1", token="t1", retries=quick)
+    )
+    done = CliRunner().invoke(doors_app.app, ["watch", VIN, *form])
+    assert done.exit_code == 5
+    assert "doors: NO_ANSWER: no answer: ConnectError" in done.stderr
+    assert "trying again in" in done.stderr
+    assert shell.opened == []
 
 
 @pytest.mark.usefixtures("shell")

@@ -11,6 +11,7 @@ import pytest
 from ecarus_doors import (
     VERSION,
     AuthenticationError,
+    ClientCredentials,
     ConflictError,
     DoorsError,
     InvalidAnswerError,
@@ -25,6 +26,7 @@ from ecarus_doors import (
 from ecarus_doors.errors import NO_ANSWER
 
 from tests.unit.packages.conftest import VIN, accepted, command, details, problem
+from tests.unit.packages.stream_server import Says, StreamServer, refusal
 
 if TYPE_CHECKING:
     from tests.unit.packages.conftest import Caller
@@ -82,6 +84,21 @@ def test_a_token_never_leaves_the_machine_in_the_clear(caller: Caller, base: str
 @pytest.mark.parametrize("base", ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"])
 def test_this_machine_is_asked_without_tls(caller: Caller, base: str) -> None:
     caller.at(base, token="t1")
+
+
+def test_no_proxy_is_told_a_token_in_the_clear(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    with StreamServer([]) as proxy, StreamServer([Says([refusal(403, b"{}")])] * 3) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "ws_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        doors = caller.at(server.url, token="t1", verify=True)
+        raised(caller, doors, "status")
+        with pytest.raises(DoorsError):
+            caller.take(doors.watch_many([VIN]))
+        grant = ClientCredentials(token_url=server.url, client_id="a", client_secret="b")
+        raised(caller, caller.at(server.url, token=grant, verify=True), "status")
+        assert (len(server.asked), proxy.asked) == (3, [])
 
 
 def test_certificates_are_always_verified(caller: Caller) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ecarus_doors import InvalidAnswerError, NoAnswerError, NotFoundError
+from ecarus_doors import (
+    ClientCredentials,
+    Doors,
+    InvalidAnswerError,
+    NoAnswerError,
+    NotFoundError,
+    Retries,
+)
 from ecarus_doors._core import events
 from ecarus_doors._core.events import LONGEST_EVENT, EventParser, ServerSentEvent
 
@@ -162,6 +170,49 @@ def test_it_gives_up_when_it_is_told_to(caller: Caller) -> None:
         assert len(caller.take(stream, 1)) == 1
     with pytest.raises(NoAnswerError):
         caller.take(stream)
+
+
+def test_one_that_never_opened_is_given_up_and_says_why_it_tries_again(caller: Caller) -> None:
+    told: list[str] = []
+    doors = caller.at(
+        "http://127.0.0.1:1",
+        token="t1",
+        retries=Retries(first_pause=0.001, longest_pause=0.002, within_seconds=0.2),
+    )
+    with pytest.raises(NoAnswerError):
+        caller.take(doors.watch(VIN, on_reconnect=lambda error, _: told.append(error.code)))
+    with pytest.raises(NoAnswerError):
+        caller.take(doors.watch_many([VIN], on_reconnect=lambda error, _: told.append(error.code)))
+    assert set(told) == {"NO_ANSWER"}
+
+
+def test_a_short_trouble_of_the_issuer_is_waited_out(caller: Caller) -> None:
+    token = b'{"access_token": "t1", "expires_in": 0}'
+    gives = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(token), token)
+    away = b'{"error": "temporarily_unavailable"}'
+    issuing = [Says([gives]), Says([refusal(503, away)]), Says([refusal(502, b"")]), Says([], resets=True)]
+    script = [Says([OPENED, update("e1")]), Says([HEAD, update("e2"), ends("ACTION_NOT_GRANTED")])]
+    with StreamServer([*issuing, Says([gives])]) as issuer, StreamServer(script) as server:
+        grant = ClientCredentials(token_url=issuer.url, client_id="a", client_secret="b")
+        stream = caller.at(server.url, token=grant, retries=QUICK).watch(VIN)
+        assert [event.id for event in caller.take(stream)] == ["e1", "e2"]
+    assert (stream.ended.code, len(issuer.asked)) == ("ACTION_NOT_GRANTED", 5)
+
+
+async def test_a_wait_that_is_cancelled_ends_nothing() -> None:
+    script = [
+        Says([OPENED, update("e1")], hangs=True),
+        Says([HEAD, update("e2"), ends("ACTION_NOT_GRANTED")]),
+    ]
+    with StreamServer(script) as server:
+        async with Doors(server.url, token="t1", retries=QUICK) as doors:
+            updates = doors.watch(VIN)
+            assert (await anext(updates)).id == "e1"
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await anext(updates)
+            assert [event.id async for event in updates] == ["e2"]
+    assert server.asked[1]["last-event-id"] == "e1"
 
 
 def test_a_stream_can_be_closed_and_nothing_more_comes(caller: Caller) -> None:

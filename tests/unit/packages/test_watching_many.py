@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -9,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from ecarus_doors import AuthenticationError, DoorsError
+from ecarus_doors import AuthenticationError, Doors, DoorsError
 from ecarus_doors._core.sockets import Subscriptions
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -17,6 +18,7 @@ from websockets.http11 import Response
 from websockets.sync.server import serve
 
 from tests.unit.packages.conftest import QUICK
+from tests.unit.packages.stream_server import Says, StreamServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +180,56 @@ def test_the_end_of_the_last_right_ends_it(caller: Caller) -> None:
         events = feed(caller, server)
         caller.take(events)
     assert {ended.code for ended in events.ended.values()} == {"ACTION_NOT_GRANTED"}
+
+
+def test_a_vehicle_that_waits_is_asked_for_again_when_the_last_right_ends(caller: Caller) -> None:
+    def first(socket: Any) -> None:
+        HELD[-1].asked.append(json.loads(socket.recv(10)))
+        refused = {"type": "REFUSED", "vin": TWO, "code": "RATE_LIMITED", "retryAfterSeconds": 1}
+        for message in ({"type": "SUBSCRIBED", "vin": ONE}, refused, end(ONE, "ACTION_NOT_GRANTED")):
+            socket.send(json.dumps(message))
+        socket.close(4403, "over")
+
+    with serving(first, tell(update(TWO, "b1"), end(TWO, "ACCOUNT_LOCKED"))) as server:
+        events = feed(caller, server)
+        assert [event.id for event in caller.take(events)] == ["b1"]
+    assert server.asked[1]["vehicles"] == [{"vin": TWO}]
+    assert events.ended[TWO].code == "ACCOUNT_LOCKED"
+
+
+def test_a_place_is_found_however_its_vin_is_written(caller: Caller) -> None:
+    with serving(tell(update(ONE, "a1"), end(ONE, "ACTION_NOT_GRANTED"))) as server:
+        caller.take(feed(caller, server, ONE.lower(), last_event_ids={ONE: "a0"}))
+    assert server.asked[0]["vehicles"] == [{"vin": ONE, "lastEventId": "a0"}]
+
+
+async def test_a_wait_that_is_cancelled_ends_nothing() -> None:
+    with serving(tell(update(ONE, "a1")), tell(update(ONE, "a2"), end(ONE, "ACTION_NOT_GRANTED"))) as server:
+        async with Doors(server.url, token="t1", retries=QUICK) as doors:
+            updates = doors.watch_many([ONE])
+            assert (await anext(updates)).id == "a1"
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await anext(updates)
+            assert [event.id async for event in updates] == ["a2"]
+    assert server.asked[1]["vehicles"] == [{"vin": ONE, "lastEventId": "a1"}]
+
+
+def test_a_redirect_of_the_handshake_is_not_followed(caller: Caller) -> None:
+    with serving(tell(update(ONE, "a1"))) as elsewhere:
+        with StreamServer(
+            [
+                Says(
+                    [
+                        f"HTTP/1.1 302 No\r\nLocation: ws{elsewhere.url[4:]}\r\nContent-Length: 0\r\n\r\n".encode()
+                    ]
+                )
+            ]
+        ) as server:
+            doors = caller.at(server.url, token="t1", retries=QUICK)
+            with pytest.raises(DoorsError) as caught:
+                caller.take(doors.watch_many([ONE]))
+        assert (caught.value.status, len(server.asked), elsewhere.bearers) == (302, 1, [])
 
 
 def test_who_may_not_open_it_is_refused(caller: Caller) -> None:

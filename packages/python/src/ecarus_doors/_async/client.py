@@ -29,11 +29,12 @@ from ecarus_doors._core.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ecarus_doors._async.tokens import AsyncStepUp, AsyncTokenSource
     from ecarus_doors._core.auth import DpopKey
+    from ecarus_doors.errors import DoorsError
 
 
 class Doors(AsyncPeople):
@@ -83,10 +84,16 @@ class Doors(AsyncPeople):
             heartbeat_timeout=heartbeat_timeout,
             longest_answer=longest_answer,
         )
-        self._http = AsyncHttp(verify=tls, limits=limits, timeout=self._settings.timeout, transport=transport)
+        self._http = AsyncHttp(
+            verify=tls,
+            limits=limits,
+            timeout=self._settings.timeout,
+            transport=transport,
+            mounts={"http://": None},  # this machine alone: a proxy would read the bearer
+        )
         tokens = AsyncTokens(source, self._http, dpop=dpop, on_step_up=on_step_up)
         self._session = AsyncSession(self._http, self._settings, tokens)
-        super().__init__(AsyncRawDoors(self._session))
+        super().__init__(AsyncRawDoors(self._session), self._session)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings.origin!r})"
@@ -102,15 +109,25 @@ class Doors(AsyncPeople):
         await self._http.aclose()
 
     def watch(
-        self, vin: str, *, last_event_id: str | None = None, give_up_seconds: float | None = None
+        self,
+        vin: str,
+        *,
+        last_event_id: str | None = None,
+        give_up_seconds: float | None = None,
+        on_reconnect: Callable[[DoorsError | None, float], object] | None = None,
     ) -> AsyncEventStream:
-        """Return the vehicle's live updates from now on, or from after `last_event_id` on, to be iterated over."""
+        """Return the vehicle's live updates from now on, or from after `last_event_id` on, to be iterated over.
+
+        `on_reconnect` is called each time that the stream is opened again, with the error, if it was one, and the
+        seconds until then.
+        """
         return AsyncEventStream(
             self.raw,
             vin,
             retries=self._settings.retries,
             last_event_id=last_event_id,
             give_up_seconds=give_up_seconds,
+            on_reconnect=on_reconnect,
         )
 
     def watch_many(
@@ -119,8 +136,16 @@ class Doors(AsyncPeople):
         *,
         types: Sequence[Literal["DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE", "SYSTEM_ALERT"]] | None = None,
         last_event_ids: Mapping[str, str] | None = None,
+        on_reconnect: Callable[[DoorsError | None, float], object] | None = None,
     ) -> AsyncEventFeed:
-        """Return the live updates of up to 200 vehicles, over one WebSocket (extra `websocket`)."""
+        """Return the live updates of up to 200 vehicles, over one WebSocket (extra `websocket`); `on_reconnect` as of
+        `watch`.
+        """
         return AsyncEventFeed(
-            self._session, vins, retries=self._settings.retries, types=types, last_event_ids=last_event_ids
+            self._session,
+            vins,
+            retries=self._settings.retries,
+            types=types,
+            last_event_ids=last_event_ids,
+            on_reconnect=on_reconnect,
         )

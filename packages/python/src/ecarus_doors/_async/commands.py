@@ -6,8 +6,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Literal
 
+from ecarus_doors._async.raw import AsyncRawDoors
 from ecarus_doors._async.runtime import sleep
 from ecarus_doors._core.calls import checked_correlation_id
+from ecarus_doors._core.exchange import failed_call
 from ecarus_doors._core.results import FINAL, LIFE_SECONDS, CommandResult, checked_wait, door_names, result_of
 from ecarus_doors.errors import DoorsError
 from ecarus_doors.models import (
@@ -22,7 +24,7 @@ from ecarus_doors.models import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ecarus_doors._async.raw import AsyncRawDoors
+    from ecarus_doors._async.session import AsyncSession
     from ecarus_doors.models import DoorCommand
 
 Door = Literal["driver", "passenger", "rearLeft", "rearRight", "trunk"]
@@ -30,13 +32,15 @@ TargetDoor = Literal["all"] | Door
 CancelReason = Literal["User cancellation", "Emergency stop", "System error", "Timeout"]
 FIRST_LOOK, LONGEST_LOOK = 0.5, 2.0
 """Seconds between looks at a command that is followed."""
+SHORTEST_ANSWER = 1.0
+"""Seconds that the answer to a look may take at least."""
 
 
 class AsyncCommands:
     """Lock, unlock, cancel."""
 
-    def __init__(self, raw: AsyncRawDoors) -> None:
-        self.raw = raw
+    def __init__(self, raw: AsyncRawDoors, session: AsyncSession) -> None:
+        self.raw, self._session = raw, session
 
     async def unlock(
         self,
@@ -94,13 +98,15 @@ class AsyncCommands:
     async def follow(self, vin: str, command_id: str, *, wait: float = LIFE_SECONDS) -> CommandResult:
         """Follow a command until it ends, or `wait` seconds are up."""
         waits, begun = checked_wait(wait), time.monotonic()
-        details = await self.raw.get_command(vin, command_id)
+        first = AsyncRawDoors(self._session.within(max(waits, SHORTEST_ANSWER)))
+        details = await first.get_command(vin, command_id)
         return await self._ended(vin, details, begun, waits)
 
     async def _ended(
         self, vin: str, answer: DoorCommand | DoorCommandDetails, begun: float, waits: float
     ) -> CommandResult:
-        pause, error = FIRST_LOOK, None
+        pause = FIRST_LOOK
+        error: DoorsError | None = None
         last: DoorCommand | DoorCommandDetails = answer
         is_looked_at = isinstance(answer, DoorCommandDetails)
         while last.status not in FINAL and waits:
@@ -110,12 +116,18 @@ class AsyncCommands:
             try:
                 if left > 0:
                     await sleep(min(pause, left))
-                last = await self.raw.get_command(vin, last.command_id)
+                left = max(begun + waits - time.monotonic(), SHORTEST_ANSWER)
+                look = AsyncRawDoors(self._session.within(left, is_once=True))
+                last = await look.get_command(vin, last.command_id)
             except DoorsError as caught:
                 # The command is accepted, whatever keeps it from being looked at: that is not lost for it.
                 error = caught
                 if not caught.retryable:
                     break
+            except Exception as caught:  # noqa: BLE001  # a caller's function: it is told of with the command
+                error = failed_call(caught, last.correlation_id)
+                error.__cause__ = caught
+                break
             else:
                 error = None
             pause, is_looked_at = min(pause * 1.5, LONGEST_LOOK), True

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
-from ecarus_doors._core.sockets import LARGEST_MESSAGE, SOCKET_LOG, SocketLostError, lost, refused_by
+from ecarus_doors._core.sockets import (
+    LARGEST_MESSAGE,
+    SOCKET_LOG,
+    SocketLostError,
+    lost,
+    proxy_to,
+    refused_by,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -18,6 +25,8 @@ if TYPE_CHECKING:
 AsyncHttp = httpx.AsyncClient
 AsyncTransport = httpx.AsyncBaseTransport
 AsyncLock = asyncio.Lock
+INTERRUPTED = asyncio.CancelledError
+"""What ends a wait from outside, and not what is waited for."""
 _T = TypeVar("_T")
 
 
@@ -44,8 +53,17 @@ class AsyncSocket:
         cls, url: str, headers: dict[str, str], tls: ssl.SSLContext | None, user_agent: str, seconds: float
     ) -> Self:
         """Open a connection. Raise SocketRefusedError or SocketLostError where it does not open."""
-        from websockets.asyncio.client import connect  # noqa: PLC0415  # an extra
+        from websockets.asyncio.client import ClientConnection, connect  # noqa: PLC0415  # an extra
         from websockets.exceptions import InvalidHandshake, InvalidStatus  # noqa: PLC0415  # an extra
+
+        class Connection(ClientConnection):
+            """A connection whose refusal is ours, so that no redirect is followed."""
+
+            async def handshake(self, *args: Any, **named: Any) -> None:
+                try:
+                    await super().handshake(*args, **named)
+                except InvalidStatus as refused:
+                    raise refused_by(refused.response) from refused
 
         stack = AsyncExitStack()
         try:
@@ -58,10 +76,10 @@ class AsyncSocket:
                     open_timeout=seconds,
                     max_size=LARGEST_MESSAGE,
                     logger=SOCKET_LOG,
+                    proxy=proxy_to(url),
+                    create_connection=Connection,
                 )
             )
-        except InvalidStatus as refused:
-            raise refused_by(refused.response) from refused
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise SocketLostError(f"no connection: {type(error).__name__}") from error
         return cls(connection, stack)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -38,6 +39,22 @@ class AsyncSession:
     def __init__(self, http: AsyncHttp, settings: ClientSettings, tokens: AsyncTokens) -> None:
         self._http, self._settings, self._tokens = http, settings, tokens
 
+    def within(self, seconds: float, *, is_once: bool = False) -> AsyncSession:
+        """Return the same for requests that wait `seconds` at most; `is_once`: the caller asks again."""
+        settings = self._settings
+        retries = (
+            NO_RETRIES
+            if is_once
+            else replace(settings.retries, within_seconds=min(settings.retries.within_seconds, seconds))
+        )
+        timeout = httpx.Timeout(
+            **{
+                name: seconds if given is None else min(given, seconds)
+                for name, given in settings.timeout.as_dict().items()
+            }
+        )
+        return AsyncSession(self._http, replace(settings, retries=retries, timeout=timeout), self._tokens)
+
     async def send(self, call: Call[T]) -> T:
         """Return the answer. Raise DoorsError where there is none, or it is a refusal."""
         return (await self.exchange(call)).value
@@ -53,8 +70,9 @@ class AsyncSession:
         step: Answered[T] | SendAgain | RenewToken | StepUp
         while True:
             exchange.begin()
+            bearer = await self._bearer(exchange)
             try:
-                response = await self._opened(exchange, waits=waits)
+                response = await self._opened(exchange, bearer, waits=waits)
                 body = await read_body(response, self._settings.longest_answer)
             except InvalidAnswerError as error:
                 raise exchange.unread(error) from None
@@ -64,7 +82,7 @@ class AsyncSession:
                 step = exchange.on_answer(response.status_code, response.headers, body)
             if isinstance(step, Answered):
                 return step
-            await self._follow(step, exchange.authorization)
+            await self._follow(step, exchange)
 
     @asynccontextmanager
     async def stream(self, call: Call[T]) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
@@ -74,8 +92,9 @@ class AsyncSession:
         exchange = Exchange(call, NO_RETRIES, seconds=0.0)
         while True:
             exchange.begin()
+            bearer = await self._bearer(exchange)
             try:
-                response = await self._opened(exchange, is_stream=True)
+                response = await self._opened(exchange, bearer, is_stream=True)
             except httpx.RequestError as error:
                 exchange.on_no_answer(_reason(error), was_sent=False)
                 raise  # not reached: nothing is tried again here
@@ -89,7 +108,7 @@ class AsyncSession:
             finally:
                 await response.aclose()
             if not isinstance(step, Answered):
-                await self._follow(step, exchange.authorization)
+                await self._follow(step, exchange)
 
     async def open_socket(self, call: Call[T]) -> tuple[AsyncSocket, str]:
         """Open a WebSocket once. Return it with the header that says who asks. Raise DoorsError where it does not
@@ -99,8 +118,7 @@ class AsyncSession:
         settings, url = self._settings, self._settings.origin + call.target()
         while True:
             exchange.begin()
-            headers = {"X-Correlation-ID": exchange.correlation_id, **await self._tokens.headers("GET", url)}
-            exchange.authorization = headers["Authorization"]
+            headers = {"X-Correlation-ID": exchange.correlation_id, **await self._bearer(exchange)}
             step: Answered[T] | SendAgain | RenewToken | StepUp
             try:
                 socket = await AsyncSocket.open(
@@ -116,7 +134,7 @@ class AsyncSession:
             except SocketLostError as lost:
                 step = exchange.on_no_answer(lost.reason, was_sent=False)
             if not isinstance(step, Answered):
-                await self._follow(step, exchange.authorization)
+                await self._follow(step, exchange)
 
     async def renew_token(self, code: str, refused: str) -> None:
         """Have the next request go with another token than that of the header `refused`. Raise AuthenticationError
@@ -124,8 +142,16 @@ class AsyncSession:
         """
         await self._tokens.renew(AuthenticationError("the sign-in has ended", code=code), refused)
 
+    async def _bearer(self, exchange: Exchange[T]) -> dict[str, str]:
+        """Return the headers that say who asks."""
+        call = exchange.call
+        with exchange.asking_for_token():
+            headers = await self._tokens.headers(call.method, self._settings.origin + call.target())
+        exchange.authorization = headers["Authorization"]
+        return headers
+
     async def _opened(
-        self, exchange: Exchange[T], *, waits: float = 0.0, is_stream: bool = False
+        self, exchange: Exchange[T], bearer: dict[str, str], *, waits: float = 0.0, is_stream: bool = False
     ) -> httpx.Response:
         call, settings = exchange.call, self._settings
         url = settings.origin + call.target()
@@ -134,9 +160,8 @@ class AsyncSession:
             "Accept": "text/event-stream" if is_stream else "application/json, */*;q=0.1",
             "X-Correlation-ID": exchange.correlation_id,
             **{name: value for name, value in call.headers.items() if value is not None},
-            **await self._tokens.headers(call.method, url),
+            **bearer,
         }
-        exchange.authorization = headers["Authorization"]
         content = call.content()
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -161,13 +186,15 @@ class AsyncSession:
         except httpx.RequestError as error:
             exchange.on_no_answer(_reason(error), was_sent=False)
 
-    async def _follow(self, step: SendAgain | RenewToken | StepUp, authorization: str) -> None:
+    async def _follow(self, step: SendAgain | RenewToken | StepUp, exchange: Exchange[T]) -> None:
         if isinstance(step, SendAgain):
             await sleep(step.after)
-        elif isinstance(step, RenewToken):
-            await self._tokens.renew(step.error, authorization)
-        else:
-            await self._tokens.step_up(step.challenge, step.error)
+            return
+        with exchange.asking_for_token():
+            if isinstance(step, RenewToken):
+                await self._tokens.renew(step.error, exchange.authorization)
+            else:
+                await self._tokens.step_up(step.challenge, step.error)
 
 
 def _waits(call: Call[T]) -> float:

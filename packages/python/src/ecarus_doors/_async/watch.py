@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Self
 
-from ecarus_doors._async.runtime import sleep
+from ecarus_doors._async.runtime import INTERRUPTED, sleep
 from ecarus_doors._core.events import STREAM_OPENED, StreamEnd, end_of, update_of
 from ecarus_doors.errors import AuthenticationError, DoorsError, NotFoundError, PermissionDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from ecarus_doors._async.raw import AsyncRawDoors
     from ecarus_doors._core.events import Event
@@ -28,8 +28,9 @@ class AsyncEventStream:
     `async with` opens the stream: what happens from then on is told. Without it is opened when the first update is
     asked for. It ends when the right to it ends: `ended` says why. `last_event_id` is that of the last update that
     was given out: begin with it another time. A connection that breaks, or says nothing for the heartbeat's time, is
-    opened again for as long as it takes; with `give_up_seconds`, for so long at most, and then the last error is
-    raised.
+    opened again for as long as it takes; one that was never open, for `Retries.within_seconds`. With
+    `give_up_seconds` for so long at most, and then the last error is raised. A wait may be cancelled: the next one goes
+    on after `last_event_id`.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class AsyncEventStream:
         retries: Retries,
         last_event_id: str | None = None,
         give_up_seconds: float | None = None,
+        on_reconnect: Callable[[DoorsError | None, float], object] | None = None,
     ) -> None:
         self._raw, self._vin, self._retries = raw, vin, retries
-        self._give_up_seconds = give_up_seconds
+        self._give_up_seconds, self._on_reconnect = give_up_seconds, on_reconnect
         self.last_event_id = last_event_id
         self.ended: StreamEnd | None = None
         self.reconnects = 0
@@ -59,11 +61,20 @@ class AsyncEventStream:
     async def __anext__(self) -> Event:
         event, self._first = self._first, None
         while event is None:
-            event = await anext(self._events)
+            event = await self._step()
         return event
 
+    async def _step(self) -> Event | None:
+        try:
+            return await anext(self._events)
+        except INTERRUPTED:
+            # Whoever waited has waited long enough: the next one goes on from the last id.
+            self._events = self._run()
+            raise
+
     async def __aenter__(self) -> Self:
-        self._first = await anext(self._events, None)
+        with suppress(StopAsyncIteration):
+            self._first = await self._step()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -76,6 +87,7 @@ class AsyncEventStream:
 
     async def _run(self) -> AsyncGenerator[Event | None, None]:
         """Yield updates, and None when the stream is open."""
+        self._heard = time.monotonic()
         while self.ended is None:
             error: DoorsError | None = None
             self._retry = None
@@ -131,12 +143,14 @@ class AsyncEventStream:
         self.reconnects += 1
         told = self._retry if error is None else error.retry_after
         pause = self._retries.pause(self._attempt, min(told, LONGEST_PAUSE) if told is not None else None)
-        if (
-            self._give_up_seconds is not None
-            and time.monotonic() + pause > self._heard + self._give_up_seconds
-        ):
+        limit = self._give_up_seconds
+        if limit is None and not self._is_opened:
+            limit = self._retries.within_seconds
+        if limit is not None and time.monotonic() + pause > self._heard + limit:
             if error is not None:
                 raise error
             self.ended = StreamEnd("GAVE_UP", "the stream ended again and again")
             return
+        if self._on_reconnect is not None:
+            self._on_reconnect(error, pause)
         await sleep(pause)

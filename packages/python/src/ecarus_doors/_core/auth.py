@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
-from ecarus_doors.errors import AuthenticationError
+from ecarus_doors._core.problems import SERVER_FAULT, retry_after_of
+from ecarus_doors.errors import AuthenticationError, DoorsError, RateLimitedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ SPARE_SECONDS = 30.0
 """A token is renewed so long before it ends."""
 _SENDABLE = re.compile(r"[!-~]{1,8192}")
 _COORDINATE_BYTES = 32
+_ISSUER_BUSY = 429
+_ISSUER_AWAY = frozenset({"temporarily_unavailable", "server_error"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +100,9 @@ def token_request(
     return TokenRequest(grant.token_url, urlencode(form).encode(), headers)
 
 
-def given_token(status: int, body: bytes, now: float) -> GivenToken:
+def given_token(status: int, body: bytes, now: float, headers: Mapping[str, str] | None = None) -> GivenToken:
     """Return the token of an answer. Raise AuthenticationError, with the issuer's `error` as its code, where it has
-    none.
+    none; UnavailableError or RateLimitedError where the issuer has a trouble that passes.
     """
     try:
         answer: Any = json.loads(body)
@@ -110,10 +113,18 @@ def given_token(status: int, body: bytes, now: float) -> GivenToken:
     if status != 200 or not isinstance(token, str):  # noqa: PLR2004  # OK
         code = said.get("error")
         detail = said.get("error_description")
-        raise AuthenticationError(
+        code = code if isinstance(code, str) else "TOKEN_NOT_GIVEN"
+        kind: type[DoorsError] = AuthenticationError
+        if status == _ISSUER_BUSY:
+            kind = RateLimitedError
+        elif status >= SERVER_FAULT or code in _ISSUER_AWAY:
+            kind = UnavailableError
+        raise kind(
             str(detail)[:500] if isinstance(detail, str) else f"the issuer gave no token (status {status})",
-            code=code if isinstance(code, str) else "TOKEN_NOT_GIVEN",
+            code=code,
             status=status,
+            retryable=kind is not AuthenticationError,
+            retry_after=retry_after_of(headers or {}),
         )
     lives = said.get("expires_in")
     seconds = float(lives) if isinstance(lives, int | float) and not isinstance(lives, bool) else 60.0

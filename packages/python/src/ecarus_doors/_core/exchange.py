@@ -7,6 +7,7 @@ No connection is touched here: both halves of the package do what this says.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
@@ -15,7 +16,7 @@ from ecarus_doors._core.problems import PASSING, challenge_of, error_of
 from ecarus_doors.errors import NO_ANSWER, AuthenticationError, DoorsError, InvalidAnswerError, NoAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ecarus_doors._core.retries import Retries
     from ecarus_doors.errors import StepUpChallenge
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 UNAUTHENTICATED = 401
 STALE = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
 """What a fresh token may mend."""
+
+
+def failed_call(error: Exception, correlation_id: str | None) -> NoAnswerError:
+    """Return what a caller's function raised as an error of a request that may have been carried out."""
+    return NoAnswerError(
+        f"the request could not be sent again: {type(error).__name__}",
+        code=NO_ANSWER,
+        correlation_id=correlation_id,
+        may_have_succeeded=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,7 @@ class Exchange(Generic[T]):
         if status in self.call.answers:
             return Answered(self._read(status, body), status)
         error = error_of(status, headers, body, self.correlation_id, changes=self.call.changes)
+        self._may_have_succeeded = self._may_have_succeeded or error.may_have_succeeded
         if status == UNAUTHENTICATED:
             return self._on_unauthenticated(headers, error)
         if status in PASSING and error.retryable:
@@ -116,6 +128,22 @@ class Exchange(Generic[T]):
             may_have_succeeded=was_sent and self.call.changes,
         )
         return self._again(error)
+
+    @contextmanager
+    def asking_for_token(self) -> Iterator[None]:
+        """Tell of what fails while a token is had as of this request: an earlier attempt may have been carried out, and
+        then what a caller's function raises is a NoAnswerError that says so.
+        """
+        try:
+            yield
+        except DoorsError as error:
+            error.correlation_id = error.correlation_id or self.correlation_id
+            self._ended(error)
+            raise
+        except Exception as error:
+            if not self._may_have_succeeded:
+                raise
+            raise failed_call(error, self.correlation_id) from error
 
     def _on_unauthenticated(self, headers: Mapping[str, str], error: DoorsError) -> RenewToken | StepUp:
         challenge = challenge_of(headers, error, self.call.operation, self.correlation_id)

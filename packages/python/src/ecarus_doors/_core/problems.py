@@ -37,7 +37,7 @@ KINDS: dict[int, type[DoorsError]] = {
 }
 PASSING = frozenset({429, 502, 503, 504})
 """Statuses that pass: whoever answers so."""
-SERVER_FAULT = 500
+CLIENT_FAULT, SERVER_FAULT = 400, 500
 LONGEST_DETAIL = 500
 LONGEST_RETRY_AFTER = 86_400.0
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s",]+))')
@@ -49,10 +49,12 @@ def error_of(
     """Return a refusal as an exception. `headers` are looked up in lower case; `changes`: whether the request would
     have changed something.
     """
-    problem = _problem(headers, body)
+    problem = _problem(headers, body) if status >= CLIENT_FAULT else None
+    is_doubtful = changes and not CLIENT_FAULT <= status < SERVER_FAULT
     retry_after = retry_after_of(headers)
     if problem is None:
-        return _without_document(status, correlation_id, retry_after, changes=changes)
+        return _without_document(status, correlation_id, retry_after, is_doubtful=is_doubtful)
+    said = problem.get("mayHaveSucceeded")
     kind = KINDS.get(status, UnavailableError if status >= SERVER_FAULT else DoorsError)
     return kind(
         _text(problem, "detail") or _text(problem, "title") or f"refused with status {status}",
@@ -62,7 +64,7 @@ def error_of(
         correlation_id=_text(problem, "correlationId") or correlation_id,
         command_id=_text(problem, "commandId"),
         retryable=problem.get("retryable") is True,
-        may_have_succeeded=problem.get("mayHaveSucceeded") is True,
+        may_have_succeeded=is_doubtful if said is None else said is True,
         retry_after=retry_after,
         errors=_objects(problem, "errors"),
         door_results=_objects(problem, "doorResults"),
@@ -109,7 +111,7 @@ def _problem(headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
 
 
 def _without_document(
-    status: int, correlation_id: str, retry_after: float | None, *, changes: bool
+    status: int, correlation_id: str, retry_after: float | None, *, is_doubtful: bool
 ) -> DoorsError:
     if status == 429:  # noqa: PLR2004  # Too Many Requests
         return RateLimitedError(
@@ -125,7 +127,7 @@ def _without_document(
         status=status,
         correlation_id=correlation_id,
         retryable=status in PASSING,
-        may_have_succeeded=changes and status >= SERVER_FAULT,
+        may_have_succeeded=is_doubtful,
         retry_after=retry_after,
     )
 

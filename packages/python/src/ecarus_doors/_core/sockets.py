@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ecarus_doors._core.calls import Call
 from ecarus_doors._core.events import Event, StreamEnd
@@ -44,6 +44,11 @@ class SocketLostError(Exception):
         self.code, self.reason = code, reason
 
 
+def proxy_to(url: str) -> Literal[True] | None:
+    """Return through what proxy a WebSocket goes: the environment's, and none to this machine in the clear."""
+    return True if url.startswith("wss:") else None
+
+
 def lost(closed: Any) -> SocketLostError:
     """Return websockets' ConnectionClosed as ours."""
     said = closed.rcvd
@@ -79,8 +84,8 @@ class Subscriptions:
         last_event_ids: Mapping[str, str] | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        known = last_event_ids or {}
-        self.by_vin = {vin.upper(): Subscription(known.get(vin)) for vin in vins}
+        known = {vin.upper(): last for vin, last in (last_event_ids or {}).items()}
+        self.by_vin = {vin.upper(): Subscription(known.get(vin.upper())) for vin in vins}
         if not 1 <= len(self.by_vin) <= MOST_VEHICLES:
             raise ValueError(f"1 to {MOST_VEHICLES} vehicles")
         self._types, self._clock = types, clock
@@ -96,9 +101,10 @@ class Subscriptions:
         return not any(each.is_asked for each in self.by_vin.values())
 
     def on_open(self) -> None:
-        """All are to be subscribed to on a connection that is new."""
+        """All are to be subscribed to on a connection that is new: those that were refused for now when it is time."""
         for each in self.by_vin.values():
-            each.due = 0.0 if each.ended is None else None
+            each.is_asked = False
+            each.due = None if each.ended is not None else each.due or 0.0
 
     def seconds_to_due(self) -> float | None:
         """Return how long until one is to be subscribed to again; None where none is."""
@@ -158,6 +164,12 @@ class Subscriptions:
         """Nothing more is told of those of which something still was."""
         for each in self.by_vin.values():
             each.ended, each.due = each.ended or StreamEnd(code, detail), None
+
+    def end_rights(self, detail: str) -> None:
+        """End what is subscribed to: there is no right to it any more. Those that were refused for now still wait."""
+        for each in self.by_vin.values():
+            if each.due is None:
+                each.ended = each.ended or StreamEnd("ACTION_NOT_GRANTED", detail)
 
     def _on_end(self, each: Subscription, told: Mapping[str, Any]) -> None:
         end = StreamEnd(str(told.get("code", "UNKNOWN")), str(told.get("detail", "")))

@@ -30,11 +30,12 @@ from ecarus_doors._core.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ecarus_doors._sync.tokens import SyncStepUp, SyncTokenSource
     from ecarus_doors._core.auth import DpopKey
+    from ecarus_doors.errors import DoorsError
 
 
 class DoorsSync(SyncPeople):
@@ -84,10 +85,16 @@ class DoorsSync(SyncPeople):
             heartbeat_timeout=heartbeat_timeout,
             longest_answer=longest_answer,
         )
-        self._http = SyncHttp(verify=tls, limits=limits, timeout=self._settings.timeout, transport=transport)
+        self._http = SyncHttp(
+            verify=tls,
+            limits=limits,
+            timeout=self._settings.timeout,
+            transport=transport,
+            mounts={"http://": None},  # this machine alone: a proxy would read the bearer
+        )
         tokens = SyncTokens(source, self._http, dpop=dpop, on_step_up=on_step_up)
         self._session = SyncSession(self._http, self._settings, tokens)
-        super().__init__(SyncRawDoors(self._session))
+        super().__init__(SyncRawDoors(self._session), self._session)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings.origin!r})"
@@ -103,15 +110,25 @@ class DoorsSync(SyncPeople):
         self._http.close()
 
     def watch(
-        self, vin: str, *, last_event_id: str | None = None, give_up_seconds: float | None = None
+        self,
+        vin: str,
+        *,
+        last_event_id: str | None = None,
+        give_up_seconds: float | None = None,
+        on_reconnect: Callable[[DoorsError | None, float], object] | None = None,
     ) -> SyncEventStream:
-        """Return the vehicle's live updates from now on, or from after `last_event_id` on, to be iterated over."""
+        """Return the vehicle's live updates from now on, or from after `last_event_id` on, to be iterated over.
+
+        `on_reconnect` is called each time that the stream is opened again, with the error, if it was one, and the
+        seconds until then.
+        """
         return SyncEventStream(
             self.raw,
             vin,
             retries=self._settings.retries,
             last_event_id=last_event_id,
             give_up_seconds=give_up_seconds,
+            on_reconnect=on_reconnect,
         )
 
     def watch_many(
@@ -120,8 +137,16 @@ class DoorsSync(SyncPeople):
         *,
         types: Sequence[Literal["DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE", "SYSTEM_ALERT"]] | None = None,
         last_event_ids: Mapping[str, str] | None = None,
+        on_reconnect: Callable[[DoorsError | None, float], object] | None = None,
     ) -> SyncEventFeed:
-        """Return the live updates of up to 200 vehicles, over one WebSocket (extra `websocket`)."""
+        """Return the live updates of up to 200 vehicles, over one WebSocket (extra `websocket`); `on_reconnect` as of
+        `watch`.
+        """
         return SyncEventFeed(
-            self._session, vins, retries=self._settings.retries, types=types, last_event_ids=last_event_ids
+            self._session,
+            vins,
+            retries=self._settings.retries,
+            types=types,
+            last_event_ids=last_event_ids,
+            on_reconnect=on_reconnect,
         )

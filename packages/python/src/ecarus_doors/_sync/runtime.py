@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
-from ecarus_doors._core.sockets import LARGEST_MESSAGE, SOCKET_LOG, SocketLostError, lost, refused_by
+from ecarus_doors._core.sockets import (
+    LARGEST_MESSAGE,
+    SOCKET_LOG,
+    SocketLostError,
+    lost,
+    proxy_to,
+    refused_by,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
 SyncHttp = httpx.Client
 SyncTransport = httpx.BaseTransport
 SyncLock = threading.Lock
+INTERRUPTED = KeyboardInterrupt
+"""What ends a wait from outside, and not what is waited for."""
 _T = TypeVar("_T")
 
 
@@ -48,7 +57,16 @@ class SyncSocket:
     ) -> Self:
         """Open a connection. Raise SocketRefusedError or SocketLostError where it does not open."""
         from websockets.exceptions import InvalidHandshake, InvalidStatus  # noqa: PLC0415  # an extra
-        from websockets.sync.client import connect  # noqa: PLC0415  # an extra
+        from websockets.sync.client import ClientConnection, connect  # noqa: PLC0415  # an extra
+
+        class Connection(ClientConnection):
+            """A connection whose refusal is ours, so that no redirect is followed."""
+
+            def handshake(self, *args: Any, **named: Any) -> None:
+                try:
+                    super().handshake(*args, **named)
+                except InvalidStatus as refused:
+                    raise refused_by(refused.response) from refused
 
         stack = ExitStack()
         try:
@@ -61,10 +79,10 @@ class SyncSocket:
                     open_timeout=seconds,
                     max_size=LARGEST_MESSAGE,
                     logger=SOCKET_LOG,
+                    proxy=proxy_to(url),
+                    create_connection=Connection,
                 )
             )
-        except InvalidStatus as refused:
-            raise refused_by(refused.response) from refused
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise SocketLostError(f"no connection: {type(error).__name__}") from error
         return cls(connection, stack)

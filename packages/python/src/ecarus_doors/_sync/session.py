@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -39,6 +40,22 @@ class SyncSession:
     def __init__(self, http: SyncHttp, settings: ClientSettings, tokens: SyncTokens) -> None:
         self._http, self._settings, self._tokens = http, settings, tokens
 
+    def within(self, seconds: float, *, is_once: bool = False) -> SyncSession:
+        """Return the same for requests that wait `seconds` at most; `is_once`: the caller asks again."""
+        settings = self._settings
+        retries = (
+            NO_RETRIES
+            if is_once
+            else replace(settings.retries, within_seconds=min(settings.retries.within_seconds, seconds))
+        )
+        timeout = httpx.Timeout(
+            **{
+                name: seconds if given is None else min(given, seconds)
+                for name, given in settings.timeout.as_dict().items()
+            }
+        )
+        return SyncSession(self._http, replace(settings, retries=retries, timeout=timeout), self._tokens)
+
     def send(self, call: Call[T]) -> T:
         """Return the answer. Raise DoorsError where there is none, or it is a refusal."""
         return (self.exchange(call)).value
@@ -54,8 +71,9 @@ class SyncSession:
         step: Answered[T] | SendAgain | RenewToken | StepUp
         while True:
             exchange.begin()
+            bearer = self._bearer(exchange)
             try:
-                response = self._opened(exchange, waits=waits)
+                response = self._opened(exchange, bearer, waits=waits)
                 body = read_body(response, self._settings.longest_answer)
             except InvalidAnswerError as error:
                 raise exchange.unread(error) from None
@@ -65,7 +83,7 @@ class SyncSession:
                 step = exchange.on_answer(response.status_code, response.headers, body)
             if isinstance(step, Answered):
                 return step
-            self._follow(step, exchange.authorization)
+            self._follow(step, exchange)
 
     @contextmanager
     def stream(self, call: Call[T]) -> Iterator[Iterator[ServerSentEvent]]:
@@ -75,8 +93,9 @@ class SyncSession:
         exchange = Exchange(call, NO_RETRIES, seconds=0.0)
         while True:
             exchange.begin()
+            bearer = self._bearer(exchange)
             try:
-                response = self._opened(exchange, is_stream=True)
+                response = self._opened(exchange, bearer, is_stream=True)
             except httpx.RequestError as error:
                 exchange.on_no_answer(_reason(error), was_sent=False)
                 raise  # not reached: nothing is tried again here
@@ -90,7 +109,7 @@ class SyncSession:
             finally:
                 response.close()
             if not isinstance(step, Answered):
-                self._follow(step, exchange.authorization)
+                self._follow(step, exchange)
 
     def open_socket(self, call: Call[T]) -> tuple[SyncSocket, str]:
         """Open a WebSocket once. Return it with the header that says who asks. Raise DoorsError where it does not
@@ -100,8 +119,7 @@ class SyncSession:
         settings, url = self._settings, self._settings.origin + call.target()
         while True:
             exchange.begin()
-            headers = {"X-Correlation-ID": exchange.correlation_id, **self._tokens.headers("GET", url)}
-            exchange.authorization = headers["Authorization"]
+            headers = {"X-Correlation-ID": exchange.correlation_id, **self._bearer(exchange)}
             step: Answered[T] | SendAgain | RenewToken | StepUp
             try:
                 socket = SyncSocket.open(
@@ -117,7 +135,7 @@ class SyncSession:
             except SocketLostError as lost:
                 step = exchange.on_no_answer(lost.reason, was_sent=False)
             if not isinstance(step, Answered):
-                self._follow(step, exchange.authorization)
+                self._follow(step, exchange)
 
     def renew_token(self, code: str, refused: str) -> None:
         """Have the next request go with another token than that of the header `refused`. Raise AuthenticationError
@@ -125,8 +143,16 @@ class SyncSession:
         """
         self._tokens.renew(AuthenticationError("the sign-in has ended", code=code), refused)
 
+    def _bearer(self, exchange: Exchange[T]) -> dict[str, str]:
+        """Return the headers that say who asks."""
+        call = exchange.call
+        with exchange.asking_for_token():
+            headers = self._tokens.headers(call.method, self._settings.origin + call.target())
+        exchange.authorization = headers["Authorization"]
+        return headers
+
     def _opened(
-        self, exchange: Exchange[T], *, waits: float = 0.0, is_stream: bool = False
+        self, exchange: Exchange[T], bearer: dict[str, str], *, waits: float = 0.0, is_stream: bool = False
     ) -> httpx.Response:
         call, settings = exchange.call, self._settings
         url = settings.origin + call.target()
@@ -135,9 +161,8 @@ class SyncSession:
             "Accept": "text/event-stream" if is_stream else "application/json, */*;q=0.1",
             "X-Correlation-ID": exchange.correlation_id,
             **{name: value for name, value in call.headers.items() if value is not None},
-            **self._tokens.headers(call.method, url),
+            **bearer,
         }
-        exchange.authorization = headers["Authorization"]
         content = call.content()
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -162,13 +187,15 @@ class SyncSession:
         except httpx.RequestError as error:
             exchange.on_no_answer(_reason(error), was_sent=False)
 
-    def _follow(self, step: SendAgain | RenewToken | StepUp, authorization: str) -> None:
+    def _follow(self, step: SendAgain | RenewToken | StepUp, exchange: Exchange[T]) -> None:
         if isinstance(step, SendAgain):
             sleep(step.after)
-        elif isinstance(step, RenewToken):
-            self._tokens.renew(step.error, authorization)
-        else:
-            self._tokens.step_up(step.challenge, step.error)
+            return
+        with exchange.asking_for_token():
+            if isinstance(step, RenewToken):
+                self._tokens.renew(step.error, exchange.authorization)
+            else:
+                self._tokens.step_up(step.challenge, step.error)
 
 
 def _waits(call: Call[T]) -> float:

@@ -103,9 +103,9 @@ class SyncTokens:
             body = read_body(answer, LONGEST_TOKEN_ANSWER)
         except httpx.RequestError as error:
             raise NoAnswerError(
-                f"the issuer did not answer: {type(error).__name__}", code=NO_ANSWER
+                f"the issuer did not answer: {type(error).__name__}", code=NO_ANSWER, retryable=True
             ) from error
-        given = given_token(answer.status_code, body, time.monotonic())
+        given = given_token(answer.status_code, body, time.monotonic(), answer.headers)
         if given.refresh is not None and isinstance(grant, RefreshToken):
             self._refresh = given.refresh
             if grant.on_rotated is not None:

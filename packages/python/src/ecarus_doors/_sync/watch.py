@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Self
 
-from ecarus_doors._sync.runtime import sleep
+from ecarus_doors._sync.runtime import INTERRUPTED, sleep
 from ecarus_doors._core.events import STREAM_OPENED, StreamEnd, end_of, update_of
 from ecarus_doors.errors import AuthenticationError, DoorsError, NotFoundError, PermissionDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Callable
 
     from ecarus_doors._sync.raw import SyncRawDoors
     from ecarus_doors._core.events import Event
@@ -29,8 +29,9 @@ class SyncEventStream:
     `with` opens the stream: what happens from then on is told. Without it is opened when the first update is
     asked for. It ends when the right to it ends: `ended` says why. `last_event_id` is that of the last update that
     was given out: begin with it another time. A connection that breaks, or says nothing for the heartbeat's time, is
-    opened again for as long as it takes; with `give_up_seconds`, for so long at most, and then the last error is
-    raised.
+    opened again for as long as it takes; one that was never open, for `Retries.within_seconds`. With
+    `give_up_seconds` for so long at most, and then the last error is raised. A wait may be cancelled: the next one goes
+    on after `last_event_id`.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class SyncEventStream:
         retries: Retries,
         last_event_id: str | None = None,
         give_up_seconds: float | None = None,
+        on_reconnect: Callable[[DoorsError | None, float], object] | None = None,
     ) -> None:
         self._raw, self._vin, self._retries = raw, vin, retries
-        self._give_up_seconds = give_up_seconds
+        self._give_up_seconds, self._on_reconnect = give_up_seconds, on_reconnect
         self.last_event_id = last_event_id
         self.ended: StreamEnd | None = None
         self.reconnects = 0
@@ -60,11 +62,20 @@ class SyncEventStream:
     def __next__(self) -> Event:
         event, self._first = self._first, None
         while event is None:
-            event = next(self._events)
+            event = self._step()
         return event
 
+    def _step(self) -> Event | None:
+        try:
+            return next(self._events)
+        except INTERRUPTED:
+            # Whoever waited has waited long enough: the next one goes on from the last id.
+            self._events = self._run()
+            raise
+
     def __enter__(self) -> Self:
-        self._first = next(self._events, None)
+        with suppress(StopIteration):
+            self._first = self._step()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,6 +88,7 @@ class SyncEventStream:
 
     def _run(self) -> Generator[Event | None, None]:
         """Yield updates, and None when the stream is open."""
+        self._heard = time.monotonic()
         while self.ended is None:
             error: DoorsError | None = None
             self._retry = None
@@ -132,12 +144,14 @@ class SyncEventStream:
         self.reconnects += 1
         told = self._retry if error is None else error.retry_after
         pause = self._retries.pause(self._attempt, min(told, LONGEST_PAUSE) if told is not None else None)
-        if (
-            self._give_up_seconds is not None
-            and time.monotonic() + pause > self._heard + self._give_up_seconds
-        ):
+        limit = self._give_up_seconds
+        if limit is None and not self._is_opened:
+            limit = self._retries.within_seconds
+        if limit is not None and time.monotonic() + pause > self._heard + limit:
             if error is not None:
                 raise error
             self.ended = StreamEnd("GAVE_UP", "the stream ended again and again")
             return
+        if self._on_reconnect is not None:
+            self._on_reconnect(error, pause)
         sleep(pause)

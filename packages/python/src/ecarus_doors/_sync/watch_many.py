@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Self
 
-from ecarus_doors._sync.runtime import sleep
+from ecarus_doors._sync.runtime import INTERRUPTED, sleep
 from ecarus_doors._core.sockets import RIGHT_OVER, SIGN_IN_OVER, SOCKET, SocketLostError, Subscriptions
 from ecarus_doors.errors import AuthenticationError, DoorsError, PermissionDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Callable, Iterable, Mapping, Sequence
 
     from ecarus_doors._sync.session import SyncSession
     from ecarus_doors._core.events import Event, StreamEnd
@@ -24,7 +24,8 @@ class SyncEventFeed:
 
     `with` opens the connection. `ended` says of each vehicle of which nothing more is told why; when that is
     all of them, iteration ends. `last_event_ids` is where to begin another time. A connection that breaks is opened
-    again for as long as it takes.
+    again for as long as it takes; one that was never open, for `Retries.within_seconds`. A wait may be cancelled: the
+    next one goes on after the last ids.
     """
 
     def __init__(
@@ -35,9 +36,12 @@ class SyncEventFeed:
         retries: Retries,
         types: Sequence[str] | None = None,
         last_event_ids: Mapping[str, str] | None = None,
+        on_reconnect: Callable[[DoorsError | None, float], object] | None = None,
     ) -> None:
         self._session, self._retries = session, retries
         self._all = Subscriptions(vins, types=types, last_event_ids=last_event_ids)
+        self._on_reconnect = on_reconnect
+        self._begun = time.monotonic()
         self._is_opened = False
         self._attempt = 0
         self.reconnects = 0
@@ -64,11 +68,20 @@ class SyncEventFeed:
     def __next__(self) -> Event:
         event, self._first = self._first, None
         while event is None:
-            event = next(self._events)
+            event = self._step()
         return event
 
+    def _step(self) -> Event | None:
+        try:
+            return next(self._events)
+        except INTERRUPTED:
+            # Whoever waited has waited long enough: the next one goes on from the last ids.
+            self._events = self._run()
+            raise
+
     def __enter__(self) -> Self:
-        self._first = next(self._events, None)
+        with suppress(StopIteration):
+            self._first = self._step()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,8 +94,10 @@ class SyncEventFeed:
 
     def _run(self) -> Generator[Event | None, None]:
         """Yield updates, and None when the connection is open and all is subscribed to."""
+        self._begun = time.monotonic()
         while not self._all.is_over:
             error: DoorsError | None = None
+            told: float | None = None
             try:
                 with closing(self._connection()) as events:
                     for event in events:
@@ -93,15 +108,28 @@ class SyncEventFeed:
                 self._all.end_all(refused.code, refused.detail)
             except SocketLostError as lost:
                 if lost.code == RIGHT_OVER:
-                    self._all.end_all("ACTION_NOT_GRANTED", lost.reason)
+                    self._all.end_rights(lost.reason)
+                    told = self._all.seconds_to_due()
             except DoorsError as caught:
                 if not caught.retryable:
                     raise
-                error = caught
+                error, told = caught, caught.retry_after
             if not self._all.is_over:
                 self._attempt += 1
                 self.reconnects += 1
-                sleep(self._retries.pause(self._attempt, error.retry_after if error else None))
+                self._pause(error, told)
+
+    def _pause(self, error: DoorsError | None, told: float | None) -> None:
+        pause = self._retries.pause(self._attempt, told)
+        if (
+            error is not None
+            and not self._is_opened
+            and time.monotonic() + pause > self._begun + self._retries.within_seconds
+        ):
+            raise error
+        if self._on_reconnect is not None:
+            self._on_reconnect(error, pause)
+        sleep(pause)
 
     def _connection(self) -> Generator[Event | None, None]:
         socket, authorization = self._session.open_socket(SOCKET)

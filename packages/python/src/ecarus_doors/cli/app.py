@@ -22,7 +22,7 @@ from ecarus_doors.cli.credentials import (
     of_secret,
     store,
 )
-from ecarus_doors.cli.output import REFUSED, SUCCESS, TIMEOUT, USAGE, Output
+from ecarus_doors.cli.output import REFUSED, SUCCESS, TIMEOUT, USAGE, Output, plain
 from ecarus_doors.cli.settings import changes_of
 
 if TYPE_CHECKING:
@@ -255,9 +255,14 @@ def watch(
 ) -> None:
     """Show live updates, until the right to them ends or you do (Ctrl-C)."""
     output, seen = Output(is_json=json), 0
+
+    def reconnects(error: DoorsError | None, pause: float) -> None:
+        why = f"{error.code}: {error.detail}" if error else "the stream ended"
+        output.aside.print(f"doors: {plain(why)}; trying again in {pause:.1f} s", markup=False)
+
     with (
         _client(output, url, token_file, ca) as client,
-        client.watch(vin, last_event_id=last_event_id) as stream,
+        client.watch(vin, last_event_id=last_event_id, on_reconnect=reconnects) as stream,
     ):
         output.note(f"watching {vin}")
         for event in stream:
