@@ -6,6 +6,8 @@ export type Block =
   | { kind: "comment"; text: string }
   | { kind: "retry"; milliseconds: number };
 
+/** What can be sent back in a header: with another id the place stays where it was. */
+const SENDABLE_ID = /^[ -~]*$/;
 const LARGEST_BLOCK = 1024 * 1024;
 
 /** @internal Takes pieces of text as they come, and gives what is whole. */
@@ -49,7 +51,7 @@ export class EventStreamReader {
       this.#data.push(value);
       this.#held += value.length + 1;
     } else if (name === "event") this.#type = value;
-    else if (name === "id" && !value.includes("\0")) this.#id = value;
+    else if (name === "id" && SENDABLE_ID.test(value)) this.#id = value;
     else if (name === "retry" && /^\d{1,7}$/.test(value)) return [{ kind: "retry", milliseconds: Number(value) }];
     return [];
   }

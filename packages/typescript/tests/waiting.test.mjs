@@ -67,3 +67,13 @@ test("a waiting that is none is refused", async (t) => {
   for (const wait of [-1, 301, Number.NaN]) await assert.rejects(client(at).unlock(VIN, { wait }), RangeError);
   assert.equal(at.asked.length, 0);
 });
+
+for (const body of [[], null, "PENDING", {}, accepted({ commandId: 7 }), accepted({ status: null })]) {
+  test(`an acceptance that is no command leaves a doubt: ${JSON.stringify(body)}`, async (t) => {
+    const at = await server(t, json(202, body));
+    for (const options of [{}, { wait: 5 }]) {
+      const { name, code, mayHaveSucceeded, correlationId } = await failure(client(at).unlock(VIN, { ...options, correlationId: "mine" }));
+      assert.deepEqual([name, code, mayHaveSucceeded, correlationId], ["DoorsError", "INVALID_ANSWER", true, "mine"]);
+    }
+  });
+}

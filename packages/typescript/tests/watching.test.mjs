@@ -169,3 +169,9 @@ test("what has come is searched once, however it is cut", async (t) => {
   assert.deepEqual([type, id, data.long.length], ["A", "e1", 5_000]);
   assert.ok(searched > 0 && searched <= text.length, `${searched} characters`);
 });
+
+test("an id that cannot be sent back is no place", async (t) => {
+  const at = await server(t, stream(OPENING + event("e1", {}) + event("\u20ac2", {})), stream(event("e3", {}), { then: "stay" }));
+  assert.deepEqual((await first(3, client(at))).map(({ id }) => id), ["e1", "", "e3"]);
+  assert.equal(at.asked[1].headers["last-event-id"], "e1");
+});

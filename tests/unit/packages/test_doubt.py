@@ -185,3 +185,11 @@ def test_looks_take_no_longer_than_is_waited(caller: Caller, monkeypatch: pytest
     doors, _ = caller.client(running, silent, silent)
     caller.do(doors.follow(VIN, "cmd-1", wait=5))
     assert now[0] <= 6
+
+
+@pytest.mark.parametrize("status", [202, 503])
+def test_an_answer_that_is_too_deep_leaves_the_doubt(caller: Caller, status: int) -> None:
+    deep = httpx.Response(status, content=b"[" * 100_000, headers={"Content-Type": "application/json"})
+    doors, _ = caller.client(*[deep] * 4)
+    error = raised(caller, doors)
+    assert (error.status, error.may_have_succeeded, error.correlation_id) == (status, True, "mine")

@@ -273,3 +273,21 @@ def test_events_are_the_same_however_they_are_cut(size: int) -> None:
     parser = EventParser()
     found = [e for i in range(0, len(WHOLE), size) for e in parser.feed(WHOLE[i : i + size])]
     assert found == PARSED
+
+
+def test_an_id_that_cannot_be_sent_back_is_no_place(caller: Caller) -> None:
+    script = [
+        Says([OPENED, update("e1"), update("ä1")]),
+        Says([HEAD, update("e2"), ends("ACTION_NOT_GRANTED")]),
+    ]
+    with StreamServer(script) as server:
+        stream = watching(caller, server)
+        events = caller.take(stream)
+    assert [event.id for event in events] == ["e1", "e1", "e2"]
+    assert stream.last_event_id == "e2"
+
+
+def test_an_update_that_is_too_deep_is_none(caller: Caller) -> None:
+    deep = b"id: e1\ndata: " + b"[" * 100_000 + b"\n\n"
+    with StreamServer([Says([OPENED, deep])]) as server, pytest.raises(InvalidAnswerError, match="no JSON"):
+        caller.take(watching(caller, server))

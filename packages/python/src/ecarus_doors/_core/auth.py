@@ -106,7 +106,7 @@ def given_token(status: int, body: bytes, now: float, headers: Mapping[str, str]
     """
     try:
         answer: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     said: dict[str, Any] = answer if isinstance(answer, dict) else {}
     token = said.get("access_token")

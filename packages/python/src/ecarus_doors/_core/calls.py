@@ -69,7 +69,7 @@ class Call(Generic[T]):
             if kind is str:
                 return body.decode()  # type: ignore[return-value]  # what `answers` says
             return decode(kind, json.loads(body))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidAnswerError(
                 f"{self.operation} was answered with {status} and no such document"
             ) from error

@@ -17,6 +17,8 @@ LONGEST_EVENT = 1 << 20
 """Characters."""
 STREAM_OPENED = "STREAM_OPENED"
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_SENDABLE_ID = re.compile(r"[ -~]*")
+"""What can be sent back in a header: with another id the place stays where it was."""
 _ENDS = re.compile(r"the stream ends: (?P<code>[A-Z_]+)(?:: (?P<detail>.*))?")
 
 
@@ -121,7 +123,7 @@ class EventParser:
             self._event = value
         elif name == "data":
             self._data.append(value)
-        elif name == "id" and "\0" not in value:
+        elif name == "id" and _SENDABLE_ID.fullmatch(value):
             self._id = value
         elif name == "retry" and value.isascii() and value.isdigit():
             yield ServerSentEvent(retry=int(value[:9]) / 1000)
@@ -143,7 +145,7 @@ def update_of(sent: ServerSentEvent) -> Event:
     """Return a sent event as an update. Raise InvalidAnswerError where it is none."""
     try:
         told = json.loads(sent.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidAnswerError("an event whose data is no JSON") from error
     if not isinstance(told, dict):
         raise InvalidAnswerError("an event whose data is no object")

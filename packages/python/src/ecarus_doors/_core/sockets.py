@@ -133,7 +133,7 @@ class Subscriptions:
         """
         try:
             told = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidAnswerError("a message that is no JSON") from error
         if not isinstance(told, dict):
             raise InvalidAnswerError("a message that is no object")
