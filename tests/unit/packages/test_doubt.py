@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +22,7 @@ from tests.unit.packages.conftest import VIN, accepted, details, problem
 from tests.unit.packages.test_tokens import EXPIRED, TOKEN_URL, WEAK, given
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tests.unit.packages.conftest import Caller
 
@@ -193,3 +195,24 @@ def test_an_answer_that_is_too_deep_leaves_the_doubt(caller: Caller, status: int
     doors, _ = caller.client(*[deep] * 4)
     error = raised(caller, doors)
     assert (error.status, error.may_have_succeeded, error.correlation_id) == (status, True, "mine")
+
+
+class Drip(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """An answer of which a little comes again and again."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _ in range(100):
+            time.sleep(0.02)
+            yield b" "
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            yield b" "
+
+
+def test_an_answer_that_drips_is_no_answer_after_its_time(caller: Caller) -> None:
+    dripping = [lambda _: httpx.Response(202, stream=Drip())] * 4
+    doors, _ = caller.client(*dripping, timeout=httpx.Timeout(0.1))
+    error = raised(caller, doors)
+    assert (type(error), error.may_have_succeeded) == (NoAnswerError, True)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+import time
+
+import httpx
 
 from ecarus_doors.errors import InvalidAnswerError
 
-if TYPE_CHECKING:
-    import httpx
 
-
-async def read_body(response: httpx.Response, most: int) -> bytes:
+async def read_body(response: httpx.Response, most: int, *, seconds: float = math.inf) -> bytes:
     """Return the body of an open answer, and close it. Raise InvalidAnswerError where it is of more than `most`
-    bytes.
+    bytes, httpx.ReadTimeout where it still comes after `seconds`.
     """
-    pieces, size = [], 0
+    pieces, size, ends = [], 0, time.monotonic() + seconds
     try:
         async for piece in response.aiter_bytes():
             size += len(piece)
             if size > most:
                 raise InvalidAnswerError(f"an answer of more than {most} bytes", status=response.status_code)
+            if time.monotonic() > ends:
+                raise httpx.ReadTimeout(f"the answer was not whole in {seconds:g} seconds")
             pieces.append(piece)
     finally:
         await response.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 AsyncStreamOpening = AbstractAsyncContextManager[AsyncIterator[ServerSentEvent]]
 COMMANDS = frozenset({"unlockDoors", "lockDoors"})
+LOOK = "getCommand"
 MARGIN_SECONDS = 10.0
 """How much longer than it was asked to wait an answer may take."""
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -67,13 +69,17 @@ class AsyncSession:
             max(retries.command_seconds, waits) if call.operation in COMMANDS else retries.within_seconds
         )
         exchange = Exchange(call, retries, seconds=seconds)
+        read = self._settings.timeout.read
+        # Somebody stands at the door: the httpx timeout is that of each piece only.
+        is_urgent = call.operation in COMMANDS or call.operation == LOOK
+        whole = max(read, waits + MARGIN_SECONDS if waits else 0.0) if is_urgent and read else math.inf
         step: Answered[T] | SendAgain | RenewToken | StepUp
         while True:
             exchange.begin()
             bearer = await self._bearer(exchange)
             try:
                 response = await self._opened(exchange, bearer, waits=waits)
-                body = await read_body(response, self._settings.longest_answer)
+                body = await read_body(response, self._settings.longest_answer, seconds=whole)
             except InvalidAnswerError as error:
                 raise exchange.unread(error) from None
             except httpx.RequestError as error:
