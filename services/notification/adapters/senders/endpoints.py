@@ -75,11 +75,23 @@ class EndpointRules:
         return any((f".{'.'.join(labels[start:])}", port) in self.hosts for start in range(1, len(labels)))
 
 
+_NOBODYS = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "3fff::/20", "2002::/16", "2001::/32"),
+    )
+)
+"""Of IANA's registries of special addresses those that Python, depending on its version, takes for public: protocol
+assignments, relays to IPv6, what was site-local once, documentation, tunnels.
+"""
+
+
 def is_public(address: str) -> bool:
     """Return whether an IP address is one of the public internet."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        embedded = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
-        if embedded is not None and not is_public(str(embedded)):
-            return False
+    if any(parsed in network for network in _NOBODYS):
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    if mapped is not None and not is_public(str(mapped)):
+        return False
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved

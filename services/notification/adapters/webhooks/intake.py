@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -79,12 +81,13 @@ class WebhookUpdates:
         """Return those of these that some do. Raises StorageUnavailableError."""
         found = []
         for delivery in deliveries:
-            created = await self._log.created(delivery.sequence)
             arrived_us = delivery.arrived_at_us(microseconds(at))
+            key = event_key(delivery, origin_of_update(delivery.subject))
+            shown_id = await self._shown_id(delivery.sequence, key)
             try:
                 event = update_event(
-                    event_key(delivery, origin_of_update(delivery.subject)),
-                    self._ids.sealed(created, delivery.sequence),
+                    key,
+                    shown_id,
                     delivery.data,
                     delivery.subject,
                     moment(arrived_us),
@@ -96,3 +99,11 @@ class WebhookUpdates:
             if event is not None and (targets := self._index.targets(event)):
                 found.append(EventForWebhooks(event, targets))
         return found
+
+    async def _shown_id(self, sequence: int, key: str) -> str:
+        """Return the id that event streams tell it under. A dead letter has no place in the stream any more: its own
+        key makes one, always the same, so that no two have the same and receivers may drop what they know.
+        """
+        if sequence:
+            return self._ids.sealed(await self._log.created(sequence), sequence)
+        return urlsafe_b64encode(sha256(key.encode()).digest()[:16]).decode().rstrip("=")
