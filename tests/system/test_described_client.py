@@ -28,7 +28,7 @@ pytestmark = pytest.mark.system
 class DescribedSocket:
     """The document's WebSocket: what is asked is made, and what is told is known, by its schemas alone."""
 
-    def __init__(self, document: dict[str, Any], host: str, bearer: str) -> None:
+    def __init__(self, document: dict[str, Any], bearer: str) -> None:
         self._document = document
         ((self._name, channel),) = (
             (name, each) for name, each in document["channels"].items() if "ws" in each.get("bindings", {})
@@ -36,8 +36,8 @@ class DescribedSocket:
         server = self._resolved(channel["servers"][0]["$ref"])
         schemes = [self._resolved(each["$ref"]) for each in server["security"]]
         assert any(each["type"] == "http" and each["scheme"] == "bearer" for each in schemes)
-        assert "host" in server["variables"]
-        address = f"ws://{server['host'].replace('{host}', host)}{channel['address']}"
+        assert "{" not in server["host"], "who serves it says where that is"
+        address = f"{server['protocol']}://{server['host']}{channel['address']}"
         self.connection: ClientConnection = connect(
             address, additional_headers={"Authorization": f"Bearer {bearer}"}, open_timeout=ANSWER_SECONDS
         )
@@ -116,7 +116,7 @@ def test_a_client_subscribes_and_unsubscribes_with_what_the_document_says(mesh: 
     Car(mesh).meet()
     owner = App(mesh)
     document = httpx.get(f"http://127.0.0.1:{mesh.ports.http}/asyncapi.json", timeout=ANSWER_SECONDS).json()
-    socket = DescribedSocket(document, f"127.0.0.1:{mesh.ports.http}", mesh.token("user-123"))
+    socket = DescribedSocket(document, mesh.token("user-123"))
     with socket.connection:
         answers = socket.ask("subscribe", requestId="r-1", vehicles=[{"vin": SAMPLE}, {"vin": FOREIGN}])
         assert {(name, answer["vin"]) for name, answer in answers} == {
@@ -165,7 +165,7 @@ def test_whatever_reads_what_a_mesh_tells_is_held_to_the_document(
             stream.wait_for(lambda event: event["event"] == "STREAM_OPENED")
     elif library == "websockets.sync":
         document = described_events.document()
-        socket = DescribedSocket(document, f"127.0.0.1:{mesh.ports.http}", mesh.token("user-123"))
+        socket = DescribedSocket(document, mesh.token("user-123"))
         with socket.connection:
             socket.ask("subscribe", requestId="r-1", vehicles=[{"vin": SAMPLE}])
     else:

@@ -1135,6 +1135,7 @@ export interface paths {
          *
          *     - 409 `TOO_MANY_WEBHOOKS`: the caller has as many as one may have. Delete one first.
          *     - 422 `CORRELATION_ID_REUSED`: this correlation id registered it with another body.
+         *     - 404 `VEHICLE_NOT_FOUND`: one of `vehicles` is none whose updates the caller may read.
          */
         put: operations["registerWebhook"];
         post?: never;

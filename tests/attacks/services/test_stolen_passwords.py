@@ -128,23 +128,29 @@ def test_a_stolen_password_speaks_for_its_own_service_only(
 FORGED = {
     "command": {
         "type": "COMMAND_STATUS_UPDATE",
-        "command_status": {"command_id": "forged", "status": "SUCCESS"},
+        "command_status": {"command_id": "forged", "action": "LOCK", "status": "SUCCESS"},
     },
     "status": {"type": "DOOR_STATUS_UPDATE", "door_status": {"door_id": "forged", "change_type": "LOCKED"}},
     "status's alert": {
         "type": "SYSTEM_ALERT",
-        "system_alert": {"code": "COMMAND_CONTRADICTED", "message": "forged"},
+        "system_alert": {"code": "COMMAND_CONTRADICTED", "severity": "INFO", "message": "forged"},
     },
-    "reset": {"type": "SYSTEM_ALERT", "system_alert": {"code": "UPDATES_RESET", "message": "forged"}},
-    "diagnostics": {"type": "SYSTEM_ALERT", "system_alert": {"code": "U0140", "message": "forged"}},
+    "reset": {
+        "type": "SYSTEM_ALERT",
+        "system_alert": {"code": "UPDATES_RESET", "severity": "INFO", "message": "forged"},
+    },
+    "diagnostics": {
+        "type": "SYSTEM_ALERT",
+        "system_alert": {"code": "U0140", "severity": "INFO", "message": "forged"},
+    },
     "one in another": {
         "type": "SYSTEM_ALERT",
-        "command_status": {"command_id": "forged", "status": "SUCCESS"},
+        "command_status": {"command_id": "forged", "action": "LOCK", "status": "SUCCESS"},
     },
     "another vehicle's": {
         "type": "SYSTEM_ALERT",
         "vin": ASLEEP,
-        "system_alert": {"code": "U1", "message": "forged"},
+        "system_alert": {"code": "U1", "severity": "INFO", "message": "forged"},
     },
 }
 """By the service that may tell of it, where there is one."""

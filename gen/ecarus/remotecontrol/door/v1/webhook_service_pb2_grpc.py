@@ -117,6 +117,7 @@ class WebhookServiceServicer:
 
         FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.
+        NOT_FOUND (VEHICLE_NOT_FOUND): one of `vehicles` is none whose updates the caller may read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

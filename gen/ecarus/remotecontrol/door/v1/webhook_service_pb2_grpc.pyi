@@ -52,6 +52,7 @@ class WebhookServiceStub:
 
     FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.
+    NOT_FOUND (VEHICLE_NOT_FOUND): one of `vehicles` is none whose updates the caller may read.
     """
     GetWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookRequest, _webhook_pb2.Webhook]
     """One of the caller's webhooks, with its backlog.
@@ -115,6 +116,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
 
     FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.
+    NOT_FOUND (VEHICLE_NOT_FOUND): one of `vehicles` is none whose updates the caller may read.
     """
     GetWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookRequest, _webhook_pb2.Webhook]  # type: ignore[assignment]
     """One of the caller's webhooks, with its backlog.
@@ -187,6 +189,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
 
         FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.
+        NOT_FOUND (VEHICLE_NOT_FOUND): one of `vehicles` is none whose updates the caller may read.
         """
 
     @_abc_1.abstractmethod

@@ -1231,6 +1231,7 @@ class AsyncRawDoors:
 
         - 409 `TOO_MANY_WEBHOOKS`: the caller has as many as one may have. Delete one first.
         - 422 `CORRELATION_ID_REUSED`: this correlation id registered it with another body.
+        - 404 `VEHICLE_NOT_FOUND`: one of `vehicles` is none whose updates the caller may read.
         """
         call: Call[models.Webhook] = Call(
             "registerWebhook",
