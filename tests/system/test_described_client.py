@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 
+def served(mesh: Mesh) -> Any:
+    """The document as a mesh serves it, which says where that is."""
+    return httpx.get(f"http://127.0.0.1:{mesh.ports.http}/asyncapi.json", timeout=ANSWER_SECONDS).json()
+
+
 class DescribedSocket:
     """The document's WebSocket: what is asked is made, and what is told is known, by its schemas alone."""
 
@@ -115,7 +120,7 @@ def test_the_document_is_served_as_the_one_of_rest_is(mesh: Mesh) -> None:
 def test_a_client_subscribes_and_unsubscribes_with_what_the_document_says(mesh: Mesh) -> None:
     Car(mesh).meet()
     owner = App(mesh)
-    document = httpx.get(f"http://127.0.0.1:{mesh.ports.http}/asyncapi.json", timeout=ANSWER_SECONDS).json()
+    document = served(mesh)
     socket = DescribedSocket(document, mesh.token("user-123"))
     with socket.connection:
         answers = socket.ask("subscribe", requestId="r-1", vehicles=[{"vin": SAMPLE}, {"vin": FOREIGN}])
@@ -164,8 +169,7 @@ def test_whatever_reads_what_a_mesh_tells_is_held_to_the_document(
         with App(mesh).stream() as stream:
             stream.wait_for(lambda event: event["event"] == "STREAM_OPENED")
     elif library == "websockets.sync":
-        document = described_events.document()
-        socket = DescribedSocket(document, mesh.token("user-123"))
+        socket = DescribedSocket(served(mesh), mesh.token("user-123"))
         with socket.connection:
             socket.ask("subscribe", requestId="r-1", vehicles=[{"vin": SAMPLE}])
     else:
