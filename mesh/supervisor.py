@@ -153,10 +153,11 @@ class Supervisor:
         async with _one_failure(), asyncio.TaskGroup() as watchers:
             # Vehicles after the services: a connection that nobody admits yet is held by the broker for seconds.
             # The issuer before the services: access asks for its keys at its start.
+            # Envoy after the gateway: what is not there when it looks first is refused until it looks again.
             for stage in (
                 [self._plan.nats, *self._issuer],
-                self._plan.services,
-                [*self._gateway, self._plan.vehicles, *self._phones, self._plan.envoy],
+                [*self._plan.services, *self._gateway],
+                [self._plan.vehicles, *self._phones, self._plan.envoy],
             ):
                 started = await asyncio.gather(*(self._start(component) for component in stage))
                 for component, began in zip(stage, started, strict=True):
