@@ -23,7 +23,7 @@ from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.environment import ignored
 from mesh.files import private_folder
-from mesh.fork_server import IS_POSSIBLE, ForkServer
+from mesh.fork_server import ForkServer, is_possible
 from mesh.housekeeping import housekeeping, low_space_bytes, say, write
 from mesh.issuer_seed import issuer_url
 from mesh.pki import Pki
@@ -208,7 +208,7 @@ def _ports(base: str | None) -> Ports:
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
     fork_server = None
-    if IS_POSSIBLE:
+    if is_possible():
         # Nothing of the user's environment that is not given to it is any component's business.
         os.environ.clear()
         os.environ.update(python_environment(sandbox, environment))

@@ -2,7 +2,7 @@
 
 Each would otherwise spend seconds and a hundred megabytes of its own on the same modules. The process that is forked,
 Python's own fork server, imports and does nothing else: it has one thread and no secret. It ends with the mesh, and
-every fork with it. Only on Linux; elsewhere each component is a program.
+every fork with it. Where that cannot be done each component is a program.
 """
 
 from __future__ import annotations
@@ -28,10 +28,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from multiprocessing.process import BaseProcess
 
-IS_POSSIBLE = sys.platform == "linux"
 _TO_IMPORT = "MESH_FORK_IMPORTS"
 _OWN_PID = os.getpid()
 """Of the process that imported this: in a fork, that of the one it was forked from."""
+
+
+def is_possible() -> bool:
+    """Return whether components can be forked here: on Linux, where a process can be held by a handle (some containers
+    do not let one).
+    """
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return sys.platform == "linux"
 
 
 class ForkServer:

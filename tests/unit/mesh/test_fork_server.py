@@ -15,7 +15,7 @@ import pytest
 
 from mesh.component import MeshComponent, RunningComponent
 from mesh.edge_config import ROOT
-from mesh.fork_server import IS_POSSIBLE, ForkServer
+from mesh.fork_server import ForkServer, is_possible
 from mesh.probes import ready_line
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mesh.fork_server import ForkedProcess
 
 pytestmark = [
-    pytest.mark.skipif(not IS_POSSIBLE, reason="components are forked on Linux only"),
+    pytest.mark.skipif(not is_possible(), reason="components cannot be forked here"),
     pytest.mark.xdist_group("fork_server"),
 ]
 
@@ -141,3 +141,14 @@ async def test_a_component_in_python_is_forked_and_any_other_is_a_program(
         assert _is_fork(running.pid) == (name == "forked")
         await running.stop()
         assert running.obituary() == f"{name} was ended by SIGTERM"
+
+
+@pytest.mark.parametrize("error", [PermissionError, AttributeError])
+def test_where_no_process_is_held_by_a_handle_components_are_programs(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refused(_: int) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    assert not is_possible()
