@@ -99,7 +99,9 @@ class SqlWebhooks:
                 note_change(connection)
                 note_webhook_act(connection, "WEBHOOK_CHANGED", registrant, name, at, wish.url)
             webhook = webhook_of(row_by_id(connection, known.id))
-            return RegisteredWebhook(webhook, bytes(known.secret) if again else None)
+            # Once it was rotated, its secret is another request's to be told.
+            is_first = again and known.previous_secret is None
+            return RegisteredWebhook(webhook, bytes(known.secret) if is_first else None)
 
         return await self._database.write(work)
 
