@@ -339,7 +339,7 @@ class WebhookOutbox(Protocol):
         """
 
     async def not_allowed(self, due: DueDelivery, at: datetime) -> None:
-        """Let go of it: the right to it is gone, and with it what there is to show of it."""
+        """Let go of it: the right to it, or the wish for it, is gone, and with it what there is to show of it."""
 
     async def put_off(self, due: DueDelivery, until: datetime) -> None:
         """Look at it again then, as if it had not been taken."""
