@@ -50,7 +50,7 @@ class WebhookCaller(Protocol):
         """Return a secret as it is shown, and sealed as it is kept."""
 
     def shown_secret(self, webhook: str, sealed: bytes) -> str:
-        """Return a sealed secret as it is shown."""
+        """Return a sealed secret as it is shown; nothing where it was sealed under another key."""
 
 
 class ReadQuestion(NamedTuple):
