@@ -204,6 +204,37 @@ async def test_both_secrets_sign_after_a_rotation(mine: Partner, partner: Partne
     assert len(partner.of("webhook.test")) == 2
 
 
+async def test_under_another_key_it_fails_with_a_reason_until_the_secret_is_rotated(
+    mine: Partner, partner: PartnerReceiver, house: WebhookHarness
+) -> None:
+    await mine.active(partner)
+    house.caller._box = SecretBox(b"another key of 32 bytes and more.")
+    await house.tell(house.door())
+    await house.settle()
+    (waiting,) = (await mine.ask("ListWebhookDeliveries"))["deliveries"]
+    assert (waiting["status"], waiting["attempts"], waiting["failure"]) == ("PENDING", 1, "SECRET_NOT_OPENED")
+    assert (await mine.ask("GetWebhook"))["lastFailure"] == "SECRET_NOT_OPENED"
+    assert "secret" not in await mine.register(partner.url())  # the same request again
+    partner.secret = (await mine.ask("RotateWebhookSecret", correlation_id="r-1"))["secret"]
+    await house.later(seconds=6)
+    await partner.until("door.status.updated")
+    (delivered,) = (await mine.ask("ListWebhookDeliveries"))["deliveries"]
+    assert delivered["status"] == "DELIVERED"
+
+
+async def test_a_challenge_that_cannot_be_signed_disables_it(
+    mine: Partner, partner: PartnerReceiver, house: WebhookHarness
+) -> None:
+    await mine.register(partner.url())
+    house.caller._box = SecretBox(b"another key of 32 bytes and more.")
+    await house.settle()
+    await house.later(seconds=6)
+    await house.later(seconds=31)
+    shown = await mine.ask("GetWebhook")
+    assert (shown["state"], shown["disabledReason"]) == ("DISABLED", "CHALLENGE_FAILED")
+    assert (shown["lastFailure"], partner.asked) == ("SECRET_NOT_OPENED", 0)
+
+
 async def test_a_receiver_that_is_down_gets_it_later_and_once_it_is_gone_nothing(
     mine: Partner, partner: PartnerReceiver
 ) -> None:

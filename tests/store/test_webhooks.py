@@ -435,6 +435,10 @@ async def test_the_first_answer_is_given_again_and_another_body_is_refused(house
     rotated = await house.api.rotate(ME, "mine", "c-3")
     assert rotated[2] not in {"", first[2]}
     assert (await house.api.rotate(ME, "mine", "c-3"))[2] == rotated[2]
+    # By now it is another one, and stays so.
+    assert (await house.api.register(ME, "mine", WebhookWish(URL), "c-1"))[2] == ""
+    house.clock.advance(timedelta(days=2).total_seconds())
+    assert (await house.api.register(ME, "mine", WebhookWish(URL), "c-1"))[2] == ""
 
 
 async def test_the_secret_before_signs_for_a_day(house: WebhookHarness) -> None:

@@ -1131,7 +1131,7 @@ export interface paths {
         get: operations["getWebhook"];
         /**
          * Registers a webhook, or replaces what it is to be
-         * @description Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a challenge, and nothing else until it has answered; look at `state`. The answer to the request that made it has its secret, and so has the answer to the same request sent again under the same correlation id.
+         * @description Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a challenge, and nothing else until it has answered; look at `state`. The answer to the request that made it has its secret, and so has the answer to the same request sent again under the same correlation id, until a new secret is made.
          *
          *     - 409 `TOO_MANY_WEBHOOKS`: the caller has as many as one may have. Delete one first.
          *     - 422 `CORRELATION_ID_REUSED`: this correlation id registered it with another body.

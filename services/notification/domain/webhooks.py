@@ -103,6 +103,11 @@ class WebhookWish:
     vins: tuple[str, ...] = ()
     description: str = ""
 
+    def has(self, event: WebhookEvent) -> bool:
+        """Return whether it is to be sent this; what is about no vehicle, always."""
+        is_of_type = not self.event_types or event.type in self.event_types
+        return not event.vin or (is_of_type and (not self.vins or event.vin in self.vins))
+
 
 @dataclass(frozen=True, slots=True)
 class Webhook:

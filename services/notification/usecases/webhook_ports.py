@@ -50,7 +50,7 @@ class WebhookCaller(Protocol):
         """Return a secret as it is shown, and sealed as it is kept."""
 
     def shown_secret(self, webhook: str, sealed: bytes) -> str:
-        """Return a sealed secret as it is shown."""
+        """Return a sealed secret as it is shown; nothing where it was sealed under another key."""
 
 
 class ReadQuestion(NamedTuple):
@@ -339,7 +339,7 @@ class WebhookOutbox(Protocol):
         """
 
     async def not_allowed(self, due: DueDelivery, at: datetime) -> None:
-        """Let go of it: the right to it is gone, and with it what there is to show of it."""
+        """Let go of it: the right to it, or the wish for it, is gone, and with it what there is to show of it."""
 
     async def put_off(self, due: DueDelivery, until: datetime) -> None:
         """Look at it again then, as if it had not been taken."""

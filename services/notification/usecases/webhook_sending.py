@@ -173,6 +173,9 @@ class WebhookSending:
 
     async def _send(self, due: DueDelivery) -> None:
         webhook, event = due.webhook, due.event
+        if not webhook.wish.has(event):  # it was narrowed while this waited
+            await self._outbox.not_allowed(due, self._now())
+            return
         try:
             allowed = not event.vin or await self._rights.may_read(
                 ReadQuestion(webhook.registrant, event.vin, event.owners_only, event.occurred_at)

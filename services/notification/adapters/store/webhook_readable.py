@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, case, literal, or_, select
+from sqlalchemy import and_, case, literal, or_, select, true
 
 from services.notification.adapters.store.tables import webhook_deliveries, webhook_events
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
+    from services.notification.domain.webhooks import WebhookWish
     from services.notification.usecases.webhook_ports import ReadRight
 
 
@@ -21,6 +22,17 @@ def vehicles_told_of(connection: Connection, webhook: str) -> list[str]:
     columns = webhook_deliveries.c
     query = select(columns.vin).where(columns.webhook == webhook, columns.vin != "").distinct()
     return list(connection.execute(query).scalars())
+
+
+def wished(wish: WebhookWish) -> ColumnElement[bool]:
+    """Return which deliveries, joined with their events, a webhook is to be sent as it is now."""
+    columns = webhook_deliveries.c
+    chosen: list[ColumnElement[bool]] = [true()]
+    if wish.event_types:
+        chosen.append(webhook_events.c.type.in_(wish.event_types))
+    if wish.vins:
+        chosen.append(columns.vin.in_(wish.vins))
+    return or_(columns.vin == "", and_(*chosen))
 
 
 def readable(rights: Mapping[str, ReadRight]) -> ColumnElement[bool]:

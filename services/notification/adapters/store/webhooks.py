@@ -14,7 +14,7 @@ from services.notification.adapters.store.tables import (
     webhooks,
 )
 from services.notification.adapters.store.webhook_events import add_deliveries, add_events, announce_to_others
-from services.notification.adapters.store.webhook_readable import readable, vehicles_told_of
+from services.notification.adapters.store.webhook_readable import readable, vehicles_told_of, wished
 from services.notification.adapters.store.webhook_rows import (
     backlog_of,
     challenged,
@@ -99,7 +99,9 @@ class SqlWebhooks:
                 note_change(connection)
                 note_webhook_act(connection, "WEBHOOK_CHANGED", registrant, name, at, wish.url)
             webhook = webhook_of(row_by_id(connection, known.id))
-            return RegisteredWebhook(webhook, bytes(known.secret) if again else None)
+            # Once it was rotated, its secret is another request's to be told.
+            is_first = again and known.previous_secret is None
+            return RegisteredWebhook(webhook, bytes(known.secret) if is_first else None)
 
         return await self._database.write(work)
 
@@ -238,7 +240,8 @@ class SqlWebhooks:
 
     async def readable_backlog(self, webhook: Webhook, rights: Mapping[str, ReadRight]) -> Backlog:
         """Return what waits for it of what these rights let them read."""
-        return await self._database.read(lambda c: backlog_of(c, webhook, readable(rights)))
+        which = readable(rights) & wished(webhook.wish)
+        return await self._database.read(lambda c: backlog_of(c, webhook, which))
 
     async def deliveries(
         self,
@@ -282,7 +285,7 @@ class SqlWebhooks:
                 raise WebhookNotActiveError
             if known.replay is not None and json.loads(known.replay)[0] == correlation_id:
                 return WebhookReplayResult(*json.loads(known.replay)[1:])
-            result = self._replay(connection, known.id, after, since, at, rights)
+            result = self._replay(connection, webhook_of(known), after, since, at, rights)
             change_row(connection, known.id, {"replay": json.dumps([correlation_id, *result])})
             note_webhook_act(connection, "WEBHOOK_REPLAYED", registrant, name, at, known.url)
             return result
@@ -292,18 +295,20 @@ class SqlWebhooks:
     def _replay(
         self,
         connection: Connection,
-        webhook: str,
+        webhook: Webhook,
         after: str,
         since: datetime | None,
         at: datetime,
         rights: Mapping[str, ReadRight],
     ) -> WebhookReplayResult:
         columns = webhook_deliveries.c
-        query = _deliveries(webhook).where(columns.vin != "", readable(rights))
+        query = _deliveries(webhook.id).where(columns.vin != "", readable(rights), wished(webhook.wish))
         if since is not None:
             query = query.where(webhook_events.c.occurred_at >= since)
         else:
-            place = connection.execute(_deliveries(webhook).where(webhook_events.c.shown_id == after)).first()
+            place = connection.execute(
+                _deliveries(webhook.id).where(webhook_events.c.shown_id == after)
+            ).first()
             if place is None:
                 raise WebhookEventUnknownError
             query = query.where(columns.position > place.position)
@@ -319,7 +324,7 @@ class SqlWebhooks:
         }
         for row in chosen:
             if row.status != DeliveryStatus.PENDING.value:
-                which = (columns.webhook == webhook) & (columns.event_id == row.event_id)
+                which = (columns.webhook == webhook.id) & (columns.event_id == row.event_id)
                 connection.execute(update(webhook_deliveries).where(which).values(values))
         return WebhookReplayResult(
             len(chosen), len(rows) > MOST_REPLAYED, chosen[-1].shown_id if chosen else ""

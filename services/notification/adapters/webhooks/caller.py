@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from services.notification.adapters.senders.peer import PeerUnavailableError
-from services.notification.adapters.webhooks.secrets import signature
+from services.notification.adapters.webhooks.secrets import WebhookKeyError, signature
 from services.notification.domain.webhooks import CallOutcome, CallResult, UrlRefusedError
 
 if TYPE_CHECKING:
@@ -17,9 +19,12 @@ if TYPE_CHECKING:
     from services.platform.clock import Clock
 
 USER_AGENT = "ecarus-webhooks/1"
+NOT_OPENED = "SECRET_NOT_OPENED"
+"""What is wrong where a webhook's secret was sealed under another key than the service has."""
 _TAKEN = range(200, 300)
 _GONE = 410
 _HUNG = frozenset({"TIMEOUT", "CONNECT_TIMEOUT", "READ_TIMEOUT", "WRITE_TIMEOUT", "POOL_TIMEOUT", "BUSY"})
+_log = structlog.get_logger()
 
 
 class HttpWebhookCaller:
@@ -45,7 +50,9 @@ class HttpWebhookCaller:
             self._rules.require(call.url)
         except UrlRefusedError:
             return CallResult(CallOutcome.FAILED, failure="URL_NOT_ALLOWED")
-        opened = [self._box.open(call.webhook, each) for each in call.secrets]
+        opened = self._opened(call)
+        if not opened:
+            return CallResult(CallOutcome.FAILED, failure=NOT_OPENED)
         headers = {
             "content-type": "application/json",
             "user-agent": USER_AGENT,
@@ -70,8 +77,22 @@ class HttpWebhookCaller:
         return self._box.new(webhook)
 
     def shown_secret(self, webhook: str, sealed: bytes) -> str:
-        """Return a sealed secret as it is shown."""
-        return self._box.shown(webhook, sealed)
+        """Return a sealed secret as it is shown; nothing of one that cannot be opened."""
+        try:
+            return self._box.shown(webhook, sealed)
+        except WebhookKeyError as error:
+            _log.error("webhook_secret_not_opened", reason=str(error))
+            return ""
+
+    def _opened(self, call: WebhookCall) -> list[bytes]:
+        """Return those of its secrets that can be opened: after a rotation the new one signs by itself."""
+        opened = []
+        for sealed in call.secrets:
+            try:
+                opened.append(self._box.open(call.webhook, sealed))
+            except WebhookKeyError as error:
+                _log.error("webhook_secret_not_opened", reason=str(error))
+        return opened
 
     async def close(self) -> None:
         """End its connections."""

@@ -113,7 +113,7 @@ class WebhookServiceServicer:
     def RegisterWebhook(self, request, context):
         """Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a challenge, and
         nothing else until it has answered; look at `state`. The answer to the request that made it has its secret, and so has
-        the answer to the same request sent again under the same correlation id.
+        the answer to the same request sent again under the same correlation id, until a new secret is made.
 
         FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.

@@ -48,7 +48,7 @@ class WebhookServiceStub:
     RegisterWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RegisterWebhookRequest, _webhook_pb2.Webhook]
     """Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a challenge, and
     nothing else until it has answered; look at `state`. The answer to the request that made it has its secret, and so has
-    the answer to the same request sent again under the same correlation id.
+    the answer to the same request sent again under the same correlation id, until a new secret is made.
 
     FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.
@@ -112,7 +112,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     RegisterWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RegisterWebhookRequest, _webhook_pb2.Webhook]  # type: ignore[assignment]
     """Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a challenge, and
     nothing else until it has answered; look at `state`. The answer to the request that made it has its secret, and so has
-    the answer to the same request sent again under the same correlation id.
+    the answer to the same request sent again under the same correlation id, until a new secret is made.
 
     FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.
@@ -185,7 +185,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_webhook_pb2.Webhook, _abc.Awaitable[_webhook_pb2.Webhook]]:
         """Registers a webhook, or replaces what it is to be. The URL of a new one, and another URL, is sent a challenge, and
         nothing else until it has answered; look at `state`. The answer to the request that made it has its secret, and so has
-        the answer to the same request sent again under the same correlation id.
+        the answer to the same request sent again under the same correlation id, until a new secret is made.
 
         FAILED_PRECONDITION (TOO_MANY_WEBHOOKS): the caller has as many as one may have. Delete one first.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): this correlation id registered it with another body.
