@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """One call of a URL: the message's id and JSON, and the sealed secrets that sign it."""
+    """One call of a URL: the message's id and JSON, and the sealed secrets that sign it. `is_answered` where the
+    answer's body is read; else it counts with its headers.
+    """
 
     webhook: str
     url: str
     message_id: str
     body: str
     secrets: tuple[bytes, ...]
+    is_answered: bool = False
 
 
 class WebhookCaller(Protocol):

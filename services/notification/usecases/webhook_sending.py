@@ -201,7 +201,9 @@ class WebhookSending:
     async def _challenge(self, challenge: DueChallenge) -> None:
         webhook, now = challenge.webhook, self._now()
         event, value = self._messages.challenge(webhook, now)
-        call = WebhookCall(webhook.id, webhook.wish.url, event.shown_id, event.body, challenge.secrets)
+        call = WebhookCall(
+            webhook.id, webhook.wish.url, event.shown_id, event.body, challenge.secrets, is_answered=True
+        )
         result = await self._call(call, webhook, CHALLENGE_SECONDS)
         now = self._now()
         if result.outcome is CallOutcome.TAKEN and self._messages.answers(result.body, value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.notification.adapters.senders.peer import PeerUnavailableError
+from services.notification.adapters.senders.peer import BodyUse, PeerUnavailableError
 from services.notification.adapters.webhooks.secrets import signature
 from services.notification.domain.webhooks import CallOutcome, CallResult, UrlRefusedError
 
@@ -54,7 +54,8 @@ class HttpWebhookCaller:
             "webhook-signature": signature(call.message_id, at, body, opened),
         }
         try:
-            answer = await self._peer.post(call.url, headers, body, seconds=seconds, cut=True)
+            use = BodyUse.BEGINNING if call.is_answered else BodyUse.NOTHING
+            answer = await self._peer.post(call.url, headers, body, seconds=seconds, body=use)
         except PeerUnavailableError as error:
             return CallResult(CallOutcome.FAILED, failure=error.reason, timed_out=error.reason in _HUNG)
         if answer.status in _TAKEN:
