@@ -23,7 +23,7 @@ from services.platform.audit_entry import EntryIds
 from services.platform.audited_database import AuditedDatabase
 from tests.contract.conftest import ServedRoom
 from tests.support.notification_harness import OWNER
-from tests.support.webhook_harness import KEPT, ME, WebhookHarness, webhook_harness
+from tests.support.webhook_harness import ME, WebhookHarness, webhook_harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,8 +53,7 @@ def served() -> ServedRoom:
 def grpc_servicer(house: WebhookHarness) -> webhook_operator_server.WebhookOperatorServicer:
     audited: Any = AuditedDatabase(house.database, store.audit_outbox, EntryIds("notification"))
     operation = WebhookOperation(
-        store.SqlOperatedWebhooks(audited, KEPT),
-        house.messages,
+        store.SqlOperatedWebhooks(audited, house.stopping),
         house.clock.now,
         changed=house.index.refresh,
         hurry=lambda: None,

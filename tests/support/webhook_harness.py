@@ -46,7 +46,7 @@ from tests.support.notification_harness import MIGRATIONS, OWNER, USUAL, VIN
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
-    from services.notification.domain.webhooks import DisabledReason, Webhook
+    from services.notification.domain.webhooks import Webhook, WebhookEvent
     from services.notification.usecases.webhook_ports import ReadQuestion, WebhookCall
     from services.platform.database import Database
 
@@ -146,8 +146,10 @@ class WebhookHarness:
         self.rights = FakeReadingRights(self.clock)
         self.messages = WebhookMessages()
         self.record = store.SqlWebhooks(self.database, self.caller.new_secret, KEPT)
-        self.outbox = store.SqlWebhookOutbox(self.database)
         self.announced: list[tuple[str, str]] = []
+        """Which webhooks were disabled by what became of them, and why."""
+        self.outbox = store.SqlWebhookOutbox(self.database, store.WebhookDisabling(self._told, KEPT))
+        self.stopping = store.WebhookDisabling(self.messages.disabled, KEPT)
         self._numbers = 0
         self.restart()
 
@@ -167,7 +169,6 @@ class WebhookHarness:
             heartbeat=self.heartbeat,
             most_waiting=1_000,
             changed=self.index.refresh,
-            announce=self._announce,
         )
         self.api = Webhooks(
             self.record,
@@ -180,8 +181,7 @@ class WebhookHarness:
             messages=self.messages,
         )
         self.operation = WebhookOperation(
-            store.SqlOperatedWebhooks(self.database, KEPT),
-            self.messages,
+            store.SqlOperatedWebhooks(self.database, self.stopping),
             self.clock.now,
             changed=self.index.refresh,
             hurry=lambda: None,
@@ -194,10 +194,10 @@ class WebhookHarness:
             store.SqlNotices(self.database), self.clock.now, self.index.access_changed
         )
 
-    async def _announce(self, webhook: Webhook, reason: DisabledReason) -> None:
-        self.announced.append((webhook.name, reason.value))
-        at = self.clock.now()
-        await self.record.announce(webhook, self.messages.disabled(webhook, reason, at), at)
+    def _told(self, webhook: Webhook) -> WebhookEvent:
+        assert webhook.disabled_reason is not None
+        self.announced.append((webhook.name, webhook.disabled_reason.value))
+        return self.messages.disabled(webhook)
 
     async def registered(
         self, name: str = "mine", url: str = URL, by: Registrant = ME, **wish: Any

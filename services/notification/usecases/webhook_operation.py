@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.notification.domain.webhooks import DisabledReason
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
@@ -13,7 +11,6 @@ if TYPE_CHECKING:
     from services.notification.domain.webhooks import Backlog, Webhook
     from services.notification.usecases.webhook_ports import (
         OperatedWebhookRecord,
-        OwnMessages,
         WebhookPlace,
     )
 
@@ -26,14 +23,12 @@ class WebhookOperation:
     def __init__(
         self,
         record: OperatedWebhookRecord,
-        messages: OwnMessages,
         now: Callable[[], datetime],
         *,
         changed: Callable[[], Awaitable[None]],
         hurry: Callable[[], None],
     ) -> None:
         self._record = record
-        self._messages = messages
         self._now = now
         self._changed = changed
         self._hurry = hurry
@@ -46,10 +41,7 @@ class WebhookOperation:
 
     async def stop(self, place: WebhookPlace, reason: str) -> tuple[Webhook, Backlog]:
         """Send it nothing any more, and tell its registrant's others of it. Raises WebhookUnknownError."""
-        at = self._now()
-        stopped = await self._record.stop(
-            place, reason, lambda webhook: self._messages.disabled(webhook, DisabledReason.OPERATOR, at), at
-        )
+        stopped = await self._record.stop(place, reason, self._now())
         await self._changed()
         self._hurry()
         return stopped

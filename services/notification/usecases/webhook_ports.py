@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """One call of a URL: the message's id and JSON, and the sealed secrets that sign it."""
+    """One call of a URL: the message's id and JSON, and the sealed secrets that sign it. `is_answered` where the
+    answer's body is read; else it counts with its headers.
+    """
 
     webhook: str
     url: str
     message_id: str
     body: str
     secrets: tuple[bytes, ...]
+    is_answered: bool = False
 
 
 class WebhookCaller(Protocol):
@@ -160,8 +163,8 @@ class OwnMessages(Protocol):
     def heartbeat(self, webhook: Webhook, backlog: Backlog, every: timedelta, at: datetime) -> WebhookEvent:
         """Return that this waits, which is told so often."""
 
-    def disabled(self, webhook: Webhook, reason: DisabledReason, at: datetime) -> WebhookEvent:
-        """Return that another webhook was disabled."""
+    def disabled(self, webhook: Webhook) -> WebhookEvent:
+        """Return that another webhook, this one, is disabled: the same each time for the same disabling."""
 
 
 class WebhookRecord(Protocol):
@@ -236,9 +239,6 @@ class WebhookRecord(Protocol):
         read. Raises WebhookUnknownError, WebhookNotActiveError, WebhookEventUnknownError.
         """
 
-    async def announce(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> int:
-        """Send it to the registrant's other webhooks that are ACTIVE, and tell their devices; return how many."""
-
 
 class WebhookPlace(NamedTuple):
     """Which webhook, among everybody's; they are in the order of these."""
@@ -263,11 +263,9 @@ class OperatedWebhookRecord(Protocol):
         there are more, None when that was all.
         """
 
-    async def stop(
-        self, place: WebhookPlace, reason: str, tell: Callable[[Webhook], WebhookEvent], at: datetime
-    ) -> tuple[Webhook, Backlog]:
-        """Disable it until an operator enables it, and send what `tell` makes of it to the registrant's others; nothing
-        is sent where it was stopped before. Raises WebhookUnknownError.
+    async def stop(self, place: WebhookPlace, reason: str, at: datetime) -> tuple[Webhook, Backlog]:
+        """Disable it until an operator enables it, and have the registrant's others told of it; nothing is sent where
+        it was stopped before. Raises WebhookUnknownError.
         """
 
     async def enable(self, place: WebhookPlace, at: datetime) -> tuple[Webhook, Backlog]:
@@ -307,7 +305,9 @@ class DueHeartbeat(NamedTuple):
 
 
 class WebhookOutbox(Protocol):
-    """What waits to be sent. Every function raises StorageUnavailableError."""
+    """What waits to be sent. Every function raises StorageUnavailableError. Where one of them disables a webhook, the
+    registrant's others that are ACTIVE are sent that with it.
+    """
 
     async def due(
         self,
@@ -354,8 +354,8 @@ class WebhookOutbox(Protocol):
 
     async def challenge_failed(
         self, webhook: Webhook, failure: str, again_at: datetime | None, at: datetime
-    ) -> None:
-        """Challenge it then, or, without a time, disable it."""
+    ) -> DisabledReason | None:
+        """Challenge it then, or, without a time, disable it; return why it is disabled, where it is."""
 
     async def heartbeats(
         self,

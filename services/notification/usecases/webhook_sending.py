@@ -53,8 +53,8 @@ def _nobody_waits() -> None:
 class WebhookSending:
     """Sends what is due, challenges URLs and tells of backlogs. All of it takes `places` with the URL's host.
 
-    `announce` is told of a webhook that was disabled by itself; `activated` hears that one became ACTIVE. `freed` hears
-    that there is room again where there was none.
+    `changed` makes what is known in memory of webhooks so again. `freed` hears that there is room again where there was
+    none, and that more is due.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class WebhookSending:
         heartbeat: timedelta,
         most_waiting: int,
         changed: Callable[[], Awaitable[None]],
-        announce: Callable[[Webhook, DisabledReason], Awaitable[None]],
     ) -> None:
         self.freed: Callable[[], None] = _nobody_waits
         self._outbox = outbox
@@ -87,7 +86,6 @@ class WebhookSending:
         self._heartbeat = heartbeat
         self._most_waiting = most_waiting
         self._changed = changed
-        self._announce = announce
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: Exception | None = None
         self._counted_at: datetime | None = None
@@ -125,8 +123,8 @@ class WebhookSending:
         if self._counted_at is not None and timedelta() <= now - self._counted_at < _COUNT_EVERY:
             return
         self._counted_at = now
-        for webhook, reason in await self._outbox.disable_crowded(now, self._most_waiting):
-            await self._disabled(webhook, reason)
+        for _, reason in await self._outbox.disable_crowded(now, self._most_waiting):
+            await self._disabled(reason)
 
     @property
     def _room(self) -> int:
@@ -199,12 +197,14 @@ class WebhookSending:
         pause = max(pause_after(due.attempts, self._luck()), rest if result.retry_after else timedelta())
         reason = await self._outbox.failed(due, result, pause=pause, rest=rest, rule=self._rule, at=now)
         if reason is not None:
-            await self._disabled(webhook, reason)
+            await self._disabled(reason)
 
     async def _challenge(self, challenge: DueChallenge) -> None:
         webhook, now = challenge.webhook, self._now()
         event, value = self._messages.challenge(webhook, now)
-        call = WebhookCall(webhook.id, webhook.wish.url, event.shown_id, event.body, challenge.secrets)
+        call = WebhookCall(
+            webhook.id, webhook.wish.url, event.shown_id, event.body, challenge.secrets, is_answered=True
+        )
         result = await self._call(call, webhook, CHALLENGE_SECONDS)
         now = self._now()
         if result.outcome is CallOutcome.TAKEN and self._messages.answers(result.body, value):
@@ -216,9 +216,9 @@ class WebhookSending:
         tried = challenge.attempts
         again = now + CHALLENGE_PAUSES[tried - 1] if tried <= len(CHALLENGE_PAUSES) else None
         _log.info("webhook_challenge_failed", attempts=challenge.attempts, reason=failure)
-        await self._outbox.challenge_failed(webhook, failure, again, now)
-        if again is None:
-            await self._changed()
+        reason = await self._outbox.challenge_failed(webhook, failure, again, now)
+        if reason is not None:
+            await self._disabled(reason)
 
     async def _tell(self, heartbeat: DueHeartbeat) -> None:
         webhook = heartbeat.webhook
@@ -230,12 +230,11 @@ class WebhookSending:
             webhook, result, rest=rest, rule=self._rule, at=self._now()
         )
         if reason is not None:
-            await self._disabled(webhook, reason)
+            await self._disabled(reason)
         elif result.outcome is CallOutcome.TAKEN and webhook.failures:
             self.freed()
 
-    async def _disabled(self, webhook: Webhook, reason: DisabledReason) -> None:
+    async def _disabled(self, reason: DisabledReason) -> None:
         _log.warning("webhook_disabled", reason=reason.value)
         await self._changed()
-        await self._announce(webhook, reason)
-        self.freed()
+        self.freed()  # the registrant's others are sent that

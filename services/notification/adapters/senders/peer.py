@@ -14,6 +14,7 @@ import json
 import re
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,8 @@ LONGEST_RETRY_SECONDS = 86_400.0
 KEPT_SECONDS = 300.0
 """How long a connection that nobody uses is kept."""
 _MAX_IDLE_CONNECTIONS = 16
+_UNREAD_SECONDS = 0.25
+"""So long a body that nobody reads may take to end, so that its connection can be used again."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _NETWORK_ERRORS = (
     httpcore.TimeoutException,
@@ -42,6 +45,14 @@ _NETWORK_ERRORS = (
     h2.exceptions.H2Error,
     OSError,
 )
+
+
+class BodyUse(Enum):
+    """What is read of an answer's body: all of it, and a long one is no answer; its beginning; or nothing."""
+
+    WHOLE = "whole"
+    BEGINNING = "beginning"
+    NOTHING = "nothing"
 
 
 class PeerUnavailableError(Exception):
@@ -59,7 +70,6 @@ class PeerAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    is_cut: bool = False
 
     def members(self) -> dict[str, Any]:
         """Return the body's JSON object; an empty one where it is none."""
@@ -133,6 +143,55 @@ class _Connection:
             await self._network.close()
 
 
+class _Exchange:
+    """One request and its answer, as far as it has come."""
+
+    def __init__(self, use: BodyUse) -> None:
+        self._use = use
+        self._status: int | None = None
+        self._headers: dict[str, str] = {}
+        self._body = b""
+        self.is_whole = False
+        """Whether the answer has come to its end: nothing of it is still to come on its connection."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether what has come is the answer, though more would be to come."""
+        return self._status is not None and self._use is BodyUse.NOTHING
+
+    def answer(self) -> PeerAnswer:
+        """Return it, where it has come."""
+        if self._status is None:
+            raise PeerUnavailableError("NO_ANSWER")
+        body = b"" if self._use is BodyUse.NOTHING else self._body[:MAX_ANSWER_BYTES]
+        return PeerAnswer(self._status, self._headers, body)
+
+    async def run(
+        self,
+        pool: httpcore.AsyncConnectionPool,
+        limit: asyncio.Timeout,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+    ) -> None:
+        """Send it and read the answer. Raises TimeoutError, PeerUnavailableError, and what httpcore does."""
+        given = [(name.encode(), value.encode()) for name, value in headers.items()]
+        async with pool.stream("POST", url, headers=given, content=content) as answer:
+            self._headers = {
+                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers
+            }
+            self._status = answer.status
+            if self._use is BodyUse.NOTHING:
+                limit.reschedule(asyncio.get_running_loop().time() + _UNREAD_SECONDS)
+            async for piece in answer.aiter_stream():
+                self._body += piece
+                if len(self._body) > MAX_ANSWER_BYTES:
+                    if self._use is BodyUse.WHOLE:
+                        raise PeerUnavailableError("ANSWER_TOO_LARGE")
+                    return
+            self.is_whole = True
+
+
 class PushPeer:
     """Posts to a push service. No request takes longer than `seconds`; there are `concurrency` at once at most, and
     `per_host` with one host, so that one that hangs keeps nobody from the others.
@@ -163,26 +222,29 @@ class PushPeer:
         content: bytes,
         *,
         seconds: float | None = None,
-        cut: bool = False,
+        body: BodyUse = BodyUse.WHOLE,
     ) -> PeerAnswer:
-        """Return the answer, within fewer `seconds` where that is said; with `cut` as much of a long one as is read.
-        Raises PeerUnavailableError.
+        """Return the answer, within fewer `seconds` where that is said, and of its body what is asked for. Where that
+        is nothing, the answer counts with its headers, whatever becomes of its body. Raises PeerUnavailableError.
         """
         host = urlsplit(url).netloc
         connection: _Connection | None = None
-        answer: PeerAnswer | None = None
+        exchange = _Exchange(body)
         try:
-            async with asyncio.timeout(min(self._seconds, seconds or self._seconds)), self._turn(host):
+            limit = asyncio.timeout(min(self._seconds, seconds or self._seconds))
+            async with limit, self._turn(host):
                 connection = self._take(host)
-                answer = await self._exchange(connection.pool, url, headers, content, cut=cut)
+                await exchange.run(connection.pool, limit, url, headers, content)
         except TimeoutError as error:
-            raise PeerUnavailableError("BUSY" if connection is None else "TIMEOUT") from error
+            if not exchange.counts:
+                raise PeerUnavailableError("BUSY" if connection is None else "TIMEOUT") from error
         except _NETWORK_ERRORS as error:
-            raise PeerUnavailableError(_word_of(error)) from error
+            if not exchange.counts:
+                raise PeerUnavailableError(_word_of(error)) from error
         finally:
             if connection is not None:
-                await self._give_back(host, connection, is_good=answer is not None and not answer.is_cut)
-        return answer
+                await self._give_back(host, connection, is_good=exchange.is_whole)
+        return exchange.answer()
 
     async def close(self) -> None:
         """End the connections."""
@@ -219,27 +281,6 @@ class PushPeer:
             turns.users -= 1
             if not turns.users:
                 del self._hosts[host]
-
-    async def _exchange(
-        self,
-        pool: httpcore.AsyncConnectionPool,
-        url: str,
-        headers: Mapping[str, str],
-        content: bytes,
-        *,
-        cut: bool,
-    ) -> PeerAnswer:
-        given = [(name.encode(), value.encode()) for name, value in headers.items()]
-        async with pool.stream("POST", url, headers=given, content=content) as answer:
-            body = b""
-            async for piece in answer.aiter_stream():
-                body += piece
-                if len(body) > MAX_ANSWER_BYTES:
-                    if not cut:
-                        raise PeerUnavailableError("ANSWER_TOO_LARGE")
-                    break
-        found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
-        return PeerAnswer(answer.status, found, body[:MAX_ANSWER_BYTES], len(body) > MAX_ANSWER_BYTES)
 
 
 def word(value: Any, otherwise: str) -> str:

@@ -10,6 +10,7 @@ from services.notification.adapters.store.tables import (
     holds,
 )
 from services.notification.adapters.store.updates import SqlUpdates
+from services.notification.adapters.store.webhook_disabling import WebhookDisabling
 from services.notification.adapters.store.webhook_events import SqlWebhookInterests
 from services.notification.adapters.store.webhook_operation import SqlOperatedWebhooks
 from services.notification.adapters.store.webhook_outbox import SqlWebhookOutbox
@@ -26,6 +27,7 @@ __all__ = [
     "SqlWebhookInterests",
     "SqlWebhookOutbox",
     "SqlWebhooks",
+    "WebhookDisabling",
     "audit_outbox",
     "dead_letters",
     "holds",

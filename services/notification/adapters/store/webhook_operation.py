@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, tuple_
 
 from services.notification.adapters.store.tables import webhooks
-from services.notification.adapters.store.webhook_events import announce_to_others
 from services.notification.adapters.store.webhook_rows import (
     backlog_of,
     challenged,
     change_row,
-    disabled,
     note_webhook_act,
     row_by_id,
     row_required,
@@ -24,21 +22,21 @@ from services.notification.domain.webhooks import DisabledReason
 from services.notification.usecases.webhook_ports import WebhookPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
-    from services.notification.domain.webhooks import Backlog, Webhook, WebhookEvent
+    from services.notification.adapters.store.webhook_disabling import WebhookDisabling
+    from services.notification.domain.webhooks import Backlog, Webhook
     from services.platform.database import Database
 
 
 class SqlOperatedWebhooks:
-    """usecases.webhook_ports.OperatedWebhookRecord on a database. `keep` is how long it is tried to tell of a stop."""
+    """usecases.webhook_ports.OperatedWebhookRecord on a database. `disabling` is how one is stopped."""
 
-    def __init__(self, database: Database, keep: timedelta) -> None:
+    def __init__(self, database: Database, disabling: WebhookDisabling) -> None:
         self._database = database
-        self._keep = keep
+        self._disabling = disabling
 
     async def page(
         self, principal: str, most: int, after: WebhookPlace | None
@@ -56,18 +54,13 @@ class SqlOperatedWebhooks:
         last, _ = found[most - 1]
         return found[:most], WebhookPlace(last.registrant.principal, last.registrant.key_id, last.name)
 
-    async def stop(
-        self, place: WebhookPlace, reason: str, tell: Callable[[Webhook], WebhookEvent], at: datetime
-    ) -> tuple[Webhook, Backlog]:
+    async def stop(self, place: WebhookPlace, reason: str, at: datetime) -> tuple[Webhook, Backlog]:
         """Disable it, and tell the registrant's others of it, once; see the port."""
 
         def work(connection: Connection) -> tuple[Webhook, Backlog]:
             known = row_required(connection, place.registrant, place.name, is_kept=True)
             if known.disabled_reason != DisabledReason.OPERATOR.value:
-                change_row(connection, known.id, disabled(DisabledReason.OPERATOR, at))
-                note_change(connection)
-                stopped = webhook_of(row_by_id(connection, known.id))
-                announce_to_others(connection, stopped, tell(stopped), at, self._keep)
+                self._disabling.disable(connection, known.id, DisabledReason.OPERATOR, at)
                 note_webhook_act(
                     connection, "WEBHOOK_STOPPED", place.registrant, place.name, at, known.url, reason
                 )

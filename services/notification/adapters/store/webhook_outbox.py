@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import delete, exists, func, literal, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 
-from services.notification.adapters.store.tables import webhook_deliveries, webhook_events, webhooks
-from services.notification.adapters.store.webhook_rows import (
-    MOST_FAILURE,
-    backlog_of,
-    disabled,
-    event_of,
+from services.notification.adapters.store.tables import webhook_deliveries, webhooks
+from services.notification.adapters.store.webhook_due import (
+    DELIVERY_LEASE,
+    callable_webhooks,
+    placed,
+    take_due,
+    webhooks_due,
+)
+from services.notification.adapters.store.webhook_results import (
     note_failed,
     note_heartbeat_taken,
     note_taken,
-    secrets_of,
-    webhook_of,
 )
+from services.notification.adapters.store.webhook_rows import MOST_FAILURE, backlog_of, secrets_of, webhook_of
 from services.notification.adapters.store.webhook_vehicles import note_change
 from services.notification.domain.webhooks import (
     CallOutcome,
@@ -30,26 +31,25 @@ from services.notification.usecases.webhook_ports import DueChallenge, DueDelive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from datetime import datetime, timedelta
 
-    from sqlalchemy import ColumnElement, Connection, Exists, Row
+    from sqlalchemy import ColumnElement, Connection
 
+    from services.notification.adapters.store.webhook_disabling import WebhookDisabling
     from services.notification.domain.webhooks import CallResult, DisableRule, Webhook
     from services.platform.database import Database
 
 T = TypeVar("T")
-DELIVERY_LEASE = timedelta(seconds=60)
-"""So long a delivery is one replica's to send: longer than sending may take (CALL_SECONDS)."""
-_LOOKED_AT = 16
-"""So many of what waits for a webhook are looked at with one look."""
 _DUE = webhook_deliveries.c
 _PENDING = DeliveryStatus.PENDING.value
 
 
 class SqlWebhookOutbox:
-    """usecases.webhook_ports.WebhookOutbox on a database."""
+    """usecases.webhook_ports.WebhookOutbox on a database. `disabling` is how one is disabled by what becomes of it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, disabling: WebhookDisabling) -> None:
         self._database = database
+        self._disabling = disabling
 
     async def due(
         self,
@@ -62,11 +62,11 @@ class SqlWebhookOutbox:
         """Take some that are to be sent: for DELIVERY_LEASE nobody else does; see the port."""
         # What waits is looked for without a write: mostly there is nothing.
         waiting = await self._database.read(
-            lambda c: bool(c.execute(_webhooks_due(at, full).limit(1)).first())
+            lambda c: bool(c.execute(webhooks_due(at, full).limit(1)).first())
         )
         if not waiting:
             return []
-        return await self._database.write(lambda c: _take(c, at, most, full, take))
+        return await self._database.write(lambda c: take_due(c, at, most, full, take))
 
     async def delivered(self, due: DueDelivery, status: int | None, at: datetime) -> None:
         """Note that it was taken. What waits because its URL failed is due at once."""
@@ -106,7 +106,7 @@ class SqlWebhookOutbox:
 
         def work(connection: Connection) -> DisabledReason | None:
             connection.execute(update(webhook_deliveries).where(_is(due)).values(values))
-            return note_failed(connection, due.webhook.id, result, at + rest, rule, at)
+            return note_failed(connection, due.webhook.id, result, at + rest, rule, at, self._disabling)
 
         return await self._database.write(work)
 
@@ -131,7 +131,7 @@ class SqlWebhookOutbox:
         )
 
         def work(connection: Connection) -> list[DueChallenge]:
-            rows = _placed(connection, query, most, full, take)
+            rows = placed(connection, query, most, full, take)
             for row in rows:
                 values = {"challenge_at": at + DELIVERY_LEASE, "challenges": row.challenges + 1}
                 connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(values))
@@ -159,17 +159,18 @@ class SqlWebhookOutbox:
 
     async def challenge_failed(
         self, webhook: Webhook, failure: str, again_at: datetime | None, at: datetime
-    ) -> None:
-        """Challenge it then, or, without a time, disable it."""
+    ) -> DisabledReason | None:
+        """Challenge it then, or, without a time, disable it; see the port."""
         values: dict[str, Any] = {"last_failure": failure[:MOST_FAILURE], "challenge_at": again_at}
-        if again_at is None:
-            values |= disabled(DisabledReason.CHALLENGE_FAILED, at)
 
-        def work(connection: Connection) -> None:
-            if connection.execute(update(webhooks).where(_same(webhook)).values(values)).rowcount:
-                note_change(connection)
+        def work(connection: Connection) -> DisabledReason | None:
+            is_same = connection.execute(update(webhooks).where(_same(webhook)).values(values)).rowcount
+            if not is_same or again_at is not None:
+                return None
+            self._disabling.disable(connection, webhook.id, DisabledReason.CHALLENGE_FAILED, at)
+            return DisabledReason.CHALLENGE_FAILED
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def heartbeats(
         self,
@@ -181,10 +182,10 @@ class SqlWebhookOutbox:
         take: Callable[[str], bool],
     ) -> list[DueHeartbeat]:
         """Take some that are to be told what waits, the next time after `every`."""
-        query = _callable(at).where(webhooks.c.heartbeat_at <= at).order_by(webhooks.c.heartbeat_at)
+        query = callable_webhooks(at).where(webhooks.c.heartbeat_at <= at).order_by(webhooks.c.heartbeat_at)
 
         def work(connection: Connection) -> list[DueHeartbeat]:
-            rows = _placed(connection, query, most, full, take)
+            rows = placed(connection, query, most, full, take)
             names = [row.id for row in rows]
             connection.execute(
                 update(webhooks).where(webhooks.c.id.in_(names)).values(heartbeat_at=at + every)
@@ -205,7 +206,7 @@ class SqlWebhookOutbox:
             if result.outcome is CallOutcome.TAKEN:
                 note_heartbeat_taken(connection, webhook.id, at)
                 return None
-            return note_failed(connection, webhook.id, result, at + rest, rule, at)
+            return note_failed(connection, webhook.id, result, at + rest, rule, at, self._disabling)
 
         return await self._database.write(work)
 
@@ -229,16 +230,14 @@ class SqlWebhookOutbox:
         )
 
         def work(connection: Connection) -> list[tuple[Webhook, DisabledReason]]:
-            rows = connection.execute(crowded.with_for_update(skip_locked=True)).all()
+            rows = connection.execute(crowded.with_for_update(skip_locked=True, key_share=True)).all()
             for row in rows:
-                stopped = disabled(DisabledReason.BACKLOG, at)
-                connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(stopped))
+                self._disabling.disable(connection, row.id, DisabledReason.BACKLOG, at)
                 # Else it would be as many, and the webhook disabled again, as soon as it is enabled.
                 is_free = or_(_DUE.taken_until.is_(None), _DUE.taken_until <= at)
                 waits = (_DUE.webhook == row.id) & (_DUE.status == _PENDING) & is_free
                 held = {"status": DeliveryStatus.HELD.value, "taken_until": None}
                 connection.execute(update(webhook_deliveries).where(waits).values(held))
-                note_change(connection)
             return [(webhook_of(row), DisabledReason.BACKLOG) for row in rows]
 
         return await self._if_any(crowded, work)
@@ -267,125 +266,3 @@ def _same(webhook: Webhook) -> ColumnElement[bool]:
         & (webhooks.c.state == WebhookState.PENDING.value)
         & (webhooks.c.url == webhook.wish.url)
     )
-
-
-def _callable(at: datetime) -> Any:
-    """Return a query for webhooks whose URLs may be called now."""
-    return select(webhooks).where(
-        webhooks.c.state == WebhookState.ACTIVE.value,
-        or_(webhooks.c.resting_until.is_(None), webhooks.c.resting_until <= at),
-    )
-
-
-def _under_way(at: datetime) -> tuple[Any, Exists]:
-    """Return deliveries of the same webhook that somebody sends at this moment, and whether there are any: read by an
-    index of these alone, however many are kept.
-    """
-    other = webhook_deliveries.alias()
-    return other.c, exists().where(other.c.webhook == _DUE.webhook, other.c.taken_until > at)
-
-
-def _is_next(webhook: Any, failures: Any, at: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return what is due of a webhook, and not behind something that is under way: of the same vehicle, or, while its
-    URL fails, of any.
-    """
-    _, any_at_all = _under_way(at)
-    other, of_vehicle = _under_way(at)
-    return (
-        _DUE.webhook == webhook,
-        _DUE.status == _PENDING,
-        _DUE.due_at <= at,
-        _DUE.expires_at > at,
-        ~of_vehicle.where(other.vin == _DUE.vin),
-        or_(failures == 0, ~any_at_all),
-    )
-
-
-def _webhooks_due(at: datetime, full: Collection[str]) -> Any:
-    """Return a query for webhooks of which something is next, those first that had none for longest."""
-    something = exists().where(*_is_next(webhooks.c.id, webhooks.c.failures, at))
-    return _callable(at).where(something, webhooks.c.host.not_in(full)).order_by(webhooks.c.taken_at)
-
-
-def _placed(
-    connection: Connection, query: Any, most: int, full: Collection[str], take: Callable[[str], bool]
-) -> list[Row[Any]]:
-    """Return up to `most` of the webhooks of a query, of each host as many as there is room for: those of one host are
-    before nobody's.
-    """
-    hosts = set(full)
-    rows: list[Row[Any]] = []
-    while len(rows) < most:
-        others = query.where(
-            webhooks.c.host.not_in(hosts), webhooks.c.id.not_in([row.id for row in rows])
-        ).limit(most - len(rows))
-        refused = set()
-        for row in connection.execute(others.with_for_update(skip_locked=True)).all():
-            if row.host not in refused and take(row.host):
-                rows.append(row)
-            else:
-                refused.add(row.host)
-        if not refused:
-            break
-        hosts |= refused
-    return rows
-
-
-def _take(
-    connection: Connection,
-    at: datetime,
-    most: int,
-    full: Collection[str],
-    take: Callable[[str], bool],
-) -> list[DueDelivery]:
-    found: list[DueDelivery] = []
-    query = _webhooks_due(at, full).limit(most).with_for_update(skip_locked=True)
-    for row in connection.execute(query).all():
-        taken = _of_webhook(connection, row, at, most - len(found), take)
-        if taken:
-            connection.execute(update(webhooks).where(webhooks.c.id == row.id).values(taken_at=at))
-        found += taken
-    return found
-
-
-def _of_webhook(
-    connection: Connection, row: Row[Any], at: datetime, room: int, take: Callable[[str], bool]
-) -> list[DueDelivery]:
-    """Take up to `room` of what is due to this webhook: of each vehicle the first."""
-    if room <= 0:
-        return []
-    in_order: tuple[Any, ...] = (_DUE.position,)
-    if row.failures:  # one at a time, and not always the same, until it takes something
-        room, in_order = 1, (_DUE.attempts, _DUE.position)
-    query = (
-        select(webhook_deliveries)
-        .where(*_is_next(literal(row.id), literal(row.failures), at))
-        .order_by(*in_order)
-        .limit(_LOOKED_AT)
-        .with_for_update(skip_locked=True)
-    )
-    chosen: dict[str, Row[Any]] = {}
-    for each in connection.execute(query).all():
-        if len(chosen) < room and each.vin not in chosen and take(row.host):
-            chosen[each.vin] = each
-    if not chosen:
-        return []
-    keys = [each.event_id for each in chosen.values()]
-    which = (_DUE.webhook == row.id) & _DUE.event_id.in_(keys)
-    values = {
-        "due_at": at + DELIVERY_LEASE,
-        "taken_until": at + DELIVERY_LEASE,
-        "attempts": _DUE.attempts + 1,
-        "last_attempt_at": at,
-    }
-    connection.execute(update(webhook_deliveries).where(which).values(values))
-    events = select(webhook_events).where(webhook_events.c.event_id.in_(keys))
-    happened = {each.event_id: event_of(each) for each in connection.execute(events)}
-    webhook, secrets = webhook_of(row), secrets_of(row, at)
-    return [
-        DueDelivery(
-            each.event_id, webhook, happened[each.event_id], each.attempts + 1, each.expires_at, secrets
-        )
-        for each in chosen.values()
-        if each.event_id in happened
-    ]

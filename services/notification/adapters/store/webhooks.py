@@ -13,7 +13,7 @@ from services.notification.adapters.store.tables import (
     webhook_events,
     webhooks,
 )
-from services.notification.adapters.store.webhook_events import add_deliveries, add_events, announce_to_others
+from services.notification.adapters.store.webhook_events import add_deliveries, add_events
 from services.notification.adapters.store.webhook_readable import readable, vehicles_told_of, wished
 from services.notification.adapters.store.webhook_rows import (
     backlog_of,
@@ -225,10 +225,6 @@ class SqlWebhooks:
             return delivery_of(connection.execute(query).one())
 
         return await self._database.write(work)
-
-    async def announce(self, webhook: Webhook, event: WebhookEvent, at: datetime) -> int:
-        """Send it to the registrant's other webhooks that are ACTIVE; return how many."""
-        return await self._database.write(lambda c: announce_to_others(c, webhook, event, at, self._keep))
 
     async def vehicles_told_of(self, registrant: Registrant, name: str) -> list[str]:
         """Return the VINs of which it has deliveries. Raises WebhookUnknownError."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.notification.adapters.senders.peer import PeerUnavailableError
+from services.notification.adapters.senders.peer import BodyUse, PeerUnavailableError
 from services.notification.adapters.webhooks.secrets import WebhookKeyError, signature
 from services.notification.domain.webhooks import CallOutcome, CallResult, UrlRefusedError
 
@@ -61,7 +61,8 @@ class HttpWebhookCaller:
             "webhook-signature": signature(call.message_id, at, body, opened),
         }
         try:
-            answer = await self._peer.post(call.url, headers, body, seconds=seconds, cut=True)
+            use = BodyUse.BEGINNING if call.is_answered else BodyUse.NOTHING
+            answer = await self._peer.post(call.url, headers, body, seconds=seconds, body=use)
         except PeerUnavailableError as error:
             return CallResult(CallOutcome.FAILED, failure=error.reason, timed_out=error.reason in _HUNG)
         if answer.status in _TAKEN:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 
-    from services.notification.domain.webhooks import Backlog, DisabledReason, Webhook
+    from services.notification.domain.webhooks import Backlog, Webhook
 
 _CHALLENGE_BYTES = 32
 _TEST_TEXT = "This is a test. It is about no vehicle."
@@ -114,12 +114,15 @@ class WebhookMessages:
         )
         return _own(HEARTBEAT, f"hbt_{secrets.token_hex(12)}", data, at)
 
-    def disabled(self, webhook: Webhook, reason: DisabledReason, at: datetime) -> WebhookEvent:
-        """Return that another webhook was disabled."""
+    def disabled(self, webhook: Webhook) -> WebhookEvent:
+        """Return that another webhook, this one, is disabled: the same each time for the same disabling."""
+        at, reason = webhook.disabled_at, webhook.disabled_reason
+        if at is None or reason is None:
+            raise ValueError("this webhook is not disabled")
         data = webhook_pb2.WebhookDisabled(
             webhook_id=webhook.name, url=webhook.wish.url, reason=_REASON(reason.value)
         )
-        return _own(DISABLED, f"dis_{secrets.token_hex(12)}", data, at)
+        return _own(DISABLED, f"dis_{event_id_of(webhook.id, str(microseconds(at)))[:24]}", data, at)
 
 
 def _own(kind: str, shown_id: str, data: Any, at: datetime) -> WebhookEvent:

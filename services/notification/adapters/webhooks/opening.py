@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from services.notification.adapters.webhooks.caller import HttpWebhookCaller
     from services.notification.adapters.webhooks.settings import WebhookSettings
-    from services.notification.domain.webhooks import DisabledReason, Webhook
     from services.platform.clock import Clock
     from services.platform.database import Database
     from services.platform.jetstream import Broker
@@ -117,13 +116,9 @@ def open_webhooks(
     retried = timedelta(hours=settings.webhook_retry_hours)
     record = store.SqlWebhooks(database, caller.new_secret, retried)
     index = InterestIndex(store.SqlWebhookInterests(database), rights, clock.now)
-
-    async def announce(webhook: Webhook, reason: DisabledReason) -> None:
-        at = clock.now()
-        await record.announce(webhook, messages.disabled(webhook, reason, at), at)
-
+    disabling = store.WebhookDisabling(messages.disabled, retried)
     sending = WebhookSending(
-        store.SqlWebhookOutbox(database),
+        store.SqlWebhookOutbox(database, disabling),
         rights,
         caller,
         HostPlaces(settings.webhook_concurrency, settings.webhook_per_host),
@@ -135,7 +130,6 @@ def open_webhooks(
         heartbeat=timedelta(seconds=settings.webhook_heartbeat_seconds),
         most_waiting=settings.webhook_backlog,
         changed=index.refresh,
-        announce=announce,
     )
     rounds = JobRounds("send_webhooks", sending.step)
     sending.freed = rounds.hurry
@@ -151,8 +145,7 @@ def open_webhooks(
     )
     intake = WebhookUpdates(index, BrokerUpdateStream(broker), ids, rounds.hurry)
     operation = WebhookOperation(
-        store.SqlOperatedWebhooks(database, retried),
-        messages,
+        store.SqlOperatedWebhooks(database, disabling),
         clock.now,
         changed=index.refresh,
         hurry=rounds.hurry,
