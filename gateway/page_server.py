@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import re
 import socket
 import ssl
 from dataclasses import replace
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gateway.negotiation import weights
 from gateway.page_files import APPS, NOT_FOUND, PORTAL, Page, headers_of_every_page, read_pages
 from gateway.portal_layout import DOCS, PROBLEMS
 from gateway.portal_pages import PortalPages, json_twin, read_portal
@@ -33,7 +33,6 @@ _CONNECTIONS = 256
 _KEEP_ALIVE_SECONDS = 75
 """Longer than Envoy keeps a connection that is not used, so that it never sends a request to one that closes."""
 _STOP_SECONDS = 2
-_REFUSED = re.compile(r";q=0(\.0*)?$")
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -135,9 +134,7 @@ def _unpacked(
 ) -> tuple[Page, list[tuple[bytes, bytes]]]:
     """Return a page that is kept compressed as the client takes it, and its headers (RFC 9110, 12.5.3)."""
     headers = [*ours, (b"vary", b"accept-encoding")]
-    codings = {each.partition(";")[0].strip().lower(): each for each in accepted.split(",")}
-    offered = codings.get("gzip", "gzip;q=0").replace(" ", "").lower()
-    if not _REFUSED.search(offered):
+    if weights(accepted).get("gzip", 0.0) > 0:
         packed = replace(page, etag=page.etag[:-1] + '-gzip"')
         return packed, [*headers, (b"content-encoding", b"gzip")]
     return replace(page, body=gzip.decompress(page.body)), headers

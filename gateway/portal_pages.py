@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway import problem_pages
+from gateway.negotiation import is_preferred
 from gateway.page_files import PORTAL, Page, PageFilesError, packed_page
 from gateway.portal_layout import CHANGELOG, DOCS, PROBLEMS, layout
 
@@ -110,14 +111,12 @@ def _json(document: object) -> Page:
 
 
 def json_twin(path: str, accept: str) -> str:
-    """Return the path of the JSON of an entry of the catalogue where it was asked for (`Accept: application/json`),
-    else the path itself.
+    """Return the path of the JSON of an entry of the catalogue where it was asked for rather than HTML
+    (`Accept: application/json`), else the path itself.
     """
     if not path.startswith(PROBLEMS) or path.endswith(".json"):
         return path
-    ranges = {each.split(";")[0].strip().lower() for each in accept.split(",")}
-    wants_json = bool(ranges & {"application/json", "application/problem+json"}) and "text/html" not in ranges
-    if not wants_json:
+    if not is_preferred(accept, ("application/json", "application/problem+json"), "text/html"):
         return path
     return f"{path}index.json" if path == PROBLEMS else f"{path}.json"
 

@@ -1,5 +1,6 @@
 /** Why something was not done, and whether it may have been done all the same. */
 
+import { objectOf } from "./json.js";
 import type { components } from "./openapi.js";
 
 /** A problem document (RFC 9457). */
@@ -119,12 +120,7 @@ export function refusal(response: Response, text: string, sent: { correlationId:
 
 function problemOf(headers: Headers, text: string): Partial<Problem> {
   if (!/^application\/(problem\+)?json\b/i.test(headers.get("content-type") ?? "")) return {};
-  try {
-    const read: unknown = JSON.parse(text);
-    return typeof read === "object" && read !== null && !Array.isArray(read) ? (read as Partial<Problem>) : {};
-  } catch {
-    return {}; // what is no JSON is no problem document: the status alone tells
-  }
+  return (objectOf(text) as Partial<Problem> | undefined) ?? {}; // else the status alone tells
 }
 
 /** Seconds, of a number of seconds or an HTTP date (RFC 9110). */

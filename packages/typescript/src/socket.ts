@@ -1,5 +1,7 @@
 /** One WebSocket, read message by message, that is asked for an answer where it says nothing. */
 
+import { objectOf } from "./json.js";
+
 /** What there must be of a WebSocket: the standard's, of browsers and of Node. */
 export type SocketClass = new (url: string) => {
   readonly readyState: number;
@@ -116,11 +118,9 @@ export class Socket {
       this.#end(GONE, "What came was not read in time.");
       return;
     }
-    try {
-      this.#waiting.push(JSON.parse(data) as Message);
-    } catch {
-      this.#end(GONE, "A message is no JSON.");
-    }
+    const message = objectOf(data);
+    if (message) this.#waiting.push(message as unknown as Message);
+    else this.#end(GONE, "A message is no JSON object.");
     this.#wake();
   }
 

@@ -3,6 +3,7 @@
 import { DoorsError } from "./errors.js";
 import type { DoorEvent } from "./events.js";
 import { mayRepeat, type Requester } from "./http.js";
+import { objectOf } from "./json.js";
 import { type Block, EventStreamReader } from "./sse.js";
 import { backOff, pause, retryAfterMs } from "./time.js";
 
@@ -141,11 +142,9 @@ function taken(blocks: EventStreamReader, text: string, correlationId: string): 
 }
 
 function eventOf(block: { data: string; id: string | undefined }, correlationId: string): DoorEvent {
-  try {
-    return { ...(JSON.parse(block.data) as DoorEvent), id: block.id ?? "" };
-  } catch (cause) {
-    throw new DoorsError({ code: "INVALID_ANSWER", correlationId, detail: "An event is no JSON.", cause });
-  }
+  const event = objectOf(block.data);
+  if (!event) throw new DoorsError({ code: "INVALID_ANSWER", correlationId, detail: "An event is no JSON object." });
+  return { ...(event as unknown as DoorEvent), id: block.id ?? "" };
 }
 
 class Silence extends Error {}

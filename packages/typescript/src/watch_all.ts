@@ -3,6 +3,7 @@
 import { DoorsError } from "./errors.js";
 import type { DoorEvent } from "./events.js";
 import { mayRepeat, type Requester } from "./http.js";
+import { objectOf } from "./json.js";
 import { isClosed, type Message, Socket, type SocketClass } from "./socket.js";
 import { backOff, pause, retryAfterMs } from "./time.js";
 import { OVER } from "./watch.js";
@@ -29,7 +30,6 @@ const AT_ONCE = 100;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 const TOO_OFTEN_PAUSE_MS = 60_000;
-const LONGEST_REFUSAL_MS = 86_400_000;
 const [SIGN_IN_OVER, RIGHT_OVER, TOO_OFTEN] = [4401, 4403, 4429];
 
 /** A vehicle that is watched: its last event, and when it may be asked for again where it was refused for a time. */
@@ -79,9 +79,10 @@ export async function* watchAll(
 async function ticketOf(requester: Requester, correlationId: string, signal: AbortSignal | undefined): Promise<string> {
   const sent = { method: "POST", path: `${PATH}/tickets`, correlationId, body: {}, isOnce: true };
   const { text } = await requester.send(signal ? { ...sent, signal } : sent);
-  const said = JSON.parse(text) as { ticket?: unknown };
-  if (typeof said.ticket !== "string") throw new DoorsError({ code: "INVALID_ANSWER", correlationId, detail: "There is no ticket in the answer." });
-  return said.ticket;
+  const ticket = objectOf(text)?.["ticket"];
+  if (typeof ticket === "string") return ticket;
+  // Something stands in front of the API now: as where nothing answers, another ticket is asked for later.
+  throw new DoorsError({ code: "INVALID_ANSWER", correlationId, detail: "There is no ticket in the answer.", retryable: true });
 }
 
 class Watching {
@@ -174,7 +175,7 @@ class Watching {
     const isForATime = retryAfterSeconds !== undefined || code === "INTERNAL_ERROR" || code === "RATE_LIMITED";
     const reason = new DoorsError({ code, detail, correlationId, retryable: isForATime });
     if (isForATime) {
-      vehicle.askAt = Date.now() + Math.min((retryAfterSeconds ?? LONGEST_PAUSE_MS / 1000) * 1000, LONGEST_REFUSAL_MS);
+      vehicle.askAt = Date.now() + retryAfterMs(retryAfterSeconds ?? LONGEST_PAUSE_MS / 1000);
       return;
     }
     this.#vehicles.delete(vin);

@@ -99,7 +99,7 @@ test("who leaves the loop closes the connection", async (t) => {
 });
 
 test("a stream is read in whatever pieces it comes, with either end of line", async (t) => {
-  const text = `\uFEFF${OPENING}${event("e1", { message: "문 열림 ✓" })}`.replaceAll("\n", "\r\n") + "id: e2\rdata: [1,\rdata: 2]\r\r";
+  const text = `\uFEFF${OPENING}${event("e1", { message: "문 열림 ✓" })}`.replaceAll("\n", "\r\n") + 'id: e2\rdata: {"one": 1,\rdata: "two": 2}\r\r';
   const at = await server(t, async (_, response) => {
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     for (const byte of Buffer.from(text)) {
@@ -109,12 +109,19 @@ test("a stream is read in whatever pieces it comes, with either end of line", as
     response.write("\n");
   });
   const [one, two] = await first(2, client(at));
-  assert.deepEqual([one.id, one.data.message, two.id], ["e1", "문 열림 ✓", "e2"]);
+  assert.deepEqual([one.id, one.data.message, two], ["e1", "문 열림 ✓", { one: 1, two: 2, id: "e2" }]);
 });
 
 test("an event without an end is no event", async (t) => {
   const at = await server(t, stream(`data: ${"x".repeat(1024 * 1024 + 1)}`, { then: "stay" }));
   assert.equal((await failure(first(1, client(at)))).code, "INVALID_ANSWER");
+});
+
+test("an event that is no object is none", async (t) => {
+  for (const data of ["null", "5", "[]", "hello"]) {
+    const at = await server(t, stream(`data: ${data}\n\n`, { then: "stay" }));
+    assert.equal((await failure(first(1, client(at)))).code, "INVALID_ANSWER");
+  }
 });
 
 test("what is no event stream is none", async (t) => {

@@ -188,3 +188,39 @@ test("however long it is to keep away it does, for five minutes at most", async 
   const error = await failure(first(1, new Doors({ ...at, token: "t" }), [VIN], { WebSocket, onReconnect, signal: leave.signal }));
   assert.deepEqual([error.message, pauses, at.asked.length], ["left", [300], 1]);
 });
+
+test("a vehicle that is refused for long is asked for again within five minutes, too", async (t) => {
+  const at = await server(t, ticket);
+  const [pauses, leave] = [[], new AbortController()];
+  const onReconnect = (_, seconds) => {
+    pauses.push(seconds);
+    leave.abort(new Error("left"));
+  };
+  const { WebSocket } = sockets((socket) => {
+    socket.tell({ type: "REFUSED", vin: VIN, code: "RATE_LIMITED", retryAfterSeconds: 86_400 });
+    socket.end(4403, "over");
+  });
+  await failure(first(1, new Doors({ ...at, token: "t" }), [VIN], { WebSocket, onReconnect, signal: leave.signal }));
+  assert.equal(pauses.length, 1);
+  assert.ok(pauses[0] > 290 && pauses[0] <= 300, `${pauses[0]}`);
+});
+
+test("where something else answers for a ticket another one is asked for", async (t) => {
+  const html = (_, response) => response.writeHead(200, { "Content-Type": "text/html" }).end("<p>hello</p>");
+  const none = async (answer) => {
+    const at = await server(t, answer, ticket);
+    const { WebSocket } = sockets((socket) => socket.tell(update(VIN, "a1")));
+    const reasons = [];
+    const [event] = await first(1, new Doors({ ...at, token: "t" }), [VIN], { WebSocket, onReconnect: ({ code }) => reasons.push(code) });
+    assert.deepEqual([event.id, reasons, at.asked.length], ["a1", ["INVALID_ANSWER"], 2]);
+  };
+  await Promise.all([html, json(200, null), json(200, ["once"]), json(200, {}), json(200, { ticket: 5 })].map(none));
+});
+
+test("a message that is no object breaks the connection", async (t) => {
+  const at = await server(t, ticket);
+  const { opened, WebSocket } = sockets((socket, number) => socket.tell(number === 1 ? null : update(VIN, "a1")));
+  const reasons = [];
+  await first(1, new Doors({ ...at, token: "t" }), [VIN], { WebSocket, onReconnect: ({ detail }) => reasons.push(detail) });
+  assert.deepEqual([opened.length, reasons], [2, ["A message is no JSON object."]]);
+});

@@ -147,6 +147,34 @@ async def test_an_entry_says_what_to_do_to_people_and_to_programs(edge: httpx.As
     assert listed.headers["vary"] == "accept"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "kind"),
+    [
+        ("", "text/html"),
+        ("*/*", "text/html"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("text/html, application/json", "text/html"),
+        ("text/html, application/json;q=0.9", "text/html"),
+        ("application/json;q=0", "text/html"),
+        ("application/json;q=0, */*", "text/html"),
+        ("application/json;q=many, text/html;q=0.1", "text/html"),
+        ("text/html;q=0,application/json", "application/json"),
+        ("text/html; q=0.000, APPLICATION/JSON ;Q=0.1", "application/json"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("application/problem+json", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("text/html;q=0, */*;q=0.1", "application/json"),
+        ("application/*", "application/json"),
+    ],
+)
+async def test_an_entry_is_of_the_kind_that_is_asked_for_most(
+    edge: httpx.AsyncClient, accepted: str, kind: str
+) -> None:
+    for path in ("/portal/problems/", "/portal/problems/door-open"):
+        answer = await edge.get(path, headers={"accept": accepted})
+        assert answer.headers["content-type"].partition(";")[0] == kind
+
+
 def test_every_problem_of_the_contract_says_what_to_do() -> None:
     problems = json.loads(OPENAPI.read_text())["components"]["schemas"]["Problem"]["x-problems"]
     for each in problems:

@@ -186,6 +186,27 @@ def test_one_that_never_opened_is_given_up_and_says_why_it_tries_again(caller: C
     assert set(told) == {"NO_ANSWER"}
 
 
+@pytest.mark.parametrize("watch", ["watch", "watch_many"])
+def test_however_long_it_is_to_keep_away_it_does_for_five_minutes_at_most(caller: Caller, watch: str) -> None:
+    class LeftError(Exception):
+        pass
+
+    def leave(_: object, seconds: float) -> None:
+        pauses.append(seconds)
+        raise LeftError
+
+    pauses: list[float] = []
+    away = {"code": "DEPENDENCY_UNAVAILABLE", "detail": "Away.", "status": 503, "retryable": True}
+    patient = Retries(within_seconds=1e6, longest_pause=0.25)
+    with StreamServer([Says([refusal(503, json.dumps(away).encode(), "Retry-After: 86400")])]) as server:
+        doors = caller.at(server.url, token="t1", retries=patient)
+        wanted = VIN if watch == "watch" else [VIN]
+        with pytest.raises(LeftError):
+            caller.take(getattr(doors, watch)(wanted, on_reconnect=leave))
+    assert len(pauses) == 1
+    assert 300 <= pauses[0] <= 301
+
+
 def test_a_short_trouble_of_the_issuer_is_waited_out(caller: Caller) -> None:
     token = b'{"access_token": "t1", "expires_in": 0}'
     gives = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(token), token)

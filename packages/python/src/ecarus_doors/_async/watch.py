@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 RIGHT_OVER = frozenset({"ACTION_NOT_GRANTED", "ACCOUNT_LOCKED"})
 """Ends after which the same request is refused, too."""
-LONGEST_PAUSE = 300.0
 
 
 class AsyncEventStream:
@@ -142,7 +141,7 @@ class AsyncEventStream:
         self._attempt += 1
         self.reconnects += 1
         told = self._retry if error is None else error.retry_after
-        pause = self._retries.pause(self._attempt, min(told, LONGEST_PAUSE) if told is not None else None)
+        pause = self._retries.watch_pause(self._attempt, told)
         limit = self._give_up_seconds
         if limit is None and not self._is_opened:
             limit = self._retries.within_seconds

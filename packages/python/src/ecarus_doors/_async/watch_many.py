@@ -119,7 +119,7 @@ class AsyncEventFeed:
                 await self._pause(error, told)
 
     async def _pause(self, error: DoorsError | None, told: float | None) -> None:
-        pause = self._retries.pause(self._attempt, told)
+        pause = self._retries.watch_pause(self._attempt, told)
         if (
             error is not None
             and not self._is_opened

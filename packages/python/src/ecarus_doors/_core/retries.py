@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+LONGEST_WATCH_PAUSE = 300.0
+"""Seconds: however long the service says to keep away, a watch tries again by then."""
 _random = random.SystemRandom()
 
 
@@ -37,6 +39,10 @@ class Retries:
         most = min(self.longest_pause, self.first_pause * 2 ** min(attempt - 1, 30))
         jittered = most / 2 + _random.uniform(0, most / 2)
         return jittered if retry_after is None else retry_after + _random.uniform(0, min(1.0, most))
+
+    def watch_pause(self, attempt: int, told: float | None) -> float:
+        """Return the seconds to wait before a watch is opened again, of which the service said `told`."""
+        return self.pause(attempt, None if told is None else min(told, LONGEST_WATCH_PAUSE))
 
 
 NO_RETRIES = Retries(attempts=1)

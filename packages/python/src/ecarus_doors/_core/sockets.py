@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ecarus_doors._core.calls import Call
 from ecarus_doors._core.events import Event, StreamEnd
+from ecarus_doors._core.retries import LONGEST_WATCH_PAUSE
 from ecarus_doors.errors import DoorsError, InvalidAnswerError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ SOCKET_LOG.setLevel(logging.INFO)  # what websockets says below that holds the b
 SIGN_IN_OVER, RIGHT_OVER = 4401, 4403
 SOON_SECONDS = 5.0
 """After which a vehicle is subscribed to again where the service does not say when."""
-LONGEST_SECONDS = 300.0
 ENDS_FOR_GOOD = frozenset({"ACTION_NOT_GRANTED", "ACCOUNT_LOCKED", "VEHICLE_NOT_FOUND", "INVALID_REQUEST"})
 
 
@@ -178,4 +178,4 @@ class Subscriptions:
             each.ended, each.due = end, None
         else:
             pause = float(seconds) if isinstance(seconds, int | float) else SOON_SECONDS
-            each.due = self._clock() + min(max(pause, 1.0), LONGEST_SECONDS)
+            each.due = self._clock() + min(max(pause, 1.0), LONGEST_WATCH_PAUSE)

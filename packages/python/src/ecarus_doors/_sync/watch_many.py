@@ -120,7 +120,7 @@ class SyncEventFeed:
                 self._pause(error, told)
 
     def _pause(self, error: DoorsError | None, told: float | None) -> None:
-        pause = self._retries.pause(self._attempt, told)
+        pause = self._retries.watch_pause(self._attempt, told)
         if (
             error is not None
             and not self._is_opened
