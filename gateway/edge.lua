@@ -124,7 +124,7 @@ function envoy_on_request(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   local path, method, ssl = headers:get(":path"):match("^[^?]*"), headers:get(":method"), handle:streamInfo():downstreamSslConnection()
   local is_team, is_stream = ssl ~= nil and ssl:peerCertificatePresented(), path:sub(-#STREAM) == STREAM
-  local misnamed = is_grpc(headers) and not is_team and path:sub(1, 5) == "/api/"
+  local is_rest, called_as_grpc = not is_team and path:sub(1, 5) == "/api/", is_grpc(headers)
   -- A stream has no end, so there is nothing to say of it beforehand: that stays 405.
   if method == "HEAD" and not is_team and not is_stream then
     method = "GET"
@@ -135,17 +135,15 @@ function envoy_on_request(handle)
   metadata:set(METADATA, "path", path)
   metadata:set(METADATA, "method", method)
   -- What is false is left unsaid: each word said costs every request.
-  if path:sub(1, 5) == "/api/" and not is_team then
+  if is_rest then
     note_page(handle, headers, metadata, method)
   end
   local host = headers:get(":authority"):lower():match("^[^:]*")
   if ssl ~= nil and host ~= "localhost" then
     metadata:set(METADATA, "hsts", true)
   end
-  if misnamed then
-    metadata:set(METADATA, "misnamed", true)
-  elseif is_grpc(headers) then
-    metadata:set(METADATA, "native", true)
+  if called_as_grpc then
+    metadata:set(METADATA, is_rest and "misnamed" or "native", true)
   end
   if is_stream and method == "GET" and (headers:get("accept") or ""):lower():find("text/event-stream", 1, true) then
     metadata:set(METADATA, "events", true)
@@ -169,7 +167,7 @@ local function quoted(text)
 end
 
 -- The document with a type that leads to this place's catalogue.
-local function led(handle, document)
+local function with_type_base(handle, document)
   local context = handle:filterContext()
   local base = context and context:get("problem_types")
   if not base or base == TYPE_BASE or document:sub(1, #TYPED) ~= TYPED then
@@ -179,10 +177,10 @@ local function led(handle, document)
 end
 
 -- The same of what access or the gateway refused, whose document is the body already.
-local function lead(handle)
+local function replace_type_base(handle)
   local body = handle:body()
   if body then
-    body:setBytes(led(handle, body:getBytes(0, body:length())))
+    body:setBytes(with_type_base(handle, body:getBytes(0, body:length())))
   end
 end
 
@@ -228,7 +226,7 @@ local function tell(handle, headers, metadata)
       headers:replace("retry-after", "1")
     end
   end
-  body:setBytes(led(handle, document))
+  body:setBytes(with_type_base(handle, document))
   headers:replace(":status", status)
   headers:replace("content-type", "application/problem+json")
   strip(headers)
@@ -237,7 +235,7 @@ end
 -- To what is gRPC by its content type alone Envoy answers in gRPC, which nobody who asks for a path of REST reads.
 local function refuse_misnamed(handle, headers, metadata)
   local status = headers:get("grpc-status") == "8" and "429" or "415"
-  handle:body(true):setBytes(led(handle, fallback(status, metadata)))
+  handle:body(true):setBytes(with_type_base(handle, fallback(status, metadata)))
   headers = handle:headers()
   headers:replace(":status", status)
   headers:replace("content-type", "application/problem+json")
@@ -364,7 +362,7 @@ function envoy_on_response(handle)
     if content_type == "application/json" then
       tell_milliseconds(handle, instead) -- handles taken before body() are dead after it
     elseif content_type == "application/problem+json" then
-      lead(handle)
+      replace_type_base(handle)
     end
   end
   headers = handle:headers()

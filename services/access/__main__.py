@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.access.v1 import access_service_pb2_grpc
 from envoy_ext_authz import external_auth_pb2_grpc
@@ -18,14 +18,12 @@ from services.access.adapters.authorization_server import AuthorizationServicer
 from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.case_server import CaseServicer
-from services.access.adapters.consent_server import ConsentServicer
 from services.access.adapters.customer_case_server import CustomerCaseServicer
 from services.access.adapters.decision_log import TELL_SECONDS as TELL_LOOKS_SECONDS
 from services.access.adapters.decision_log import DecisionLog
 from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.event_server import DoorEventServicer
 from services.access.adapters.grant_server import DoorGrantServicer
-from services.access.adapters.hold_server import LegalHoldServicer
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -38,14 +36,13 @@ from services.access.adapters.pending_grants import SqlPendingGrants
 from services.access.adapters.pending_keys import SqlPendingApiKeys
 from services.access.adapters.people_server import VehiclePeopleServicer
 from services.access.adapters.permission_cache import PermissionCache
-from services.access.adapters.person_vehicle_server import PersonVehicleServicer
-from services.access.adapters.personal_data_server import PersonalDataServicer
+from services.access.adapters.person_parts import PersonParts
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.adapters.revocations import follow_revocations
 from services.access.adapters.routes import Routes
 from services.access.adapters.security_server import SecurityCaseServicer
 from services.access.adapters.server import POLICY, SERVICES, AccessServicer
-from services.access.adapters.service_data import ServiceData, log_erased
+from services.access.adapters.service_data import ServiceData
 from services.access.adapters.session_gate import SessionCallers, SessionGate, SessionWatches
 from services.access.adapters.session_issuer import SessionIssuer
 from services.access.adapters.shared_proofs import TELL_SECONDS as TELL_PROOFS_SECONDS
@@ -54,16 +51,11 @@ from services.access.adapters.signal_log import LOOK_SECONDS, SignalLog, log_los
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.abnormal import AbnormalWatch
-from services.access.domain.consents import ASKED
 from services.access.settings import AccessSettings
 from services.access.usecases.abnormal import AbnormalAccess
 from services.access.usecases.agents import AgentSupervision
 from services.access.usecases.authorization import RequestAuthorizer
-from services.access.usecases.consents import Consents
 from services.access.usecases.customer_cases import CaseCheck, CaseOverviews, CustomerCases
-from services.access.usecases.holds import LegalHoldDecisions
-from services.access.usecases.person_vehicles import PersonVehicles
-from services.access.usecases.personal_data import Erasures, PersonalData
 from services.access.usecases.severance import SeveredAccess
 from services.access.usecases.sharing import SharedAccess
 from services.platform import boot
@@ -85,7 +77,7 @@ from services.telematics.broker import connect_broker
 from services.vehicle_models.catalogue import REREAD_SECONDS, VehicleModels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     import grpc
 
@@ -98,8 +90,6 @@ if TYPE_CHECKING:
 
 NAME = "access"
 _MIN_PEPPER_BYTES = 16
-ERASE_SECONDS = 5.0
-TELL_SECONDS = 30.0
 
 
 class StartRefusedError(Exception):
@@ -160,7 +150,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     record = store.SqlGrantRecord(audit.database, AccessMessages(), relay.hand_over)
     gate, callers = _sessions_of(database, issuer, verifier, keys.ring.trusts, workloads.is_name_revoked)
     shared, severed, abnormal = _people_of(audit.database, relay, authorizer.invalidate, settings)
-    persons = _Persons(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate, broker)
+    persons = _persons_of(settings, audit.database, pepper, relay.hand_over, authorizer.invalidate, broker)
 
     watch = KeyWatch(
         keys,
@@ -246,57 +236,40 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         await boot.close_all(audit.close, *fetching, persons.data.close, broker.close, database.close)
 
 
-class _Persons:
-    """What people may ask about themselves, and the jobs and operators that have to do with what is kept of them."""
-
-    def __init__(
-        self,
-        settings: AccessSettings,
-        database: Database,
-        pepper: bytes,
-        hand_over: Callable[[Sequence[OutgoingMessage]], None],
-        invalidate: InvalidateCaches,
-        broker: Broker,
-    ) -> None:
-        self.data = ServiceData(
-            {name: open_channel(settings, target, name) for name, target in settings.data_targets.items()}
-        )
-        days = (settings.rights_retention_days, settings.audit_retention_days)
-        own_data = OwnData(
-            database,
-            settings.database_url,
-            kept_tables(*(timedelta(days=each) for each in days)),
-            store.holds,
-            CLOCK.now,
-            outbox=store.outbox,
-            audit_outbox=store.audit_outbox,
-            besides=lambda connection, person, _pseudonym: store.erased(connection, person, CLOCK.now()),
-            told=BrokerErasure(broker, ROOM_EVENTS, readers_of(ROOM_EVENTS), CLOCK.monotonic).erase,
-        )
-        self._retention = own_data.retention
-        self.apis = own_data.apis
-        record = store.SqlPersonalData(database, pepper, AccessMessages(), hand_over, own_data.subject_data)
-        self._erasures = Erasures(record, self.data, invalidate, CLOCK.now, log_erased)
-        self._holds = LegalHoldDecisions(
-            store.SqlHolds(database), self.data, CLOCK.now, alone=settings.is_sandbox
-        )
-        sources = {NAME: own_data.subject_data.rows, **self.data.sources}
-        self.servicers = (
-            ConsentServicer(Consents(store.SqlConsents(database), invalidate, CLOCK.now, ASKED)),
-            LegalHoldServicer(self._holds),
-            PersonVehicleServicer(PersonVehicles(store.SqlPersonGrants(database), CLOCK.now)),
-            PersonalDataServicer(
-                PersonalData(record, CLOCK.now, settings.erasure_waiting), sources, CLOCK.now
-            ),
-        )
-
-    def jobs(self) -> list[Coroutine[Any, Any, None]]:
-        """Return what runs beside the server."""
-        return [
-            self._retention.run(),
-            regularly("erase_persons", ERASE_SECONDS, self._erasures.look),
-            regularly("tell_holds", TELL_SECONDS, self._holds.tell),
-        ]
+def _persons_of(
+    settings: AccessSettings,
+    database: Database,
+    pepper: bytes,
+    hand_over: Callable[[Sequence[OutgoingMessage]], None],
+    invalidate: InvalidateCaches,
+    broker: Broker,
+) -> PersonParts:
+    """Return what people may ask about themselves."""
+    channels = {name: open_channel(settings, target, name) for name, target in settings.data_targets.items()}
+    days = (settings.rights_retention_days, settings.audit_retention_days)
+    own_data = OwnData(
+        database,
+        settings.database_url,
+        kept_tables(*(timedelta(days=each) for each in days)),
+        store.holds,
+        CLOCK.now,
+        outbox=store.outbox,
+        audit_outbox=store.audit_outbox,
+        besides=lambda connection, person, _pseudonym: store.erased(connection, person, CLOCK.now()),
+        told=BrokerErasure(broker, ROOM_EVENTS, readers_of(ROOM_EVENTS), CLOCK.monotonic).erase,
+    )
+    record = store.SqlPersonalData(database, pepper, AccessMessages(), hand_over, own_data.subject_data)
+    return PersonParts(
+        database,
+        ServiceData(channels),
+        own_data,
+        record,
+        invalidate,
+        CLOCK.now,
+        service=NAME,
+        erasure_waiting=settings.erasure_waiting,
+        holds_alone=settings.is_sandbox,
+    )
 
 
 def _sessions_of(

@@ -104,11 +104,10 @@ class Allowance:
 def allowance(live: Iterable[Grant], action: str, now: datetime) -> Allowance | None:
     """Return what those grants that allow the action now amount to; None when none does."""
     allowing = [(grant, force) for grant in live if action in (force := grant.in_force(now)).actions]
-    role = _highest(grant for grant, _ in allowing)
+    role, since = _beginning(allowing)
     if role is None:
         return None
     ends = [force.until for _, force in allowing if force.until is not None]
-    _, since = _beginning(allowing)
     return Allowance(
         role,
         max(ends) if len(ends) == len(allowing) else None,

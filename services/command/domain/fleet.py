@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from services.command.domain.failures import DAY, begin_of, most_frequent, of_components, share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from services.command.domain.commands import FailureReason
     from services.command.domain.failures import FailureComponent
 
-    Matching = Callable[["FleetCell"], bool]
-
+Key = TypeVar("Key")
 OTHER = "other"
 """The models with too few vehicles, together."""
 _LONG = timedelta(days=60)
@@ -71,25 +70,42 @@ class FleetQuery:
 @dataclass(frozen=True, slots=True)
 class FleetSpan:
     """The counts of a time: requests, and of each cell the vehicles behind it, of which no more are known than what is
-    enough to be shown.
+    enough to be shown. `vehicles` may know of other cells, too.
     """
 
     requests: Mapping[FleetCell, int]
     vehicles: Mapping[FleetCell, frozenset[str]]
 
-    def requested(self, matching: Callable[[FleetCell], bool]) -> int:
-        """Return the requests of all cells that match."""
-        return sum(count for cell, count in self.requests.items() if matching(cell))
+    @property
+    def total(self) -> int:
+        """Return the requests of all cells."""
+        return sum(self.requests.values())
 
-    def is_of(self, minimum: int, matching: Callable[[FleetCell], bool]) -> bool:
-        """Return whether so many vehicles are behind all cells that match, together."""
-        found: set[str] = set()
+    def only(self, matching: Callable[[FleetCell], bool]) -> FleetSpan:
+        """Return the cells that match."""
+        return FleetSpan(
+            {cell: count for cell, count in self.requests.items() if matching(cell)}, self.vehicles
+        )
+
+    def by(self, key: Callable[[FleetCell], Key]) -> dict[Key, FleetSpan]:
+        """Return the cells of each key."""
+        found: dict[Key, dict[FleetCell, int]] = {}
+        for cell, count in self.requests.items():
+            found.setdefault(key(cell), {})[cell] = count
+        return {each: FleetSpan(requests, self.vehicles) for each, requests in found.items()}
+
+    def vehicles_behind(self, most: int) -> frozenset[str]:
+        """Return vehicles behind the cells, together; once there are `most`, no more are looked for."""
+        found: frozenset[str] = frozenset()
         for cell in self.requests:
-            if matching(cell):
-                found |= self.vehicles.get(cell, frozenset())
-                if len(found) >= minimum:
-                    return True
-        return False
+            found |= self.vehicles.get(cell, frozenset())
+            if len(found) >= most:
+                break
+        return found
+
+    def is_of(self, minimum: int) -> bool:
+        """Return whether so many vehicles are behind the cells, together."""
+        return len(self.vehicles_behind(minimum)) >= minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,37 +193,39 @@ class FleetOverview:
 
 
 def fleet_overview(query: FleetQuery, sample: FleetSample, minimum: int) -> FleetOverview:
-    """Return what may be told of the counts: nothing that fewer than `minimum` vehicles are behind."""
-    span = sample.now
-    shown = _models_shown(span, minimum)
-    asked = _anything if query.model is None else _of_model(query.model)
-    hidden = query.model is not None and query.model not in shown
-    if hidden or not span.is_of(minimum, _both(asked, _is_command)):
+    """Return what may be told of the counts: nothing that fewer than `minimum` vehicles are behind.
+
+    Each count is looked at a few times, however many models there are: commands wait while this is reckoned.
+    """
+    models = sample.now.by(lambda cell: cell.model)
+    shown = _models_shown({name: own.only(_is_command) for name, own in models.items()}, minimum)
+    now, before = sample.now, sample.before.only(_is_command)
+    if query.model is not None:
+        now, before = now.only(_is_of(query.model)), before.only(_is_of(query.model))
+    commands = now.only(_is_command)
+    if (query.model is not None and query.model not in shown) or not commands.is_of(minimum):
         return FleetOverview(query, minimum, sample.counted_until)
-    totals = _totals(sample, minimum, asked)
-    causes = _causes(sample, minimum, asked, compare=query.model is not None)
+    fleet = FleetSpan({}, {}) if query.model is None else sample.now.only(_is_command)
+    failures = commands.only(_failed).total
+    causes = _causes(commands, before, fleet, minimum)
     rows = [
         (cell, count)
-        for cell, count in span.requests.items()
-        if asked(cell) and cell.model in shown and len(span.vehicles.get(cell, ())) >= minimum
+        for cell, count in now.requests.items()
+        if cell.model in shown and len(now.vehicles.get(cell, ())) >= minimum
     ]
     return FleetOverview(
         query,
         minimum,
         sample.counted_until,
-        totals,
+        FleetRate(commands.total, failures, _failure_rate(before) if before.is_of(minimum) else None),
         causes,
-        totals.failures - sum(each.failures for each in causes),
-        _doors(span, minimum, asked),
+        failures - sum(each.failures for each in causes),
+        _doors(now, minimum),
         tuple(of_components((each.reason, each.failures) for each in causes)),
         sample.parts,
-        _models(span, minimum, shown) if query.model is None else (),
+        _models(commands, minimum, shown) if query.model is None else (),
         tuple(sorted(rows, key=lambda row: (row[0].model, row[0].reason or "", row[0].door))),
     )
-
-
-def _anything(_: FleetCell) -> bool:
-    return True
 
 
 def _is_command(cell: FleetCell) -> bool:
@@ -218,86 +236,69 @@ def _failed(cell: FleetCell) -> bool:
     return cell.reason is not None
 
 
-def _of_model(name: str) -> Matching:
-    return lambda cell: cell.model == name
+def _is_of(model: str) -> Callable[[FleetCell], bool]:
+    return lambda cell: cell.model == model
 
 
-def _of_reason(reason: FailureReason) -> Matching:
-    return lambda cell: cell.reason is reason
-
-
-def _of_door(name: str) -> Matching:
-    return lambda cell: cell.door == name
-
-
-def _both(one: Matching, other: Matching) -> Matching:
-    return lambda cell: one(cell) and other(cell)
-
-
-def _models_shown(span: FleetSpan, minimum: int) -> frozenset[str]:
-    """Return the models that are told of by name. What is left is of enough vehicles, too, or of none: else it could be
-    reckoned by taking the others from the whole.
+def _models_shown(models: Mapping[str, FleetSpan], minimum: int) -> frozenset[str]:
+    """Return the models that are told of by name, of the commands of each. What is left is of enough vehicles, too, or
+    of none: else it could be reckoned by taking the others from the whole.
     """
-    names = {cell.model for cell in span.requests}
-    commands = {name: span.requested(_both(_of_model(name), _is_command)) for name in names}
-    enough = [name for name in names if span.is_of(minimum, _both(_of_model(name), _is_command))]
-    shown = sorted(enough, key=lambda name: (-commands[name], name))
-    left = names - set(shown)
-    while left and shown and not span.is_of(minimum, _both(lambda cell: cell.model in left, _is_command)):
-        left.add(shown.pop())
+    enough = [name for name, commands in models.items() if commands.is_of(minimum)]
+    shown = sorted(enough, key=lambda name: (-models[name].total, name))
+    left = models.keys() - set(shown)
+    behind = frozenset[str]().union(*(models[name].vehicles_behind(minimum) for name in left))
+    while left and shown and len(behind) < minimum:
+        behind |= models[shown.pop()].vehicles_behind(minimum)
     return frozenset(shown)
 
 
-def _totals(sample: FleetSample, minimum: int, asked: Matching) -> FleetRate:
-    commands = _both(asked, _is_command)
-    failures = _both(commands, _failed)
-    before = None
-    if sample.before.is_of(minimum, commands):
-        before = share(sample.before.requested(failures), sample.before.requested(commands))
-    return FleetRate(sample.now.requested(commands), sample.now.requested(failures), before)
+def _failure_rate(commands: FleetSpan) -> float:
+    return share(commands.only(_failed).total, commands.total)
 
 
-def _causes(sample: FleetSample, minimum: int, asked: Matching, *, compare: bool) -> tuple[FleetCause, ...]:
-    now, before = sample.now, sample.before
-    commands = _both(asked, _is_command)
-    found = []
-    for reason in _reasons(now.requests):
-        of_all = _both(_is_command, _of_reason(reason))
-        own = _both(asked, of_all)
-        if not now.is_of(minimum, own):
-            continue
-        fleet = share(now.requested(of_all), now.requested(_is_command)) if compare else None
-        earlier = None
-        if before.is_of(minimum, own):
-            earlier = share(before.requested(own), before.requested(commands))
-        found.append(FleetCause(reason, now.requested(own), earlier, fleet))
-    return tuple(sorted(found, key=lambda each: (-each.failures, each.reason.value)))
+def _causes(commands: FleetSpan, before: FleetSpan, fleet: FleetSpan, minimum: int) -> tuple[FleetCause, ...]:
+    """Return the reasons that enough vehicles had, compared with those in the `fleet`."""
+    earlier = {
+        reason: share(failed.total, before.total)
+        for reason, failed in _by_reason(before)
+        if failed.is_of(minimum)
+    }
+    everywhere = {reason: share(failed.total, fleet.total) for reason, failed in _by_reason(fleet)}
+    causes = [
+        FleetCause(reason, failed.total, earlier.get(reason), everywhere.get(reason))
+        for reason, failed in _by_reason(commands)
+        if failed.is_of(minimum)
+    ]
+    return tuple(sorted(causes, key=lambda each: (-each.failures, each.reason.value)))
 
 
-def _reasons(cells: Iterable[FleetCell]) -> list[FailureReason]:
-    return sorted({cell.reason for cell in cells if cell.reason is not None})
+def _by_reason(span: FleetSpan) -> list[tuple[FailureReason, FleetSpan]]:
+    """Return what failed for each reason, in the order of the reasons."""
+    found = [(reason, failed) for reason, failed in span.by(_reason_of).items() if reason is not None]
+    return sorted(found, key=lambda each: each[0])
 
 
-def _doors(span: FleetSpan, minimum: int, asked: Matching) -> tuple[FleetGroup, ...]:
-    names = {cell.door for cell in span.requests if cell.door and asked(cell)}
-    doors = {name: _both(asked, _of_door(name)) for name in names}
-    groups = [_group(span, minimum, name, own) for name, own in doors.items() if span.is_of(minimum, own)]
+def _reason_of(cell: FleetCell) -> FailureReason | None:
+    return cell.reason
+
+
+def _doors(span: FleetSpan, minimum: int) -> tuple[FleetGroup, ...]:
+    doors = span.only(lambda cell: not _is_command(cell)).by(lambda cell: cell.door)
+    groups = [_group(own, minimum, name) for name, own in doors.items() if own.is_of(minimum)]
     return tuple(sorted(groups, key=lambda each: (-each.failures, each.name)))
 
 
-def _models(span: FleetSpan, minimum: int, shown: frozenset[str]) -> tuple[FleetGroup, ...]:
-    groups = [_group(span, minimum, name, _both(_of_model(name), _is_command)) for name in shown]
-    other = _both(lambda cell: cell.model not in shown, _is_command)
-    if span.is_of(minimum, other):
-        groups.append(_group(span, minimum, OTHER, other))
+def _models(commands: FleetSpan, minimum: int, shown: frozenset[str]) -> tuple[FleetGroup, ...]:
+    models = commands.by(lambda cell: cell.model if cell.model in shown else OTHER)
+    groups = [
+        _group(own, minimum, name) for name, own in models.items() if name in shown or own.is_of(minimum)
+    ]
     return tuple(sorted(groups, key=lambda each: (-each.commands, each.name)))
 
 
-def _group(span: FleetSpan, minimum: int, name: str, matching: Matching) -> FleetGroup:
-    counts: Counter[FailureReason] = Counter()
-    for reason in _reasons(cell for cell in span.requests if matching(cell)):
-        own = _both(matching, _of_reason(reason))
-        if span.is_of(minimum, own):
-            counts[reason] = span.requested(own)
-    failures = span.requested(_both(matching, _failed))
-    return FleetGroup(name, failures, tuple(most_frequent(counts)), span.requested(matching))
+def _group(span: FleetSpan, minimum: int, name: str) -> FleetGroup:
+    reasons = _by_reason(span)
+    counts = Counter({reason: failed.total for reason, failed in reasons if failed.is_of(minimum)})
+    failures = sum(failed.total for _, failed in reasons)
+    return FleetGroup(name, failures, tuple(most_frequent(counts)), span.total)

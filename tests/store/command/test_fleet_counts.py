@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
 
 from services.command.adapters.store import SqlFailureCounts, SqlFleetCounts
+from services.command.adapters.store.failure_counts import fleet_count
 from services.command.domain.commands import DoorResult, Ending, FailureReason, Status
+from services.command.domain.failures import DAY, begin_of
 from services.command.domain.fleet import FleetCell, FleetOverview, FleetQuery
 from services.command.domain.reports import ReportedResult
 from services.command.usecases.failures import FailureDependencies, count_failures
@@ -94,6 +99,32 @@ async def test_it_walks_through_no_whole_table_of_vehicles(tmp_path: Path) -> No
             lambda connection: list(walks(connection, dict(watch.ran), {"failure_count"}))
         )
     assert found == []
+
+
+async def test_others_have_their_turn_however_many_counts_there_are(tmp_path: Path) -> None:
+    models = 60
+    async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as service:
+        today = begin_of(service.now, DAY)
+        rows = [
+            {"model": f"M{n}", "day": today, "reason": "", "door": "", "requests": 1} for n in range(models)
+        ]
+        await service.database.write(lambda connection: connection.execute(fleet_count.insert(), rows))
+        statements = 0
+
+        def note(*_: Any) -> None:
+            nonlocal statements
+            statements += 1
+
+        event.listen(service.database._real._engine, "before_cursor_execute", note)  # type: ignore[attr-defined]
+        query = FleetQuery(service.now, timedelta(days=7))
+        reading = asyncio.ensure_future(SqlFleetCounts(service.database).of_fleet(query, 2))
+        most = before = 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            most, before = max(most, statements - before), statements
+        assert len((await reading).now.requests) == models
+        assert statements > models
+    assert most < models / 2
 
 
 async def test_one_vehicle_is_found_nowhere_however_often_it_fails(service: CommandStoreHarness) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from services.command.adapters.fleet_table import HEADER, fleet_csv
 from services.command.adapters.fleet_translate import fleet_failures
@@ -142,6 +143,35 @@ def test_a_period_is_of_whole_days_and_a_long_one_shown_in_weeks(
     assert shown[-1][1] == datetime(2026, 1, 13, tzinfo=UTC)
     assert shown[-1][1] - shown[0][0] == timedelta(days=days)
     assert query.since - query.before == timedelta(days=days)
+
+
+class CountedCell(FleetCell):
+    """Counts how often anything is read of one."""
+
+    reads = 0
+
+    @override
+    def __getattribute__(self, name: str) -> Any:
+        CountedCell.reads += 1
+        return super().__getattribute__(name)
+
+
+def reads_of_each(models: int) -> float:
+    """Return how often a cell of a fleet of so many models is read."""
+    doors = ("", *(f"door{n}" for n in range(4)))
+    failed = [(reason, door) for reason in (FAULT, OPEN, EXPIRED) for door in doors]
+    cells = [CountedCell(f"M{n}", *end) for n in range(models) for end in ((None, ""), *failed)]
+    sample = span(dict.fromkeys(cells, (1, "abc")))
+    CountedCell.reads = 0
+    overview = fleet_overview(
+        FleetQuery(NOW, timedelta(days=30)), FleetSample(sample, sample, (), NOW), MINIMUM
+    )
+    assert len(overview.models) == models
+    return CountedCell.reads / len(cells)
+
+
+def test_many_models_are_no_more_work_for_each() -> None:
+    assert reads_of_each(64) < 1.5 * reads_of_each(8)
 
 
 def test_it_reads_as_a_table_without_formulas() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import case, func, select
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from services.command.domain.fleet import FleetQuery
     from services.platform.database import Database
@@ -23,6 +25,12 @@ CELLS_AT_MOST = 1_000
 """Of so many cells, the most frequent ones, vehicles are looked for; others are told with the rest."""
 _MODELS_AT_MOST = 20
 """Among so many models vehicles of a part of the period are looked for."""
+
+
+_CELLS_IN_ONE_READ = 16
+"""SQLite reads in the event loop: between two reads commands are taken."""
+Cell = tuple[str, str, str]
+"""Model, reason and door, as they are stored."""
 
 
 class SqlFleetCounts:
@@ -35,40 +43,78 @@ class SqlFleetCounts:
         """Return the counts of the query's time, and of the one before; behind none of them more than so many vehicles
         are looked for.
         """
-        return await self._database.read(lambda connection: _sample(connection, query, vehicles))
+        counted_until = await self._database.read(lambda connection: counted_to(connection, query.now))
+        now = await self._span(query.since, query.parts[-1][1], vehicles, doors=True)
+        before = await self._span(query.before, query.since, vehicles, doors=False)
+        return FleetSample(now, before, tuple(await self._parts(query, now, vehicles)), counted_until)
+
+    async def _span(self, since: datetime, until: datetime, vehicles: int, *, doors: bool) -> FleetSpan:
+        counted = await self._database.read(
+            lambda connection: _counted(connection, since, until, doors=doors)
+        )
+        requests: Counter[FleetCell] = Counter()
+        for cell, count in counted:
+            requests[_cell_of(cell)] += count
+        found: dict[FleetCell, frozenset[str]] = {}
+        cells = [cell for cell, _ in counted[:CELLS_AT_MOST]]
+        for start in range(0, len(cells), _CELLS_IN_ONE_READ):
+            some = cells[start : start + _CELLS_IN_ONE_READ]
+            for cell, seen in zip(some, await self._vehicles(some, since, until, vehicles), strict=True):
+                found[_cell_of(cell)] = found.get(_cell_of(cell), frozenset()) | seen
+        return FleetSpan(requests, found)
+
+    async def _vehicles(
+        self, cells: Sequence[Cell], since: datetime, until: datetime, most: int
+    ) -> list[frozenset[str]]:
+        await asyncio.sleep(0)
+        return await self._database.read(
+            lambda connection: [_vehicles(connection, cell, since, until, most) for cell in cells]
+        )
+
+    async def _parts(self, query: FleetQuery, now: FleetSpan, vehicles: int) -> list[FleetPart]:
+        """Return the parts of the period in which commands of so many vehicles succeeded: at least they are behind
+        it.
+        """
+        commanded: Counter[str] = Counter()
+        for cell, count in now.requests.items():
+            if not cell.door and query.model in (None, cell.model):
+                commanded[cell.model] += count
+        succeeded = [(model, "", "") for model, _ in commanded.most_common(_MODELS_AT_MOST)]
+        parts = []
+        for start, end in query.parts:
+            part = await self._database.read(partial(_part, model=query.model, start=start, end=end))
+            if part.commands and await self._has_vehicles(succeeded, part, vehicles):
+                parts.append(part)
+        return parts
+
+    async def _has_vehicles(self, cells: Sequence[Cell], part: FleetPart, most: int) -> bool:
+        found: set[str] = set()
+        for cell in cells:
+            found = found.union(*await self._vehicles([cell], part.start, part.end, most))
+            if len(found) >= most:
+                return True
+        return False
 
 
-def _sample(connection: Connection, query: FleetQuery, vehicles: int) -> FleetSample:
-    end = query.parts[-1][1]
-    now = _span(connection, query.since, end, vehicles, doors=True)
-    until = counted_to(connection, query.now)
-    before = _span(connection, query.before, query.since, vehicles, doors=False)
-    return FleetSample(now, before, tuple(_parts(connection, query, now, vehicles)), until)
+def _cell_of(cell: Cell) -> FleetCell:
+    model, reason, door = cell
+    return FleetCell(model, reason_of(reason), door)
 
 
-def _span(
-    connection: Connection, since: datetime, until: datetime, vehicles: int, *, doors: bool
-) -> FleetSpan:
+def _counted(
+    connection: Connection, since: datetime, until: datetime, *, doors: bool
+) -> list[tuple[Cell, int]]:
+    """Return the requests of each cell, the most frequent first."""
     columns = fleet_count.c
     matching = [columns.day >= since, columns.day < until, *([] if doors else [columns.door == ""])]
     total = func.sum(columns.requests).label("requests")
     cells = (columns.model, columns.reason, columns.door)
-    rows = connection.execute(
-        select(*cells, total).where(*matching).group_by(*cells).order_by(total.desc())
-    ).all()
-    requests: Counter[FleetCell] = Counter()
-    found: dict[FleetCell, frozenset[str]] = {}
-    for place, row in enumerate(rows):
-        cell = FleetCell(row.model, reason_of(row.reason), row.door)
-        requests[cell] += int(row.requests)
-        if place < CELLS_AT_MOST:
-            seen = _vehicles(connection, (row.model, row.reason, row.door), since, until, vehicles)
-            found[cell] = found.get(cell, frozenset()) | seen
-    return FleetSpan(requests, found)
+    rows = connection.execute(select(*cells, total).where(*matching).group_by(*cells).order_by(total.desc()))
+    return [((row.model, row.reason, row.door), int(row.requests)) for row in rows]
 
 
 def _vehicles(
-    connection: Connection, cell: tuple[str, str, str], since: datetime, until: datetime, most: int
+    connection: Connection, cell: Cell, since: datetime, until: datetime, most: int
 ) -> frozenset[str]:
     columns = failure_count.c
     model, reason, door = cell
@@ -82,35 +128,12 @@ def _vehicles(
     return frozenset(connection.execute(behind.distinct().limit(most)).scalars())
 
 
-def _parts(connection: Connection, query: FleetQuery, now: FleetSpan, vehicles: int) -> list[FleetPart]:
-    """Return the parts of the period in which commands of so many vehicles succeeded: at least they are behind it."""
+def _part(connection: Connection, model: str | None, start: datetime, end: datetime) -> FleetPart:
     columns = fleet_count.c
-    commanded: Counter[str] = Counter()
-    for cell, count in now.requests.items():
-        if not cell.door and query.model in (None, cell.model):
-            commanded[cell.model] += count
-    models = [model for model, _ in commanded.most_common(_MODELS_AT_MOST)]
-    of_these: list[ColumnElement[bool]] = [columns.door == ""]
-    if query.model is not None:
-        of_these.append(columns.model == query.model)
+    matching = [columns.door == "", columns.day >= start, columns.day < end]
+    if model is not None:
+        matching.append(columns.model == model)
     failed = func.sum(case((columns.reason != "", columns.requests), else_=0))
-    parts = []
-    for start, end in query.parts:
-        counted = select(func.coalesce(func.sum(columns.requests), 0), func.coalesce(failed, 0))
-        commands, failures = connection.execute(
-            counted.where(*of_these, columns.day >= start, columns.day < end)
-        ).one()
-        if commands and _has_vehicles(connection, models, start, end, vehicles):
-            parts.append(FleetPart(start, end, int(commands), int(failures)))
-    return parts
-
-
-def _has_vehicles(
-    connection: Connection, models: Sequence[str], since: datetime, until: datetime, most: int
-) -> bool:
-    found: set[str] = set()
-    for model in models:
-        found |= _vehicles(connection, (model, "", ""), since, until, most)
-        if len(found) >= most:
-            return True
-    return False
+    counted = select(func.coalesce(func.sum(columns.requests), 0), func.coalesce(failed, 0))
+    commands, failures = connection.execute(counted.where(*matching)).one()
+    return FleetPart(start, end, int(commands), int(failures))
