@@ -134,5 +134,5 @@ def _bound(image: Any, contract: Contract) -> tuple[str, str, str, bool]:
                     path = method.options.Extensions[annotations_pb2.http].get
                     said = prose(comments[SERVICE_FIELD, i, METHOD_FIELD, j])
                     access = method.options.Extensions[contract.options.access]
-                    return path, said, method.input_type, getattr(access, "takes_ticket", False)
+                    return path, said, method.input_type, access.takes_ticket
     raise SystemExit(f"the contract has no {RPC}")

@@ -87,8 +87,7 @@ class Desk:
             self.car.do(f"doors/{door}/close")
             self.car.do(f"actuators/{door}/repair")
         eventually(lambda: self.owner.get("status").json().get("connectivity") == "ONLINE")
-        accepted = eventually(lambda: (a := self.owner.order("lock")).status_code == 202 and a)
-        assert self.owner.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"
+        self.owner.done("lock")
 
 
 def cell(door: str, member: str) -> str:

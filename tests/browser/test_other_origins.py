@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.app import App, Car, eventually
+from tests.support.app import App, Car
 from tests.support.dpop import DpopKey
 from tests.system.documents import blocks
 
@@ -155,10 +155,7 @@ async def test_a_token_that_is_bound_to_a_key_works_from_there(mesh: Mesh, brows
 
 async def moved(app: App) -> str:
     """The command of a lock that has ended."""
-    accepted = await asyncio.to_thread(eventually, lambda: (a := app.order("lock")).status_code == 202 and a)
-    command_id = str(accepted.json()["commandId"])
-    assert (await asyncio.to_thread(app.end_of, command_id))["status"] == "SUCCESS"
-    return command_id
+    return await asyncio.to_thread(app.done, "lock")
 
 
 def has_ended(command_id: str, told: str = "self.told") -> str:

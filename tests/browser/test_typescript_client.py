@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from tests.support.app import SAMPLE, App, Car, eventually
+from tests.support.app import SAMPLE, App, owner_of_a_locked_car
 from tests.support.node import built_package
 
 if TYPE_CHECKING:
@@ -50,14 +50,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
 
 @pytest.fixture
 def app(mesh: Mesh) -> App:
-    """Somebody whose car is there and locked, with nothing in flight."""
-    Car(mesh).do("wake")
-    Car(mesh).meet()
-    Car(mesh).do("door-time", seconds=0)
-    owner = App(mesh, bearer=mesh.token("user-123"))
-    accepted = eventually(lambda: (answer := owner.order("lock")).status_code == 202 and answer)
-    assert owner.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"
-    return owner
+    return owner_of_a_locked_car(mesh, mesh.token("user-123"))
 
 
 async def run(page: ChromiumPage, site: str, app: App, body: str) -> Any:

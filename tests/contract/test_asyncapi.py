@@ -292,8 +292,10 @@ class TestTheSocket:
     )
     def test_the_gateway_takes_what_the_schemas_allow_and_nothing_else(self, message: dict[str, Any]) -> None:
         parts = document()["components"]["messages"]
+        # An empty requestId is none, which the schema does not say.
+        said = {name: value for name, value in message.items() if (name, value) != ("requestId", "")}
         allowed = any(
-            validator(parts[name]["payload"]).is_valid(message) for name in ("Subscribe", "Unsubscribe")
+            validator(parts[name]["payload"]).is_valid(said) for name in ("Subscribe", "Unsubscribe")
         )
         try:
             messages.read(json.dumps(message))
@@ -301,8 +303,7 @@ class TestTheSocket:
             taken = False
         else:
             taken = True
-        # An empty requestId is none, which the schema does not say.
-        assert taken == (allowed or (message.get("requestId") == "" and taken))
+        assert taken == allowed
 
     def test_as_many_vehicles_as_the_gateway_takes(self) -> None:
         schema = document()["components"]["messages"]["Subscribe"]["payload"]["properties"]["vehicles"]

@@ -80,6 +80,18 @@ class App:
         headers = {"X-Correlation-ID": rest.pop("correlation_id")} if "correlation_id" in rest else {}
         return self.send("POST", action, {"targetDoors": doors or ["all"], **rest}, **headers)
 
+    def accepted(self, action: str, doors: list[str] | None = None, **rest: Any) -> dict[str, Any]:
+        """What an accepted order is answered with; it is asked again while another command is in flight."""
+        answer = eventually(lambda: (a := self.order(action, doors, **rest)).status_code == 202 and a)
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def done(self, action: str, doors: list[str] | None = None, **rest: Any) -> str:
+        """The id of a command that was accepted and has succeeded."""
+        command_id: str = self.accepted(action, doors, **rest)["commandId"]
+        assert self.end_of(command_id)["status"] == "SUCCESS"
+        return command_id
+
     def command(self, command_id: str) -> dict[str, Any]:
         answer = self.get(f"commands/{command_id}")
         return answer.json() if answer.status_code == 200 else {}
@@ -151,6 +163,17 @@ class Car:
             for line in self.actuations(command_id)
             if line["phase"] == "AFTER" and line["outcome"] == "moved"
         }
+
+
+def owner_of_a_locked_car(mesh: Mesh, bearer: str = PUBLISHED_KEY) -> App:
+    """Somebody whose car is there, locked and quick, with nothing in flight."""
+    car = Car(mesh)
+    car.do("wake")
+    car.meet()
+    car.do("door-time", seconds=0)
+    owner = App(mesh, bearer=bearer)
+    owner.done("lock")
+    return owner
 
 
 class Stream:

@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support import described_events
-from tests.support.app import ANSWER_SECONDS, FOREIGN, SAMPLE, WAIT_SECONDS, App, Car, eventually
+from tests.support.app import ANSWER_SECONDS, FOREIGN, SAMPLE, WAIT_SECONDS, App, Car
 from tests.support.described_events import SOCKET
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_a_client_subscribes_and_unsubscribes_with_what_the_document_says(mesh: 
             ("Subscribed", SAMPLE),
             ("Refused", FOREIGN),
         }
-        accepted = eventually(lambda: (a := owner.order("lock")).status_code == 202 and a).json()
+        accepted = owner.accepted("lock")
         (told,) = (operation["messages"] for operation in socket.operations("send"))
         while True:
             name, message = socket.next([each["$ref"] for each in told])

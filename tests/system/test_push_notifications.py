@@ -40,8 +40,7 @@ def car(mesh: Mesh) -> Iterator[Car]:
 
 def ordered(mesh: Mesh, action: str) -> str:
     """The id of a command of the owner's."""
-    app = App(mesh, bearer=mesh.token(OWNER))
-    return str(eventually(lambda: (a := app.order(action)).status_code == 202 and a).json()["commandId"])
+    return str(App(mesh, bearer=mesh.token(OWNER)).accepted(action)["commandId"])
 
 
 def test_each_phone_is_told_once_how_a_command_ended(mesh: Mesh, owner: PhoneOwner, car: Car) -> None:

@@ -37,7 +37,7 @@ def test_it_is_told_as_with_a_bearer_and_goes_on_where_it_was(mesh: Mesh) -> Non
     with by_ticket(app, ticket_of(mesh, token)) as stream:
         assert stream.status == 200
         place = stream.wait_for(lambda event: event["event"] == "STREAM_OPENED")["id"]
-        accepted = eventually(lambda: (a := app.order("lock")).status_code == 202 and a).json()["commandId"]
+        accepted = app.accepted("lock")["commandId"]
         last = stream.wait_for(lambda e: e["data"]["data"].get("commandId") == accepted)["id"]
         assert last != place
     assert app.end_of(accepted)["status"] == "SUCCESS"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app import App, Car, eventually
+from tests.support.app import App, Car, owner_of_a_locked_car
 from tests.support.empty_environment import environment_with
 from tests.support.node import built_package, development_modules, install
 from tests.system.documents import ROOT
@@ -31,15 +31,7 @@ def examples(package: str, language: str) -> list[str]:
 
 @pytest.fixture
 def app(mesh: Mesh) -> App:
-    """Somebody whose car is there and locked, with nothing in flight."""
-    car = Car(mesh)
-    car.do("wake")
-    car.meet()
-    car.do("door-time", seconds=0)
-    owner = App(mesh, bearer=mesh.token("user-123"))
-    accepted = eventually(lambda: (answer := owner.order("lock")).status_code == 202 and answer)
-    assert owner.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"
-    return owner
+    return owner_of_a_locked_car(mesh, mesh.token("user-123"))
 
 
 def surroundings(app: App, **more: str) -> dict[str, str]:

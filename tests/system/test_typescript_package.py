@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.app import FOREIGN, SAMPLE, App, Car, eventually
+from tests.support.app import FOREIGN, SAMPLE, App, Car, owner_of_a_locked_car
 from tests.support.node import built_package, install, need_node
 from tests.system.documents import ROOT, blocks, paste
 
@@ -38,20 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def app(mesh: Mesh) -> App:
-    """Somebody whose car is there, with nothing in flight."""
-    car = Car(mesh)
-    car.do("wake")
-    car.meet()
-    car.do("door-time", seconds=0)
-    owner = App(mesh)
-    moved(owner, "lock")
-    return owner
-
-
-def moved(app: App, action: str) -> None:
-    """Have the car locked or unlocked, and nothing in flight."""
-    accepted = eventually(lambda: (answer := app.order(action)).status_code == 202 and answer)
-    assert app.end_of(accepted.json()["commandId"])["status"] == "SUCCESS"
+    return owner_of_a_locked_car(mesh)
 
 
 def run(code: str, folder: Path, app: App, **environment: str) -> str:
@@ -87,13 +74,13 @@ def test_ten_lines_do_what_the_nine_curl_lines_do(folder: Path, app: App) -> Non
     assert len(code.strip().splitlines()) == 10
     said = run(code, folder, app)
     for line in ("unlock SUCCESS", "lock SUCCESS", "cancel COMMAND_NOT_FOUND", "stream "):
-        assert f"{line}" in said, said
+        assert line in said, said
     for word in ("status {", "history ", "config {", "changed 2", "diagnostics "):
         assert word in said, said
 
 
 def test_a_vehicle_is_watched(folder: Path, app: App) -> None:
-    moved(app, "unlock")
+    app.done("unlock")
     said = run(examples("## Watch")[0], folder, app)
     assert "driver locked: true" in said
     assert "SUCCESS" in said

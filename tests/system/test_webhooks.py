@@ -86,7 +86,7 @@ def test_a_partner_from_registering_to_reviving(mesh: Mesh, partner: PartnerSide
     (challenge,) = partner.received("webhook.challenge")
     assert challenge["message"]["data"]["webhookId"] == "system"
 
-    first = eventually(lambda: (a := app.order("unlock")).status_code == 202 and a).json()["commandId"]
+    first = app.accepted("unlock")["commandId"]
     app.end_of(first)
     (told,) = partner.received("command.finished")
     assert told["verified"] is True
@@ -95,14 +95,14 @@ def test_a_partner_from_registering_to_reviving(mesh: Mesh, partner: PartnerSide
     assert data["id"] == told["webhookId"]
 
     partner.fail(503)  # down: it is sent again, under the same id
-    second = eventually(lambda: (a := app.order("lock")).status_code == 202 and a).json()["commandId"]
+    second = app.accepted("lock")["commandId"]
     told = partner.received("command.finished", 2)[1]
     assert told["message"]["data"]["data"]["commandId"] == second
     (delivery, _) = partner.ask("/system/deliveries").json()["deliveries"]
     assert (delivery["status"], delivery["attempts"]) == ("DELIVERED", 2)
 
     partner.fail(410)
-    third = eventually(lambda: (a := app.order("unlock")).status_code == 202 and a).json()["commandId"]
+    third = app.accepted("unlock")["commandId"]
     assert partner.becomes("DISABLED")["disabledReason"] == "GONE"
     app.end_of(third)
     replay = {"after": told["webhookId"]}

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from doorctl.__main__ import app as doorctl
-from tests.support.app import ANSWER_SECONDS, FOREIGN, SAMPLE, SECOND, WAIT_SECONDS, App, Car, eventually
+from tests.support.app import ANSWER_SECONDS, FOREIGN, SAMPLE, SECOND, WAIT_SECONDS, App, Car
 from tests.system.documents import blocks
 from tests.system.test_rights import grant, operator
 
@@ -89,14 +89,6 @@ def closed(client: ClientConnection) -> tuple[int, str]:
     return client.close_code or 0, client.close_reason or ""
 
 
-def moved(app: App) -> str:
-    """Lock the car, and return the command's id once it has ended."""
-    accepted = eventually(lambda: (a := app.order("lock")).status_code == 202 and a)
-    command_id = accepted.json()["commandId"]
-    assert app.end_of(command_id)["status"] == "SUCCESS"
-    return str(command_id)
-
-
 def test_one_connection_tells_of_many_cars_and_comes_back_without_a_gap(mesh: Mesh) -> None:
     for vin in (SAMPLE, SECOND):
         Car(mesh, vin).meet()
@@ -108,7 +100,7 @@ def test_one_connection_tells_of_many_cars_and_comes_back_without_a_gap(mesh: Me
         unknown = [{**answers[vin], "vin": ""} for vin in (FOREIGN, "KMHSH81C7LU999999")]
         assert unknown[0] == unknown[1]
         assert (unknown[0]["type"], unknown[0]["code"]) == ("REFUSED", "VEHICLE_NOT_FOUND")
-        commands = {SAMPLE: moved(owner), SECOND: moved(other)}
+        commands = {SAMPLE: owner.done("lock"), SECOND: other.done("lock")}
         for vin, command_id in commands.items():
             ended = until(
                 client,
@@ -116,7 +108,7 @@ def test_one_connection_tells_of_many_cars_and_comes_back_without_a_gap(mesh: Me
             )
             assert ended["vin"] == vin
         last = ended["id"]
-    missed = moved(owner)
+    missed = owner.done("lock")
     with opened(mesh, token) as client:
         subscribe(client, SAMPLE, last=last)
         seen = [
@@ -251,7 +243,7 @@ def test_the_documents_client_tells_of_its_cars(mesh: Mesh, tmp_path: Path) -> N
         assert client.stdout is not None
         begun = {client.stdout.readline().split()[1] for _ in range(2)}
         assert begun == {SAMPLE, SECOND}
-        moved(App(mesh))
+        App(mesh).done("lock")
         lines = client.stdout.read().splitlines()
         assert client.wait(WAIT_SECONDS) == 0
     assert any(line.startswith(f"COMMAND_STATUS_UPDATE {SAMPLE}") and "SUCCESS" in line for line in lines)
